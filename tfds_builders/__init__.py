@@ -1,0 +1,1 @@
+"""TFDS builders that turn raw micro-expression data sets into records."""
