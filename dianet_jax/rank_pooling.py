@@ -16,8 +16,8 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Float32, Float64, Int, Num
+import numpy as np
 
 # Phase -> the key frames it runs between. Both ends belong to the phase, so
 # the apex frame belongs to the first two.
@@ -28,7 +28,7 @@ PHASES = {
 }
 
 
-def coefficients(num_frames: int) -> Float64[np.ndarray, 'frame']:
+def coefficients(num_frames: int) -> Float64[np.ndarray, ' frame']:
   """The weights alpha_1..alpha_T of `num_frames` frames.
 
   They sum to 0 for two frames or more; two frames give (-1/2, 1/2), one
@@ -62,7 +62,7 @@ def _table(max_frames: int) -> Float32[np.ndarray, 'length frame']:
 
 
 def _pool_clip(frames, first, last):
-  """frames [frame, h, w, c]; first, last [phase] -> float32 [phase, h, w, c]."""
+  """frames [frame, h, w, c], first, last [phase] -> [phase, h, w, c]."""
   num_frames = frames.shape[0]
   frame = jnp.arange(num_frames)
   inside = (frame >= first[:, None]) & (frame <= last[:, None])
@@ -75,7 +75,9 @@ def _pool_clip(frames, first, last):
     motion = frames[t].astype(jnp.float32) - reference
     weight = weights[:, t, None, None, None]
     # A padding frame may hold anything: 0 x NaN would not be 0.
-    return pooled + jnp.where(inside[:, t, None, None, None], weight * motion, 0)
+    return pooled + jnp.where(
+      inside[:, t, None, None, None], weight * motion, 0
+    )
 
   return jax.lax.fori_loop(0, num_frames, add_frame, jnp.zeros_like(reference))
 
@@ -83,9 +85,9 @@ def _pool_clip(frames, first, last):
 @functools.partial(jax.jit, static_argnames='phases')
 def dynamic_images(
   frames: Num[Array, 'clip frame height width channel'],
-  onset: Int[Array, 'clip'],
-  apex: Int[Array, 'clip'],
-  offset: Int[Array, 'clip'],
+  onset: Int[Array, ' clip'],
+  apex: Int[Array, ' clip'],
+  offset: Int[Array, ' clip'],
   phases: tuple[str, ...] = ('onset_apex', 'apex_offset'),
 ) -> Float[Array, 'clip phase height width channel']:
   """Dynamic images of every phase of every clip, in one pass over the frames.

@@ -1,0 +1,1 @@
+"""Backbones, fusions and the dual-stream network made of them."""

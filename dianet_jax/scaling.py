@@ -1,0 +1,58 @@
+"""Phase images to the network's range: the last step before the network.
+
+Rank pooling is linear, so augmentation may come before scaling; min-max
+scaling does not commute with it. Every form looks at one image alone: nothing
+is learned from other clips, held out or not.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+import numpy as np
+
+Images = Float[Array, '*batch height width channel']
+_IMAGE = (-3, -2, -1)
+
+
+def symmetric(images: Images) -> Images:
+  """Divided by the largest absolute value: [-1, 1], no motion stays 0."""
+  largest = jnp.abs(images).max(axis=_IMAGE, keepdims=True)
+  return images / jnp.where(largest == 0, 1, largest)
+
+
+def minmax(images: Images) -> Images:
+  """Joint minimum and maximum to [-1, 1]; a constant image becomes 0.
+
+  The display form of Bilen et al. (2016), shifted to the network's range.
+  """
+  low = images.min(axis=_IMAGE, keepdims=True)
+  span = images.max(axis=_IMAGE, keepdims=True) - low
+  scaled = 2 * (images - low) / jnp.where(span == 0, 1, span) - 1
+  return jnp.where(span == 0, 0, scaled)
+
+
+def standardize(images: Images) -> Images:
+  """Each channel to mean 0 and variance 1; a constant channel becomes 0.
+
+  For optical flow stored as grey levels, whose grey value of no motion is
+  unknown and whose channels have different units.
+  """
+  centred = images - images.mean(axis=(-3, -2), keepdims=True)
+  deviation = jnp.sqrt((centred**2).mean(axis=(-3, -2), keepdims=True))
+  return centred / jnp.where(deviation < 1e-6, 1, deviation)
+
+
+SCALINGS: Mapping[str, Callable[[Images], Images]] = {
+  'symmetric': symmetric,
+  'minmax': minmax,
+  'standardize': standardize,
+}
+
+
+def to_display(
+  image: Float[np.ndarray, 'height width channel'],
+) -> UInt8[np.ndarray, 'height width channel']:
+  """Joint min-max over pixels and channels to 0..255; constant: mid-grey."""
+  scaled = np.asarray(minmax(jnp.asarray(image)))
+  return np.round((scaled + 1) * 127.5).astype(np.uint8)
