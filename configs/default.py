@@ -80,7 +80,8 @@ def get_config() -> ml_collections.ConfigDict:
   train.batch_size = 32
   # The peak.
   train.learning_rate = 1e-3
-  train.warmup_epochs = 5
+  # Share of the steps in which the learning rate climbs to the peak.
+  train.warmup_fraction = 0.1
   train.weight_decay = 1e-2
   train.label_smoothing = 0.1
   # Weigh clips inversely to their class's share of the training clips.

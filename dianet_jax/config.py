@@ -69,7 +69,7 @@ class Train:
   epochs: int
   batch_size: int
   learning_rate: float
-  warmup_epochs: int
+  warmup_fraction: float
   weight_decay: float
   label_smoothing: float
   balance_classes: bool
@@ -229,12 +229,8 @@ def _check(config: Config) -> None:
   _require(
     train.learning_rate > 0, 'train.learning_rate', train.learning_rate, '> 0'
   )
-  _require(
-    0 <= train.warmup_epochs <= train.epochs,
-    'train.warmup_epochs',
-    train.warmup_epochs,
-    f'0 to train.epochs={train.epochs}',
-  )
+  warmup = train.warmup_fraction
+  _require(0 <= warmup < 1, 'train.warmup_fraction', warmup, '0 to below 1')
   smoothing = train.label_smoothing
   _require(
     0 <= smoothing < 1, 'train.label_smoothing', smoothing, '0 to below 1'
@@ -274,3 +270,15 @@ def from_mapping(values: Mapping[str, Any]) -> Config:
 def to_dict(config: Config) -> dict[str, Any]:
   """Nested plain values, as JSON gives them back."""
   return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def differences(held: Any, wanted: Any, prefix: str = '') -> list[str]:
+  """Keys whose values differ between two nested dicts, a line each."""
+  lines = []
+  for key in sorted(held.keys() | wanted.keys()):
+    old, new = held.get(key), wanted.get(key)
+    if isinstance(old, dict) and isinstance(new, dict):
+      lines += differences(old, new, f'{prefix}{key}.')
+    elif old != new:
+      lines.append(f'  {prefix}{key}: {old!r} there, {new!r} here')
+  return lines

@@ -18,15 +18,16 @@ class Protocol:
   Attributes:
     classes: names, in the order of the class index.
     emotions: raw emotion, in lower case -> class name; others are left out.
+    expected: data set -> class -> clips, when complete; composites have
+      several data sets.
+    expected_folds: data set -> subjects with at least one clip.
     excluded_clips: clip ids that the protocol leaves out.
-    expected: class -> clips in the complete data set.
-    expected_folds: subjects with at least one clip of the protocol.
   """
 
   classes: tuple[str, ...]
   emotions: Mapping[str, str]
-  expected: Mapping[str, int]
-  expected_folds: int
+  expected: Mapping[str, Mapping[str, int]]
+  expected_folds: Mapping[str, int]
   excluded_clips: tuple[str, ...] = ()
 
   def class_of(self, clip_id: str, emotion: str) -> int | None:
@@ -36,25 +37,52 @@ class Protocol:
     name = self.emotions.get(emotion.strip().lower())
     return None if name is None else self.classes.index(name)
 
-  def differences(self, labels: Sequence[int], num_folds: int) -> list[str]:
-    """What differs from the complete data set, a sentence each."""
-    counts = collections.Counter(self.classes[label] for label in labels)
-    found = [
-      f'{name}: {counts[name]} clips, the protocol has {expected}'
-      for name, expected in self.expected.items()
-      if counts[name] != expected
-    ]
-    if num_folds != self.expected_folds:
-      found.append(
-        f'{num_folds} subjects, the protocol has {self.expected_folds}'
-      )
+  def differences(
+    self,
+    datasets: Sequence[str],
+    subjects: Sequence[str],
+    labels: Sequence[int],
+  ) -> list[str]:
+    """What differs from the complete data, a sentence each.
+
+    Args:
+      datasets: the data set of each clip.
+      subjects: the subject of each clip.
+      labels: class index of each clip.
+    """
+    found = []
+    for part, expected in self.expected.items():
+      clips = [i for i, name in enumerate(datasets) if name == part]
+      if not clips:
+        found.append(
+          f'{part} is absent; the whole protocol has'
+          f' {sum(expected.values())} clips of it'
+        )
+        continue
+      counts = collections.Counter(self.classes[labels[i]] for i in clips)
+      found += [
+        f'{part}, {name}: {counts[name]} clips, the protocol has {number}'
+        for name, number in expected.items()
+        if counts[name] != number
+      ]
+      folds = len({subjects[i] for i in clips})
+      if folds != self.expected_folds[part]:
+        found.append(
+          f'{part}: {folds} subjects, the protocol has'
+          f' {self.expected_folds[part]}'
+        )
     return found
 
 
-def _protocol(expected, folds, excluded=(), **aliases):
-  """A protocol whose raw emotions are its classes' names and `aliases`."""
-  emotions = {name: name for name in expected} | aliases
-  return Protocol(tuple(expected), emotions, expected, folds, tuple(excluded))
+def _protocol(dataset, expected, folds, excluded=(), **aliases):
+  """One data set, whose raw emotions are the classes' names and `aliases`."""
+  return Protocol(
+    tuple(expected),
+    {name: name for name in expected} | aliases,
+    {dataset: expected},
+    {dataset: folds},
+    tuple(excluded),
+  )
 
 
 _CASME2 = {
@@ -67,9 +95,10 @@ _MMEW = {
 }  # fmt: skip
 
 PROTOCOLS: Mapping[str, Protocol] = {
-  'casme2_5class': _protocol(_CASME2, 26, other='others'),
+  'casme2_5class': _protocol('casme2', _CASME2, 26, other='others'),
   # As most papers count: three surprise clips of sub24 left out.
   'casme2_5class_246': _protocol(
+    'casme2',
     _CASME2 | {'surprise': 25},
     26,
     ('sub24/EP07_01', 'sub24/EP07_04f', 'sub24/EP10_03'),
@@ -77,25 +106,30 @@ PROTOCOLS: Mapping[str, Protocol] = {
   ),
   # The sheet says `Other`, some copies the plural.
   'samm_5class': _protocol(
+    'samm',
     {'anger': 57, 'other': 26, 'happiness': 26, 'surprise': 15, 'contempt': 12},
     27,
     others='other',
   ),
-  'mmew_7class': _protocol(_MMEW, 30, other='others'),
+  'mmew_7class': _protocol('mmew', _MMEW, 30, other='others'),
   'mmew_6class': _protocol(
-    {name: n for name, n in _MMEW.items() if name != 'others'}, 30
+    'mmew', {name: n for name, n in _MMEW.items() if name != 'others'}, 30
   ),
   'mmew_4class': _protocol(
+    'mmew',
     {n: _MMEW[n] for n in ('happiness', 'surprise', 'disgust', 'others')},
     30,
     other='others',
   ),
-  'megc2019_3class': _protocol(
-    {'negative': 250, 'positive': 109, 'surprise': 83}, 68
-  ),
-  # The composite without SMIC, as the phase-flow images often come.
-  'megc2019_3class_no_smic': _protocol(
-    {'negative': 180, 'positive': 58, 'surprise': 40}, 52
+  'megc2019_3class': Protocol(
+    ('negative', 'positive', 'surprise'),
+    {name: name for name in ('negative', 'positive', 'surprise')},
+    {
+      'casme2': {'negative': 88, 'positive': 32, 'surprise': 25},
+      'samm': {'negative': 92, 'positive': 26, 'surprise': 15},
+      'smic': {'negative': 70, 'positive': 51, 'surprise': 43},
+    },
+    {'casme2': 24, 'samm': 28, 'smic': 16},
   ),
 }
 

@@ -89,11 +89,13 @@ class Trainer:
   def optimizer(self) -> optax.GradientTransformation:
     """AdamW on a warm-up and cosine schedule; kernels alone decay."""
     s = self.settings
+    steps = s.epochs * self.steps_per_epoch
+    warmup = round(s.warmup_fraction * steps)
     schedule = optax.warmup_cosine_decay_schedule(
-      init_value=0.0 if s.warmup_epochs else s.learning_rate,
+      init_value=0.0 if warmup else s.learning_rate,
       peak_value=s.learning_rate,
-      warmup_steps=s.warmup_epochs * self.steps_per_epoch,
-      decay_steps=s.epochs * self.steps_per_epoch,
+      warmup_steps=warmup,
+      decay_steps=steps,
     )
     return optax.adamw(
       schedule,

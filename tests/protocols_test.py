@@ -12,15 +12,15 @@ PUBLISHED = [
   ('mmew_6class', 234, 30),
   ('mmew_4class', 263, 30),
   ('megc2019_3class', 442, 68),
-  ('megc2019_3class_no_smic', 278, 52),
 ]
 
 
 @pytest.mark.parametrize('name,clips,folds', PUBLISHED)
 def test_published_counts(name, clips, folds):
   protocol = protocols.get(name)
-  assert sum(protocol.expected.values()) == clips
-  assert protocol.expected_folds == folds
+  parts = protocol.expected.values()
+  assert sum(sum(part.values()) for part in parts) == clips
+  assert sum(protocol.expected_folds.values()) == folds
 
 
 def test_no_protocol_is_untested():
@@ -44,13 +44,32 @@ def test_excluded_clips():
   )
 
 
+def complete(protocol, part):
+  """Data sets, subjects and labels of a complete part."""
+  counts = protocol.expected[part].values()
+  labels = [c for c, n in enumerate(counts) for _ in range(n)]
+  folds = protocol.expected_folds[part]
+  subjects = [f'{part}{i % folds}' for i in range(len(labels))]
+  return [part] * len(labels), subjects, labels
+
+
 def test_differences_name_the_class():
   mmew = protocols.get('mmew_4class')
-  labels = [c for c, n in enumerate(mmew.expected.values()) for _ in range(n)]
-  assert mmew.differences(labels, 30) == []
-  assert mmew.differences(labels[1:], 29) == [
-    'happiness: 35 clips, the protocol has 36',
-    '29 subjects, the protocol has 30',
+  clips = complete(mmew, 'mmew')
+  assert mmew.differences(*clips) == []
+  assert mmew.differences(*(column[1:] for column in clips)) == [
+    'mmew, happiness: 35 clips, the protocol has 36'
+  ]
+  few = [[row[i] for i in range(263) if i % 30] for row in clips]
+  assert 'mmew: 29 subjects, the protocol has 30' in mmew.differences(*few)
+
+
+def test_a_composite_may_lack_a_part():
+  composite = protocols.get('megc2019_3class')
+  parts = [complete(composite, part) for part in ('casme2', 'samm')]
+  clips = [a + b for a, b in zip(*parts)]
+  assert composite.differences(*clips) == [
+    'smic is absent; the whole protocol has 164 clips of it'
   ]
 
 

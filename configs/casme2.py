@@ -1,0 +1,20 @@
+"""CASME II, five classes, 246 clips as most papers count.
+
+python main.py --config=configs/casme2.py --config.data.manual_dir=DIR
+
+DIR is the data set as licensed, in the layout that
+tfds_builders/casme2/README.md shows.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """The default network on this data set."""
+  config = default.get_config()
+  config.name = 'casme2'
+  config.data.dataset = 'casme2'
+  config.data.protocol = 'casme2_5class_246'
+  return config

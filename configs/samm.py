@@ -1,0 +1,20 @@
+"""SAMM, five classes, 136 clips.
+
+python main.py --config=configs/samm.py --config.data.manual_dir=DIR
+
+DIR is the data set as licensed, in the layout that
+tfds_builders/samm/README.md shows.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """The default network on this data set."""
+  config = default.get_config()
+  config.name = 'samm'
+  config.data.dataset = 'samm'
+  config.data.protocol = 'samm_5class'
+  return config

@@ -1,0 +1,270 @@
+"""Shards -> phase images, once, before training."""
+
+from collections.abc import Iterable, Iterator
+from concurrent import futures
+import dataclasses
+import hashlib
+import itertools
+import os
+import pathlib
+from typing import Any
+
+import cv2
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int32, UInt8
+import numpy as np
+
+from dianet_jax import config as configuration
+from dianet_jax import errors, platform, progress, protocols, rank_pooling
+from tfds_builders import frames as frames_lib
+from tfds_builders import prepare, simulate
+
+# Clips pooled in one call; at 224 pixels and 128 frames 150 MB of bytes.
+_BATCH = 8
+# Frames are padded to a multiple, so that few shapes are compiled.
+_FRAME_MULTIPLE = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+  """What is known of a clip besides its images."""
+
+  clip_id: str
+  subject: str
+  dataset: str
+  emotion: str
+  notes: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """The clips of a protocol, ready to train on.
+
+  Attributes:
+    clips: in the order of the records.
+    images: float32 [clip, phase, height, width, channel], raw and signed.
+    labels: int32 [clip], class indices (shuffled where the control asks it).
+    classes: class names.
+    simulated: whether the raw data were simulated.
+    fingerprint: of the raw data and the builder's options.
+    notes: what was repaired, left out or differs, a sentence each.
+  """
+
+  clips: tuple[Clip, ...]
+  images: Float[np.ndarray, 'clip phase height width channel']
+  labels: Int32[np.ndarray, ' clip']
+  classes: tuple[str, ...]
+  simulated: bool
+  fingerprint: str
+  notes: tuple[str, ...]
+
+  @property
+  def subjects(self) -> list[str]:
+    """The subject of each clip."""
+    return [clip.subject for clip in self.clips]
+
+
+def load(config: configuration.Data, seed: int) -> Dataset:
+  """Prepares the records if need be and makes the phase images.
+
+  Args:
+    config: the `data` section.
+    seed: for the shuffling of labels, where `permute_labels` asks for it.
+
+  Returns:
+    The clips of the protocol.
+
+  Raises:
+    UserError: no raw data, bad clips, or no clip of the protocol.
+  """
+  protocol = protocols.get(config.protocol)
+  cache = platform.cache_dir(config.cache_dir)
+  records = prepare.prepare(
+    config.dataset,
+    _raw_folder(config, cache),
+    cache / 'records',
+    variant=config.variant,
+    skip_bad_clips=config.skip_bad_clips,
+    track=progress.track,
+  )
+  clips, labels, images = [], [], []
+  seen = set()
+
+  def of_protocol() -> Iterator[dict[str, Any]]:
+    bar = progress.track(
+      (records.source[i] for i in range(len(records.source))),
+      'Phase images',
+      len(records.source),
+    )
+    for record in bar:
+      clip = Clip(
+        *(
+          _text(record[key])
+          for key in ('clip_id', 'subject', 'dataset', 'emotion', 'notes')
+        )
+      )
+      label = protocol.class_of(clip.clip_id, clip.emotion)
+      seen.add(clip.subject)
+      if label is not None:
+        clips.append(clip)
+        labels.append(label)
+        yield record
+
+  for batch in _batches(of_protocol(), _BATCH):
+    images.append(_phase_images(batch, config))
+  if not clips:
+    raise errors.UserError(
+      f'No clip of {config.manual_dir or "the simulated data"} belongs to'
+      f' --config.data.protocol={config.protocol} (classes'
+      f' {", ".join(protocol.classes)}). Choose the protocol of'
+      f' --config.data.dataset={config.dataset}.'
+    )
+  labels = np.array(labels, np.int32)
+  without_clip = seen - {clip.subject for clip in clips}
+  notes = _notes(records, clips, labels, protocol, without_clip)
+  if config.permute_labels:
+    labels = np.random.default_rng(seed).permutation(labels)
+    notes.append('labels shuffled over all clips: a control, not a result')
+  return Dataset(
+    clips=tuple(clips),
+    images=np.concatenate(images),
+    labels=labels,
+    classes=protocol.classes,
+    simulated=records.simulated,
+    fingerprint=records.fingerprint,
+    notes=tuple(notes),
+  )
+
+
+def _text(value: Any) -> str:
+  return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _raw_folder(config: configuration.Data, cache: pathlib.Path) -> str:
+  """`manual_dir`, or a simulated tree in a root of its own."""
+  simulation = config.simulation
+  if not simulation.enabled:
+    return config.manual_dir
+  if config.manual_dir:
+    raise errors.UserError(
+      '--config.data.manual_dir and --config.data.simulation.enabled=true'
+      ' exclude each other: the first is for real data. Leave one out.'
+    )
+  key = hashlib.sha256(repr((config.dataset, simulation)).encode()).hexdigest()
+  root = cache / 'simulated' / f'{config.dataset}-{key[:12]}'
+  return str(
+    simulate.write(
+      config.dataset,
+      root,
+      subjects=simulation.subjects,
+      clips_per_subject=simulation.clips_per_subject,
+      seed=simulation.seed,
+      track=progress.track,
+    )
+  )
+
+
+def _notes(records, clips, labels, protocol, without_clip) -> list[str]:
+  """What a reader of the result must know about its clips."""
+  notes = list(records.notes)
+  for clip_id, reason in records.left_out:
+    notes.append(f'{clip_id} left out: {reason}')
+  notes += [f'{clip.clip_id}: {clip.notes}' for clip in clips if clip.notes]
+  for subject in sorted(without_clip):
+    notes.append(f'subject {subject} has no clip of the protocol: no fold')
+  if not records.simulated:
+    notes += protocol.differences(
+      [clip.dataset for clip in clips],
+      [clip.subject for clip in clips],
+      labels.tolist(),
+    )
+  return notes
+
+
+def _batches(
+  items: Iterable[dict[str, Any]], size: int
+) -> Iterator[list[dict[str, Any]]]:
+  items = iter(items)
+  while batch := list(itertools.islice(items, size)):
+    yield batch
+
+
+def _phase_images(
+  records: list[dict[str, Any]], config: configuration.Data
+) -> Float[np.ndarray, 'clip phase height width channel']:
+  """Phase images of a few records, pooled or as they come."""
+  if 'frames' not in records[0]:
+    return _stored_phase_images(records, config)
+  with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    clips = list(pool.map(lambda r: _decode_clip(r['frames'], config), records))
+  longest = max(map(len, clips))
+  padded_length = -(-longest // _FRAME_MULTIPLE) * _FRAME_MULTIPLE
+  # Always a full batch: the last one would be another shape to compile.
+  frames = np.zeros((_BATCH, padded_length, *clips[0].shape[1:]), np.uint8)
+  keys = np.zeros((3, _BATCH), np.int32)
+  for row, (clip, record) in enumerate(zip(clips, records)):
+    frames[row, : len(clip)] = clip
+    keys[:, row] = [record[key] for key in ('onset', 'apex', 'offset')]
+  pooled = rank_pooling.dynamic_images(frames, *keys, phases=config.phases)
+  return np.asarray(_reduce(pooled, config.image_size))[: len(records)]
+
+
+def _decode_clip(
+  encoded: Iterable[bytes], config: configuration.Data
+) -> UInt8[np.ndarray, 'frame height width channel']:
+  return np.stack([_fit(frames_lib.decode(frame), config) for frame in encoded])
+
+
+def _fit(
+  image: UInt8[np.ndarray, 'height width channel'], config: configuration.Data
+) -> UInt8[np.ndarray, 'height width channel']:
+  """The crop of a frame, reduced to `frame_size` squared."""
+  height, width = image.shape[:2]
+  top, left, bottom, right = config.crop
+  image = image[
+    round(top * height) : round(bottom * height),
+    round(left * width) : round(right * width),
+  ]
+  size = (config.frame_size, config.frame_size)
+  if image.shape[:2] == size:
+    return image
+  # Averages over areas where the frame is larger: no aliasing.
+  smaller = min(image.shape[:2]) >= config.frame_size
+  return cv2.resize(
+    image, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+  )
+
+
+def _reduce(
+  images: Float[Array, 'clip phase height width channel'], size: int
+) -> Float[Array, 'clip phase height width channel']:
+  """Reduced to `size` squared, with anti-aliasing."""
+  shape = (*images.shape[:2], size, size, images.shape[-1])
+  if images.shape == shape:
+    return images
+  return jax.image.resize(images, shape, 'linear')
+
+
+def _stored_phase_images(
+  records: list[dict[str, Any]], config: configuration.Data
+) -> Float[np.ndarray, 'clip phase height width channel']:
+  """Phase images that the record holds, centred on mid-grey."""
+  missing = [phase for phase in config.phases if phase not in records[0]]
+  if missing:
+    raise errors.UserError(
+      f'--config.data.dataset={config.dataset} holds precomputed phase images'
+      f' and none of {missing[0]}; leave it out of --config.data.phases.'
+    )
+  images = [
+    [frames_lib.decode(record[phase]) for phase in config.phases]
+    for record in records
+  ]
+  shapes = sorted({image.shape for clip in images for image in clip})
+  if len(shapes) > 1:
+    raise errors.UserError(
+      f'The phase images in {config.manual_dir} differ in size: {shapes}.'
+      ' All must be of one size.'
+    )
+  centred = jnp.asarray(np.array(images), jnp.float32) - 127.5
+  return np.asarray(_reduce(centred, config.image_size))

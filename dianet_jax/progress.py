@@ -1,0 +1,46 @@
+"""What a user sees while waiting: one console, one style of bar."""
+
+from collections.abc import Iterable, Iterator
+import contextlib
+from typing import TypeVar
+
+import rich.console
+import rich.progress
+
+T = TypeVar('T')
+
+console = rich.console.Console(highlight=False, soft_wrap=True)
+
+
+def _columns():
+  return (
+    rich.progress.TextColumn('{task.description:<24}'),
+    rich.progress.BarColumn(bar_width=30),
+    rich.progress.MofNCompleteColumn(),
+    rich.progress.TimeElapsedColumn(),
+    rich.progress.TextColumn('left'),
+    rich.progress.TimeRemainingColumn(),
+  )
+
+
+@contextlib.contextmanager
+def bar(description: str, total: int) -> Iterator[rich.progress.Progress]:
+  """A progress bar of one task (id 0); stays on screen when it is done."""
+  with rich.progress.Progress(*_columns(), console=console) as progress:
+    progress.add_task(description, total=total)
+    yield progress
+
+
+def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
+  """`items`, with a progress bar of `total`."""
+  with bar(description, total) as progress:
+    for item in items:
+      yield item
+      progress.advance(0)
+
+
+@contextlib.contextmanager
+def waiting(description: str) -> Iterator[None]:
+  """A spinner for what cannot say how far it is."""
+  with console.status(description):
+    yield

@@ -1,0 +1,169 @@
+"""The pooled result of a run: files, TensorBoard events and the last table."""
+
+from collections.abc import Sequence
+import csv
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from jaxtyping import Float, Int
+import numpy as np
+import rich.table
+import tensorboardX
+
+from dianet_jax import data as data_lib
+from dianet_jax import metrics, progress
+from dianet_jax.fold_parallel import FoldResult
+
+
+@dataclasses.dataclass(frozen=True)
+class Pooled:
+  """Predictions of all folds, in the order of the clips.
+
+  Attributes:
+    seeds: the seeds.
+    probabilities: of the clip's class when its subject was held out.
+    predictions: index of the most probable class.
+  """
+
+  seeds: tuple[int, ...]
+  probabilities: Float[np.ndarray, 'seed clip class_']
+  predictions: Int[np.ndarray, 'seed clip']
+
+
+def pool(results: Sequence[FoldResult], num_clips: int) -> Pooled:
+  """Brings the folds' predictions together; every clip must occur once a seed.
+
+  Raises:
+    ValueError: a clip was tested never or twice: a fault of the program.
+  """
+  seeds = tuple(sorted({result.seed for result in results}))
+  num_classes = results[0].probabilities.shape[1]
+  probabilities = np.full((len(seeds), num_clips, num_classes), np.nan)
+  times = np.zeros((len(seeds), num_clips), int)
+  for result in results:
+    row = seeds.index(result.seed)
+    probabilities[row, result.test_index] = result.probabilities
+    times[row, result.test_index] += 1
+  if (times != 1).any():
+    raise ValueError('A clip was not tested exactly once.')
+  return Pooled(seeds, probabilities, probabilities.argmax(axis=-1))
+
+
+def summarise(
+  name: str,
+  dataset: data_lib.Dataset,
+  pooled: Pooled,
+  absent_classes: Sequence[tuple[str, int]],
+) -> dict[str, Any]:
+  """What `metrics.json` holds, but for times and versions."""
+  parts = {}
+  datasets = np.array([clip.dataset for clip in dataset.clips])
+  names = sorted(set(datasets.tolist()))
+  for part in names if len(names) > 1 else []:
+    rows = datasets == part
+    parts[part] = metrics.summarise(
+      dataset.labels[rows], pooled.predictions[:, rows], dataset.classes
+    )
+    parts[part]['folds'] = len(set(np.array(dataset.subjects)[rows].tolist()))
+  overall = metrics.summarise(
+    dataset.labels, pooled.predictions, dataset.classes
+  )
+  return {
+    'name': name,
+    'simulated': dataset.simulated,
+    'classes': list(dataset.classes),
+    'folds': len(set(dataset.subjects)),
+    'seeds': list(pooled.seeds),
+    'overall': overall,
+    'by_dataset': parts,
+    'classes_absent_in_training': [
+      {'subject': subject, 'class': dataset.classes[class_]}
+      for subject, class_ in absent_classes
+    ],
+    'notes': list(dataset.notes),
+    'data_fingerprint': dataset.fingerprint,
+  }
+
+
+def write_predictions(
+  path: pathlib.Path, dataset: data_lib.Dataset, pooled: Pooled
+) -> None:
+  """A row a clip and seed: fold, truth, prediction, probabilities."""
+  with path.open('w', newline='', encoding='utf-8') as file:
+    writer = csv.writer(file)
+    writer.writerow(
+      ['seed', 'fold', 'dataset', 'clip_id', 'truth', 'prediction']
+      + [f'p_{name}' for name in dataset.classes]
+    )
+    for row, seed in enumerate(pooled.seeds):
+      for index, clip in enumerate(dataset.clips):
+        writer.writerow(
+          [
+            seed,
+            clip.subject,
+            clip.dataset,
+            clip.clip_id,
+            dataset.classes[dataset.labels[index]],
+            dataset.classes[pooled.predictions[row, index]],
+          ]
+          + [f'{p:.6f}' for p in pooled.probabilities[row, index]]
+        )
+
+
+def write_json(path: pathlib.Path, values: Any) -> None:
+  """Indented JSON; written aside and renamed, so never half there."""
+  aside = path.with_suffix('.tmp')
+  aside.write_text(json.dumps(values, indent=2) + '\n', encoding='utf-8')
+  aside.replace(path)
+
+
+def write_events(folder: pathlib.Path, results: Sequence[FoldResult]) -> None:
+  """Learning curves for TensorBoard, a run a (seed, subject)."""
+  for result in results:
+    name = result.subject.replace('/', '_')
+    place = folder / f'seed{result.seed}' / name
+    with tensorboardX.SummaryWriter(str(place), flush_secs=3600) as writer:
+      for epoch in range(len(result.loss)):
+        writer.add_scalar('train/loss', result.loss[epoch], epoch + 1)
+        writer.add_scalar('train/accuracy', result.accuracy[epoch], epoch + 1)
+
+
+def rows(summary: dict[str, Any]) -> list[list[str]]:
+  """The table of results: header, then a row for all clips and each part."""
+  header = ['clips', 'n', 'folds', 'accuracy', 'UF1', 'UAR', 'UF1 by chance']
+  table = [header]
+  parts = {'all': summary['overall'] | {'folds': summary['folds']}}
+  for name, part in (parts | summary['by_dataset']).items():
+    low, high = part['uf1']['chance_95']
+    row = [name, str(part['n']), str(part['folds'])]
+    for key in ('accuracy', 'uf1', 'uar'):
+      value = f'{part[key]["mean"]:.3f}'
+      if len(summary['seeds']) > 1:
+        value += f' ± {part[key]["std"]:.3f}'
+      row.append(value)
+    table.append([*row, f'{low:.3f} to {high:.3f}'])
+  return table
+
+
+def title(summary: dict[str, Any]) -> str:
+  """One line that says what the numbers are of."""
+  seeds = len(summary['seeds'])
+  return (
+    ('SIMULATED DATA, ' if summary['simulated'] else '')
+    + f'{summary["name"]}: pooled over leave-one-subject-out folds,'
+    f' {len(summary["classes"])} classes,'
+    f' {seeds} seed{"s" if seeds > 1 else ""}'
+  )
+
+
+def print_table(summary: dict[str, Any]) -> None:
+  """The one table at the end of a run."""
+  header, *body = rows(summary)
+  table = rich.table.Table(title=title(summary), title_justify='left')
+  for index, name in enumerate(header):
+    table.add_column(name, justify='right' if index else 'left')
+  for row in body:
+    table.add_row(*row)
+  progress.console.print(table)

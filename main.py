@@ -1,0 +1,82 @@
+"""python main.py --config=configs/demo.py [--workdir=DIR] [--config.KEY=VALUE]
+
+Prepares a data set, trains DIANet leave-one-subject-out, writes the results.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import sys
+
+from absl import app, flags
+from ml_collections import config_flags
+
+from dianet_jax import config as configuration
+from dianet_jax import errors
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', None, 'A file of configs/, such as configs/demo.py.'
+)
+_WORKDIR = flags.DEFINE_string(
+  'workdir', '', 'Results; by default runs/<name>-<hash of the configuration>.'
+)
+
+
+def default_workdir(config: configuration.Config) -> pathlib.Path:
+  """A folder of its own for every configuration, the same every time."""
+  values = configuration.to_dict(config)
+  del values['data']['cache_dir']
+  digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+  return pathlib.Path('runs') / f'{config.name}-{digest.hexdigest()[:8]}'
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+  """absl's parser, with a readable message for a wrong `--config.` key."""
+  try:
+    arguments = flags.FLAGS(argv)
+  except (AttributeError, KeyError) as error:
+    raise errors.UserError(_flag_message(argv, error)) from error
+  except (OSError, flags.Error) as error:
+    raise errors.UserError(str(error)) from error
+  if len(arguments) > 1:
+    raise errors.UserError(
+      f'{arguments[1]!r} is not an option; options begin with --.'
+    )
+  if _CONFIG.value is None:
+    known = sorted(pathlib.Path(__file__).parent.glob('configs/[!_]*.py'))
+    names = ', '.join(f'configs/{path.name}' for path in known)
+    raise errors.UserError(f'--config=FILE is missing. There are: {names}')
+  return arguments
+
+
+def _flag_message(argv: list[str], error: Exception) -> str:
+  known = configuration.keys()
+  for argument in argv:
+    key = argument.split('=', 1)[0].lstrip('-')
+    if key.startswith('config.') and key[7:] not in known:
+      return configuration.unknown_key(key[7:])
+  return str(error)
+
+
+def main(argv: list[str]) -> None:
+  """Runs the configuration that the flags name."""
+  del argv
+  config = configuration.from_mapping(_CONFIG.value.to_dict())
+  workdir = pathlib.Path(_WORKDIR.value or default_workdir(config))
+  # After the flags are known to be good: these imports take seconds.
+  from dianet_jax import run
+
+  run.run(config, workdir)
+  print(f'Results: {workdir.absolute()}')
+
+
+if __name__ == '__main__':
+  # TensorFlow, where it is installed, has nothing to say here.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  try:
+    app.run(main, flags_parser=parse_flags)
+  except errors.UserError as error:
+    sys.exit(f'error: {error}')
+  except KeyboardInterrupt:
+    sys.exit('\nstopped; the same command goes on with the finished folds kept')
