@@ -53,7 +53,11 @@ class CrossAttention(_Fusion):
 
     def attend(own, other, name):
       attended = nn.MultiHeadDotProductAttention(
-        self.heads, dtype=self.dtype, name=f'{name}_attention'
+        self.heads,
+        # A bias of the keys has no gradient: softmax does not see it.
+        use_bias=False,
+        dtype=self.dtype,
+        name=f'{name}_attention',
       )(own + position, other + position, other)
       fused = nn.LayerNorm(dtype=self.dtype, name=f'{name}_norm')(
         own + attended

@@ -1,0 +1,140 @@
+"""Folds do not leak, do not speak, and do not care where they run."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from dianet_jax import errors, fold_parallel, train
+from dianet_jax import folds as folds_lib
+from dianet_jax.models.dianet import DIANet
+
+SUBJECTS = ['a'] * 5 + ['b'] * 3 + ['c'] * 6 + ['d'] * 4 + ['e'] * 2
+NUM_CLIPS = len(SUBJECTS)
+
+
+@pytest.fixture(scope='module')
+def clips():
+  rng = np.random.default_rng(0)
+  images = rng.normal(size=(NUM_CLIPS, 2, 12, 12, 3)).astype(np.float32)
+  labels = (np.arange(NUM_CLIPS) % 3).astype(np.int32)
+  return images, labels
+
+
+@pytest.fixture
+def run(clips, make_config):
+  """Trains some folds; every argument has a default."""
+
+  def train_folds(images=None, labels=None, rows=None, seeds=(0,), **parallel):
+    images = clips[0] if images is None else images
+    labels = clips[1] if labels is None else labels
+    config = make_config(
+      train__epochs=2, train__batch_size=6, train__augment__shift_pixels=1
+    )
+    folds = folds_lib.leave_one_subject_out(SUBJECTS, labels, 3, seeds)
+    trainer = train.Trainer(
+      DIANet(3, backbone='compact', dropout=0.3),
+      config.train,
+      'symmetric',
+      folds.train_index.shape[1],
+    )
+    settings = dataclasses.replace(config.parallel, **parallel)
+    program = fold_parallel.FoldParallel(trainer, images, labels, settings)
+    chosen = folds if rows is None else folds.select(rows)
+    return {
+      (result.seed, result.subject): result
+      for group in program.train(chosen)
+      for result in group
+    }
+
+  return train_folds
+
+
+def assert_identical(one, other, fields=('variables', 'probabilities')):
+  for field in fields:
+    jax.tree.map(
+      np.testing.assert_array_equal, getattr(one, field), getattr(other, field)
+    )
+
+
+@pytest.mark.parametrize('strategy', ['loop', 'map'])
+def test_any_number_of_devices_gives_the_same_bits(run, strategy):
+  one = run(devices=1, strategy=strategy, folds_per_device=1)
+  assert [subject for _, subject in one] == list('abcde')
+  for devices in (2, 4):
+    other = run(devices=devices, strategy=strategy, folds_per_device=1)
+    assert one.keys() == other.keys()
+    for key in one:
+      assert_identical(one[key], other[key])
+
+
+def test_order_and_company_of_folds_do_not_matter(run):
+  everything = run(devices=2, seeds=(0, 1))
+  few = run(devices=1, rows=[8, 3], seeds=(0, 1))
+  assert list(few) == [(1, 'd'), (0, 'd')]
+  for key, result in few.items():
+    assert_identical(result, everything[key])
+
+
+def test_seeds_and_subjects_differ(run):
+  results = run(devices=4, rows=[0, 1, 5], seeds=(0, 1))
+  kernels = {
+    leaf.tobytes()
+    for result in results.values()
+    for leaf in jax.tree.leaves(result.variables['params']['classifier'])
+    if leaf.ndim > 1
+  }
+  assert len(kernels) == 3
+
+
+@pytest.mark.parametrize('corruption', ['noise', 'nan', 'labels'])
+def test_the_held_out_subject_has_no_influence(run, clips, corruption):
+  images, labels = (array.copy() for array in clips)
+  held_out = np.array([subject == 'c' for subject in SUBJECTS])
+  if corruption == 'noise':
+    images[held_out] = np.random.default_rng(1).normal(
+      size=images[held_out].shape
+    )
+  elif corruption == 'nan':
+    images[held_out] = np.nan
+  else:
+    labels[held_out] = (labels[held_out] + 1) % 3
+  clean = run(devices=1, rows=[2])[0, 'c']
+  corrupted = run(images, labels, devices=1, rows=[2])[0, 'c']
+  assert_identical(clean, corrupted, ('variables', 'loss', 'accuracy'))
+  assert np.isfinite(clean.loss).all()
+
+
+def test_corrupting_a_training_subject_is_noticed(run, clips):
+  # The test above would be worthless if nothing could change parameters.
+  images = clips[0].copy()
+  images[0] += 1
+  clean, other = run(devices=1, rows=[2]), run(images, devices=1, rows=[2])
+  with pytest.raises(AssertionError):
+    assert_identical(clean[0, 'c'], other[0, 'c'])
+
+
+@pytest.mark.parametrize('strategy', ['map', 'vmap'])
+def test_strategies_agree(run, strategy):
+  loop = run(devices=1, strategy='loop', rows=[0, 1, 2])
+  other = run(devices=2, strategy=strategy, rows=[0, 1, 2])
+  for key, result in loop.items():
+    np.testing.assert_allclose(
+      result.probabilities, other[key].probabilities, atol=2e-3
+    )
+    np.testing.assert_allclose(result.loss, other[key].loss, rtol=1e-3)
+
+
+def test_every_clip_is_predicted_once(run):
+  results = run(devices=4)
+  tested = np.concatenate([r.test_index for r in results.values()])
+  assert sorted(tested) == list(range(NUM_CLIPS))
+  for result in results.values():
+    np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert result.loss.shape == result.accuracy.shape == (2,)
+
+
+def test_too_many_devices(run):
+  with pytest.raises(errors.UserError, match='jax sees 4 cpu'):
+    run(devices=5)

@@ -1,0 +1,111 @@
+"""Parameter counts, shapes, and what padding and phases may influence."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dianet_jax.models import fusion
+from dianet_jax.models.dianet import BACKBONES, DIANet
+
+# (backbone, fusion, shared) -> parameters with five classes, mean pooling,
+# phase images of 64 x 64 x 3. ResNet-18 without classifier has 11,176,512.
+PARAMETERS = {
+  ('resnet18', 'cross_attention', False): 24_463_045,
+  ('resnet18', 'cross_attention', True): 13_286_533,
+  ('resnet18', 'concat', False): 22_358_149,
+  ('resnet18', 'add', False): 22_355_589,
+  ('resnet18', 'gated', False): 23_405_701,
+  ('resnet18', 'first_phase', False): 11_179_077,
+  ('resnet18', 'second_phase', False): 11_179_077,
+  ('compact', 'cross_attention', False): 61_637,
+  ('compact', 'concat', False): 38_085,
+}
+
+
+def initialise(model, size=64):
+  images = jnp.zeros((2, 2, size, size, 3))
+  return jax.eval_shape(model.init, jax.random.key(0), images)
+
+
+def count(variables):
+  return sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
+
+
+@pytest.mark.parametrize('row', PARAMETERS, ids=str)
+def test_parameter_counts(row):
+  backbone, fusion_name, shared = row
+  model = DIANet(
+    5, backbone=backbone, fusion=fusion_name, share_backbone=shared
+  )
+  assert count(initialise(model)) == PARAMETERS[row]
+
+
+def test_no_model_or_fusion_is_without_a_row():
+  assert {row[0] for row in PARAMETERS} == set(BACKBONES)
+  assert {row[1] for row in PARAMETERS} == set(fusion.FUSIONS)
+
+
+@pytest.mark.parametrize('backbone', BACKBONES)
+def test_a_backbone_alone(backbone):
+  # He et al. (2016): 11,689,512 with the classifier of 513,000.
+  model = DIANet(5, backbone=backbone, fusion='first_phase')
+  params = initialise(model)['params']['backbone_0']
+  expected = {'resnet18': 11_689_512 - 513_000, 'compact': 18_800}
+  assert sum(p.size for p in jax.tree.leaves(params)) == expected[backbone]
+
+
+@pytest.mark.parametrize('fusion_name', fusion.FUSIONS)
+@pytest.mark.parametrize('pool', ['mean', 'flatten'])
+def test_logits_and_which_phases_reach_them(fusion_name, pool):
+  model = DIANet(3, backbone='compact', fusion=fusion_name, pool=pool)
+  images = jax.random.normal(jax.random.key(1), (4, 2, 16, 16, 3))
+  variables = model.init(jax.random.key(0), images)
+  logits = model.apply(variables, images)
+  assert logits.shape == (4, 3) and logits.dtype == jnp.float32
+  gradient = jax.grad(lambda x: (model.apply(variables, x) ** 2).sum())(images)
+  reached = [bool(jnp.abs(gradient[:, p]).max() > 0) for p in range(2)]
+  used = fusion.SELECTED.get(fusion_name, (0, 1))
+  assert reached == [phase in used for phase in range(2)]
+
+
+def test_cross_attention_lets_each_phase_ask_the_other():
+  module = fusion.CrossAttention(pool='mean')
+  first, second = jax.random.normal(jax.random.key(0), (2, 3, 4, 8))
+  variables = module.init(jax.random.key(1), (first, second))
+  moved = second.at[:, 0].add(1.0)
+  before = module.apply(variables, (first, second))
+  after = module.apply(variables, (first, moved))
+  # The first half stems from the first phase's queries.
+  assert jnp.abs(after[:, :8] - before[:, :8]).max() > 1e-4
+
+
+@pytest.mark.parametrize('backbone', BACKBONES)
+def test_padded_clips_change_nothing(backbone):
+  model = DIANet(3, backbone=backbone)
+  rng = np.random.default_rng(0)
+  images = jnp.asarray(rng.normal(size=(6, 2, 32, 32, 3)), jnp.float32)
+  variables = model.init(jax.random.key(0), images)
+  padded = images.at[4:].set(1e3)
+  valid = jnp.arange(6) < 4
+
+  def train(batch, mask):
+    return model.apply(variables, batch, mask, mutable=['batch_stats'])
+
+  logits, stats = train(padded, valid)
+  alone, alone_stats = train(images[:4], valid[:4])
+  np.testing.assert_allclose(logits[:4], alone, rtol=1e-4, atol=1e-5)
+  for one, other in zip(
+    jax.tree.leaves(stats), jax.tree.leaves(alone_stats), strict=True
+  ):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_keeps_parameters_and_logits_in_float32():
+  model = DIANet(3, backbone='compact', dtype=jnp.bfloat16)
+  images = jnp.ones((2, 2, 16, 16, 3))
+  variables = model.init(jax.random.key(0), images)
+  assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {
+    jnp.dtype('float32')
+  }
+  assert model.apply(variables, images).dtype == jnp.float32

@@ -1,0 +1,244 @@
+"""Reads the spreadsheets in which the data sets annotate their clips.
+
+The sheet and its header row are found by their content, since the published
+versions differ in both (SAMM's header is in row 14, CASME II has blank columns)
+and trimmed copies are common.
+"""
+
+from collections.abc import Sequence
+import contextlib
+import dataclasses
+import pathlib
+import re
+from typing import Any
+
+import openpyxl
+
+from dianet_jax import errors
+
+# Header names as `_squeeze` leaves them: lower case, letters only.
+_COLUMNS = {
+  'subject': ('subject',),
+  'clip': ('filename',),
+  'onset': ('onsetframe', 'onset'),
+  'apex': ('apexframe', 'apex'),
+  'offset': ('offsetframe', 'offset'),
+  'emotion': ('estimatedemotion', 'emotion'),
+  'action_units': ('actionunits', 'au'),
+}
+_OPTIONAL = {'action_units'}
+_NO_APEX = {'', '/', '-', 'n/a', 'na', 'nan', 'none'}
+_HEADER_ROWS = 40
+_MOST_COLUMNS = 64
+# The largest data set of the field has 860 rows: a sheet of a million rows is
+# another file, and reading it would fill the memory.
+_MOST_CLIPS = 20_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Annotation:
+  """One row: a clip, its key frames (numbers as in the file names), labels."""
+
+  subject: str
+  clip: str
+  onset_frame: int
+  apex_frame: int | None
+  offset_frame: int
+  emotion: str
+  action_units: str
+  row: int
+
+  @property
+  def clip_id(self) -> str:
+    """'<subject>/<clip>', unique in a data set."""
+    return f'{self.subject}/{self.clip}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+  """The annotations of one sheet, in the order of its rows."""
+
+  path: pathlib.Path
+  name: str
+  annotations: list[Annotation]
+  notes: list[str]
+
+
+class NoHeaderError(errors.UserError):
+  """The spreadsheet cannot be opened or has no table of clips."""
+
+
+def subject_number(text: str) -> int:
+  """Number of a subject: 6 for '6', '006', 'sub06', 'S06' and '6.0'.
+
+  Raises:
+    ValueError: `text` does not end in a number.
+  """
+  match = re.fullmatch(r'[a-zA-Z_ ]*([0-9]+)(?:\.0+)?', text.strip())
+  if not match:
+    raise ValueError(f'{text!r} is not a subject')
+  return int(match[1])
+
+
+def read(path: pathlib.Path, subject_format: str) -> Sheet:
+  """Reads the first sheet with a header of clips.
+
+  Args:
+    path: an .xlsx file. Of several fitting sheets one with 'micro' in its name
+      is taken, otherwise the first.
+    subject_format: how to write a subject's number, e.g. 'sub{:02d}'.
+
+  Returns:
+    The annotations; `notes` name rows and sheets that were passed over.
+
+  Raises:
+    NoHeaderError: no sheet has the columns that are needed.
+    errors.UserError: a cell cannot be used (file, sheet, row, column, value).
+  """
+  try:
+    with path.open('rb') as file:
+      workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
+      return _read_workbook(path, workbook, subject_format)
+  except errors.UserError:
+    raise
+  # What a damaged file makes openpyxl and its XML parser raise is anybody's
+  # guess.
+  except Exception as error:
+    raise NoHeaderError(
+      f'{path} cannot be read as an .xlsx spreadsheet: {error!r}.'
+    ) from error
+
+
+def _read_workbook(
+  path: pathlib.Path, workbook: Any, subject_format: str
+) -> Sheet:
+  """The annotations of the sheet that fits best."""
+  fitting, misses = [], []
+  for sheet in workbook.worksheets:
+    # A copy trimmed by hand may claim a size that it does not have.
+    sheet.reset_dimensions()
+    row, columns, missing = _find_header(sheet)
+    if missing:
+      misses.append(f"sheet '{sheet.title}': no {', '.join(missing)}")
+    else:
+      fitting.append((sheet, row, columns))
+  if not fitting:
+    raise NoHeaderError(
+      f'{path} has no table of clips in the first {_HEADER_ROWS} rows of '
+      f'any sheet ({"; ".join(misses)}).'
+    )
+  # Stable sort: SAMM's workbook may hold macro-expressions as well.
+  fitting.sort(key=lambda found: 'micro' not in found[0].title.casefold())
+  sheet, row, columns = fitting[0]
+  annotations, notes = _read_rows(path, sheet, row, columns, subject_format)
+  if len(fitting) > 1:
+    others = ', '.join(f"'{other.title}'" for other, _, _ in fitting[1:])
+    notes.append(f"sheet '{sheet.title}' was read, not {others}")
+  return Sheet(path, sheet.title, annotations, notes)
+
+
+def _rows(sheet: Any, **limits: int) -> contextlib.AbstractContextManager:
+  """The rows' values; leaves no file open when they are not read to the end."""
+  return contextlib.closing(
+    sheet.iter_rows(max_col=_MOST_COLUMNS, values_only=True, **limits)
+  )
+
+
+def _squeeze(cell: Any) -> str:
+  return re.sub('[^a-z]', '', str(cell).casefold())
+
+
+def _find_header(sheet: Any) -> tuple[int, dict[str, int], Sequence[str]]:
+  """Row number, column indices, and the columns missing in the best row."""
+  best = (0, {}, sorted(set(_COLUMNS) - _OPTIONAL))
+  with _rows(sheet, max_row=_HEADER_ROWS) as rows:
+    for number, cells in enumerate(rows, 1):
+      names = [_squeeze(cell) for cell in cells]
+      columns = {
+        column: next(names.index(alias) for alias in aliases if alias in names)
+        for column, aliases in _COLUMNS.items()
+        if set(aliases) & set(names)
+      }
+      missing = sorted(set(_COLUMNS) - _OPTIONAL - set(columns))
+      if len(missing) < len(best[2]):
+        best = (number, columns, missing)
+      if not missing:
+        break
+  return best
+
+
+def _read_rows(
+  path: pathlib.Path,
+  sheet: Any,
+  header_row: int,
+  columns: dict[str, int],
+  subject_format: str,
+) -> tuple[list[Annotation], list[str]]:
+  """Annotations of the rows below the header, and notes."""
+  annotations, notes = [], []
+  with _rows(sheet, min_row=header_row + 1) as rows:
+    for number, cells in enumerate(rows, header_row + 1):
+      texts = {column: _text(cells[index]) for column, index in columns.items()}
+      if not any(texts.values()):
+        continue
+      place = f"{path}, sheet '{sheet.title}', row {number}"
+      # A remark below the table names no clip and no frames.
+      if not any(texts[name] for name in ('clip', 'onset', 'offset')):
+        notes.append(f'row {number} of {path.name} holds no clip: passed over')
+        continue
+      annotations.append(_annotation(place, texts, number, subject_format))
+      if len(annotations) > _MOST_CLIPS:
+        raise errors.UserError(
+          f'{place}: more than {_MOST_CLIPS} clips; this is not the annotation '
+          'of a micro-expression data set.'
+        )
+  if not annotations:
+    raise errors.UserError(
+      f"{path}, sheet '{sheet.title}': no clip below the header in row "
+      f'{header_row}.'
+    )
+  return annotations, notes
+
+
+def _text(cell: Any) -> str:
+  """Cell as text; 4.0, which spreadsheets make of 4, becomes '4'."""
+  if cell is None:
+    return ''
+  if isinstance(cell, float) and cell.is_integer():
+    cell = int(cell)
+  return str(cell).strip()
+
+
+def _annotation(
+  place: str, texts: dict[str, str], row: int, subject_format: str
+) -> Annotation:
+  """Annotation of one row of texts."""
+
+  def fail(column: str, expected: str):
+    raise errors.UserError(
+      f"{place}, column '{column}': found {texts[column]!r}, expected "
+      f'{expected}. Mend the cell, or take a fresh copy of the spreadsheet.'
+    )
+
+  def frame(column: str) -> int:
+    match = re.fullmatch(r'([0-9]{1,9})(?:\.0+)?', texts[column])
+    return int(match[1]) if match else fail(column, 'a frame number')
+
+  try:
+    subject = subject_format.format(subject_number(texts['subject']))
+  except ValueError:
+    fail('subject', f'a number or a name like {subject_format.format(1)!r}')
+  for column in ('clip', 'emotion'):
+    if not texts[column]:
+      fail(column, 'a name')
+  no_apex = texts['apex'].casefold() in _NO_APEX
+  return Annotation(
+    subject=subject,
+    clip=texts['clip'],
+    onset_frame=frame('onset'),
+    apex_frame=None if no_apex else frame('apex'),
+    offset_frame=frame('offset'),
+    emotion=texts['emotion'],
+    action_units=texts.get('action_units', ''),
+    row=row,
+  )

@@ -1,0 +1,1 @@
+"""MEGC 2019 as phase-wise optical flow."""

@@ -1,0 +1,246 @@
+"""Prepares a raw folder once, and hands out its records."""
+
+from collections.abc import Iterator, Sequence
+import contextlib
+import dataclasses
+import difflib
+import fcntl
+import hashlib
+import importlib
+import json
+import os
+import pathlib
+import shutil
+from typing import Any
+
+from absl import logging
+
+from dianet_jax import errors
+from tfds_builders import raw_folder
+
+DATASETS = ('casme2', 'samm', 'mmew', 'megc2019_flow')
+_SUMMARY = 'preparation.json'
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedRecords:
+  """Records of one raw folder.
+
+  Attributes:
+    source: random access, `len(source)` and `source[i]`, in the order of the
+      clip ids. A record is a dict; texts come as bytes (UTF-8), numbers as int
+      and float, `frame_numbers` as a list, images as the bytes of the files,
+      to be decoded by `frames.decode` (`frames` is a numpy array of objects,
+      one bytes each). Safe to read from several threads.
+    records_dir: where the array_record shards lie, a TFDS version folder.
+    fingerprint: of the raw folder, the options and the builder's version.
+    simulated: whether the raw folder was simulated.
+    left_out: (clip id, reason) of every clip that was left out.
+    notes: choices made in reading the folder.
+    from_cache: whether the records had been prepared before.
+  """
+
+  source: Sequence[dict[str, Any]]
+  records_dir: pathlib.Path
+  fingerprint: str
+  simulated: bool
+  left_out: list[tuple[str, str]]
+  notes: list[str]
+  from_cache: bool
+
+
+def prepare(
+  dataset: str,
+  manual_dir: str | os.PathLike[str],
+  cache_dir: str | os.PathLike[str],
+  *,
+  variant: str = '',
+  skip_bad_clips: bool = False,
+  track: raw_folder.Track = lambda items, description, total: items,
+) -> PreparedRecords:
+  """Makes the records of a raw folder, or finds those made before.
+
+  Every frame is decoded once, to check it. The records lie below
+  `cache_dir/<dataset>/<fingerprint>`, which appears only when complete.
+
+  Args:
+    dataset: one of DATASETS.
+    manual_dir: the folder with the raw data, in any layout of the data set.
+    cache_dir: where to keep records.
+    variant: e.g. 'cropped'; '' takes what the folder holds.
+    skip_bad_clips: leave out clips that cannot be read, and say so.
+    track: called as `track(items, description=..., total=...)`, for progress.
+
+  Raises:
+    errors.UserError: unknown data set or variant; nothing to be found in
+      `manual_dir`; bad clips; `cache_dir` cannot be written.
+  """
+  builder_cls = _builder_class(dataset, variant)
+  found = builder_cls.find(manual_dir, variant)
+  simulated = (found.root / raw_folder.SIMULATED_MARK).exists()
+  options = {
+    'dataset': dataset,
+    'version': str(builder_cls.VERSION),
+    'variant': variant,
+    'skip_bad_clips': skip_bad_clips,
+    'simulated': simulated,
+  }
+  fingerprint = _fingerprint(found, options)
+  place = _absolute(cache_dir) / dataset / fingerprint
+  with _lock(place), _quiet_tfds():
+    from_cache = (place / _SUMMARY).exists()
+    if not from_cache:
+      checked = raw_folder.check(
+        builder_cls.GUIDE, found, skip_bad_clips, track
+      )
+      summary = {'notes': found.notes, 'left_out': checked.left_out, **options}
+      _write(builder_cls, place, variant, checked, summary, track)
+    summary = json.loads((place / _SUMMARY).read_text(encoding='utf-8'))
+    builder = _builder(builder_cls, place, variant)
+    source = builder.as_data_source(
+      split='all', decoders=_undecoded(builder_cls.IMAGE_FEATURES)
+    )
+  return PreparedRecords(
+    source=source,
+    records_dir=pathlib.Path(builder.data_path),
+    fingerprint=fingerprint,
+    simulated=simulated,
+    left_out=[tuple(entry) for entry in summary['left_out']],
+    notes=summary['notes'],
+    from_cache=from_cache,
+  )
+
+
+def _builder_class(dataset: str, variant: str) -> Any:
+  """Imports the builder of a data set, and TFDS with it.
+
+  Raises:
+    errors.UserError: unknown data set or variant.
+  """
+  if dataset not in DATASETS:
+    nearest = difflib.get_close_matches(dataset, DATASETS, 1, 0.0)[0]
+    raise errors.UserError(
+      f"Unknown data set '{dataset}' (config key data.dataset): did you mean "
+      f"'{nearest}'? There are {', '.join(DATASETS)}."
+    )
+  name = f'tfds_builders.{dataset}.{dataset}_dataset_builder'
+  builder_cls = importlib.import_module(name).Builder
+  names = [config.name for config in builder_cls.BUILDER_CONFIGS]
+  variants = [name for name in names if name != raw_folder.ANY_VARIANT]
+  if variant and variant not in variants:
+    advice = 'Leave it empty.'
+    if variants:
+      advice = f'Choose of {", ".join(variants)}, or leave it empty.'
+    raise errors.UserError(
+      f"{dataset} has no variant '{variant}' (config key data.variant). "
+      f'{advice}'
+    )
+  return builder_cls
+
+
+def _builder(builder_cls: Any, place: pathlib.Path, variant: str, **kwargs):
+  config = None
+  if builder_cls.BUILDER_CONFIGS:
+    config = variant or raw_folder.ANY_VARIANT
+  return builder_cls(data_dir=str(place), config=config, **kwargs)
+
+
+def _absolute(path: str | os.PathLike[str]) -> pathlib.Path:
+  return pathlib.Path(os.path.abspath(os.path.expanduser(path)))
+
+
+def _fingerprint(found: raw_folder.Found, options: dict[str, Any]) -> str:
+  """Hash of the annotations, the images' names, sizes and times, the options.
+
+  Reading the images themselves would take as long as preparing them.
+  """
+  annotation = found.annotation_file
+  digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
+  digest.update(str(annotation.relative_to(found.root)).encode())
+  digest.update(hashlib.sha256(annotation.read_bytes()).digest())
+  for path in found.image_files:
+    status = path.stat()
+    entry = (
+      str(path.relative_to(found.root)),
+      status.st_size,
+      status.st_mtime_ns,
+    )
+    digest.update(json.dumps(entry).encode())
+  return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _lock(place: pathlib.Path) -> Iterator[None]:
+  """Lets one process prepare a folder while others wait for its records."""
+  try:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lock = place.with_name(f'{place.name}.lock').open('w')
+  except OSError as error:
+    raise errors.UserError(
+      f'The folder for prepared records cannot be written: {error}. Choose '
+      'another one with --config.data.cache_dir=/path/to/folder.'
+    ) from error
+  with lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    yield
+
+
+def _write(
+  builder_cls: Any,
+  place: pathlib.Path,
+  variant: str,
+  checked: raw_folder.Checked,
+  summary: dict[str, Any],
+  track: raw_folder.Track,
+) -> None:
+  """Writes records and summary beside `place`, then renames them into it."""
+  incomplete = place.with_name(f'{place.name}.incomplete')
+  # Left by a killed run: with the lock held nobody else writes there.
+  shutil.rmtree(incomplete, ignore_errors=True)
+  try:
+    incomplete.mkdir()
+    _builder(
+      builder_cls, incomplete, variant, checked=checked, track=track
+    ).download_and_prepare(file_format='array_record')
+    # TFDS makes an empty folder for the downloads that there are not.
+    shutil.rmtree(incomplete / 'downloads', ignore_errors=True)
+    (incomplete / _SUMMARY).write_text(
+      json.dumps(summary, indent=2), encoding='utf-8'
+    )
+    # A folder without a summary was tampered with.
+    shutil.rmtree(place, ignore_errors=True)
+    incomplete.rename(place)
+  except OSError as error:
+    raise errors.UserError(
+      f'The records cannot be written to {place}: {error}. Free some space, or '
+      'choose another folder with --config.data.cache_dir=/path/to/folder.'
+    ) from error
+  finally:
+    shutil.rmtree(incomplete, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _quiet_tfds() -> Iterator[None]:
+  """Keeps TFDS's progress bars and information off the terminal."""
+  import tensorflow_datasets as tfds
+
+  tfds.disable_progress_bar()
+  verbosity = logging.get_verbosity()
+  logging.set_verbosity(logging.ERROR)
+  try:
+    yield
+  finally:
+    logging.set_verbosity(verbosity)
+
+
+def _undecoded(image_features: Sequence[str]) -> dict[str, Any]:
+  """Decoders that leave images as the bytes of their files."""
+  import tensorflow_datasets as tfds
+
+  class Undecoded(tfds.decode.SkipDecoding):
+    """TFDS's own lacks the method for sequences outside TensorFlow."""
+
+    def decode_batch_example_np(self, serialized_examples):
+      return serialized_examples
+
+  return {name: Undecoded() for name in image_features}

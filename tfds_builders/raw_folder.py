@@ -1,0 +1,214 @@
+"""What every builder shares: finding, checking, and saying what is wrong."""
+
+from collections.abc import Callable, Iterable, Sequence
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+from dianet_jax import errors
+from tfds_builders import frames
+
+# Wraps an iteration with its description and length: a progress bar.
+Track = Callable[..., Iterable[Any]]
+# The builder config that reads whichever variant the folder holds.
+ANY_VARIANT = 'any'
+# A file of this name says that the folder was simulated.
+SIMULATED_MARK = 'SIMULATED.md'
+_MOST_LISTED = 8
+
+
+class BadClipError(Exception):
+  """A clip cannot be used; the text says why, naming the file or row."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+  """A clip that is annotated.
+
+  Attributes:
+    clip_id: '<subject>/<clip>'.
+    read: decodes every image once and returns the record, images as paths.
+      Raises BadClipError.
+  """
+
+  clip_id: str
+  read: Callable[[], dict[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+  """What a raw folder holds, before any image was opened.
+
+  Attributes:
+    root: the folder.
+    annotation_file: the spreadsheet or list that was read.
+    clips: sorted by clip id.
+    image_files: every image that a record can depend on.
+    notes: choices made, one sentence each.
+  """
+
+  root: pathlib.Path
+  annotation_file: pathlib.Path
+  clips: list[Clip]
+  image_files: list[pathlib.Path]
+  notes: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+  """Records that are safe to write, and the clips left out with the reason."""
+
+  records: list[dict[str, Any]]
+  left_out: list[tuple[str, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Guide:
+  """Tells a user where a data set comes from and how it must lie on disk."""
+
+  title: str
+  source: str
+  layout: str
+
+  @property
+  def instructions(self) -> str:
+    """For a user who has nothing yet."""
+    return f'{self.source}\nExpected layout:\n{self.layout}'
+
+  def error(
+    self,
+    problem: str,
+    manual_dir: str | os.PathLike[str],
+    folders: Sequence[frames.Folder] = (),
+  ) -> errors.UserError:
+    """The error that says what was wanted, where, and what was there."""
+    if manual_dir:
+      looked = os.path.abspath(os.path.expanduser(manual_dir))
+      looked_in = f'Looked in: {looked}\nFound there: {_inventory(folders)}\n'
+    else:
+      looked_in = ''
+    return errors.UserError(
+      f'{self.title}: {problem}\n{looked_in}Expected layout:\n{self.layout}\n'
+      f'{self.source}\n'
+      'Name the folder with --config.data.manual_dir=/path/to/folder.'
+    )
+
+  def walk(
+    self, manual_dir: str | os.PathLike[str]
+  ) -> tuple[pathlib.Path, list[frames.Folder]]:
+    """The folder and all folders in it.
+
+    Raises:
+      errors.UserError: none given, missing, not a folder, or empty.
+    """
+    if not manual_dir:
+      raise self.error('no folder with the raw data was given.', '')
+    root = pathlib.Path(os.path.abspath(os.path.expanduser(manual_dir)))
+    if not root.exists():
+      raise self.error('the folder does not exist.', root)
+    if not root.is_dir():
+      raise self.error('this is a file, not a folder.', root)
+    folders = frames.walk(root)
+    if not any(folder.file_names for folder in folders):
+      raise self.error('the folder is empty.', root, folders)
+    return root, folders
+
+
+def _inventory(folders: Sequence[frames.Folder]) -> str:
+  """One line on the content of a folder."""
+  if not folders:
+    return 'nothing'
+  root = folders[0].path
+  top = [str(f.path.relative_to(root)) + '/' for f in folders[1:]]
+  top = [name for name in top if name.count('/') == 1]
+  top += folders[0].file_names
+  if not top:
+    return 'nothing'
+  images = sum(len(folder.image_names) for folder in folders)
+  names = ', '.join(top[:_MOST_LISTED])
+  more = f' and {len(top) - _MOST_LISTED} more' * (len(top) > _MOST_LISTED)
+  return f'{names}{more}; {images} images in all'
+
+
+def check(
+  guide: Guide,
+  found: Found,
+  skip_bad_clips: bool = False,
+  track: Track = lambda items, description, total: items,
+) -> Checked:
+  """Opens every image once, on all cores.
+
+  Args:
+    guide: for the errors.
+    found: the clips.
+    skip_bad_clips: leave bad clips out instead of raising.
+    track: called as `track(items, description=..., total=...)`; returns what
+      to iterate over instead: a progress bar.
+
+  Returns:
+    The records in the order of the clips, and what was left out.
+
+  Raises:
+    errors.UserError: a clip is bad, or no clip is left.
+  """
+
+  def try_to_read(clip: Clip) -> dict[str, Any] | BadClipError:
+    try:
+      return clip.read()
+    except BadClipError as error:
+      return error
+
+  records, left_out = [], []
+  # Threads: OpenCV decodes outside the interpreter lock.
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    try:
+      results = pool.map(try_to_read, found.clips)
+      description = f'Checking {guide.title}'
+      tracked = track(results, description=description, total=len(found.clips))
+      for clip, result in zip(found.clips, tracked, strict=True):
+        if isinstance(result, BadClipError):
+          left_out.append((clip.clip_id, str(result)))
+        else:
+          records.append(result)
+    except BaseException:
+      # Without this an interrupt would wait for all the clips.
+      pool.shutdown(wait=False, cancel_futures=True)
+      raise
+  if left_out and (not skip_bad_clips or not records):
+    raise _bad_clips_error(guide, found, left_out)
+  return Checked(records, left_out)
+
+
+def _bad_clips_error(
+  guide: Guide, found: Found, left_out: list[tuple[str, str]]
+) -> errors.UserError:
+  lines = [f'  {clip_id}: {why}' for clip_id, why in left_out[:_MOST_LISTED]]
+  if len(left_out) > _MOST_LISTED:
+    lines.append(f'  and {len(left_out) - _MOST_LISTED} more')
+  number = f'{len(left_out)} of {len(found.clips)} clips'
+  advice = (
+    'Mend or restore them'
+    if len(left_out) == len(found.clips)
+    else 'Mend or restore them, or leave these clips out with '
+    '--config.data.skip_bad_clips=true'
+  )
+  return errors.UserError(
+    f'{guide.title}: {number} cannot be used.\nLooked in: {found.root}\n'
+    + '\n'.join(lines)
+    + f'\n{advice}.'
+  )
+
+
+def read_image(path: pathlib.Path, root: pathlib.Path):
+  """Decodes an image file to uint8 [height, width, 3], RGB.
+
+  Raises:
+    BadClipError: unreadable; the text names the file relative to `root`.
+  """
+  try:
+    return frames.decode(path.read_bytes())
+  except (OSError, ValueError) as error:
+    reason = error.strerror if isinstance(error, OSError) else error
+    raise BadClipError(f'{path.relative_to(root)} {reason}') from error

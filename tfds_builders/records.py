@@ -1,0 +1,140 @@
+"""The TFDS side that the builders share: features, splits, examples."""
+
+import abc
+from collections.abc import Iterable, Iterator
+import os
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from tfds_builders import clips, raw_folder
+
+_Track = raw_folder.Track
+
+
+class RawFolderBuilder(
+  tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True
+):
+  """Writes the clips of a raw folder, checked beforehand, as records.
+
+  Attributes:
+    GUIDE: where to get the data set and how it lies on disk.
+    IMAGE_FEATURES: names of the features that hold images. They are given as
+      paths, so that TFDS stores the bytes of the files, without loss.
+  """
+
+  GUIDE: ClassVar[raw_folder.Guide]
+  IMAGE_FEATURES: ClassVar[tuple[str, ...]]
+
+  def __init__(
+    self,
+    *,
+    checked: raw_folder.Checked | None = None,
+    track: _Track = lambda items, description, total: items,
+    **kwargs: Any,
+  ):
+    """Constructs the builder.
+
+    Args:
+      checked: the records to write; by default TFDS's manual_dir is searched
+        and checked, and a bad clip is an error.
+      track: wraps the iteration over the clips.
+      **kwargs: for TFDS: data_dir, config, version.
+    """
+    self._checked = checked
+    self._track = track
+    super().__init__(**kwargs)
+
+  @classmethod
+  @abc.abstractmethod
+  def find(
+    cls, manual_dir: str | os.PathLike[str], variant: str = ''
+  ) -> raw_folder.Found:
+    """Finds the clips, opening no image; variant '' takes what is there."""
+
+  @abc.abstractmethod
+  def features(self) -> dict[str, Any]:
+    """Name -> feature of a record."""
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    # Records lie in the order of their clip ids.
+    return self.dataset_info_from_configs(
+      features=tfds.features.FeaturesDict(self.features()),
+      disable_shuffling=True,
+    )
+
+  def _split_generators(self, dl_manager: Any) -> dict[str, Iterable[Any]]:
+    checked = self._checked
+    if checked is None:
+      config = self.builder_config
+      variant = config.name if config else raw_folder.ANY_VARIANT
+      found = self.find(
+        dl_manager.manual_dir,
+        '' if variant == raw_folder.ANY_VARIANT else variant,
+      )
+      checked = raw_folder.check(self.GUIDE, found, track=self._track)
+    # One split: folds are made of subjects, not here.
+    return {'train': self._generate_examples(checked.records)}
+
+  def _generate_examples(
+    self, records: list[dict[str, Any]]
+  ) -> Iterator[tuple[int, dict[str, Any]]]:
+    description = f'Writing {self.GUIDE.title}'
+    tracked = self._track(records, description=description, total=len(records))
+    yield from enumerate(tracked)
+
+  # TFDS prints both whatever its log level is.
+  def _log_download_bytes(self) -> None:
+    pass
+
+  def _log_download_done(self) -> None:
+    pass
+
+
+class ClipBuilder(RawFolderBuilder, skip_registration=True):
+  """Builder of a data set that `clips.DataSet` describes."""
+
+  DATA_SET: ClassVar[clips.DataSet]
+  IMAGE_FEATURES = ('frames',)
+
+  @classmethod
+  def find(
+    cls, manual_dir: str | os.PathLike[str], variant: str = ''
+  ) -> raw_folder.Found:
+    """See the base class."""
+    return clips.find(cls.DATA_SET, manual_dir, variant)
+
+  def features(self) -> dict[str, Any]:
+    """See the base class; key frames are indices into `frames`."""
+    features = tfds.features
+    return {
+      'clip_id': features.Text(doc="'<subject>/<clip>'"),
+      'subject': features.Text(),
+      'dataset': features.Text(),
+      'emotion': features.Text(doc='as annotated'),
+      'action_units': features.Text(doc='as annotated'),
+      'frames_per_second': np.float32,
+      'frames': features.Sequence(
+        features.Image(doc='onset to offset, the bytes of the files')
+      ),
+      'frame_numbers': features.Sequence(np.int32),
+      'onset': features.Scalar(np.int32, doc='index into frames'),
+      'apex': features.Scalar(np.int32, doc='index into frames'),
+      'offset': features.Scalar(np.int32, doc='index into frames'),
+      'apex_source': features.Text(doc='annotated, repaired or spotted'),
+      'notes': features.Text(doc='repairs made'),
+    }
+
+
+def variant_configs(data_set: clips.DataSet) -> list[tfds.core.BuilderConfig]:
+  """A builder config for each variant, after the one that takes any."""
+  order = ', '.join(data_set.variants)
+  descriptions = {
+    raw_folder.ANY_VARIANT: f'the first that is there of: {order}',
+    **{name: f'the {name} frames' for name in data_set.variants},
+  }
+  return [
+    tfds.core.BuilderConfig(name=name, description=description)
+    for name, description in descriptions.items()
+  ]

@@ -1,0 +1,295 @@
+"""Writes raw data sets with simulated faces, in the layouts of the real ones.
+
+    python -m tfds_builders.simulate --dataset=casme2 --root=PATH
+
+A tree has the folders, file names and spreadsheet that a licensed user has on
+disk, so the whole program runs on it unchanged. Results on it say whether the
+program works; they say nothing about people.
+"""
+
+import argparse
+from collections.abc import Callable, Iterable
+from concurrent import futures
+import dataclasses
+import inspect
+import json
+import pathlib
+import re
+import shlex
+import sys
+import tempfile
+
+import cv2
+
+from dianet_jax import errors
+from tfds_builders import simulated_faces, simulated_layouts, simulated_motion
+
+# Raised when the same parameters come to mean other pictures.
+_VERSION = 1
+_DESCRIPTION = 'SIMULATED.md'
+_RECORDING = simulated_motion.Recording()
+
+# Argument -> the least it may be, and what it is.
+_NUMBERS = {
+  'subjects': (1, 'number of faces'),
+  'clips_per_subject': (1, 'a multiple of 5 balances the emotions'),
+  'seed': (0, 'decides everything that is random'),
+  'frame_height': (48, 'in pixels'),
+  'frame_width': (40, 'in pixels'),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Parameters:
+  """The arguments of `write` that decide what is in the tree."""
+
+  dataset: str
+  subjects: int
+  clips_per_subject: int
+  seed: int
+  frame_height: int
+  frame_width: int
+
+  def check(self):
+    """Raises a `UserError` if a tree can't be made."""
+    expected = simulated_layouts.EXPRESSIONS
+    if self.dataset not in expected:
+      raise errors.UserError(
+        f'Cannot simulate the data set {self.dataset!r}. Expected one of: '
+        f'{", ".join(expected)}.'
+      )
+    for name, (least, _) in _NUMBERS.items():
+      value = getattr(self, name)
+      if not isinstance(value, int) or value < least:
+        raise errors.UserError(
+          f'simulate: {name} is {value!r}. Expected a whole number, at least '
+          f'{least}.'
+        )
+
+  def rng(self, subject, use, clip=0):
+    return simulated_layouts.generator(
+      self.dataset, self.seed, subject, use, clip
+    )
+
+  def describe(self):
+    """Text of `SIMULATED.md`: the same for the same parameters alone."""
+    text = f"""\
+      # Simulated data
+
+      The pictures below this folder are drawn by a program. They show no real
+      person. They are no part of the data set whose layout they follow
+      ({self.dataset}), and a result on them is no result on that data set.
+
+      Written by `python -m tfds_builders.simulate`. Each subject is a face made
+      of soft polygons with a texture. A clip warps it by smooth displacements
+      that resemble facial action units: `rise` grows from the onset to the apex
+      and fades until the offset; `fall` comes and goes between apex and offset.
+      Emotions differ in these motions alone: drift of the head, flicker of the
+      light, noise and lengths have the same statistics for all. Emotions with
+      the same `rise` are told apart after the apex only. Pixels are those of a
+      face 340 pixels high.
+      """
+    expressions = simulated_layouts.EXPRESSIONS[self.dataset]
+    listing = json.dumps(
+      {
+        'version': _VERSION,
+        **dataclasses.asdict(self),
+        'film': dataclasses.asdict(simulated_layouts.FILMS[self.dataset]),
+        'recording': dataclasses.asdict(_RECORDING),
+        # Action unit: strength.
+        'expressions': {
+          emotion: f'rise {expression.rise}, fall {expression.fall}'
+          for emotion, expression in expressions.items()
+        },
+      },
+      indent=1,
+    )
+    # A range on one line.
+    listing = re.sub(r'\[\s*(\S+),\s*(\S+)\s*\]', r'[\1, \2]', listing)
+    return f'{inspect.cleandoc(text)}\n\n```json\n{listing}\n```\n'
+
+
+def _kept(root, description):
+  """Whether `root` is such a tree already. Raises if it's anything else."""
+  found = root / _DESCRIPTION
+  if found.is_file():
+    old = found.read_text(encoding='utf-8').splitlines()
+    new = description.splitlines()
+    if old == new:
+      return True
+    differences = [line.strip() for line in old if line not in new][:8]
+    raise errors.UserError(
+      f'{root} holds simulated data made with other parameters. There:\n  '
+      + '\n  '.join(differences)
+      + '\nGive another folder as root, or delete this one.'
+    )
+  if root.is_dir() and not any(root.iterdir()):
+    return False
+  if root.exists():
+    raise errors.UserError(
+      f'{root} exists and holds no {_DESCRIPTION}, so it is not a simulated '
+      'data set.\nReal and simulated data must not mix: give a folder that '
+      'does not exist yet as root.'
+    )
+  return False
+
+
+def _write_clip(tree, parameters, clip, face, noise):
+  rng = parameters.rng(clip.subject, 'clip', clip.index)
+  expression = simulated_layouts.EXPRESSIONS[parameters.dataset][clip.emotion]
+  weights, fields = simulated_motion.motion(
+    face, expression, clip.timing, clip.asymmetry, _RECORDING, rng
+  )
+  frames = simulated_motion.film(face, weights, fields, noise, _RECORDING, rng)
+  folder = tree / clip.folder
+  folder.mkdir(parents=True)
+  for number, frame in enumerate(frames, clip.first_number):
+    if simulated_layouts.FILMS[parameters.dataset].grey:
+      frame = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, _RECORDING.jpeg_quality]
+    # Not cv2.imwrite: it hides why a file can't be written, as on a full disk.
+    _, data = cv2.imencode('.jpg', frame, quality)
+    (folder / clip.file_pattern.format(number)).write_bytes(data)
+
+
+def _write_tree(tree, parameters, track):
+  size = parameters.frame_height, parameters.frame_width
+  clips = simulated_layouts.plan(
+    parameters.dataset,
+    parameters.subjects,
+    parameters.clips_per_subject,
+    parameters.seed,
+  )
+  noise = simulated_motion.noise_bank(
+    parameters.rng(0, 'noise'), *size, _RECORDING.noise_levels
+  )
+
+  def face(subject):
+    rng = parameters.rng(subject, 'face')
+    return simulated_faces.draw(rng, subject, *size)
+
+  with futures.ThreadPoolExecutor() as pool:
+    faces = list(pool.map(face, range(parameters.subjects)))
+    written = pool.map(
+      lambda clip: _write_clip(
+        tree, parameters, clip, faces[clip.subject], noise
+      ),
+      clips,
+    )
+    try:
+      for _ in track(written, description='Simulating clips', total=len(clips)):
+        pass
+    finally:
+      # After an interrupt, don't write the other clips first.
+      pool.shutdown(cancel_futures=True)
+  name, title, rows = simulated_layouts.sheet(parameters.dataset, clips)
+  simulated_layouts.write_sheet(tree / name, title, rows)
+
+
+def _unchanged(items, description, total):
+  del description, total
+  return items
+
+
+def write(
+  dataset: str,
+  root: str | pathlib.Path,
+  *,
+  subjects: int = 6,
+  clips_per_subject: int = 10,
+  seed: int = 0,
+  frame_height: int = 280,
+  frame_width: int = 230,
+  track: Callable[..., Iterable] = _unchanged,
+) -> pathlib.Path:
+  """Writes a simulated raw data set, or keeps the one that is there.
+
+  Five emotions, spread evenly over each subject's clips, differ in motion
+  alone. Two of them (`disgust` and `repression` of CASME II) move alike up to
+  the apex and differ between apex and offset. The same arguments give the same
+  bytes on the same machine. The tree appears at `root` whole or not at all.
+
+  Args:
+    dataset: `'casme2'`, `'samm'` or `'mmew'`.
+    root: Folder to make: what `config.data.manual_dir` takes.
+    subjects: Number of faces.
+    clips_per_subject: A multiple of 5 gives each emotion equally often.
+    seed: Decides everything that is random; not negative.
+    frame_height: In pixels.
+    frame_width: In pixels.
+    track: Called as `track(clips, description=..., total=...)`; returns what to
+      iterate over instead, and so can show progress.
+
+  Returns:
+    `root`, absolute.
+
+  Raises:
+    errors.UserError: Unknown data set, a number out of range, or a root that
+      holds something else or was made with other parameters.
+  """
+  parameters = _Parameters(
+    dataset, subjects, clips_per_subject, seed, frame_height, frame_width
+  )
+  parameters.check()
+  root = pathlib.Path(root).expanduser().absolute()
+  description = parameters.describe()
+  if _kept(root, description):
+    return root
+  root.parent.mkdir(parents=True, exist_ok=True)
+  # Beside the root: a rename within one file system is atomic.
+  with tempfile.TemporaryDirectory(
+    dir=root.parent, prefix=f'.{root.name}.'
+  ) as scratch:
+    tree = pathlib.Path(scratch) / 'tree'
+    tree.mkdir()
+    _write_tree(tree, parameters, track)
+    (tree / _DESCRIPTION).write_text(description, encoding='utf-8')
+    try:
+      tree.rename(root)
+    except OSError:
+      # Another process was faster; its tree will do if it's the same.
+      if not _kept(root, description):
+        raise
+  return root
+
+
+def main(arguments: list[str] | None = None) -> None:
+  """Writes a tree and prints what to do with it.
+
+  Args:
+    arguments: The command line's, without the program.
+
+  Raises:
+    SystemExit: With a message, where `write` raises a `UserError`.
+  """
+  parser = argparse.ArgumentParser(
+    prog='python -m tfds_builders.simulate',
+    description='Writes a raw data set with simulated faces.',
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+  )
+  choices = list(simulated_layouts.EXPRESSIONS)
+  parser.add_argument('--dataset', required=True, choices=choices)
+  parser.add_argument('--root', required=True, help='folder to make')
+  defaults = inspect.signature(write).parameters
+  for name, (_, meaning) in _NUMBERS.items():
+    default = defaults[name].default
+    parser.add_argument(f'--{name}', type=int, default=default, help=meaning)
+  options = vars(parser.parse_args(arguments))
+  try:
+    root = write(**options)
+  except errors.UserError as error:
+    sys.exit(str(error))
+  frames = sum(1 for _ in root.rglob('*.jpg'))
+  clips = options['subjects'] * options['clips_per_subject']
+  dataset = options['dataset']
+  print(
+    f'{root} holds {clips} simulated clips ({frames} frames, '
+    f'{options["subjects"]} subjects) in the layout of {dataset};\n'
+    f'{_DESCRIPTION} in it says how they were made. Next:\n\n'
+    f'  python main.py --config=configs/{dataset}.py '
+    f'--config.data.manual_dir={shlex.quote(str(root))}\n'
+  )
+
+
+if __name__ == '__main__':
+  main()
