@@ -164,6 +164,8 @@ class Trainer:
         augmentation.shift_pixels,
       )
     )(jax.random.split(augment_key, index.shape[0]), images[index])
+    # A gradient is a product with the input: what pads must be finite.
+    batch = jnp.where(valid[:, None, None, None, None], batch, 0)
     batch, truth = self.prepare(batch), labels[index]
     num_valid = valid.sum()
 

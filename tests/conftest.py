@@ -1,4 +1,4 @@
-"""Four simulated devices, strict types, and a cache that no user has."""
+"""Four simulated devices, and a cache that no user has."""
 
 import os
 
@@ -8,13 +8,11 @@ os.environ['XLA_FLAGS'] = (
 )
 os.environ['JAX_PLATFORMS'] = 'cpu'
 
-import jax
 import pytest
 
 from configs import default
 from dianet_jax import config as configuration
 
-jax.config.update('jax_numpy_rank_promotion', 'warn')
 
 
 @pytest.fixture(scope='session')

@@ -93,9 +93,8 @@ def test_the_held_out_subject_has_no_influence(run, clips, corruption):
   images, labels = (array.copy() for array in clips)
   held_out = np.array([subject == 'c' for subject in SUBJECTS])
   if corruption == 'noise':
-    images[held_out] = np.random.default_rng(1).normal(
-      size=images[held_out].shape
-    )
+    noise = np.random.default_rng(1).normal(size=images.shape)
+    images[held_out] = noise[held_out]
   elif corruption == 'nan':
     images[held_out] = np.nan
   else:

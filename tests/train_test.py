@@ -14,7 +14,7 @@ NUM_CLIPS, WIDTH = 11, 14
 @pytest.fixture
 def trainer(make_config):
   config = make_config(
-    train__epochs=3, train__batch_size=4, train__augment__shift_pixels=1
+    train__epochs=8, train__batch_size=4, train__augment__shift_pixels=1
   )
   model = DIANet(2, backbone='compact')
   return train.Trainer(model, config.train, 'symmetric', WIDTH)
@@ -83,11 +83,11 @@ def test_training_learns(trainer, fold, clips):
   state = trainer.init(fold, images)
   epoch = jax.jit(trainer.epoch)
   losses = []
-  for number in range(3):
+  for number in range(8):
     state, sums = epoch(state, fold, images, labels, jnp.int32(number))
     losses.append(float(sums.loss / sums.clips))
   assert sums.clips == NUM_CLIPS
-  assert losses[-1] < losses[0]
+  assert losses[-1] < 0.8 * losses[0]
 
 
 def test_weight_decay_spares_biases_and_norms(trainer, fold, clips):

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+import numpy as np
 
 Tokens = Float[Array, 'clip token feature']
 Vector = Float[Array, 'clip feature']
@@ -36,6 +38,27 @@ class _Fusion(nn.Module):
   dtype: Any = None
 
 
+def _attention(
+  query: Float[Array, 'clip query head feature'],
+  key: Float[Array, 'clip key head feature'],
+  value: Float[Array, 'clip key head feature'],
+  **unused: Any,
+) -> Float[Array, 'clip query head feature']:
+  """Scaled dot-product attention, its softmax in float32.
+
+  The weights are multiplied by a reciprocal: XLA compiles the division of
+  `jax.nn.softmax` otherwise for one device than for several, and the last bit
+  of a result would depend on their number.
+  """
+  del unused
+  scores = jnp.einsum('bqhf,bkhf->bhqk', query, key).astype(jnp.float32)
+  scores /= np.sqrt(query.shape[-1])
+  largest = jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True))
+  weights = jnp.exp(scores - largest)
+  weights *= 1 / weights.sum(axis=-1, keepdims=True)
+  return jnp.einsum('bhqk,bkhf->bqhf', weights.astype(value.dtype), value)
+
+
 class CrossAttention(_Fusion):
   """Each phase asks the other: queries of one, keys and values of the other.
 
@@ -56,6 +79,7 @@ class CrossAttention(_Fusion):
         self.heads,
         # A bias of the keys has no gradient: softmax does not see it.
         use_bias=False,
+        attention_fn=_attention,
         dtype=self.dtype,
         name=f'{name}_attention',
       )(own + position, other + position, other)
