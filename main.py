@@ -43,15 +43,22 @@ def parse_flags(argv: list[str]) -> list[str]:
     raise errors.UserError(
       f'{arguments[1]!r} is not an option; options begin with --.'
     )
-  if _CONFIG.value is None:
+  flag = flags.FLAGS['config']
+  path = flag.config_filename if flag.present else None
+  if path is None or not pathlib.Path(path.split(':')[0]).is_file():
     known = sorted(pathlib.Path(__file__).parent.glob('configs/[!_]*.py'))
-    names = ', '.join(f'configs/{path.name}' for path in known)
-    raise errors.UserError(f'--config=FILE is missing. There are: {names}')
+    names = ', '.join(
+      f'configs/{file.name}' for file in known if file.stem != 'default'
+    )
+    raise errors.UserError(
+      ('--config=FILE is missing.' if path is None else f'{path} is no file.')
+      + f' There are: {names}'
+    )
   return arguments
 
 
 def _flag_message(argv: list[str], error: Exception) -> str:
-  known = configuration.keys()
+  known = configuration.all_keys()
   for argument in argv:
     key = argument.split('=', 1)[0].lstrip('-')
     if key.startswith('config.') and key[7:] not in known:

@@ -3,9 +3,10 @@
 Defaults live in `configs/default.py`, where every key has its comment.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 import dataclasses
 import difflib
+import functools
 import json
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -142,12 +143,12 @@ def _section(values: Any, cls: type, prefix: str = '') -> Any:
   )
 
 
-def keys(cls: type = Config, prefix: str = '') -> list[str]:
+def all_keys(cls: type = Config, prefix: str = '') -> list[str]:
   """Every key with its sections, as typed after `--config.`."""
   found = []
   for key, type_ in get_type_hints(cls).items():
     if dataclasses.is_dataclass(type_):
-      found += keys(type_, f'{prefix}{key}.')
+      found += all_keys(type_, f'{prefix}{key}.')
     else:
       found.append(prefix + key)
   return found
@@ -155,7 +156,7 @@ def keys(cls: type = Config, prefix: str = '') -> list[str]:
 
 def unknown_key(key: str) -> str:
   """The message for a key that is not in the configuration."""
-  known = keys()
+  known = all_keys()
   # The right name in the wrong section is as common as a misspelling.
   last = key.rsplit('.', 1)[-1]
   near = [k for k in known if k.rsplit('.', 1)[-1] == last]
@@ -166,93 +167,128 @@ def unknown_key(key: str) -> str:
   )
 
 
-def _require(condition: bool, key: str, value: Any, expected: str) -> None:
-  if not condition:
-    raise errors.UserError(
-      f'--config.{key}={value!r} is out of range: expected {expected}.'
-    )
+def _among(known: Iterable[str]) -> str:
+  return 'one of ' + ', '.join(known)
 
 
-def _one_of(key: str, value: str, known: Any) -> None:
-  _require(value in known, key, value, 'one of ' + ', '.join(known))
+def _data_rules(data: Data, fusion: str) -> Iterator[tuple[str, bool, str]]:
+  """(key, whether it holds, what is expected)."""
+  from dianet_jax import rank_pooling, scaling
+  from dianet_jax.models import fusion as fusions
+
+  phases = data.phases
+  known = set(rank_pooling.PHASES)
+  yield (
+    'phases',
+    len(phases) > 0 and known.issuperset(phases),
+    'one or more of ' + ', '.join(rank_pooling.PHASES),
+  )
+  wanted = fusions.NUM_PHASES.get(fusion)
+  yield (
+    'phases',
+    wanted in (None, len(phases)),
+    f'{wanted} phases for --config.model.fusion={fusion}; a single phase goes'
+    ' with --config.model.fusion=first_phase',
+  )
+  yield 'scaling', data.scaling in scaling.SCALINGS, _among(scaling.SCALINGS)
+  yield 'image_size', data.image_size >= 8, 'at least 8 pixels'
+  yield (
+    'frame_size',
+    data.frame_size >= data.image_size,
+    f'at least data.image_size={data.image_size}',
+  )
+  corners = len(data.crop) == 4 and all(
+    0 <= low < high <= 1 for low, high in zip(data.crop[:2], data.crop[2:])
+  )
+  yield 'crop', corners, '(top, left, bottom, right), shares of the frame, 0..1'
+
+
+def _model_rules(model: Model) -> Iterator[tuple[str, bool, str]]:
+  """(key, whether it holds, what is expected)."""
+  from dianet_jax.models import dianet, fusion
+
+  backbones = dianet.BACKBONES
+  yield 'backbone', model.backbone in backbones, _among(backbones)
+  yield 'fusion', model.fusion in fusion.FUSIONS, _among(fusion.FUSIONS)
+  yield 'pool', model.pool in fusion.POOLS, _among(fusion.POOLS)
+  width = dianet.FEATURES[model.backbone]
+  yield (
+    'heads',
+    model.heads >= 1 and width % model.heads == 0,
+    f'a divisor of {width}, the features of {model.backbone}',
+  )
+  yield 'dropout', 0 <= model.dropout < 1, '0 to below 1'
+
+
+def _train_rules(
+  train: Train, image_size: int
+) -> Iterator[tuple[str, bool, str]]:
+  """(key, whether it holds, what is expected)."""
+  yield 'epochs', train.epochs >= 1, 'at least 1'
+  yield 'batch_size', train.batch_size >= 1, 'at least 1'
+  yield 'learning_rate', train.learning_rate > 0, '> 0'
+  yield 'warmup_fraction', 0 <= train.warmup_fraction < 1, '0 to below 1'
+  yield 'weight_decay', train.weight_decay >= 0, 'at least 0'
+  yield 'label_smoothing', 0 <= train.label_smoothing < 1, '0 to below 1'
+  augment = train.augment
+  yield (
+    'augment.flip_probability',
+    0 <= augment.flip_probability <= 1,
+    '0 to 1',
+  )
+  yield (
+    'augment.negated_channels',
+    {0, 1, 2}.issuperset(augment.negated_channels),
+    'channels 0, 1 or 2',
+  )
+  yield (
+    'augment.shift_pixels',
+    0 <= augment.shift_pixels < image_size,
+    f'0 to below data.image_size={image_size}',
+  )
+
+
+def _rules(config: Config) -> Iterator[tuple[str, bool, str]]:
+  yield 'seed', 0 <= config.seed < 2**31, '0 to 2147483647'
+  yield 'seeds', config.seeds >= 1, 'at least 1'
+  simulation = config.data.simulation
+  for key in ('subjects', 'clips_per_subject'):
+    number = getattr(simulation, key)
+    yield f'data.simulation.{key}', number >= 1, 'at least 1'
+  sections = {
+    'model': _model_rules(config.model),
+    'data': _data_rules(config.data, config.model.fusion),
+    'train': _train_rules(config.train, config.data.image_size),
+  }
+  for section, rules in sections.items():
+    for key, holds, expected in rules:
+      yield f'{section}.{key}', holds, expected
+  strategies = ('auto', 'loop', 'map', 'vmap')
+  parallel = config.parallel
+  yield (
+    'parallel.strategy',
+    parallel.strategy in strategies,
+    _among(strategies),
+  )
+  dtypes = ('auto', 'float32', 'bfloat16')
+  yield (
+    'parallel.compute_dtype',
+    parallel.compute_dtype in dtypes,
+    _among(dtypes),
+  )
+  yield 'parallel.devices', parallel.devices >= 0, '0 (all) or more'
+  number = parallel.folds_per_device
+  yield 'parallel.folds_per_device', number >= 0, '0 (all) or more'
 
 
 def _check(config: Config) -> None:
-  """Raises UserError for a value that no run can use."""
-  # Imported here: these pull in Flax, and only the check needs their names.
-  from dianet_jax import rank_pooling, scaling
-  from dianet_jax.models import dianet, fusion
-
-  data, model, train = config.data, config.model, config.train
-  _require(config.seeds >= 1, 'seeds', config.seeds, 'at least 1')
-  for phase in data.phases:
-    _one_of('data.phases', phase, rank_pooling.PHASES)
-  _require(len(data.phases) > 0, 'data.phases', data.phases, 'at least one')
-  _one_of('data.scaling', data.scaling, scaling.SCALINGS)
-  _require(
-    data.image_size >= 8, 'data.image_size', data.image_size, '8 or more'
-  )
-  _require(
-    data.frame_size >= data.image_size,
-    'data.frame_size',
-    data.frame_size,
-    f'at least data.image_size={data.image_size}',
-  )
-  crop = data.crop
-  _require(
-    len(crop) == 4
-    and 0 <= crop[0] < crop[2] <= 1
-    and 0 <= crop[1] < crop[3] <= 1,
-    'data.crop',
-    crop,
-    '(top, left, bottom, right) as shares of the frame, 0..1',
-  )
-  _one_of('model.backbone', model.backbone, dianet.BACKBONES)
-  _one_of('model.fusion', model.fusion, fusion.FUSIONS)
-  _one_of('model.pool', model.pool, ('mean', 'flatten'))
-  _require(
-    0 <= model.dropout < 1, 'model.dropout', model.dropout, '0 to below 1'
-  )
-  _require(
-    len(data.phases) >= fusion.NUM_PHASES.get(model.fusion, 1)
-    and not (
-      model.fusion in ('cross_attention', 'gated') and len(data.phases) > 2
-    ),
-    'data.phases',
-    data.phases,
-    f'two phases for model.fusion={model.fusion}; a single phase goes with'
-    ' model.fusion=first_phase',
-  )
-  for key in ('epochs', 'batch_size'):
-    value = getattr(train, key)
-    _require(value >= 1, f'train.{key}', value, 'at least 1')
-  _require(
-    train.learning_rate > 0, 'train.learning_rate', train.learning_rate, '> 0'
-  )
-  warmup = train.warmup_fraction
-  _require(0 <= warmup < 1, 'train.warmup_fraction', warmup, '0 to below 1')
-  smoothing = train.label_smoothing
-  _require(
-    0 <= smoothing < 1, 'train.label_smoothing', smoothing, '0 to below 1'
-  )
-  flip = train.augment.flip_probability
-  _require(0 <= flip <= 1, 'train.augment.flip_probability', flip, '0 to 1')
-  pixels = train.augment.shift_pixels
-  _require(
-    0 <= pixels < data.image_size,
-    'train.augment.shift_pixels',
-    pixels,
-    f'0 to below data.image_size={data.image_size}',
-  )
-  parallel = config.parallel
-  _one_of(
-    'parallel.strategy', parallel.strategy, ('auto', 'loop', 'map', 'vmap')
-  )
-  _one_of(
-    'parallel.compute_dtype',
-    parallel.compute_dtype,
-    ('auto', 'float32', 'bfloat16'),
-  )
+  """Raises UserError for the first value that no run can use."""
+  for key, holds, expected in _rules(config):
+    if not holds:
+      value = functools.reduce(getattr, key.split('.'), config)
+      raise errors.UserError(
+        f'--config.{key}={value!r} is out of range: expected {expected}.'
+      )
 
 
 def from_mapping(values: Mapping[str, Any]) -> Config:

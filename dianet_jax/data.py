@@ -65,6 +65,19 @@ class Dataset:
     return [clip.subject for clip in self.clips]
 
 
+def open_records(config: configuration.Data) -> prepare.PreparedRecords:
+  """The records of the raw data, prepared if need be; see `prepare`."""
+  cache = platform.cache_dir(config.cache_dir)
+  return prepare.prepare(
+    config.dataset,
+    _raw_folder(config, cache),
+    cache / 'records',
+    variant=config.variant,
+    skip_bad_clips=config.skip_bad_clips,
+    track=progress.track,
+  )
+
+
 def load(config: configuration.Data, seed: int) -> Dataset:
   """Prepares the records if need be and makes the phase images.
 
@@ -79,15 +92,7 @@ def load(config: configuration.Data, seed: int) -> Dataset:
     UserError: no raw data, bad clips, or no clip of the protocol.
   """
   protocol = protocols.get(config.protocol)
-  cache = platform.cache_dir(config.cache_dir)
-  records = prepare.prepare(
-    config.dataset,
-    _raw_folder(config, cache),
-    cache / 'records',
-    variant=config.variant,
-    skip_bad_clips=config.skip_bad_clips,
-    track=progress.track,
-  )
+  records = open_records(config)
   clips, labels, images = [], [], []
   seen = set()
 
@@ -104,6 +109,12 @@ def load(config: configuration.Data, seed: int) -> Dataset:
           for key in ('clip_id', 'subject', 'dataset', 'emotion', 'notes')
         )
       )
+      if clip.dataset not in protocol.expected:
+        raise errors.UserError(
+          f'--config.data.protocol={config.protocol} is for'
+          f' {" and ".join(protocol.expected)}; the clips are of'
+          f' {clip.dataset} (--config.data.dataset={config.dataset}).'
+        )
       label = protocol.class_of(clip.clip_id, clip.emotion)
       seen.add(clip.subject)
       if label is not None:
@@ -197,7 +208,7 @@ def _phase_images(
   if 'frames' not in records[0]:
     return _stored_phase_images(records, config)
   with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    clips = list(pool.map(lambda r: _decode_clip(r['frames'], config), records))
+    clips = list(pool.map(lambda r: decode_clip(r['frames'], config), records))
   longest = max(map(len, clips))
   padded_length = -(-longest // _FRAME_MULTIPLE) * _FRAME_MULTIPLE
   # Always a full batch: the last one would be another shape to compile.
@@ -207,12 +218,13 @@ def _phase_images(
     frames[row, : len(clip)] = clip
     keys[:, row] = [record[key] for key in ('onset', 'apex', 'offset')]
   pooled = rank_pooling.dynamic_images(frames, *keys, phases=config.phases)
-  return np.asarray(_reduce(pooled, config.image_size))[: len(records)]
+  return np.asarray(reduce(pooled, config.image_size))[: len(records)]
 
 
-def _decode_clip(
+def decode_clip(
   encoded: Iterable[bytes], config: configuration.Data
 ) -> UInt8[np.ndarray, 'frame height width channel']:
+  """The frames of a record, cropped and reduced to `frame_size` squared."""
   return np.stack([_fit(frames_lib.decode(frame), config) for frame in encoded])
 
 
@@ -236,10 +248,10 @@ def _fit(
   )
 
 
-def _reduce(
+def reduce(
   images: Float[Array, 'clip phase height width channel'], size: int
 ) -> Float[Array, 'clip phase height width channel']:
-  """Reduced to `size` squared, with anti-aliasing."""
+  """Phase images reduced to `size` squared, with anti-aliasing."""
   shape = (*images.shape[:2], size, size, images.shape[-1])
   if images.shape == shape:
     return images
@@ -267,4 +279,4 @@ def _stored_phase_images(
       ' All must be of one size.'
     )
   centred = jnp.asarray(np.array(images), jnp.float32) - 127.5
-  return np.asarray(_reduce(centred, config.image_size))
+  return np.asarray(reduce(centred, config.image_size))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 import contextlib
+import sys
 from typing import TypeVar
 
 import rich.console
@@ -9,7 +10,10 @@ import rich.progress
 
 T = TypeVar('T')
 
-console = rich.console.Console(highlight=False, soft_wrap=True)
+# Where nobody looks (a log, a pipe) nothing must be folded to 80 columns.
+console = rich.console.Console(
+  highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 110
+)
 
 
 def _columns():

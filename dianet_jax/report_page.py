@@ -29,8 +29,8 @@ th, td { padding: .3em .8em; text-align: right; border-bottom: 1px solid #dde; }
 th:first-child, td:first-child { text-align: left; }
 .confusion td { text-align: center; min-width: 4em; }
 .simulated { background: #fff3cd; padding: .6em 1em; border-radius: 4px; }
-.clips { display: flex; flex-wrap: wrap; gap: 1em; }
-.clip { font-size: .8em; width: 17em; }
+.clips { display: grid; grid-template-columns: repeat(3, 1fr); gap: 1em; }
+.clip { font-size: .8em; }
 .clip img { width: 8.2em; image-rendering: auto; border-radius: 3px; }
 .wrong { color: #a4262c; } .quiet { color: #667; }
 pre { background: #f5f6f8; padding: 1em; overflow-x: auto; font-size: .8em; }

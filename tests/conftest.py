@@ -1,12 +1,17 @@
-"""Four simulated devices, and a cache that no user has."""
+"""Four simulated devices and caches that no user has."""
 
 import os
+import tempfile
 
 # Before jax is imported anywhere.
 os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=4'
 )
 os.environ['JAX_PLATFORMS'] = 'cpu'
+# The same small programs are compiled again and again.
+_COMPILED = tempfile.TemporaryDirectory(prefix='dianet-compiled-')
+os.environ['JAX_COMPILATION_CACHE_DIR'] = _COMPILED.name
+os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.2'
 
 import pytest
 
@@ -14,16 +19,15 @@ from configs import default
 from dianet_jax import config as configuration
 
 
-
 @pytest.fixture(scope='session')
 def shared_cache(tmp_path_factory):
-  """One cache folder for the session: compiled programs are reused."""
+  """One cache folder a session: simulated trees and records are reused."""
   return tmp_path_factory.mktemp('cache')
 
 
 @pytest.fixture
 def make_config(shared_cache):
-  """Builds a `Config` from the defaults and dotted overrides."""
+  """Builds a `Config` from a module's and dotted overrides (`__` for dots)."""
 
   def make(module=default, **overrides):
     config = module.get_config()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dianet_jax.models import fusion
-from dianet_jax.models.dianet import BACKBONES, DIANet
+from dianet_jax.models.dianet import BACKBONES, FEATURES, DIANet
 
 # (backbone, fusion, shared) -> parameters with five classes, mean pooling,
 # phase images of 64 x 64 x 3. ResNet-18 without classifier has 11,176,512.
@@ -53,6 +53,16 @@ def test_a_backbone_alone(backbone):
   params = initialise(model)['params']['backbone_0']
   expected = {'resnet18': 11_689_512 - 513_000, 'compact': 19_056}
   assert sum(p.size for p in jax.tree.leaves(params)) == expected[backbone]
+
+
+@pytest.mark.parametrize('backbone', BACKBONES)
+def test_feature_widths(backbone):
+  images = jnp.zeros((1, 64, 64, 3))
+  module = BACKBONES[backbone]()
+  features, _ = jax.eval_shape(
+    lambda: module.init_with_output(jax.random.key(0), images, None)
+  )
+  assert features.shape[-1] == FEATURES[backbone]
 
 
 @pytest.mark.parametrize('fusion_name', fusion.FUSIONS)

@@ -20,6 +20,9 @@ BACKBONES: Mapping[str, type[nn.Module]] = {
   'compact': Compact,
 }
 
+# Width of their feature maps.
+FEATURES: Mapping[str, int] = {'resnet18': 512, 'compact': 48}
+
 
 class DIANet(nn.Module):
   """Phase images -> logits.

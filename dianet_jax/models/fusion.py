@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 import numpy as np
 
+POOLS = ('mean', 'flatten')
+
 Tokens = Float[Array, 'clip token feature']
 Vector = Float[Array, 'clip feature']
 
@@ -145,10 +147,9 @@ SELECTED: Mapping[str, tuple[int, ...]] = {
   'second_phase': (1,),
 }
 
-# How many phases the data must have; concat and first_phase take any number.
+# How many phases the data must have; the others take any number.
 NUM_PHASES: Mapping[str, int] = {
   'cross_attention': 2,
-  'add': 2,
   'gated': 2,
   'second_phase': 2,
 }

@@ -1,0 +1,89 @@
+"""Draws how one clip becomes its dynamic images.
+
+python -m dianet_jax.picture --config=configs/demo.py --clip=0 --out=clip.png
+"""
+
+import pathlib
+
+from absl import app, flags
+from matplotlib import figure
+from ml_collections import config_flags
+import numpy as np
+
+from dianet_jax import config as configuration
+from dianet_jax import data, platform, rank_pooling, scaling
+
+_CONFIG = config_flags.DEFINE_config_file('config', 'configs/demo.py')
+_CLIP = flags.DEFINE_integer('clip', 0, 'Which clip, in the order of records.')
+_OUT = flags.DEFINE_string('out', 'clip.png', 'The picture.')
+
+_FRAMES_SHOWN = 5
+
+
+def draw(
+  frames: np.ndarray, apex: int, images: np.ndarray, path: pathlib.Path
+) -> None:
+  """Frames and rank-pooling weights above, dynamic images below.
+
+  Args:
+    frames: uint8 [frame, height, width, channel], onset to offset.
+    apex: index of the apex frame.
+    images: float32 [phase, height, width, channel], onset-apex, apex-offset.
+    path: of the picture.
+  """
+  last = len(frames) - 1
+  shown = [0, apex // 2, apex, (apex + last) // 2, last]
+  names = {0: 'onset', apex: 'apex', last: 'offset'}
+  drawing = figure.Figure(figsize=(8.5, 5.6), layout='constrained', dpi=110)
+  rows = drawing.subplot_mosaic(
+    [
+      [f'frame{i}' for i in range(_FRAMES_SHOWN)],
+      ['weights'] * _FRAMES_SHOWN,
+      ['image0', 'image0', '.', 'image1', 'image1'],
+    ],
+    height_ratios=(1, 0.75, 1.25),
+  )
+  for number, frame in enumerate(shown):
+    rows[f'frame{number}'].imshow(frames[frame])
+    label = names.get(frame, '')
+    rows[f'frame{number}'].set_title(f'frame {frame} {label}', fontsize=9)
+  colors = ('#1f4e79', '#b5651d')
+  for phase, (first, end) in enumerate(((0, apex), (apex, last))):
+    rows['weights'].plot(
+      range(first, end + 1),
+      rank_pooling.coefficients(end - first + 1),
+      color=colors[phase],
+      marker='.',
+      linewidth=1,
+    )
+    axes = rows[f'image{phase}']
+    axes.imshow(scaling.to_display(images[phase]))
+    name = ('onset to apex', 'apex to offset')[phase]
+    axes.set_title(f'dynamic image, {name}', fontsize=9, color=colors[phase])
+  rows['weights'].axhline(0, color='#999', linewidth=0.5)
+  rows['weights'].set_ylabel('weight of the frame', fontsize=8)
+  rows['weights'].set_xlabel('frame', fontsize=8)
+  rows['weights'].tick_params(labelsize=8)
+  rows['weights'].spines[['top', 'right']].set_visible(False)
+  for name, axes in rows.items():
+    if name != 'weights':
+      axes.set_axis_off()
+  drawing.savefig(path)
+
+
+def main(argv: list[str]) -> None:
+  """Draws the clip that the flags name."""
+  del argv
+  config = configuration.from_mapping(_CONFIG.value.to_dict())
+  platform.configure(platform.cache_dir(config.data.cache_dir))
+  records = data.open_records(config.data)
+  record = records.source[_CLIP.value]
+  frames = data.decode_clip(record['frames'], config.data)
+  keys = (np.array([record[k]]) for k in ('onset', 'apex', 'offset'))
+  images = rank_pooling.dynamic_images(frames[None], *keys)[0]
+  draw(frames, record['apex'], np.asarray(images), pathlib.Path(_OUT.value))
+  print(f'{record["clip_id"].decode()}: {_OUT.value}')
+
+
+if __name__ == '__main__':
+  app.run(main)

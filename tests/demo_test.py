@@ -1,0 +1,45 @@
+"""The demo as shipped: it learns, and learns nothing from shuffled labels."""
+
+import re
+
+import pytest
+
+from tests.main_test import start
+
+
+@pytest.fixture(scope='module')
+def cache(tmp_path_factory):
+  return tmp_path_factory.mktemp('demo')
+
+
+def pooled_uf1(output):
+  """UF1 and its chance interval from the last table."""
+  row = next(line for line in output.splitlines() if '│ all' in line)
+  n, folds, _, uf1, _, chance = (c.strip() for c in row.split('│')[2:-1])
+  assert (n, folds) == ('60', '6')
+  low, high = map(float, re.fullmatch(r'(\S+) to (\S+)', chance).groups())
+  return float(uf1), low, high
+
+
+def run_demo(cache, workdir, *more):
+  ended = start(
+    '--config=configs/demo.py', f'--workdir={workdir}', *more, cache=cache
+  )
+  assert ended.returncode == 0, ended.stderr
+  assert ended.stderr == ''
+  lines = ended.stdout.strip().splitlines()
+  assert lines[-1] == f'Results: {workdir}'
+  assert 'SIMULATED' in ended.stdout
+  return pooled_uf1(ended.stdout)
+
+
+def test_the_demo_learns(cache, tmp_path):
+  uf1, _, chance = run_demo(cache, tmp_path / 'run')
+  assert uf1 > 0.5 > chance
+
+
+def test_permuted_labels_give_chance(cache, tmp_path):
+  uf1, low, high = run_demo(
+    cache, tmp_path / 'control', '--config.data.permute_labels=true'
+  )
+  assert low <= uf1 <= high

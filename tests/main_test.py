@@ -1,0 +1,82 @@
+"""main.py as a user starts it: one screen of words, no wall of traceback."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def start(*arguments, cache):
+  return subprocess.run(
+    [sys.executable, 'main.py', *arguments],
+    cwd=ROOT,
+    env=os.environ | {'DIANET_CACHE': str(cache)},
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+
+
+@pytest.mark.parametrize(
+  'arguments,messages',
+  [
+    ([], ['--config=FILE is missing', 'configs/demo.py']),
+    (['--config=configs/nope.py'], ['configs/nope.py is no file', 'demo.py']),
+    (
+      ['--config=configs/demo.py', '--config.data.manual_di=x'],
+      ['--config.data.manual_di is not', '--config.data.manual_dir;'],
+    ),
+    (
+      ['--config=configs/demo.py', '--config.train.epochs=many'],
+      ['--config.train.epochs', 'many'],
+    ),
+    (['--config=configs/demo.py', '--workdi=x'], ['workdi', 'workdir']),
+    (['demo', '--config=configs/demo.py'], ["'demo' is not an option"]),
+    (
+      ['--config=configs/casme2.py', '--workdir={tmp}/run'],
+      ['license agreement', 'Cropped/sub01', '--config.data.manual_dir'],
+    ),
+    (
+      [
+        '--config=configs/samm.py',
+        '--workdir={tmp}/run',
+        '--config.data.manual_dir={tmp}/none',
+      ],
+      ['release agreement', '006_1_2', '{tmp}/none'],
+    ),
+    (
+      [
+        '--config=configs/megc2019.py',
+        '--workdir={tmp}/run',
+        '--config.data.manual_dir={tmp}',
+      ],
+      ['tony19980810/CausalNet', '{tmp}'],
+    ),
+    (
+      ['--config=configs/demo.py', '--workdir={tmp}/file/run'],
+      ['{tmp}/file/run cannot be written', '--workdir'],
+    ),
+  ],
+)
+def test_mistakes(tmp_path, arguments, messages):
+  (tmp_path / 'file').write_text('')
+  fill = {'tmp': tmp_path}
+  ended = start(*(a.format(**fill) for a in arguments), cache=tmp_path / 'c')
+  assert ended.returncode == 1
+  assert 'Traceback' not in ended.stderr
+  assert ended.stderr.startswith('error: ')
+  assert len(ended.stderr.splitlines()) < 20
+  for message in messages:
+    assert message.format(**fill) in ended.stderr
+
+
+def test_imports_without_tensorflow_and_pytorch():
+  code = (
+    'import sys, main, tfds_builders, dianet_jax.run;'
+    "assert not {'tensorflow', 'torch'} & set(sys.modules)"
+  )
+  subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
