@@ -130,10 +130,9 @@ class Trainer:
     key = jax.random.fold_in(fold.key(_SHUFFLE), epoch)
     rank = jax.random.uniform(key, fold.train_index.shape)
     order = jnp.argsort(jnp.where(fold.train_valid, rank, jnp.inf))
-    missing = self.steps_per_epoch * self.slots - self.max_train_clips
-    order = jnp.pad(order, (0, missing))
-    valid = jnp.pad(fold.train_valid[order], (0, 0))
-    valid &= jnp.arange(order.size) < self.max_train_clips
+    total = self.steps_per_epoch * self.slots
+    order = jnp.pad(order, (0, total - self.max_train_clips))
+    valid = fold.train_valid[order] & (jnp.arange(total) < self.max_train_clips)
     shape = (self.slots, self.steps_per_epoch)
     index = fold.train_index[order]
     return index.reshape(shape).T, valid.reshape(shape).T

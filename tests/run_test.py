@@ -199,3 +199,27 @@ def test_shipped_configs_run_on_their_layout(make_config, tmp_path, name):
   assert summary['folds'] == 3 and summary['simulated']
   assert summary['overall']['n'] == len(predictions(tmp_path / 'run'))
   assert summary['overall']['n'] >= 9
+
+
+def test_an_unreadable_frame_stops_the_run_or_is_reported(
+  make_config, tmp_path, capsys
+):
+  raw = simulate.write(
+    'casme2', tmp_path / 'raw', subjects=3, clips_per_subject=5,
+    frame_height=64, frame_width=56,
+  )  # fmt: skip
+  frame = next((raw / 'Cropped' / 'sub02').glob('*/*.jpg'))
+  frame.write_bytes(frame.read_bytes()[:200])
+  clip_id = f'sub02/{frame.parent.name}'
+  overrides = SMALL | {
+    'data__manual_dir': str(raw),
+    'model__backbone': 'compact',
+  }
+  module = importlib.import_module('configs.casme2')
+  with pytest.raises(errors.UserError, match='1 of 15 clips') as raised:
+    run.run(make_config(module, **overrides), tmp_path / 'stopped')
+  assert clip_id in str(raised.value) and 'skip_bad_clips' in str(raised.value)
+  config = make_config(module, **overrides, data__skip_bad_clips=True)
+  summary = run.run(config, tmp_path / 'run')
+  assert summary['overall']['n'] == 14
+  assert f'{clip_id} left out' in capsys.readouterr().out
