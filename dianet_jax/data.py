@@ -1,6 +1,6 @@
 """Shards -> phase images, once, before training."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent import futures
 import dataclasses
 import hashlib
@@ -103,12 +103,7 @@ def load(config: configuration.Data, seed: int) -> Dataset:
       len(records.source),
     )
     for record in bar:
-      clip = Clip(
-        *(
-          _text(record[key])
-          for key in ('clip_id', 'subject', 'dataset', 'emotion', 'notes')
-        )
-      )
+      clip = _clip(record, config.phases)
       if clip.dataset not in protocol.expected:
         raise errors.UserError(
           f'--config.data.protocol={config.protocol} is for'
@@ -148,8 +143,21 @@ def load(config: configuration.Data, seed: int) -> Dataset:
   )
 
 
-def _text(value: Any) -> str:
-  return value.decode() if isinstance(value, bytes) else str(value)
+def _clip(record: dict[str, Any], phases: Sequence[str]) -> Clip:
+  keys = ('clip_id', 'subject', 'dataset', 'emotion', 'notes')
+  clip = Clip(*(record[key].decode() for key in keys))
+  empty = [
+    phase
+    for phase in phases
+    if 'frames' in record
+    and len({record[key] for key in rank_pooling.PHASES[phase]}) == 1
+  ]
+  if not empty:
+    return clip
+  # One frame has no motion: its dynamic image is 0, and stays in the data.
+  note = f'{" and ".join(empty)} is a single frame: no motion'
+  notes = '; '.join(filter(None, [clip.notes, note]))
+  return dataclasses.replace(clip, notes=notes)
 
 
 def _raw_folder(config: configuration.Data, cache: pathlib.Path) -> str:

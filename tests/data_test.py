@@ -1,7 +1,10 @@
 """From records to phase images, and what is said about odd data."""
 
+import shutil
+
 import cv2
 import numpy as np
+import openpyxl
 import pytest
 
 from configs import casme2, megc2019
@@ -147,6 +150,26 @@ def test_stored_phase_images_have_no_whole_clip(make_config, tmp_path):
   )
   with pytest.raises(errors.UserError, match='none of onset_offset'):
     data.load(config.data, 0)
+
+
+def test_an_empty_phase_is_reported(load, raw, tmp_path):
+  copy = tmp_path / 'casme2'
+  shutil.copytree(raw, copy)
+  path = next(copy.glob('*.xlsx'))
+  book = openpyxl.load_workbook(path)
+  header = [cell.value for cell in book.active[1]]
+  onset, apex = (header.index(k) + 1 for k in ('OnsetFrame', 'ApexFrame'))
+  book.active.cell(2, apex).value = book.active.cell(2, onset).value
+  book.save(path)
+  dataset = load(data__manual_dir=str(copy))
+  empty = np.flatnonzero(np.abs(dataset.images).max(axis=(2, 3, 4)) == 0)
+  assert len(empty) == 1
+  reported = [
+    note for note in dataset.notes if 'onset_apex is a single' in note
+  ]
+  assert len(reported) == 1
+  clip = dataset.clips[np.unravel_index(empty[0], (10, 2))[0]]
+  assert reported[0].startswith(clip.clip_id)
 
 
 def test_simulation_and_manual_dir_exclude_each_other(load):
