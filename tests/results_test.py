@@ -1,0 +1,45 @@
+"""The kept results are what their predictions say, and what README says."""
+
+import csv
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from dianet_jax import metrics
+
+ROOT = pathlib.Path(__file__).parents[1]
+FOLDERS = sorted(
+  path.parent for path in ROOT.glob('benchmarks/results/*/metrics.json')
+)
+
+
+@pytest.mark.parametrize('folder', FOLDERS, ids=lambda folder: folder.name)
+def test_metrics_follow_from_the_predictions(folder):
+  summary = json.loads((folder / 'metrics.json').read_text())
+  classes = summary['classes']
+  with (folder / 'predictions.csv').open(newline='') as file:
+    rows = list(csv.DictReader(file))
+  assert len({row['fold'] for row in rows}) == summary['folds']
+  for index, seed in enumerate(summary['seeds']):
+    chosen = [row for row in rows if row['seed'] == str(seed)]
+    assert len(chosen) == summary['overall']['n']
+    truth, prediction = (
+      np.array([classes.index(row[key]) for row in chosen])
+      for key in ('truth', 'prediction')
+    )
+    confusion = metrics.confusion_matrix(truth, prediction, len(classes))
+    for name, metric in metrics.METRICS.items():
+      assert metric(confusion) == pytest.approx(
+        summary['overall'][name]['seeds'][index]
+      )
+
+
+def test_readme_quotes_the_kept_result():
+  summary = json.loads(
+    (ROOT / 'benchmarks/results/megc2019/metrics.json').read_text()
+  )
+  uf1 = summary['overall']['uf1']
+  quoted = f'{uf1["mean"]:.3f} ± {uf1["std"]:.3f}'
+  assert quoted in (ROOT / 'README.md').read_text()
