@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import sys
 
 from absl import app, flags
@@ -25,8 +26,7 @@ _WORKDIR = flags.DEFINE_string(
 
 def default_workdir(config: configuration.Config) -> pathlib.Path:
   """A folder of its own for every configuration, the same every time."""
-  values = configuration.to_dict(config)
-  del values['data']['cache_dir']
+  values = configuration.identity(config)
   digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
   return pathlib.Path('runs') / f'{config.name}-{digest.hexdigest()[:8]}'
 
@@ -35,10 +35,8 @@ def parse_flags(argv: list[str]) -> list[str]:
   """absl's parser, with a readable message for a wrong `--config.` key."""
   try:
     arguments = flags.FLAGS(argv)
-  except (AttributeError, KeyError) as error:
+  except (AttributeError, KeyError, OSError, flags.Error) as error:
     raise errors.UserError(_flag_message(argv, error)) from error
-  except (OSError, flags.Error) as error:
-    raise errors.UserError(str(error)) from error
   if len(arguments) > 1:
     raise errors.UserError(
       f'{arguments[1]!r} is not an option; options begin with --.'
@@ -48,7 +46,7 @@ def parse_flags(argv: list[str]) -> list[str]:
   if path is None or not pathlib.Path(path.split(':')[0]).is_file():
     known = sorted(pathlib.Path(__file__).parent.glob('configs/[!_]*.py'))
     names = ', '.join(
-      f'configs/{file.name}' for file in known if file.stem != 'default'
+      os.path.relpath(file) for file in known if file.stem != 'default'
     )
     raise errors.UserError(
       ('--config=FILE is missing.' if path is None else f'{path} is no file.')
@@ -63,6 +61,10 @@ def _flag_message(argv: list[str], error: Exception) -> str:
     key = argument.split('=', 1)[0].lstrip('-')
     if key.startswith('config.') and key[7:] not in known:
       return configuration.unknown_key(key[7:])
+  wrong = re.match(r'flag --config\.([\w.]+)=(.*?): ', str(error))
+  if wrong and wrong.group(1) in known:
+    key, value = wrong.groups()
+    return f'--config.{key}={value!r}: expected {known[key]}.'
   return str(error)
 
 
@@ -71,6 +73,7 @@ def main(argv: list[str]) -> None:
   del argv
   config = configuration.from_mapping(_CONFIG.value.to_dict())
   workdir = pathlib.Path(_WORKDIR.value or default_workdir(config))
+  workdir = workdir.expanduser()
   # After the flags are known to be good: these imports take seconds.
   from dianet_jax import run
 

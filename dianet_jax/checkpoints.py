@@ -10,6 +10,7 @@ import pathlib
 
 import orbax.checkpoint as ocp
 
+from dianet_jax import errors
 from dianet_jax.fold_parallel import FoldResult
 
 
@@ -42,8 +43,15 @@ class Checkpoints:
     folder = _folder(self._workdir, seed, subject)
     if not folder.exists():
       return None
-    tree = self._checkpointer.restore(folder)
-    return FoldResult(subject=subject, seed=seed, **tree)
+    try:
+      tree = self._checkpointer.restore(folder)
+      return FoldResult(subject=subject, seed=seed, **tree)
+    except Exception as error:  # Orbax raises many kinds for a damaged file.
+      raise errors.UserError(
+        f'The checkpoint {folder} cannot be read'
+        f' ({type(error).__name__}). Remove that folder and run again: its'
+        ' fold is trained anew.'
+      ) from error
 
   def close(self) -> None:
     """Waits until everything is on disk."""

@@ -143,14 +143,19 @@ def _section(values: Any, cls: type, prefix: str = '') -> Any:
   )
 
 
-def all_keys(cls: type = Config, prefix: str = '') -> list[str]:
-  """Every key with its sections, as typed after `--config.`."""
-  found = []
+_IN_WORDS = {int: 'a whole number', float: 'a number', bool: 'true or false'}
+
+
+def all_keys(cls: type = Config, prefix: str = '') -> dict[str, str]:
+  """Every key, as typed after `--config.`, and what it takes, in words."""
+  found = {}
   for key, type_ in get_type_hints(cls).items():
     if dataclasses.is_dataclass(type_):
-      found += all_keys(type_, f'{prefix}{key}.')
+      found |= all_keys(type_, f'{prefix}{key}.')
+    elif get_origin(type_) is tuple:
+      found[prefix + key] = 'a tuple, such as "(1,)"'
     else:
-      found.append(prefix + key)
+      found[prefix + key] = _IN_WORDS.get(type_, 'a text')
   return found
 
 
@@ -180,8 +185,8 @@ def _data_rules(data: Data, fusion: str) -> Iterator[tuple[str, bool, str]]:
   known = set(rank_pooling.PHASES)
   yield (
     'phases',
-    len(phases) > 0 and known.issuperset(phases),
-    'one or more of ' + ', '.join(rank_pooling.PHASES),
+    0 < len(phases) == len(set(phases)) and known.issuperset(phases),
+    'one or more, each once, of ' + ', '.join(rank_pooling.PHASES),
   )
   wanted = fusions.NUM_PHASES.get(fusion)
   yield (
@@ -194,7 +199,7 @@ def _data_rules(data: Data, fusion: str) -> Iterator[tuple[str, bool, str]]:
   yield 'image_size', data.image_size >= 8, 'at least 8 pixels'
   yield (
     'frame_size',
-    data.frame_size >= data.image_size,
+    data.frame_size >= data.image_size or data.dataset.endswith('_flow'),
     f'at least data.image_size={data.image_size}',
   )
   corners = len(data.crop) == 4 and all(
@@ -306,6 +311,19 @@ def from_mapping(values: Mapping[str, Any]) -> Config:
 def to_dict(config: Config) -> dict[str, Any]:
   """Nested plain values, as JSON gives them back."""
   return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def identity(config: Config) -> dict[str, Any]:
+  """What a result depends on: not where the cache lies, nor on which devices.
+
+  Devices and folds on each change no bit of a result (a test says so), so a
+  run stopped on four devices goes on with one.
+  """
+  values = to_dict(config)
+  del values['data']['cache_dir']
+  del values['parallel']['devices']
+  del values['parallel']['folds_per_device']
+  return values
 
 
 def differences(held: Any, wanted: Any, prefix: str = '') -> list[str]:

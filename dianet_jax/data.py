@@ -25,6 +25,9 @@ _BATCH = 8
 # Frames are padded to a multiple, so that few shapes are compiled.
 _FRAME_MULTIPLE = 32
 
+# A crop smaller than this shows no face.
+_LEAST_PIXELS = 16
+
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
@@ -47,6 +50,7 @@ class Dataset:
     labels: int32 [clip], class indices (shuffled where the control asks it).
     classes: class names.
     simulated: whether the raw data were simulated.
+    control: whether the labels were shuffled.
     fingerprint: of the raw data and the builder's options.
     notes: what was repaired, left out or differs, a sentence each.
   """
@@ -56,6 +60,7 @@ class Dataset:
   labels: Int32[np.ndarray, ' clip']
   classes: tuple[str, ...]
   simulated: bool
+  control: bool
   fingerprint: str
   notes: tuple[str, ...]
 
@@ -92,26 +97,24 @@ def load(config: configuration.Data, seed: int) -> Dataset:
     UserError: no raw data, bad clips, or no clip of the protocol.
   """
   protocol = protocols.get(config.protocol)
+  if protocol.datasets and config.dataset not in protocol.datasets:
+    raise errors.UserError(
+      f'--config.data.protocol={config.protocol} is for the data set'
+      f' {" or ".join(protocol.datasets)}, not for'
+      f' --config.data.dataset={config.dataset}.'
+    )
   records = open_records(config)
   clips, labels, images = [], [], []
   seen = set()
 
   def of_protocol() -> Iterator[dict[str, Any]]:
-    bar = progress.track(
-      (records.source[i] for i in range(len(records.source))),
-      'Phase images',
-      len(records.source),
-    )
-    for record in bar:
-      clip = _clip(record, config.phases)
-      if clip.dataset not in protocol.expected:
-        raise errors.UserError(
-          f'--config.data.protocol={config.protocol} is for'
-          f' {" and ".join(protocol.expected)}; the clips are of'
-          f' {clip.dataset} (--config.data.dataset={config.dataset}).'
-        )
-      label = protocol.class_of(clip.clip_id, clip.emotion)
+    everything = (records.source[i] for i in range(len(records.source)))
+    for record in progress.track(
+      everything, 'Phase images', len(records.source)
+    ):
+      clip = _clip(record, config.phases, records.simulated)
       seen.add(clip.subject)
+      label = protocol.class_of(clip.clip_id, clip.emotion)
       if label is not None:
         clips.append(clip)
         labels.append(label)
@@ -123,29 +126,34 @@ def load(config: configuration.Data, seed: int) -> Dataset:
     raise errors.UserError(
       f'No clip of {config.manual_dir or "the simulated data"} belongs to'
       f' --config.data.protocol={config.protocol} (classes'
-      f' {", ".join(protocol.classes)}). Choose the protocol of'
-      f' --config.data.dataset={config.dataset}.'
+      f' {", ".join(protocol.classes)}).'
     )
   labels = np.array(labels, np.int32)
   without_clip = seen - {clip.subject for clip in clips}
   notes = _notes(records, clips, labels, protocol, without_clip)
   if config.permute_labels:
     labels = np.random.default_rng(seed).permutation(labels)
-    notes.append('labels shuffled over all clips: a control, not a result')
+    notes.insert(0, 'labels shuffled over all clips: a control, not a result')
   return Dataset(
     clips=tuple(clips),
     images=np.concatenate(images),
     labels=labels,
     classes=protocol.classes,
     simulated=records.simulated,
+    control=config.permute_labels,
     fingerprint=records.fingerprint,
     notes=tuple(notes),
   )
 
 
-def _clip(record: dict[str, Any], phases: Sequence[str]) -> Clip:
+def _clip(
+  record: dict[str, Any], phases: Sequence[str], simulated: bool
+) -> Clip:
   keys = ('clip_id', 'subject', 'dataset', 'emotion', 'notes')
   clip = Clip(*(record[key].decode() for key in keys))
+  if simulated:
+    # Wherever the data set is named, so that no table passes as a real one.
+    clip = dataclasses.replace(clip, dataset=f'simulated {clip.dataset}')
   empty = [
     phase
     for phase in phases
@@ -186,10 +194,7 @@ def _raw_folder(config: configuration.Data, cache: pathlib.Path) -> str:
 
 def _notes(records, clips, labels, protocol, without_clip) -> list[str]:
   """What a reader of the result must know about its clips."""
-  notes = list(records.notes)
-  for clip_id, reason in records.left_out:
-    notes.append(f'{clip_id} left out: {reason}')
-  notes += [f'{clip.clip_id}: {clip.notes}' for clip in clips if clip.notes]
+  notes = [f'{name} left out: {reason}' for name, reason in records.left_out]
   for subject in sorted(without_clip):
     notes.append(f'subject {subject} has no clip of the protocol: no fold')
   if not records.simulated:
@@ -198,6 +203,8 @@ def _notes(records, clips, labels, protocol, without_clip) -> list[str]:
       [clip.subject for clip in clips],
       labels.tolist(),
     )
+  notes += records.notes
+  notes += [f'{clip.clip_id}: {clip.notes}' for clip in clips if clip.notes]
   return notes
 
 
@@ -246,6 +253,12 @@ def _fit(
     round(top * height) : round(bottom * height),
     round(left * width) : round(right * width),
   ]
+  if min(image.shape[:2]) < _LEAST_PIXELS:
+    raise errors.UserError(
+      f'--config.data.crop={config.crop} leaves {image.shape[1]} x'
+      f' {image.shape[0]} pixels of a frame of {width} x {height}; at least'
+      f' {_LEAST_PIXELS} a side are needed.'
+    )
   size = (config.frame_size, config.frame_size)
   if image.shape[:2] == size:
     return image

@@ -141,7 +141,6 @@ class FoldParallel:
     # The only place where devices are spread over.
     program = jax.pmap(
       on_device,
-      axis_name='device',
       devices=self.devices,
       donate_argnums=(1,) if donate_state else (),
     )

@@ -111,7 +111,7 @@ def summarise(
 
   Returns:
     n, per-class counts, and for accuracy, UF1 and UAR: the value of each seed,
-    their mean and standard deviation (0 for one seed) and the chance interval
+    their mean, standard deviation (None for one seed) and the chance interval
     of the first seed; the confusion matrix of each seed.
   """
   confusions = np.stack(
@@ -126,7 +126,7 @@ def summarise(
     values = metric(confusions)
     summary[name] = {
       'mean': float(values.mean()),
-      'std': float(values.std(ddof=1)) if len(values) > 1 else 0.0,
+      'std': float(values.std(ddof=1)) if len(values) > 1 else None,
       'seeds': values.tolist(),
       'chance_95': list(chance[name]),
     }

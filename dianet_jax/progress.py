@@ -11,8 +11,11 @@ import rich.progress
 T = TypeVar('T')
 
 # Where nobody looks (a log, a pipe) nothing must be folded to 80 columns.
+_TERMINAL = sys.stdout.isatty()
 console = rich.console.Console(
-  highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 110
+  highlight=False,
+  soft_wrap=not _TERMINAL,
+  width=None if _TERMINAL else 110,
 )
 
 

@@ -30,6 +30,12 @@ class Protocol:
   expected_folds: Mapping[str, int]
   excluded_clips: tuple[str, ...] = ()
 
+  @property
+  def datasets(self) -> tuple[str, ...]:
+    """Builders whose records the protocol is for; none: any."""
+    composite = len(self.expected) > 1
+    return ('megc2019_flow', 'megc2019') if composite else tuple(self.expected)
+
   def class_of(self, clip_id: str, emotion: str) -> int | None:
     """Class index of a clip, or None where the protocol leaves it out."""
     if clip_id in self.excluded_clips:

@@ -5,10 +5,12 @@ import csv
 import dataclasses
 import json
 import pathlib
+import shutil
 from typing import Any
 
 from jaxtyping import Float, Int
 import numpy as np
+import rich.box
 import rich.table
 import tensorboardX
 
@@ -73,6 +75,7 @@ def summarise(
   return {
     'name': name,
     'simulated': dataset.simulated,
+    'control': dataset.control,
     'classes': list(dataset.classes),
     'folds': len(set(dataset.subjects)),
     'seeds': list(pooled.seeds),
@@ -121,6 +124,8 @@ def write_json(path: pathlib.Path, values: Any) -> None:
 
 def write_events(folder: pathlib.Path, results: Sequence[FoldResult]) -> None:
   """Learning curves for TensorBoard, a run a (seed, subject)."""
+  # Events add up: those of a run killed just before its end would be doubled.
+  shutil.rmtree(folder, ignore_errors=True)
   for result in results:
     name = result.subject.replace('/', '_')
     place = folder / f'seed{result.seed}' / name
@@ -132,7 +137,7 @@ def write_events(folder: pathlib.Path, results: Sequence[FoldResult]) -> None:
 
 def rows(summary: dict[str, Any]) -> list[list[str]]:
   """The table of results: header, then a row for all clips and each part."""
-  header = ['clips', 'n', 'folds', 'accuracy', 'UF1', 'UAR', 'UF1 by chance']
+  header = ['clips', 'n', 'folds', 'accuracy', 'UF1', 'UAR', 'chance UF1']
   table = [header]
   parts = {'all': summary['overall'] | {'folds': summary['folds']}}
   for name, part in (parts | summary['by_dataset']).items():
@@ -143,7 +148,7 @@ def rows(summary: dict[str, Any]) -> list[list[str]]:
       if len(summary['seeds']) > 1:
         value += f' ± {part[key]["std"]:.3f}'
       row.append(value)
-    table.append([*row, f'{low:.3f} to {high:.3f}'])
+    table.append([*row, f'{low:.2f} to {high:.2f}'])
   return table
 
 
@@ -152,6 +157,7 @@ def title(summary: dict[str, Any]) -> str:
   seeds = len(summary['seeds'])
   return (
     ('SIMULATED DATA, ' if summary['simulated'] else '')
+    + ('CONTROL WITH SHUFFLED LABELS, ' if summary['control'] else '')
     + f'{summary["name"]}: pooled over leave-one-subject-out folds,'
     f' {len(summary["classes"])} classes,'
     f' {seeds} seed{"s" if seeds > 1 else ""}'
@@ -161,7 +167,8 @@ def title(summary: dict[str, Any]) -> str:
 def print_table(summary: dict[str, Any]) -> None:
   """The one table at the end of a run."""
   header, *body = rows(summary)
-  table = rich.table.Table(title=title(summary), title_justify='left')
+  progress.console.print(title(summary))
+  table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1))
   for index, name in enumerate(header):
     table.add_column(name, justify='right' if index else 'left')
   for row in body:

@@ -33,6 +33,7 @@ th:first-child, td:first-child { text-align: left; }
 .clip { font-size: .8em; }
 .clip img { width: 8.2em; image-rendering: auto; border-radius: 3px; }
 .wrong { color: #a4262c; } .quiet { color: #667; }
+svg { max-width: 100%; height: auto; } .wide { overflow-x: auto; }
 pre { background: #f5f6f8; padding: 1em; overflow-x: auto; font-size: .8em; }
 """
 
@@ -68,7 +69,8 @@ def _confusion(matrices: Sequence, classes: Sequence[str]) -> str:
       f'<tr><th>{html.escape(name)}</th>{cells}'
       f'<td>{shares[row, row]:.2f}</td></tr>'
     )
-  return f'<table class="confusion">{"".join(rows)}</table>'
+  table = f'<table class="confusion">{"".join(rows)}</table>'
+  return f'<div class="wide">{table}</div>'
 
 
 def _curves(results: Sequence[FoldResult]) -> str:
@@ -79,7 +81,9 @@ def _curves(results: Sequence[FoldResult]) -> str:
     curves = np.stack([getattr(result, name) for result in results])
     epochs = np.arange(1, curves.shape[1] + 1)
     axes.plot(epochs, curves.T, color='#9bb8d3', linewidth=0.5)
-    axes.plot(epochs, curves.mean(axis=0), color='#1f4e79', linewidth=2)
+    axes.plot(
+      epochs, curves.mean(axis=0), color='#1f4e79', linewidth=2, marker='.'
+    )
     axes.set(xlabel='epoch', ylabel=f'training {name} ({unit})')
     axes.spines[['top', 'right']].set_visible(False)
   buffer = io.StringIO()
@@ -136,6 +140,7 @@ def write(
   pooled: report.Pooled,
   results: Sequence[FoldResult],
   summary: dict[str, Any],
+  versions: dict[str, str],
 ) -> None:
   """Writes the page.
 
@@ -147,12 +152,18 @@ def write(
     pooled: predictions of all folds.
     results: every fold, for the learning curves.
     summary: what `report.summarise` returned.
+    versions: of the packages and the machine.
   """
   banner = ''
   if summary['simulated']:
     banner = (
       '<p class="simulated">The data are <b>simulated</b>: these numbers show'
       ' that the program works, and say nothing of real faces.</p>'
+    )
+  if summary['control']:
+    banner += (
+      '<p class="simulated">A <b>control</b>: the labels were shuffled over all'
+      ' clips, so the result must lie at chance.</p>'
     )
   overall = summary['overall']
   f1 = [['class', 'clips', 'F1, mean over seeds']]
@@ -164,8 +175,8 @@ def write(
 <h1>{html.escape(summary['name'])}</h1>{banner}
 <p>{html.escape(report.title(summary))}. UF1 and UAR come from one confusion
 matrix pooled over all folds; the number of epochs was fixed beforehand. The
-last column is where UF1 would lie, 95 times in 100, if the predictions had
-nothing to do with the truth.</p>
+last column is where UF1 would lie, 95 times in 100, if the predictions (of the
+first seed) had nothing to do with the truth.</p>
 {_table(report.rows(summary))}
 <h2>Confusion matrix, summed over seeds</h2>
 {_confusion(overall['confusion'], dataset.classes)}
@@ -182,6 +193,7 @@ was predicted with their subject held out (seed {pooled.seeds[0]}).</p>
 <h2>Notes on the data</h2>{_notes(summary)}
 <h2>Configuration</h2>
 <pre>{html.escape(json.dumps(configuration.to_dict(config), indent=2))}</pre>
+<h2>Versions</h2>{_table([['what', 'version'], *versions.items()])}
 """
   path.write_text(
     '<!doctype html><html lang="en"><meta charset="utf-8">'

@@ -1,7 +1,9 @@
 """A whole run, top to bottom: data, folds, training, results."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import contextlib
 import datetime
+import fcntl
 import importlib.metadata
 import json
 import pathlib
@@ -50,43 +52,90 @@ def versions() -> dict[str, str]:
   return found
 
 
-def open_workdir(workdir: pathlib.Path, config: configuration.Config) -> None:
-  """Refuses a workdir that belongs to another configuration.
+@contextlib.contextmanager
+def exclusive(workdir: pathlib.Path) -> Iterator[None]:
+  """Keeps other runs out of `workdir`; leaves no trace if nothing was written.
 
   Raises:
-    UserError: the folder cannot be written, or holds another run.
+    UserError: the folder cannot be written, or another run is using it.
   """
-  path = workdir / 'config.json'
-  wanted = configuration.to_dict(config)
-  if path.exists():
-    held = json.loads(path.read_text(encoding='utf-8'))['config']
-    if held != wanted:
-      raise errors.UserError(
-        f'{workdir} holds a run of another configuration:\n'
-        + '\n'.join(configuration.differences(held, wanted))
-        + '\nChoose another --workdir, or remove that folder.'
-      )
-    return
+  lock = workdir / '.lock'
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    report.write_json(path, {'config': wanted, 'versions': versions()})
+    file = lock.open('w')
   except OSError as error:
     raise errors.UserError(
       f'The workdir {workdir} cannot be written ({error.strerror}).'
       ' Choose another --workdir.'
     ) from error
+  with file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      raise errors.UserError(
+        f'Another run is using the workdir {workdir}. Wait for it, or choose'
+        ' another --workdir.'
+      ) from error
+    try:
+      yield
+    finally:
+      lock.unlink(missing_ok=True)
+      with contextlib.suppress(OSError):
+        # Only an empty folder goes: one of a run that never began.
+        workdir.rmdir()
 
 
-def _check_fingerprint(workdir: pathlib.Path, fingerprint: str) -> None:
-  """Refuses to go on with finished folds of other raw data."""
-  path = workdir / 'data.json'
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+  try:
+    return json.loads(path.read_text(encoding='utf-8'))
+  except ValueError as error:
+    raise errors.UserError(
+      f'{path} is damaged ({error}). Remove that file, or choose another'
+      ' --workdir.'
+    ) from error
+
+
+def check_config(workdir: pathlib.Path, config: configuration.Config) -> None:
+  """Refuses a workdir that holds a run of another configuration.
+
+  Raises:
+    UserError: it does; the keys that differ are named.
+  """
+  path = workdir / 'config.json'
   if not path.exists():
-    report.write_json(path, {'fingerprint': fingerprint})
-  elif json.loads(path.read_text())['fingerprint'] != fingerprint:
+    return
+  held = configuration.from_mapping(_read_json(path)['config'])
+  held, wanted = configuration.identity(held), configuration.identity(config)
+  if held != wanted:
+    raise errors.UserError(
+      f'{workdir} holds a run of another configuration:\n'
+      + '\n'.join(configuration.differences(held, wanted))
+      + '\nChoose another --workdir, or remove that folder.'
+    )
+
+
+def begin(
+  workdir: pathlib.Path,
+  config: configuration.Config,
+  dataset: data_lib.Dataset,
+) -> None:
+  """Notes down configuration, versions and data, before the first fold.
+
+  Raises:
+    UserError: finished folds in `workdir` are of other raw data.
+  """
+  path = workdir / 'data.json'
+  data = {'fingerprint': dataset.fingerprint, 'simulated': dataset.simulated}
+  if path.exists() and _read_json(path) != data:
     raise errors.UserError(
       f'The raw data have changed since the run in {workdir} was begun.'
       ' Choose another --workdir, or remove that folder.'
     )
+  report.write_json(path, data)
+  report.write_json(
+    workdir / 'config.json',
+    {'config': configuration.to_dict(config), 'versions': versions()},
+  )
 
 
 def build(
@@ -179,33 +228,45 @@ def run(config: configuration.Config, workdir: pathlib.Path) -> dict[str, Any]:
   Raises:
     UserError: anything that the user can mend.
   """
-  start = time.perf_counter()
   platform.configure(platform.cache_dir(config.data.cache_dir))
-  open_workdir(workdir, config)
-  metrics_path = workdir / 'metrics.json'
-  if metrics_path.exists():
-    progress.console.print('This run is finished; its result:')
-    summary = json.loads(metrics_path.read_text(encoding='utf-8'))
-    report.print_table(summary)
-    return summary
+  with exclusive(workdir):
+    check_config(workdir, config)
+    metrics_path = workdir / 'metrics.json'
+    if metrics_path.exists():
+      progress.console.print('This run is finished; its result:')
+      summary = _read_json(metrics_path)
+    else:
+      summary = _run(config, workdir)
+      # Last: its presence says that the run is finished.
+      report.write_json(metrics_path, summary)
+  report.print_table(summary)
+  return summary
+
+
+def _run(config: configuration.Config, workdir: pathlib.Path) -> dict[str, Any]:
+  start = time.perf_counter()
   dataset = data_lib.load(config.data, config.seed)
-  _check_fingerprint(workdir, dataset.fingerprint)
   folds, parallel = build(config, dataset)
+  begin(workdir, config, dataset)
   _describe(config, dataset, folds)
   results = train_folds(config, workdir, folds, parallel)
   pooled = report.pool(results, len(dataset.clips))
   summary = report.summarise(
     config.name, dataset, pooled, folds.absent_classes()
   )
+  # Of this session alone, where the run was resumed.
   summary['seconds'] = round(time.perf_counter() - start, 1)
   report.write_predictions(workdir / 'predictions.csv', dataset, pooled)
   report.write_events(workdir / 'tensorboard', results)
   report_page.write(
-    workdir / 'report.html', config, dataset, pooled, results, summary
+    workdir / 'report.html',
+    config,
+    dataset,
+    pooled,
+    results,
+    summary,
+    versions(),
   )
-  # Last: its presence says that the run is finished.
-  report.write_json(metrics_path, summary)
-  report.print_table(summary)
   return summary
 
 
@@ -232,4 +293,4 @@ def _describe(
   for note in notes[:10]:
     say(f'  note: {note}')
   if len(notes) > 10:
-    say(f'  {len(notes) - 10} more notes in metrics.json')
+    say(f'  {len(notes) - 10} more notes in report.html')

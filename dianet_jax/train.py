@@ -87,7 +87,7 @@ class Trainer:
     return -(-self.max_train_clips // self.steps_per_epoch)
 
   def optimizer(self) -> optax.GradientTransformation:
-    """AdamW on a warm-up and cosine schedule; kernels alone decay."""
+    """AdamW, warm-up and cosine; what has one axis or none does not decay."""
     s = self.settings
     steps = s.epochs * self.steps_per_epoch
     warmup = round(s.warmup_fraction * steps)
@@ -137,6 +137,18 @@ class Trainer:
     index = fold.train_index[order]
     return index.reshape(shape).T, valid.reshape(shape).T
 
+  def _augmented(self, key: Key[Array, ''], images: PhaseImages) -> PhaseImages:
+    settings = self.settings.augment
+    return jax.vmap(
+      lambda clip_key, clip: augment.augment(
+        clip_key,
+        clip,
+        settings.flip_probability,
+        settings.negated_channels,
+        settings.shift_pixels,
+      )
+    )(jax.random.split(key, len(images)), images)
+
   def step(
     self,
     state: State,
@@ -153,19 +165,10 @@ class Trainer:
     """
     key = jax.random.fold_in(fold.key(_STEP), state.step)
     dropout_key, augment_key = jax.random.split(key)
-    augmentation = self.settings.augment
-    batch = jax.vmap(
-      lambda k, clip: augment.augment(
-        k,
-        clip,
-        augmentation.flip_probability,
-        augmentation.negated_channels,
-        augmentation.shift_pixels,
-      )
-    )(jax.random.split(augment_key, index.shape[0]), images[index])
+    batch, truth = self._augmented(augment_key, images[index]), labels[index]
     # A gradient is a product with the input: what pads must be finite.
     batch = jnp.where(valid[:, None, None, None, None], batch, 0)
-    batch, truth = self.prepare(batch), labels[index]
+    batch = self.prepare(batch)
     num_valid = valid.sum()
 
     def loss_of(params):

@@ -52,7 +52,11 @@ def build(**overrides):
     ('train__balance_classes', 1, 'expected bool'),
     ('data__phases', 'onset_apex', 'expected tuple'),
     ('data__phases', ('onset_apex', 3), r'data.phases\[1\]=3'),
-    ('data__phases', ('apex_onset', 'onset_apex'), 'more of onset_apex'),
+    (
+      'data__phases',
+      ('apex_onset', 'onset_apex'),
+      'of onset_apex, apex_offset',
+    ),
     ('data__phases', ('onset_offset',), 'model.fusion=first_phase'),
     ('data__crop', (0.5, 0.0, 0.2, 1.0), 'top, left, bottom, right'),
     ('data__frame_size', 32, 'at least data.image_size=112'),

@@ -88,6 +88,13 @@ def test_crop_and_frame_size(make_config):
   assert (frames == (10, 100, 200)).all()
 
 
+def test_a_crop_without_a_face(make_config):
+  encoded = cv2.imencode('.png', np.zeros((60, 80, 3), np.uint8))[1].tobytes()
+  config = make_config(data__crop=(0.5, 0.5, 0.6, 0.6)).data
+  with pytest.raises(errors.UserError, match='8 x 6 pixels'):
+    data.decode_clip([encoded], config)
+
+
 def test_single_phase(load):
   dataset = load(data__phases=('onset_offset',), model__fusion='first_phase')
   assert dataset.images.shape[1] == 1
@@ -104,7 +111,9 @@ def test_permuted_labels_are_the_same_labels_elsewhere(load):
 
 
 def test_a_protocol_of_another_data_set(load):
-  with pytest.raises(errors.UserError, match='samm_5class is for samm'):
+  with pytest.raises(
+    errors.UserError, match='samm_5class is for the data set samm'
+  ):
     load(data__protocol='samm_5class')
 
 

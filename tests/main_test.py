@@ -32,7 +32,7 @@ def start(*arguments, cache):
     ),
     (
       ['--config=configs/demo.py', '--config.train.epochs=many'],
-      ['--config.train.epochs', 'many'],
+      ["--config.train.epochs='many': expected a whole number"],
     ),
     (['--config=configs/demo.py', '--workdi=x'], ['workdi', 'workdir']),
     (['demo', '--config=configs/demo.py'], ["'demo' is not an option"]),

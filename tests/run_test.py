@@ -5,12 +5,12 @@ import importlib
 import json
 import shutil
 
+from data_test import write_flow
 import numpy as np
 import pytest
 
 from configs import megc2019
 from dianet_jax import errors, metrics, run
-from tests.data_test import write_flow
 from tfds_builders import simulate
 
 
@@ -110,7 +110,7 @@ def test_resuming_gives_the_same_predictions(
   again = tmp_path / 'again'
   shutil.copytree(workdir, again)
   before = predictions(again)
-  for name in ('metrics.json', 'predictions.csv'):
+  for name in ('metrics.json', 'predictions.csv', 'report.html'):
     (again / name).unlink()
   for fold in ('seed0/casme2_sub02', 'seed1/samm_005'):
     shutil.rmtree(again / 'checkpoints' / fold)
@@ -131,6 +131,40 @@ def test_the_workdir_of_another_config_is_refused(workdir, flow_config):
     run.run(flow_config(train__epochs=3), workdir)
 
 
+def test_devices_and_cache_are_no_other_config(workdir, flow_config):
+  run.run(flow_config(parallel__devices=1), workdir)
+  run.run(flow_config(data__cache_dir='/elsewhere'), workdir)
+
+
+def test_a_mistake_does_not_claim_the_workdir(flow_config, tmp_path):
+  with pytest.raises(errors.UserError, match='does not exist'):
+    run.run(flow_config(data__manual_dir='/none'), tmp_path / 'run')
+  assert not (tmp_path / 'run').exists()
+
+
+def test_two_runs_do_not_share_a_workdir(flow_config, tmp_path):
+  with (
+    run.exclusive(tmp_path / 'run'),
+    pytest.raises(errors.UserError, match='Another run is using'),
+  ):
+    run.run(flow_config(), tmp_path / 'run')
+
+
+@pytest.mark.parametrize(
+  'damaged', ['config.json', 'data.json', 'checkpoints/seed0/samm_005']
+)
+def test_a_damaged_workdir_is_named(workdir, flow_config, tmp_path, damaged):
+  again = tmp_path / 'again'
+  shutil.copytree(workdir, again)
+  (again / 'metrics.json').unlink()
+  path = again / damaged
+  for file in [path] if path.is_file() else path.rglob('*'):
+    if file.is_file():
+      file.write_text('{"')
+  with pytest.raises(errors.UserError, match=path.name):
+    run.run(flow_config(), again)
+
+
 def test_changed_data_are_refused(flow_config, tmp_path):
   rows = flow_rows()
   raw = write_flow(tmp_path, rows)
@@ -146,6 +180,14 @@ def test_divergence_names_the_fold(flow_config, tmp_path):
   config = flow_config(train__learning_rate=1e30, seeds=1)
   with pytest.raises(errors.UserError, match='diverged in fold casme2/sub00'):
     run.run(config, tmp_path / 'run')
+
+
+def test_a_control_is_marked_in_every_output(flow_config, tmp_path, capsys):
+  config = flow_config(data__permute_labels=True, seeds=1, train__epochs=1)
+  run.run(config, tmp_path / 'run')
+  assert 'CONTROL WITH SHUFFLED LABELS' in capsys.readouterr().out
+  page = (tmp_path / 'run' / 'report.html').read_text()
+  assert 'CONTROL WITH SHUFFLED LABELS' in page
 
 
 def test_one_class_only(flow_config, tmp_path):
@@ -197,6 +239,8 @@ def test_shipped_configs_run_on_their_layout(make_config, tmp_path, name):
   assert config.model.backbone == 'resnet18'
   summary = run.run(config, tmp_path / 'run')
   assert summary['folds'] == 3 and summary['simulated']
+  marks = {row['dataset'] for row in predictions(tmp_path / 'run')}
+  assert marks == {f'simulated {name}'}
   assert summary['overall']['n'] == len(predictions(tmp_path / 'run'))
   assert summary['overall']['n'] >= 9
 
