@@ -4,6 +4,7 @@ python -m dianet_jax.picture --config=configs/demo.py --clip=0 --out=clip.png
 """
 
 import pathlib
+import sys
 
 from absl import app, flags
 from matplotlib import figure
@@ -74,10 +75,25 @@ def draw(
 def main(argv: list[str]) -> None:
   """Draws the clip that the flags name."""
   del argv
-  config = configuration.from_mapping(_CONFIG.value.to_dict())
+  try:
+    _draw_clip(configuration.from_mapping(_CONFIG.value.to_dict()))
+  except errors.UserError as error:
+    sys.exit(f'error: {error}')
+
+
+def _draw_clip(config: configuration.Config) -> None:
   platform.configure(platform.cache_dir(config.data.cache_dir))
   records = data.open_records(config.data)
+  number = len(records.source)
+  if not 0 <= _CLIP.value < number:
+    raise errors.UserError(
+      f'--clip={_CLIP.value}: there are clips 0 to {number - 1}.'
+    )
   record = records.source[_CLIP.value]
+  if 'frames' not in record:
+    raise errors.UserError(
+      f'--config.data.dataset={config.data.dataset} has no frames to draw.'
+    )
   frames = data.decode_clip(record['frames'], config.data)
   keys = (np.array([record[k]]) for k in ('onset', 'apex', 'offset'))
   images = rank_pooling.dynamic_images(frames[None], *keys)[0]

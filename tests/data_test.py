@@ -111,9 +111,7 @@ def test_permuted_labels_are_the_same_labels_elsewhere(load):
 
 
 def test_a_protocol_of_another_data_set(load):
-  with pytest.raises(
-    errors.UserError, match='samm_5class is for the data set samm'
-  ):
+  with pytest.raises(errors.UserError, match='is for the data set samm, not'):
     load(data__protocol='samm_5class')
 
 
