@@ -12,7 +12,7 @@ from ml_collections import config_flags
 import numpy as np
 
 from dianet_jax import config as configuration
-from dianet_jax import data, platform, rank_pooling, scaling
+from dianet_jax import data, errors, platform, rank_pooling, scaling
 
 _CONFIG = config_flags.DEFINE_config_file('config', 'configs/demo.py')
 _CLIP = flags.DEFINE_integer('clip', 0, 'Which clip, in the order of records.')
