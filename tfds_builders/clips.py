@@ -118,7 +118,8 @@ def find(
   return raw_folder.Found(root, sheet.path, clips, sorted(image_files), notes)
 
 
-def _fail(reason: str):
+def _fail(reason: str, decode: bool = True):
+  del decode
   raise raw_folder.BadClipError(reason)
 
 
@@ -254,8 +255,12 @@ def _read_clip(
   annotation: annotations.Annotation,
   folder: frames.Folder,
   root: pathlib.Path,
+  decode: bool = True,
 ) -> dict[str, Any]:
-  """The record of a clip, its frames as paths, each decoded once."""
+  """The record of a clip, its frames as paths, each decoded once.
+
+  Without `decode` no image is opened; an apex to be spotted stays at 0.
+  """
   notes: list[str] = []
   annotation, apex_source = _repair(data_set, annotation, notes)
   numbered = frames.number_frames(folder.image_names)
@@ -269,14 +274,15 @@ def _read_clip(
   apex_frame = annotation.apex_frame
   inside = apex_frame is not None and numbers[0] <= apex_frame <= numbers[-1]
   grey = []
-  for path in paths:
+  for path in paths if decode else ():
     image = raw_folder.read_image(path, root)
     if not inside:
       grey.append(_small_grey(image, grey[0].shape if grey else None))
   if not inside:
-    apex = spotting.spot_apex(np.stack(grey))
+    apex = spotting.spot_apex(np.stack(grey)) if decode else 0
     found = 'none' if apex_frame is None else f'{apex_frame}, outside the clip'
-    notes.append(f'apex {found}: spotted at frame {numbers[apex]}')
+    spotted = f'spotted at frame {numbers[apex]}' if decode else 'to be spotted'
+    notes.append(f'apex {found}: {spotted}')
     apex_source = 'spotted'
   else:
     apex = int(np.argmin(np.abs(np.array(numbers) - apex_frame)))

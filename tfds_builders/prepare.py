@@ -75,7 +75,7 @@ def prepare(
     errors.UserError: unknown data set or variant; nothing to be found in
       `manual_dir`; bad clips; `cache_dir` cannot be written.
   """
-  builder_cls = _builder_class(dataset, variant)
+  builder_cls = builder_class(dataset, variant)
   found = builder_cls.find(manual_dir, variant)
   simulated = (found.root / raw_folder.SIMULATED_MARK).exists()
   options = {
@@ -111,7 +111,7 @@ def prepare(
   )
 
 
-def _builder_class(dataset: str, variant: str) -> Any:
+def builder_class(dataset: str, variant: str) -> Any:
   """Imports the builder of a data set, and TFDS with it.
 
   Raises:

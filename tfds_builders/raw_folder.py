@@ -30,11 +30,12 @@ class Clip:
   Attributes:
     clip_id: '<subject>/<clip>'.
     read: decodes every image once and returns the record, images as paths.
-      Raises BadClipError.
+      `read(decode=False)` opens none: what the names of the files tell, an
+      apex to be spotted at 0. Raises BadClipError.
   """
 
   clip_id: str
-  read: Callable[[], dict[str, Any]]
+  read: Callable[..., dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -159,14 +159,16 @@ def _read_clip(
   files: dict[str, pathlib.Path],
   record: dict[str, Any],
   names: tuple[tuple[str, ...], ...],
+  decode: bool = True,
 ) -> dict[str, Any]:
-  """The record with the paths of its images, each decoded once."""
+  """The record with the paths of its images, each decoded once if asked."""
   images = {}
   for phase, possible in zip(_PHASE_SUFFIXES, names, strict=True):
     path = next((files[name] for name in possible if name in files), None)
     if path is None:
       raise raw_folder.BadClipError(f"the image '{possible[0]}' is missing")
-    raw_folder.read_image(path, root)
+    if decode:
+      raw_folder.read_image(path, root)
     images[phase] = str(path)
   return record | images
 
