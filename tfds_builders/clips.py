@@ -115,7 +115,9 @@ def find(
     clips.append(raw_folder.Clip(clip_id, read))
     image_files += [folder.path / name for name in folder.image_names]
   clips.sort(key=lambda clip: clip.clip_id)
-  return raw_folder.Found(root, sheet.path, clips, sorted(image_files), notes)
+  return raw_folder.Found(
+    root, sheet.path, clips, sorted(image_files), notes, variant
+  )
 
 
 def _fail(reason: str, decode: bool = True):

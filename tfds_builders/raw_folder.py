@@ -48,6 +48,7 @@ class Found:
     clips: sorted by clip id.
     image_files: every image that a record can depend on.
     notes: choices made, one sentence each.
+    variant: of the layout; '' where there is one only, or none was told.
   """
 
   root: pathlib.Path
@@ -55,6 +56,7 @@ class Found:
   clips: list[Clip]
   image_files: list[pathlib.Path]
   notes: list[str]
+  variant: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
