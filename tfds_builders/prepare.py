@@ -77,7 +77,7 @@ def prepare(
   """
   builder_cls = builder_class(dataset, variant)
   found = builder_cls.find(manual_dir, variant)
-  simulated = (found.root / raw_folder.SIMULATED_MARK).exists()
+  simulated = found.simulated
   options = {
     'dataset': dataset,
     'version': str(builder_cls.VERSION),

@@ -58,6 +58,18 @@ class Found:
   notes: list[str]
   variant: str = ''
 
+  @property
+  def simulated(self) -> bool:
+    """Whether the mark lies beside the annotations, or above up to the root.
+
+    A root above the simulated tree must not turn its data into real ones.
+    """
+    return any(
+      (folder / SIMULATED_MARK).exists()
+      for folder in self.annotation_file.parents
+      if folder.is_relative_to(self.root)
+    )
+
 
 @dataclasses.dataclass(frozen=True)
 class Checked:

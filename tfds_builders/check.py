@@ -1,0 +1,316 @@
+"""The doctor: says in seconds whether a raw data set can be used, and how.
+
+python -m tfds_builders.check --dataset=casme2 --manual_dir=DIR
+"""
+
+import argparse
+import collections
+from collections.abc import Mapping, Sequence
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import shlex
+import sys
+from typing import Any
+
+from dianet_jax import errors, protocols
+from tfds_builders import check_report, prepare, raw_folder
+from tfds_builders.check_report import BLOCKED, DIFFERS, READY
+
+# Data sets whose config is not called after them, or that have none.
+_CONFIGS = {
+  'casme2': 'configs/casme2.py',
+  'samm': 'configs/samm.py',
+  'mmew': 'configs/mmew.py',
+  'megc2019_flow': 'configs/megc2019.py',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+  """The complete data set, as its spreadsheet has it.
+
+  Attributes:
+    clips: rows; several where published versions differ.
+    subjects: those with clips.
+    emotions: raw emotion in lower case -> clips, in the first version.
+  """
+
+  clips: tuple[int, ...]
+  subjects: int
+  emotions: Mapping[str, int]
+
+
+# Sources: the README.md of each builder.
+EXPECTED: Mapping[str, Expected] = {
+  'casme2': Expected(
+    (255, 256),
+    26,
+    {
+      'others': 99, 'disgust': 63, 'happiness': 32, 'surprise': 28,
+      'repression': 27, 'sadness': 4, 'fear': 2,
+    },
+  ),
+  'samm': Expected(
+    (159,),
+    29,
+    {
+      'anger': 57, 'other': 26, 'happiness': 26, 'surprise': 15,
+      'contempt': 12, 'disgust': 9, 'fear': 8, 'sadness': 6,
+    },
+  ),
+  'mmew': Expected(
+    (300,),
+    30,
+    {
+      'surprise': 89, 'disgust': 72, 'others': 66, 'happiness': 36,
+      'fear': 16, 'sadness': 13, 'anger': 8,
+    },
+  ),
+  'megc2019_flow': Expected(
+    (442,), 68, {'negative': 250, 'positive': 109, 'surprise': 83}
+  ),
+}  # fmt: skip
+
+
+def check(
+  dataset: str,
+  manual_dir: str | os.PathLike[str],
+  *,
+  variant: str = '',
+  protocol: str = '',
+) -> check_report.Report:
+  """Examines a raw folder, opening one image a clip.
+
+  Args:
+    dataset: one of `prepare.DATASETS`.
+    manual_dir: the folder with the raw data.
+    variant: as for `prepare.prepare`.
+    protocol: the one to judge by; '' counts all of the data set's.
+
+  Raises:
+    errors.UserError: unknown data set, variant or protocol; nothing to be
+      found in the folder; a cell of its spreadsheet cannot be used.
+  """
+  builder_cls = prepare.builder_class(dataset, variant)
+  names = [protocol] if protocol else _protocols_of(dataset)
+  chosen = {name: protocols.get(name) for name in names}
+  found = builder_cls.find(manual_dir, variant)
+  report = check_report.Report(dataset, str(found.root))
+  sizes: dict[str, tuple[int, int]] = {}
+  examine = functools.partial(
+    _examine, found.root, builder_cls.IMAGE_FEATURES, sizes
+  )
+  clips = [
+    raw_folder.Clip(clip.clip_id, functools.partial(examine, clip))
+    for clip in found.clips
+  ]
+  checked = raw_folder.check(
+    builder_cls.GUIDE,
+    dataclasses.replace(found, clips=clips),
+    skip_bad_clips=True,
+  )
+  _describe(report, found, checked, builder_cls.IMAGE_FEATURES[0])
+  shapes = collections.Counter(sizes[r['clip_id']] for r in checked.records)
+  report.frame_sizes = {
+    f'{width} x {height}': n for (height, width), n in shapes.most_common()
+  }
+  report.protocols = {
+    name: _count(rules, checked.records) for name, rules in chosen.items()
+  }
+  if not report.simulated:
+    _compare(report, EXPECTED.get(dataset))
+  _judge(report, protocol)
+  report.next_command = _next_command(report, variant, protocol)
+  return report
+
+
+def _protocols_of(dataset: str) -> list[str]:
+  """Protocols are named after their data set: 'casme2_5class'."""
+  prefix = dataset.split('_')[0]
+  return [n for n in protocols.PROTOCOLS if n.split('_')[0] == prefix]
+
+
+def _examine(
+  root: pathlib.Path,
+  image_features: Sequence[str],
+  sizes: dict[str, tuple[int, int]],
+  clip: raw_folder.Clip,
+) -> dict[str, Any]:
+  """The record as the files' names tell it; `sizes` gets its first frame's."""
+  record = clip.read(decode=False)
+  paths = [path for name in image_features for path in _paths(record[name])]
+  for path in paths:
+    if not path.stat().st_size:
+      raise raw_folder.BadClipError(
+        f'{path.relative_to(root)} is empty (0 bytes)'
+      )
+  image = raw_folder.read_image(paths[0], root)
+  sizes[record['clip_id']] = image.shape[:2]
+  return record
+
+
+def _paths(images: str | Sequence[str]) -> list[pathlib.Path]:
+  names = [images] if isinstance(images, str) else images
+  return [pathlib.Path(name) for name in names]
+
+
+def _describe(
+  report: check_report.Report,
+  found: raw_folder.Found,
+  checked: raw_folder.Checked,
+  image_feature: str,
+) -> None:
+  """Fills in what the folder holds."""
+  annotation, records = found.annotation_file, checked.records
+  report.simulated = found.simulated
+  report.annotation_file = str(annotation.relative_to(found.root))
+  report.annotation_sha256 = hashlib.sha256(annotation.read_bytes()).hexdigest()
+  report.variant = found.variant
+  first = _paths(records[0][image_feature])[0]
+  report.layout = str(first.relative_to(found.root))
+  report.clips = len(found.clips)
+  report.subjects = sorted({record['subject'] for record in records})
+  emotions = collections.Counter(
+    record['emotion'].strip().casefold() for record in records
+  )
+  report.emotions = dict(emotions.most_common())
+  for record in records:
+    report.frames += len(_paths(record[image_feature]))
+    numbers = record.get('frame_numbers', [])
+    missing = numbers[-1] - numbers[0] + 1 - len(numbers) if numbers else 0
+    if missing:
+      report.missing_frames[record['clip_id']] = missing
+    if record['notes']:
+      report.repairs[record['clip_id']] = record['notes']
+  report.bad_clips = dict(checked.left_out)
+  report.notes = list(found.notes)
+
+
+def _count(
+  protocol: protocols.Protocol, records: Sequence[Mapping[str, Any]]
+) -> check_report.ProtocolCounts:
+  """What `records` hold of a protocol."""
+  labels = [protocol.class_of(r['clip_id'], r['emotion']) for r in records]
+  kept = [(r, c) for r, c in zip(records, labels, strict=True) if c is not None]
+  subjects = [record['subject'] for record, _ in kept]
+  labels = [label for _, label in kept]
+  return check_report.ProtocolCounts(
+    {name: labels.count(i) for i, name in enumerate(protocol.classes)},
+    len(set(subjects)),
+    protocol.differences([r['dataset'] for r, _ in kept], subjects, labels),
+  )
+
+
+def _compare(report: check_report.Report, expected: Expected | None) -> None:
+  """Adds what differs from the complete data set to the problems."""
+  if expected is None:
+    report.notes.append('the counts of the complete data set are not known')
+    return
+  report.expected_clips = list(expected.clips)
+  report.expected_subjects = expected.subjects
+  if report.clips not in expected.clips:
+    number = ' or '.join(map(str, expected.clips))
+    report.problems.append(f'{report.clips} clips annotated, expected {number}')
+  if len(report.subjects) != expected.subjects:
+    report.problems.append(
+      f'{len(report.subjects)} subjects with usable clips, expected '
+      f'{expected.subjects}'
+    )
+  # Another version of the spreadsheet has other counts.
+  if report.clips in expected.clips[1:]:
+    return
+  for emotion in {**expected.emotions, **report.emotions}:
+    there = report.emotions.get(emotion, 0)
+    wanted = expected.emotions.get(emotion, 0)
+    if there != wanted:
+      report.problems.append(
+        f"{there} usable clips of '{emotion}', expected {wanted}"
+      )
+
+
+def _judge(report: check_report.Report, protocol: str) -> None:
+  """Adds the remaining problems and sets the verdict."""
+  if protocol and not report.simulated:
+    differences = report.protocols[protocol].differences
+    report.problems += [f'{protocol}: {text}' for text in differences]
+  report.verdict = DIFFERS if report.problems else READY
+  counts = report.protocols.values()
+  if not any(sum(counts.clips.values()) for counts in counts):
+    names = ', '.join(report.protocols)
+    report.problems.insert(0, f'no clip belongs to a protocol ({names})')
+    report.verdict = BLOCKED
+  if report.bad_clips:
+    report.problems.insert(
+      0,
+      f'{len(report.bad_clips)} of {report.clips} clips cannot be used: mend '
+      'or restore them, or leave them out as the command below does',
+    )
+    report.verdict = BLOCKED
+
+
+def _next_command(
+  report: check_report.Report, variant: str, protocol: str
+) -> str:
+  """The command that trains on what was found."""
+  config = _CONFIGS.get(report.dataset)
+  keys = {'manual_dir': report.manual_dir}
+  if config is None:
+    config = 'configs/default.py'
+    keys['dataset'] = report.dataset
+    protocol = protocol or next(iter(report.protocols), '')
+  keys |= {
+    'variant': variant,
+    'protocol': protocol,
+    'skip_bad_clips': 'true' if report.bad_clips else '',
+  }
+  options = [f'--config.data.{k}={v}' for k, v in keys.items() if v]
+  return shlex.join(['python', 'main.py', f'--config={config}', *options])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """Prints the report; returns 0 where the verdict is READY, else 1.
+
+  Args:
+    arguments: the command line's, without the program.
+  """
+  parser = argparse.ArgumentParser(
+    prog='python -m tfds_builders.check',
+    description='Says in seconds whether a raw data set can be used.',
+  )
+  parser.add_argument(
+    '--dataset', required=True, help=', '.join(prepare.DATASETS)
+  )
+  parser.add_argument('--manual_dir', required=True, help='the raw data')
+  parser.add_argument('--variant', default='', help='of the layout')
+  parser.add_argument(
+    '--protocol', default='', help='judge by this one; by default all count'
+  )
+  parser.add_argument(
+    '--json', action='store_true', help='print the report as JSON'
+  )
+  options = vars(parser.parse_args(arguments))
+  as_json = options.pop('json')
+  try:
+    report = check(**options)
+  except errors.UserError as error:
+    report = check_report.Report(
+      options['dataset'], os.path.abspath(options['manual_dir'])
+    )
+    report.problems.append(str(error))
+    report.next_command = shlex.join(
+      ['python', '-m', 'tfds_builders.check']
+      + [f'--{key}={value}' for key, value in options.items() if value]
+    )
+  if as_json:
+    print(json.dumps(dataclasses.asdict(report), indent=2))
+  else:
+    print(report.text())
+  return 0 if report.verdict == READY else 1
+
+
+if __name__ == '__main__':
+  sys.exit(main())
