@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -154,6 +155,23 @@ def test_a_changed_folder_is_prepared_anew(tmp_path, change):
   assert not after.from_cache
   assert after.fingerprint != before.fingerprint
   assert after.simulated == (change is _mark_simulated)
+
+
+@pytest.mark.parametrize('where', ['at', 'above', 'inside', 'linked'])
+def test_simulated_data_stay_simulated(tmp_path, where):
+  """Whatever folder is named, no result on them may pass for a real one."""
+  tree = raw_trees.casme2(tmp_path / 'all' / 'tree')
+  _mark_simulated(tree)
+  sheet = tree / 'CASME2-coding-20140508.xlsx'
+  root = {'above': tree.parent, 'inside': tree / 'Cropped'}.get(where, tree)
+  if where == 'inside':
+    shutil.copy(sheet, root)
+  if where == 'linked':
+    root = tmp_path / 'mine'
+    root.mkdir()
+    shutil.copy(sheet, root)
+    (root / 'Cropped').symlink_to(tree / 'Cropped')
+  assert _prepare(root, tmp_path / 'cache').simulated
 
 
 def test_a_file_of_no_clip_changes_nothing(tmp_path):

@@ -60,15 +60,17 @@ class Found:
 
   @property
   def simulated(self) -> bool:
-    """Whether the mark lies beside the annotations, or above up to the root.
+    """Whether the mark lies beside or above the annotations or an image.
 
-    A root above the simulated tree must not turn its data into real ones.
+    It does not matter where the root is, nor whether a file was reached by a
+    link: neither turns simulated data into real ones.
     """
-    return any(
-      (folder / SIMULATED_MARK).exists()
-      for folder in self.annotation_file.parents
-      if folder.is_relative_to(self.root)
-    )
+    folders = {
+      path.parent for path in (self.annotation_file, *self.image_files)
+    }
+    folders |= {folder.resolve() for folder in folders}
+    above = {parent for folder in folders for parent in folder.parents}
+    return any((f / SIMULATED_MARK).exists() for f in folders | above)
 
 
 @dataclasses.dataclass(frozen=True)
