@@ -1,22 +1,33 @@
 """The TFDS side that the builders share: features, splits, examples."""
 
 import abc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+import itertools
 import os
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
+# Not exported by `tfds.core` in all the versions that have it.
+from tensorflow_datasets.core import dataset_builder
+
 from tfds_builders import clips, raw_folder
 
 _Track = raw_folder.Track
+# A new shard is begun when one holds this much: small enough that a data set
+# has several to read at once, large enough that it has not thousands.
+_SHARD_BYTES = 64 * 2**20
 
 
 class RawFolderBuilder(
-  tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True
+  dataset_builder.ShardBasedBuilder, abc.ABC, skip_registration=True
 ):
   """Writes the clips of a raw folder, checked beforehand, as records.
+
+  Shard by shard: TFDS's usual builder collects all records first, in memory up
+  to 1 GB, and beyond that in files for which it needs TensorFlow.
 
   Attributes:
     GUIDE: where to get the data set and how it lies on disk.
@@ -64,7 +75,9 @@ class RawFolderBuilder(
       disable_shuffling=True,
     )
 
-  def _split_generators(self, dl_manager: Any) -> dict[str, Iterable[Any]]:
+  def _shard_iterators_per_split(
+    self, dl_manager: Any
+  ) -> dict[str, Sequence[Callable[[], Iterator[tuple[int, Any]]]]]:
     checked = self._checked
     if checked is None:
       config = self.builder_config
@@ -74,15 +87,27 @@ class RawFolderBuilder(
         '' if variant == raw_folder.ANY_VARIANT else variant,
       )
       checked = raw_folder.check(self.GUIDE, found, track=self._track)
-    # One split: folds are made of subjects, not here.
-    return {'train': self._generate_examples(checked.records)}
-
-  def _generate_examples(
-    self, records: list[dict[str, Any]]
-  ) -> Iterator[tuple[int, dict[str, Any]]]:
+    records = checked.records
     description = f'Writing {self.GUIDE.title}'
-    tracked = self._track(records, description=description, total=len(records))
-    yield from enumerate(tracked)
+    examples = iter(
+      self._track(
+        enumerate(records), description=description, total=len(records)
+      )
+    )
+    lengths = _shard_lengths([self._size(record) for record in records])
+    # One split: folds are made of subjects, not here. TFDS writes one shard
+    # after the other, so that each goes on where the last one ended.
+    return {
+      'train': [
+        functools.partial(itertools.islice, examples, n) for n in lengths
+      ]
+    }
+
+  def _size(self, record: Mapping[str, Any]) -> int:
+    """Bytes of a record's images."""
+    images = [record[name] for name in self.IMAGE_FEATURES]
+    paths = [[i] if isinstance(i, str) else i for i in images]
+    return sum(map(os.path.getsize, itertools.chain(*paths)))
 
   # TFDS prints both whatever its log level is.
   def _log_download_bytes(self) -> None:
@@ -125,6 +150,18 @@ class ClipBuilder(RawFolderBuilder, skip_registration=True):
       'apex_source': features.Text(doc='annotated, repaired or spotted'),
       'notes': features.Text(doc='repairs made'),
     }
+
+
+def _shard_lengths(sizes: Sequence[int]) -> list[int]:
+  """How many consecutive records each shard holds."""
+  lengths, filled = [], _SHARD_BYTES
+  for size in sizes:
+    if filled >= _SHARD_BYTES:
+      lengths.append(0)
+      filled = 0
+    lengths[-1] += 1
+    filled += size
+  return lengths
 
 
 def variant_configs(data_set: clips.DataSet) -> list[tfds.core.BuilderConfig]:
