@@ -52,6 +52,9 @@ def test_records_hold_the_bytes_of_the_files(tmp_path):
     'dataset': b'casme2',
     'emotion': b'disgust',
     'action_units': b'4+7+L10',
+    'au_unit': [4, 7, 10],
+    'au_side': [b'', b'', b'L'],
+    'au_intensity': [b'', b'', b''],
     'frames_per_second': 200.0,
     'onset': 0,
     'apex': 4,
@@ -59,6 +62,18 @@ def test_records_hold_the_bytes_of_the_files(tmp_path):
     'apex_source': b'annotated',
     'notes': b'',
   }
+
+
+def test_a_clip_may_have_no_action_units(tmp_path):
+  rows = [
+    raw_trees.casme2_row(1, 'EP01', action_units=None),
+    raw_trees.casme2_row(1, 'EP02', action_units='R12B'),
+  ]
+  root = raw_trees.casme2(tmp_path / 'raw', rows)
+  source = _prepare(root, tmp_path / 'cache').source
+  names = ('au_unit', 'au_side', 'au_intensity')
+  units = [[list(record[name]) for name in names] for record in source]
+  assert units == [[[], [], []], [[12], [b'R'], [b'B']]]
 
 
 def test_prepared_says_where_from(tmp_path):

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from dianet_jax import spotting
-from tfds_builders import annotations, frames, raw_folder
+from tfds_builders import action_units, annotations, frames, raw_folder
 
 # A clip with fewer of its annotated frames than this is not the one annotated.
 _LEAST_SHARE_OF_FRAMES = 0.5
@@ -293,12 +293,16 @@ def _read_clip(
       notes.append(
         f'apex {apex_frame} is not on disk: moved to frame {numbers[apex]}'
       )
+  units = action_units.parse(annotation.action_units)
   return {
     'clip_id': annotation.clip_id,
     'subject': annotation.subject,
     'dataset': data_set.name,
     'emotion': annotation.emotion,
     'action_units': annotation.action_units,
+    'au_unit': [au.unit for au in units],
+    'au_side': [au.side for au in units],
+    'au_intensity': [au.intensity for au in units],
     'frames_per_second': data_set.frames_per_second,
     'frames': [str(path) for path in paths],
     'frame_numbers': numbers,
