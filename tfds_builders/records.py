@@ -15,6 +15,13 @@ from tensorflow_datasets.core import dataset_builder
 
 from tfds_builders import clips, raw_folder
 
+# Of every data set that `ClipBuilder` reads: they share the record.
+VERSION = tfds.core.Version('1.1.0')
+RELEASE_NOTES = {
+  '1.0.0': 'First version.',
+  '1.1.0': 'Action units as lists; policies for doubtful annotations.',
+}
+
 _Track = raw_folder.Track
 # A new shard is begun when one holds this much: small enough that a data set
 # has several to read at once, large enough that it has not thousands.
@@ -139,6 +146,10 @@ class ClipBuilder(RawFolderBuilder, skip_registration=True):
       'dataset': features.Text(),
       'emotion': features.Text(doc='as annotated'),
       'action_units': features.Text(doc='as annotated'),
+      # One entry an action unit; see `action_units.ActionUnit`.
+      'au_unit': features.Sequence(np.int32),
+      'au_side': features.Sequence(features.Text()),
+      'au_intensity': features.Sequence(features.Text()),
       'frames_per_second': np.float32,
       'frames': features.Sequence(
         features.Image(doc='onset to offset, the bytes of the files')

@@ -1,7 +1,5 @@
 """MMEW: micro- and macro-expression warehouse; its micro-expressions."""
 
-import tensorflow_datasets as tfds
-
 from tfds_builders import clips, raw_folder, records
 
 _GUIDE = raw_folder.Guide(
@@ -42,8 +40,8 @@ DATA_SET = clips.DataSet(
 class Builder(records.ClipBuilder):
   """Builder of MMEW."""
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = records.VERSION
+  RELEASE_NOTES = records.RELEASE_NOTES
   MANUAL_DOWNLOAD_INSTRUCTIONS = _GUIDE.instructions
   BUILDER_CONFIGS = records.variant_configs(DATA_SET)
   GUIDE = _GUIDE

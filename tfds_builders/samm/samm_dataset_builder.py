@@ -1,7 +1,5 @@
 """SAMM: spontaneous micro-facial movements at 200 frames a second."""
 
-import tensorflow_datasets as tfds
-
 from tfds_builders import clips, raw_folder, records
 
 _GUIDE = raw_folder.Guide(
@@ -40,8 +38,8 @@ DATA_SET = clips.DataSet(
 class Builder(records.ClipBuilder):
   """Builder of SAMM."""
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = records.VERSION
+  RELEASE_NOTES = records.RELEASE_NOTES
   MANUAL_DOWNLOAD_INSTRUCTIONS = _GUIDE.instructions
   BUILDER_CONFIGS = records.variant_configs(DATA_SET)
   GUIDE = _GUIDE
