@@ -177,7 +177,7 @@ def _frame(record: Mapping[str, Any], index: int) -> np.ndarray:
   """A frame of a record, from its bytes or its path."""
   image = record['frames'][index]
   return frames.decode(
-    image if isinstance(image, bytes) else pathlib.Path(image).read_bytes()
+    image if isinstance(image, bytes) else frames.read(image)
   )
 
 

@@ -144,7 +144,13 @@ def _examine(
   record = clip.read(decode=False)
   paths = [path for name in image_features for path in _paths(record[name])]
   for path in paths:
-    if not path.stat().st_size:
+    try:
+      empty = not path.stat().st_size
+    except OSError as error:
+      raise raw_folder.BadClipError(
+        f'{path.relative_to(root)} {error.strerror}'
+      ) from error
+    if empty:
       raise raw_folder.BadClipError(
         f'{path.relative_to(root)} is empty (0 bytes)'
       )
@@ -294,6 +300,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
   )
   options = vars(parser.parse_args(arguments))
   as_json = options.pop('json')
+  # Names of files need not be UTF-8, nor the terminal.
+  sys.stdout.reconfigure(errors='backslashreplace')
   try:
     report = check(**options)
   except errors.UserError as error:

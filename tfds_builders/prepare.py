@@ -156,7 +156,8 @@ def _fingerprint(found: raw_folder.Found, options: dict[str, Any]) -> str:
   """
   annotation = found.annotation_file
   digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
-  digest.update(str(annotation.relative_to(found.root)).encode())
+  # Names need not be UTF-8.
+  digest.update(os.fsencode(annotation.relative_to(found.root)))
   digest.update(hashlib.sha256(annotation.read_bytes()).digest())
   for path in found.image_files:
     status = path.stat()

@@ -225,7 +225,7 @@ def read_image(path: pathlib.Path, root: pathlib.Path):
     BadClipError: unreadable; the text names the file relative to `root`.
   """
   try:
-    return frames.decode(path.read_bytes())
+    return frames.decode(frames.read(path))
   except (OSError, ValueError) as error:
     reason = error.strerror if isinstance(error, OSError) else error
     raise BadClipError(f'{path.relative_to(root)} {reason}') from error

@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 # Not exported by `tfds.core` in all the versions that have it.
 from tensorflow_datasets.core import dataset_builder
 
+from dianet_jax import errors
 from tfds_builders import clips, raw_folder
 
 # Of every data set that `ClipBuilder` reads: they share the record.
@@ -26,6 +27,8 @@ _Track = raw_folder.Track
 # A new shard is begun when one holds this much: small enough that a data set
 # has several to read at once, large enough that it has not thousands.
 _SHARD_BYTES = 64 * 2**20
+# A record is one protocol buffer, which ends at 2 GiB, and is read at once.
+_MOST_RECORD_BYTES = 2**30
 
 
 class RawFolderBuilder(
@@ -101,7 +104,8 @@ class RawFolderBuilder(
         enumerate(records), description=description, total=len(records)
       )
     )
-    lengths = _shard_lengths([self._size(record) for record in records])
+    sizes = [self._size(record) for record in records]
+    lengths = _shard_lengths(sizes)
     # One split: folds are made of subjects, not here. TFDS writes one shard
     # after the other, so that each goes on where the last one ended.
     return {
@@ -111,10 +115,19 @@ class RawFolderBuilder(
     }
 
   def _size(self, record: Mapping[str, Any]) -> int:
-    """Bytes of a record's images."""
+    """Bytes of a record's images; UserError if they are too many."""
     images = [record[name] for name in self.IMAGE_FEATURES]
     paths = [[i] if isinstance(i, str) else i for i in images]
-    return sum(map(os.path.getsize, itertools.chain(*paths)))
+    paths = list(itertools.chain(*paths))
+    size = sum(map(os.path.getsize, paths))
+    if size > _MOST_RECORD_BYTES:
+      raise errors.UserError(
+        f'{self.GUIDE.title}: the {len(paths)} images of {record["clip_id"]} '
+        f'(the first is {paths[0]}) have {size / 2**30:.1f} GiB; a clip may '
+        f'have {_MOST_RECORD_BYTES // 2**30}. Mend its onset and offset, or '
+        'take smaller frames.'
+      )
+    return size
 
   # TFDS prints both whatever its log level is.
   def _log_download_bytes(self) -> None:
