@@ -300,8 +300,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
   )
   options = vars(parser.parse_args(arguments))
   as_json = options.pop('json')
-  # Names of files need not be UTF-8, nor the terminal.
-  sys.stdout.reconfigure(errors='backslashreplace')
   try:
     report = check(**options)
   except errors.UserError as error:
@@ -321,4 +319,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
+  # Names of files need not be UTF-8, nor need the terminal be.
+  sys.stdout.reconfigure(errors='backslashreplace')
   sys.exit(main())
