@@ -18,7 +18,7 @@ def _complete(root, monkeypatch):
   rows = [
     raw_trees.casme2_row(1, 'EP01', emotion='happiness'),
     raw_trees.casme2_row(1, 'EP02', emotion='Disgust '),
-    raw_trees.casme2_row(2, 'EP01', emotion='others', apex='/'),
+    raw_trees.casme2_row(2, 'EP01', emotion='Other', apex='/'),
   ]
   expected = check.Expected(
     (3, 4), 2, {'happiness': 1, 'disgust': 1, 'others': 1}
