@@ -9,6 +9,13 @@ images, and a table of encodings that all keep the pixels of the files. "Write"
 starts from the files and ends with a closed array_record file; "read" starts
 there and ends with decoded frames; both on all cores. What is written or read
 lies in the page cache: the figures are the processor's, not the disk's.
+
+Measured with the second command on two cores, shared with other programs: 25 s
+and 0.3 GiB to the shards, 71 s and 1.2 GiB to phase images. PNG took 4.6 times
+the space of the original bytes and was read at 0.3 times their speed, lossless
+WebP 2.5 and 0.3, zlib tensors 5.3 and 0.4. So records hold the original bytes:
+nothing that keeps the pixels is smaller or faster, since the files of the data
+sets are JPEGs and whatever is made of them must store their losses, too.
 """
 
 import argparse
@@ -169,8 +176,8 @@ def compare_encodings(
   Raises:
     ValueError: an encoding does not give the pixels back.
   """
-  clips = [list(source[i]['frames']) for i in range(len(source))]
-  files = [file for clip in clips[:_COMPARED_CLIPS] for file in clip]
+  clips = range(min(_COMPARED_CLIPS, len(source)))
+  files = [file for clip in clips for file in source[clip]['frames']]
   expected = frames_lib.decode(files[0])
   results = {}
   for name, (encode, decode) in _encodings(size).items():
