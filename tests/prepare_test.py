@@ -197,7 +197,12 @@ def test_a_file_of_no_clip_changes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'options', [{'variant': 'cropped'}, {'skip_bad_clips': True}]
+  'options',
+  [
+    {'variant': 'cropped'},
+    {'skip_bad_clips': True},
+    {'annotation_policy': 'spot'},
+  ],
 )
 def test_options_are_part_of_the_fingerprint(tmp_path, options):
   root = raw_trees.casme2(tmp_path / 'raw')

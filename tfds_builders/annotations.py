@@ -48,11 +48,6 @@ class Annotation:
   action_units: str
   row: int
 
-  @property
-  def clip_id(self) -> str:
-    """'<subject>/<clip>', unique in a data set."""
-    return f'{self.subject}/{self.clip}'
-
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
@@ -69,36 +64,39 @@ class NoHeaderError(errors.UserError):
 
 
 def subject_number(text: str) -> int:
-  """Number of a subject: 6 for '6', '006', 'sub06', 'S06' and '6.0'.
+  """Number of a subject: 6 for '6', '006', 'sub06', 'spNO.6' and '6.0'.
 
   Raises:
     ValueError: `text` does not end in a number.
   """
-  match = re.fullmatch(r'[a-zA-Z_ ]*([0-9]+)(?:\.0+)?', text.strip())
+  match = re.fullmatch(r'[a-zA-Z_. ]*([0-9]+)(?:\.0+)?', text.strip())
   if not match:
     raise ValueError(f'{text!r} is not a subject')
   return int(match[1])
 
 
-def read(path: pathlib.Path, subject_format: str) -> Sheet:
+def read(path: pathlib.Path, subject_format: str, clip_name: str = '') -> Sheet:
   """Reads the first sheet with a header of clips.
 
   Args:
     path: an .xlsx file. Of several fitting sheets one with 'micro' in its name
       is taken, otherwise the first.
     subject_format: how to write a subject's number, e.g. 'sub{:02d}'.
+    clip_name: regular expression for the beginning of a clip's name; a table
+      without such a clip is that of another data set.
 
   Returns:
     The annotations; `notes` name rows and sheets that were passed over.
 
   Raises:
-    NoHeaderError: no sheet has the columns that are needed.
+    NoHeaderError: no sheet has the columns that are needed, or its clips are
+      those of another data set.
     errors.UserError: a cell cannot be used (file, sheet, row, column, value).
   """
   try:
     with path.open('rb') as file:
       workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
-      return _read_workbook(path, workbook, subject_format)
+      sheet = _read_workbook(path, workbook, subject_format)
   except errors.UserError:
     raise
   # What a damaged file makes openpyxl and its XML parser raise is anybody's
@@ -107,6 +105,12 @@ def read(path: pathlib.Path, subject_format: str) -> Sheet:
     raise NoHeaderError(
       f'{path} cannot be read as an .xlsx spreadsheet: {error!r}.'
     ) from error
+  names = [annotation.clip for annotation in sheet.annotations]
+  if not any(re.match(clip_name, name, re.IGNORECASE) for name in names):
+    raise NoHeaderError(
+      f'{path} annotates clips of another data set, such as {names[0]!r}.'
+    )
+  return sheet
 
 
 def _read_workbook(

@@ -56,6 +56,7 @@ def prepare(
   *,
   variant: str = '',
   skip_bad_clips: bool = False,
+  annotation_policy: str = raw_folder.DEFAULT_POLICY,
   track: raw_folder.Track = lambda items, description, total: items,
 ) -> PreparedRecords:
   """Makes the records of a raw folder, or finds those made before.
@@ -69,20 +70,24 @@ def prepare(
     cache_dir: where to keep records.
     variant: e.g. 'cropped'; '' takes what the folder holds.
     skip_bad_clips: leave out clips that cannot be read, and say so.
+    annotation_policy: one of `raw_folder.POLICIES`: what becomes of clips
+      whose annotation is in doubt.
     track: called as `track(items, description=..., total=...)`, for progress.
 
   Raises:
-    errors.UserError: unknown data set or variant; nothing to be found in
-      `manual_dir`; bad clips; `cache_dir` cannot be written.
+    errors.UserError: unknown data set, variant or policy; nothing to be found
+      in `manual_dir`; bad clips; `cache_dir` cannot be written.
   """
   builder_cls = builder_class(dataset, variant)
-  found = builder_cls.find(manual_dir, variant)
+  _check_policy(annotation_policy, skip_bad_clips)
+  found = builder_cls.find(manual_dir, variant, annotation_policy)
   simulated = found.simulated
   options = {
     'dataset': dataset,
     'version': str(builder_cls.VERSION),
     'variant': variant,
     'skip_bad_clips': skip_bad_clips,
+    'annotation_policy': annotation_policy,
     'simulated': simulated,
   }
   fingerprint = _fingerprint(found, options)
@@ -136,6 +141,20 @@ def builder_class(dataset: str, variant: str) -> Any:
       f'{advice}'
     )
   return builder_cls
+
+
+def _check_policy(policy: str, skip_bad_clips: bool) -> None:
+  if policy not in raw_folder.POLICIES:
+    raise errors.UserError(
+      f'--config.data.annotation_policy={policy!r} is not known: choose of '
+      f'{", ".join(raw_folder.POLICIES)}.'
+    )
+  if policy == 'strict' and skip_bad_clips:
+    raise errors.UserError(
+      '--config.data.annotation_policy=strict stops at every doubt, and '
+      '--config.data.skip_bad_clips=true passes over them: to leave doubtful '
+      'clips out, take --config.data.annotation_policy=drop.'
+    )
 
 
 def _builder(builder_cls: Any, place: pathlib.Path, variant: str, **kwargs):

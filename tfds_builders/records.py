@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core import dataset_builder
 
 from dianet_jax import errors
-from tfds_builders import clips, raw_folder
+from tfds_builders import clip_finder, clips, raw_folder
 
 # Of every data set that `ClipBuilder` reads: they share the record.
 VERSION = tfds.core.Version('1.1.0')
@@ -70,9 +70,15 @@ class RawFolderBuilder(
   @classmethod
   @abc.abstractmethod
   def find(
-    cls, manual_dir: str | os.PathLike[str], variant: str = ''
+    cls,
+    manual_dir: str | os.PathLike[str],
+    variant: str = '',
+    policy: str = raw_folder.DEFAULT_POLICY,
   ) -> raw_folder.Found:
-    """Finds the clips, opening no image; variant '' takes what is there."""
+    """Finds the clips, opening no image; variant '' takes what is there.
+
+    `policy` is one of `raw_folder.POLICIES`.
+    """
 
   @abc.abstractmethod
   def features(self) -> dict[str, Any]:
@@ -145,10 +151,13 @@ class ClipBuilder(RawFolderBuilder, skip_registration=True):
 
   @classmethod
   def find(
-    cls, manual_dir: str | os.PathLike[str], variant: str = ''
+    cls,
+    manual_dir: str | os.PathLike[str],
+    variant: str = '',
+    policy: str = raw_folder.DEFAULT_POLICY,
   ) -> raw_folder.Found:
     """See the base class."""
-    return clips.find(cls.DATA_SET, manual_dir, variant)
+    return clip_finder.find(cls.DATA_SET, manual_dir, variant, policy)
 
   def features(self) -> dict[str, Any]:
     """See the base class; key frames are indices into `frames`."""

@@ -24,7 +24,8 @@ DATA_SET = clips.DataSet(
   subject_format='sub{:02d}',
   # The commonest version first: published results rest on it.
   spreadsheets=('casme2-coding-20140508*', 'casme2*coding*'),
-  clip_below_subject=True,
+  clip_folder='{subject}/{clip}',
+  clip_name=r'EP\d',
   # 'selected' before 'raw', which is in 'CASME2_RAW_selected', too.
   variants={'cropped': 'crop', 'raw_selected': 'select', 'raw': 'raw'},
   # Versions of the spreadsheet differ in their rows: keyed by clip.

@@ -23,7 +23,8 @@ DATA_SET = clips.DataSet(
   spreadsheets=('mmew*micro*', 'mmew*'),
   # Found by the clip's name alone: the folder above it is the emotion, and the
   # clips labelled 'others' lie in 'others', 'repression' or 'neutral'.
-  clip_below_subject=False,
+  clip_folder='{clip}',
+  clip_name=r'S\d+-',
   # Keeps the folder of macro-expressions out.
   variants={'micro': 'micro'},
   repairs={

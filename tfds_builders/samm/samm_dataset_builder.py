@@ -21,8 +21,9 @@ DATA_SET = clips.DataSet(
   frames_per_second=200.0,
   subject_format='{:03d}',
   spreadsheets=('samm_micro_facs_codes_v2*', 'samm*'),
-  # A clip's name starts with its subject.
-  clip_below_subject=False,
+  # A clip's name starts with its subject: unique by itself.
+  clip_folder='{clip}',
+  clip_name=r'\d+_\d',
   variants={'cropped': 'crop', 'raw': 'raw|^samm$'},
   repairs={
     ('028', '028_4_1'): clips.Repair(
