@@ -122,6 +122,26 @@ def test_bad_clips_block_and_the_command_leaves_them_out(
   assert [clip_id for clip_id, _ in prepared.left_out] == list(bad)
 
 
+def test_policies(tmp_path, monkeypatch, capsys):
+  root = _complete(tmp_path / 'raw', monkeypatch)
+  options = ['--dataset=casme2', f'--manual_dir={root}', '--json']
+  check.main([*options, '--annotation_policy=drop'])
+  dropped = json.loads(capsys.readouterr().out)
+  assert list(dropped['dropped_clips']) == ['sub02/EP01']
+  assert dropped['bad_clips'] == {}
+  assert dropped['verdict'] == 'differs'
+  assert dropped['next_command'].endswith(
+    '--config.data.annotation_policy=drop'
+  )
+  check.main([*options, '--annotation_policy=strict'])
+  strict = json.loads(capsys.readouterr().out)
+  assert list(strict['bad_clips']) == ['sub02/EP01']
+  assert strict['verdict'] == 'blocked'
+  assert 'skip_bad_clips' not in strict['next_command']
+  with pytest.raises(errors.UserError, match='choose of repair, spot'):
+    check.check('casme2', root, annotation_policy='mend')
+
+
 def test_only_first_frames_are_opened(tmp_path, monkeypatch):
   root = _complete(tmp_path / 'raw', monkeypatch)
   opened = []

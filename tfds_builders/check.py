@@ -82,6 +82,7 @@ def check(
   *,
   variant: str = '',
   protocol: str = '',
+  annotation_policy: str = raw_folder.DEFAULT_POLICY,
 ) -> check_report.Report:
   """Examines a raw folder, opening one image a clip.
 
@@ -90,19 +91,22 @@ def check(
     manual_dir: the folder with the raw data.
     variant: as for `prepare.prepare`.
     protocol: the one to judge by; '' counts all of the data set's.
+    annotation_policy: as for `prepare.prepare`.
 
   Raises:
-    errors.UserError: unknown data set, variant or protocol; nothing to be
-      found in the folder; a cell of its spreadsheet cannot be used.
+    errors.UserError: unknown data set, variant, protocol or policy; nothing to
+      be found in the folder; a cell of its spreadsheet cannot be used.
   """
   builder_cls = prepare.builder_class(dataset, variant)
+  prepare.check_policy(annotation_policy)
   names = [protocol] if protocol else _protocols_of(dataset)
   chosen = {name: protocols.get(name) for name in names}
-  found = builder_cls.find(manual_dir, variant)
+  found = builder_cls.find(manual_dir, variant, annotation_policy)
   report = check_report.Report(dataset, str(found.root))
   sizes: dict[str, tuple[int, int]] = {}
+  dropped: set[str] = set()
   examine = functools.partial(
-    _examine, found.root, builder_cls.IMAGE_FEATURES, sizes
+    _examine, found.root, builder_cls.IMAGE_FEATURES, sizes, dropped
   )
   clips = [
     raw_folder.Clip(clip.clip_id, functools.partial(examine, clip))
@@ -113,7 +117,7 @@ def check(
     dataclasses.replace(found, clips=clips),
     skip_bad_clips=True,
   )
-  _describe(report, found, checked, builder_cls.IMAGE_FEATURES[0])
+  _describe(report, found, checked, dropped, builder_cls.IMAGE_FEATURES[0])
   shapes = collections.Counter(sizes[r['clip_id']] for r in checked.records)
   report.frame_sizes = {
     f'{width} x {height}': n for (height, width), n in shapes.most_common()
@@ -121,10 +125,15 @@ def check(
   report.protocols = {
     name: _count(rules, checked.records) for name, rules in chosen.items()
   }
+  expected = EXPECTED.get(dataset)
   if not report.simulated:
-    _compare(report, EXPECTED.get(dataset))
-  _judge(report, protocol)
-  report.next_command = _next_command(report, variant, protocol)
+    _compare(report, expected)
+  # Where the whole is not known, its only protocol is what can be compared.
+  only = names[0] if expected is None and len(names) == 1 else ''
+  _judge(report, protocol or only)
+  report.next_command = _next_command(
+    report, variant, protocol, annotation_policy
+  )
   return report
 
 
@@ -138,10 +147,19 @@ def _examine(
   root: pathlib.Path,
   image_features: Sequence[str],
   sizes: dict[str, tuple[int, int]],
+  dropped: set[str],
   clip: raw_folder.Clip,
 ) -> dict[str, Any]:
-  """The record as the files' names tell it; `sizes` gets its first frame's."""
-  record = clip.read(decode=False)
+  """The record as the files' names tell it.
+
+  `sizes` gets that of its first frame, `dropped` the clip if the policy leaves
+  it out.
+  """
+  try:
+    record = clip.read(decode=False)
+  except raw_folder.DroppedClipError:
+    dropped.add(clip.clip_id)
+    raise
   paths = [path for name in image_features for path in _paths(record[name])]
   for path in paths:
     try:
@@ -168,13 +186,18 @@ def _describe(
   report: check_report.Report,
   found: raw_folder.Found,
   checked: raw_folder.Checked,
+  dropped: set[str],
   image_feature: str,
 ) -> None:
   """Fills in what the folder holds."""
-  annotation, records = found.annotation_file, checked.records
+  records = checked.records
   report.simulated = found.simulated
-  report.annotation_file = str(annotation.relative_to(found.root))
-  report.annotation_sha256 = hashlib.sha256(annotation.read_bytes()).hexdigest()
+  report.annotation_files = {
+    str(path.relative_to(found.root)): (
+      hashlib.sha256(path.read_bytes()).hexdigest()
+    )
+    for path in found.annotation_files
+  }
   report.variant = found.variant
   first = _paths(records[0][image_feature])[0]
   report.layout = str(first.relative_to(found.root))
@@ -190,7 +213,9 @@ def _describe(
       report.missing_frames[record['clip_id']] = missing
     if record['notes']:
       report.repairs[record['clip_id']] = record['notes']
-  report.bad_clips = dict(checked.left_out)
+  for clip_id, reason in checked.left_out:
+    place = report.dropped_clips if clip_id in dropped else report.bad_clips
+    place[clip_id] = reason
   report.notes = list(found.notes)
 
 
@@ -257,13 +282,13 @@ def _judge(report: check_report.Report, protocol: str) -> None:
     report.problems.insert(
       0,
       f'{len(report.bad_clips)} of {report.clips} clips cannot be used: mend '
-      'or restore them, or leave them out as the command below does',
+      'or restore them, or leave them out (skip_bad_clips)',
     )
     report.verdict = BLOCKED
 
 
 def _next_command(
-  report: check_report.Report, variant: str, protocol: str
+  report: check_report.Report, variant: str, protocol: str, policy: str
 ) -> str:
   """The command that trains on what was found."""
   config = _CONFIGS.get(report.dataset)
@@ -275,7 +300,11 @@ def _next_command(
   keys |= {
     'variant': variant,
     'protocol': protocol,
-    'skip_bad_clips': 'true' if report.bad_clips else '',
+    'annotation_policy': '' if policy == raw_folder.DEFAULT_POLICY else policy,
+    # 'strict' stops at every doubt: nothing but mending helps.
+    'skip_bad_clips': (
+      'true' if report.bad_clips and policy != 'strict' else ''
+    ),
   }
   options = [f'--config.data.{k}={v}' for k, v in keys.items() if v]
   return shlex.join(['python', 'main.py', f'--config={config}', *options])
@@ -300,6 +329,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     '--protocol', default='', help='judge by this one; by default all count'
   )
   parser.add_argument(
+    '--annotation_policy',
+    default=raw_folder.DEFAULT_POLICY,
+    help=', '.join(raw_folder.POLICIES),
+  )
+  parser.add_argument(
     '--json', action='store_true', help='print the report as JSON'
   )
   options = vars(parser.parse_args(arguments))
@@ -313,7 +347,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.problems.append(str(error))
     report.next_command = shlex.join(
       ['python', '-m', 'tfds_builders.check']
-      + [f'--{key}={value}' for key, value in options.items() if value]
+      + [
+        f'--{key}={value}'
+        for key, value in options.items()
+        if value != parser.get_default(key)
+      ]
     )
   if as_json:
     print(json.dumps(dataclasses.asdict(report), indent=2))

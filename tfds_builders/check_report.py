@@ -48,8 +48,8 @@ class Report:
     next_command: what to run now.
     not_checked: what only preparing the data set would tell.
     simulated: whether the data were simulated; nothing is expected then.
-    annotation_file: relative to the folder.
-    annotation_sha256: tells versions of the spreadsheet apart.
+    annotation_files: path relative to the folder -> SHA-256, which tells
+      versions of a spreadsheet apart; none where folders tell the emotion.
     variant: of the layout, or ''.
     layout: the first frame's path, relative to the folder.
     clips: annotated.
@@ -62,6 +62,7 @@ class Report:
     missing_frames: clip id -> frames missing between its first and last.
     repairs: clip id -> what was repaired or chosen.
     bad_clips: clip id -> why it cannot be used.
+    dropped_clips: clip id -> why the policy leaves it out.
     protocols: name -> counts.
     notes: choices made in reading the folder.
   """
@@ -73,8 +74,7 @@ class Report:
   next_command: str = ''
   not_checked: str = _NOT_CHECKED
   simulated: bool = False
-  annotation_file: str = ''
-  annotation_sha256: str = ''
+  annotation_files: dict[str, str] = dataclasses.field(default_factory=dict)
   variant: str = ''
   layout: str = ''
   clips: int = 0
@@ -87,6 +87,7 @@ class Report:
   missing_frames: dict[str, int] = dataclasses.field(default_factory=dict)
   repairs: dict[str, str] = dataclasses.field(default_factory=dict)
   bad_clips: dict[str, str] = dataclasses.field(default_factory=dict)
+  dropped_clips: dict[str, str] = dataclasses.field(default_factory=dict)
   protocols: dict[str, ProtocolCounts] = dataclasses.field(default_factory=dict)
   notes: list[str] = dataclasses.field(default_factory=list)
 
@@ -95,17 +96,18 @@ class Report:
     lines = [f'{self.dataset} in {self.manual_dir}']
     if self.simulated:
       lines.append('  The data are SIMULATED: nothing is expected of them.')
-    if self.annotation_file:
+    if self.clips:
       lines += self._findings()
     lines += _listing('Repairs and choices', self.repairs)
+    lines += _listing('Dropped by the policy', self.dropped_clips)
     lines += _listing('Bad clips', self.bad_clips)
     lines += [f'Problems ({len(self.problems)}):'] if self.problems else []
     lines += [textwrap.indent(problem, '  ') for problem in self.problems]
-    if self.annotation_file:
+    if self.clips:
       lines += [f'Not checked: {self.not_checked}']
     lines += [
       f'Verdict: {self.verdict}. {_MEANING[self.verdict]}',
-      'Next:' if self.annotation_file else 'After mending it:',
+      'Next:' if self.clips else 'After mending it:',
       f'  {self.next_command}',
     ]
     return '\n'.join(lines)
@@ -116,9 +118,9 @@ class Report:
     missing = sum(self.missing_frames.values())
     rows = [
       ('layout', ': '.join(filter(None, (self.variant, self.layout)))),
-      (
-        'annotations',
-        f'{self.annotation_file} (sha256 {self.annotation_sha256[:12]})',
+      *(
+        ('annotations', f'{name} (sha256 {digest[:12]})')
+        for name, digest in self.annotation_files.items()
       ),
       ('clips', _beside(self.clips, expected_clips)),
       ('subjects', _beside(len(self.subjects), self.expected_subjects)),

@@ -79,7 +79,7 @@ def prepare(
       in `manual_dir`; bad clips; `cache_dir` cannot be written.
   """
   builder_cls = builder_class(dataset, variant)
-  _check_policy(annotation_policy, skip_bad_clips)
+  check_policy(annotation_policy, skip_bad_clips)
   found = builder_cls.find(manual_dir, variant, annotation_policy)
   simulated = found.simulated
   options = {
@@ -143,7 +143,8 @@ def builder_class(dataset: str, variant: str) -> Any:
   return builder_cls
 
 
-def _check_policy(policy: str, skip_bad_clips: bool) -> None:
+def check_policy(policy: str, skip_bad_clips: bool = False) -> None:
+  """Raises UserError for an unknown policy, or one at odds with skipping."""
   if policy not in raw_folder.POLICIES:
     raise errors.UserError(
       f'--config.data.annotation_policy={policy!r} is not known: choose of '
