@@ -237,3 +237,20 @@ def test_runs_as_a_module(tmp_path):
   assert result.returncode == 1
   assert result.stderr == ''
   assert 'Verdict: differs' in result.stdout
+
+
+def test_data_set_without_a_protocol_or_known_counts(tmp_path, monkeypatch):
+  root = _complete(tmp_path / 'raw', monkeypatch)
+  monkeypatch.delitem(check.EXPECTED, 'casme2')
+  monkeypatch.setattr(check, '_protocols_of', lambda _: [])
+  report = check.check('casme2', root)
+  assert report.verdict == 'blocked'
+  assert report.problems == [
+    'no protocol is named after casme2: give --protocol'
+  ]
+  assert report.expected_clips == []
+  # Its only protocol, if it has one, says what is expected.
+  monkeypatch.setattr(check, '_protocols_of', lambda _: ['casme2_5class'])
+  report = check.check('casme2', root)
+  assert report.verdict == 'differs'
+  assert 'casme2_5class: casme2, disgust: 1 clips' in report.problems[1]

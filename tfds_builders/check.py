@@ -276,7 +276,12 @@ def _judge(report: check_report.Report, protocol: str) -> None:
   counts = report.protocols.values()
   if not any(sum(counts.clips.values()) for counts in counts):
     names = ', '.join(report.protocols)
-    report.problems.insert(0, f'no clip belongs to a protocol ({names})')
+    report.problems.insert(
+      0,
+      f'no clip belongs to a protocol ({names})'
+      if names
+      else f'no protocol is named after {report.dataset}: give --protocol',
+    )
     report.verdict = BLOCKED
   if report.bad_clips:
     report.problems.insert(
