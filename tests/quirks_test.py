@@ -89,6 +89,9 @@ CASME2 = {
     Clip('01', 'EP02_01f', units=12),
     {'action_units': '12', 'au_unit': [12], 'au_side': ['']},
   ),
+  'action units a float': _casme2(
+    Clip('01', 'EP02_01f', units=12.0), {'action_units': '12', 'au_unit': [12]}
+  ),
   'action units with a side': _casme2(
     Clip('01', 'EP02_01f', units='4+7+L10'),
     {'au_unit': [4, 7, 10], 'au_side': ['', '', 'L']},
@@ -198,6 +201,10 @@ SAMM = {
   'apex with a slip of one digit': _samm(
     Clip('032', '032_3_1', 4896, 1930, 4970, 'Anger', frames=(4896, 4970)),
     {'apex': 4930, 'apex_source': 'repaired', 'notes': 'slip of one digit'},
+  ),
+  'apex outside a clip that is on no list': _samm(
+    dataclasses.replace(_006, apex=1930),
+    {'apex': 13, 'apex_source': 'spotted', 'notes': '1930, outside the clip'},
   ),
   'units with or': _units(
     '(R6 or R12)+R15', (6, 'R', ''), (12, 'R', ''), (15, 'R', '')
