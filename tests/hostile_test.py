@@ -147,7 +147,7 @@ def test_what_is_no_file_is_a_missing_frame(tmp_path, make):
   report = check.check('casme2', root)
   assert report.missing_frames == {'sub01/EP03_02': 1}
   record = prepare.prepare('casme2', root, tmp_path / 'cache').source[1]
-  assert record['notes'] == b'1 frames missing inside the clip'
+  assert b'1 frames missing inside the clip' in record['notes']
   assert 12 not in record['frame_numbers']
 
 
