@@ -187,6 +187,20 @@ def test_unknown_names(tmp_path):
     check.check('casme2', tmp_path, protocol='5class')
 
 
+def test_misspelt_emotion_is_named(tmp_path):
+  rows = [
+    raw_trees.casme2_row(1, 'EP01', emotion='hapiness'),
+    raw_trees.casme2_row(1, 'EP02', emotion='disgust'),
+  ]
+  root = raw_trees.casme2(tmp_path / 'raw', rows)
+  report = check.check('casme2', root, protocol='casme2_5class')
+  assert report.verdict == 'differs'
+  assert "1 usable clips of 'hapiness', expected 0" in report.problems
+  assert any(
+    "'hapiness'" in text and 'sub01/EP01' in text for text in report.problems
+  )
+
+
 def test_no_clip_of_the_protocol(tmp_path):
   rows = [raw_trees.casme2_row(1, 'EP01', emotion='sadness')]
   report = check.check('casme2', raw_trees.casme2(tmp_path / 'raw', rows))

@@ -70,6 +70,9 @@ EXPECTED: Mapping[str, Expected] = {
       'fear': 16, 'sadness': 13, 'anger': 8,
     },
   ),
+  'smic': Expected(
+    (164,), 16, {'negative': 70, 'positive': 51, 'surprise': 43}
+  ),
   'megc2019_flow': Expected(
     (442,), 68, {'negative': 250, 'positive': 109, 'surprise': 83}
   ),
@@ -236,7 +239,12 @@ def _count(
   return check_report.ProtocolCounts(
     {name: labels.count(i) for i, name in enumerate(protocol.classes)},
     len(set(subjects)),
-    protocol.differences([r['dataset'] for r, _ in kept], subjects, labels),
+    [
+      *protocol.unexpected(
+        [r['clip_id'] for r in records], [r['emotion'] for r in records]
+      ),
+      *protocol.differences([r['dataset'] for r, _ in kept], subjects, labels),
+    ],
   )
 
 
