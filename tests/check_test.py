@@ -30,7 +30,11 @@ def _complete(root, monkeypatch):
 def _small_protocol(monkeypatch):
   counts = {'happiness': 1, 'disgust': 1}
   protocol = protocols.Protocol(
-    tuple(counts), {n: n for n in counts}, {'casme2': counts}, {'casme2': 1}
+    tuple(counts),
+    {n: n for n in counts},
+    {'casme2': counts},
+    {'casme2': 1},
+    left_out=('others',),
   )
   monkeypatch.setitem(protocols.PROTOCOLS, 'casme2_small', protocol)
 
