@@ -1,14 +1,14 @@
 """Tests of what is special in a data set, and of TFDS's conventions."""
 
+import importlib
 import pathlib
 
 import pytest
 import raw_trees
 import tensorflow_datasets as tfds
 
-from tfds_builders import clip_finder, raw_folder
+from tfds_builders import clip_finder, prepare, raw_folder
 from tfds_builders.casme2 import casme2_dataset_builder as casme2
-from tfds_builders.megc2019_flow import megc2019_flow_dataset_builder as flow
 from tfds_builders.mmew import mmew_dataset_builder as mmew
 from tfds_builders.samm import samm_dataset_builder as samm
 
@@ -120,9 +120,11 @@ def test_mmew_both_layouts(tmp_path, others):
   assert (spotted['apex_source'], spotted['apex']) == ('spotted', 7)
 
 
-@pytest.mark.parametrize('module', [casme2, samm, mmew, flow])
-def test_builder_follows_tfds_conventions(module, tmp_path):
-  name = module.__name__.split('.')[1]
+@pytest.mark.parametrize('name', prepare.DATASETS)
+def test_builder_follows_tfds_conventions(name, tmp_path):
+  module = importlib.import_module(
+    f'tfds_builders.{name}.{name}_dataset_builder'
+  )
   builder = module.Builder(data_dir=tmp_path)
   assert builder.name == name
   assert builder.info.citation.startswith('@')

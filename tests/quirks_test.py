@@ -4,7 +4,9 @@ A row of the table is a tree with the quirk and the record fields that show that
 it was understood. Key frames are frame numbers here, not indices.
 """
 
+from collections.abc import Callable
 import dataclasses
+import pathlib
 from typing import Any
 
 import pytest
@@ -28,6 +30,8 @@ class Quirk:
     layout: fields of `raw_trees.Layout`.
     rows: what the sheet says, if something else.
     protocol: for `class`.
+    also: writes more into the folder.
+    clips_there: how many records there must be.
   """
 
   dataset: str
@@ -36,6 +40,8 @@ class Quirk:
   layout: dict[str, Any] = dataclasses.field(default_factory=dict)
   rows: tuple[Clip, ...] | None = None
   protocol: str = ''
+  also: Callable[[pathlib.Path], Any] = lambda root: None
+  clips_there: int = 1
 
 
 def _casme2(clip, expected, layout=None, **more):
@@ -258,9 +264,78 @@ MMEW = {
   ),
 }  # fmt: skip
 
+_S1 = Clip('s1', 's1_ne_01', emotion='negative', frames=(1, 12), moves_at=7)
+_HS = 'SMIC_all_cropped/HS/{subject_folder}/micro/{emotion_folder}/{name}'
+
+
+def _beside(clip, folder):
+  """The clip, and another of the same name in a folder not to be read."""
+  other = dataclasses.replace(clip, frames=(1, 30), emotion='surprise')
+  return lambda root: raw_trees.write_tree(
+    root, 'smic', [other], folder=_HS.replace('HS', folder)
+  )
+
+
+SMIC = {
+  'no sheet, no apex': Quirk(
+    'smic', (_S1,),
+    {
+      'clip_id': 's01/s1_ne_01', 'subject': 's01', 'emotion': 'negative',
+      'frame_numbers': list(range(1, 13)), 'apex': 7, 'offset': 12,
+      'apex_source': 'spotted', 'notes': '', 'au_unit': [],
+    },
+  ),
+  'raw': Quirk(
+    'smic', (_S1,), {'clip_id': 's01/s1_ne_01', 'apex': 7},
+    {'folder': _HS.replace('cropped', 'raw'), 'file': 'image{number}.bmp'},
+  ),
+  'subject padded': Quirk(
+    'smic', (dataclasses.replace(_S1, subject='s01'),), {'subject': 's01'}
+  ),
+  **{
+    f'slow camera {folder}': Quirk(
+      'smic', (_S1,), {'offset': 12, 'emotion': 'negative'},
+      also=_beside(_S1, folder),
+    )
+    for folder in ('VIS', 'NIR')
+  },
+  'frames without an expression': Quirk(
+    'smic', (_S1,), {'offset': 12, 'emotion': 'negative'},
+    also=_beside(_S1, 'HS/non_micro'),
+  ),
+}  # fmt: skip
+
+_SP1 = Clip('spNO.1', 'a', 166, 170, 180, 'disgust', frames=(150, 400),
+            moves_at=172)  # fmt: skip
+
+CASME3 = {
+  'subject with a point, frames below the camera': Quirk(
+    'casme3', (_SP1,),
+    {
+      'clip_id': 'spNO.1/a/166', 'subject': 'spNO.1', 'apex': 170,
+      'frame_numbers': list(range(166, 181)), 'emotion': 'disgust',
+    },
+  ),
+  'apex at the onset': Quirk(
+    'casme3', (dataclasses.replace(_SP1, apex=166),),
+    {'apex': 166, 'notes': '166 is the onset'},
+  ),
+  'several clips of a video': Quirk(
+    'casme3', (_SP1,), {'clip_id': 'spNO.1/a/300', 'apex': 310}, clips_there=2,
+    rows=(_SP1, dataclasses.replace(_SP1, onset=300, apex=310, offset=330)),
+  ),
+  'depth beside color': Quirk(
+    'casme3', (_SP1,), {'apex': 170},
+    also=lambda root: raw_trees.write_tree(
+      root, 'casme3', [_SP1], file='{number}.png',
+      folder='{subject_folder}/{name}/depth',
+    ),
+  ),
+}  # fmt: skip
+
 _TABLE = {
   f'{quirk.dataset}: {name}': quirk
-  for table in (CASME2, SAMM, MMEW)
+  for table in (CASME2, SAMM, MMEW, SMIC, CASME3)
   for name, quirk in table.items()
 }
 
@@ -271,9 +346,10 @@ def test_quirk(tmp_path, name):
   root = raw_trees.write_tree(
     tmp_path, quirk.dataset, quirk.clips, quirk.rows, **quirk.layout
   )
+  quirk.also(root)
   builder_cls = prepare.builder_class(quirk.dataset, '')
   checked = raw_folder.check(builder_cls.GUIDE, builder_cls.find(root))
-  assert len(checked.records) == len(quirk.clips)
+  assert len(checked.records) == quirk.clips_there
   record = dict(checked.records[-1])
   for key_frame in ('apex', 'offset'):
     record[key_frame] = record['frame_numbers'][record[key_frame]]

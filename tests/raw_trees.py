@@ -158,6 +158,10 @@ _MMEW_COLUMNS = (
   'Subject', 'Filename', 'OnsetFrame', 'ApexFrame', 'OffsetFrame',
   'Action Units', 'Estimated Emotion', 'remarks',
 )  # fmt: skip
+_CASME3_COLUMNS = (
+  'Subject', 'Filename', 'Onset', 'Apex', 'Offset', 'AU', 'Objective class',
+  'emotion',
+)  # fmt: skip
 
 LAYOUTS = {
   'casme2': Layout(
@@ -179,6 +183,20 @@ LAYOUTS = {
     'MMEW_Micro_Exp.xlsx',
     'MMEW_Final/Micro_Expression/{emotion_folder}/{name}',
     '{number}.jpg',
+  ),
+  # No spreadsheet: what `Clip` says of key frames is nowhere to be read.
+  'smic': Layout(
+    (),
+    '',
+    'SMIC_all_cropped/HS/{subject_folder}/micro/{emotion_folder}/{name}',
+    'reg_image{number:06d}.bmp',
+  ),
+  'casme3': Layout(
+    _CASME3_COLUMNS,
+    'cas(me)3_part_A_ME_label.xlsx',
+    '{subject_folder}/{name}/color',
+    '{number}.jpg',
+    'label',
   ),
 }
 # Columns by the field that they show, whatever a layout calls them; the rest

@@ -18,7 +18,9 @@ from absl import logging
 from dianet_jax import errors
 from tfds_builders import raw_folder
 
-DATASETS = ('casme2', 'samm', 'mmew', 'megc2019_flow')
+DATASETS = (
+  'casme2', 'samm', 'mmew', 'smic', 'casme3', 'megc2019', 'megc2019_flow',
+)  # fmt: skip
 _SUMMARY = 'preparation.json'
 
 
@@ -174,11 +176,11 @@ def _fingerprint(found: raw_folder.Found, options: dict[str, Any]) -> str:
 
   Reading the images themselves would take as long as preparing them.
   """
-  annotation = found.annotation_file
   digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
-  # Names need not be UTF-8.
-  digest.update(os.fsencode(annotation.relative_to(found.root)))
-  digest.update(hashlib.sha256(annotation.read_bytes()).digest())
+  for path in found.annotation_files:
+    # Names need not be UTF-8.
+    digest.update(os.fsencode(path.relative_to(found.root)))
+    digest.update(hashlib.sha256(path.read_bytes()).digest())
   for path in found.image_files:
     status = path.stat()
     entry = (

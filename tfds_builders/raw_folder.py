@@ -87,11 +87,6 @@ class Found:
   variant: str = ''
 
   @property
-  def annotation_file(self) -> pathlib.Path | None:
-    """The first of them."""
-    return next(iter(self.annotation_files), None)
-
-  @property
   def simulated(self) -> bool:
     """Whether the mark lies beside or above the annotations or an image.
 
