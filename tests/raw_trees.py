@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 import dataclasses
 import pathlib
 from typing import Any
+import zipfile
 
 import cv2
 import numpy as np
@@ -60,6 +61,18 @@ def write_sheet(
     workbook.active.append(list(row))
   workbook.save(path)
   return path
+
+
+def replace_in_sheet(path: pathlib.Path, old: bytes, new: bytes) -> None:
+  """Replaces what a cell or a tag of the first sheet says."""
+  name = 'xl/worksheets/sheet1.xml'
+  with zipfile.ZipFile(path) as archive:
+    parts = {entry: archive.read(entry) for entry in archive.namelist()}
+  assert old in parts[name]
+  parts[name] = parts[name].replace(old, new)
+  with zipfile.ZipFile(path, 'w') as archive:
+    for entry, content in parts.items():
+      archive.writestr(entry, content)
 
 
 def casme2_row(
