@@ -1,7 +1,9 @@
 """Tests of the annotation reader."""
 
+import dataclasses
+import datetime
 import pathlib
-import zipfile
+import re
 
 import hypothesis
 from hypothesis import strategies as st
@@ -180,7 +182,7 @@ def test_damaged_sheet(tmp_path):
   path = raw_trees.write_sheet(
     tmp_path / 'a.xlsx', [raw_trees.casme2_row(1, 'EP01')]
   )
-  _replace_in_sheet(path, b'</sheetData>', b'</sheet>')
+  raw_trees.replace_in_sheet(path, b'</sheetData>', b'</sheet>')
   with pytest.raises(
     annotations.NoHeaderError, match=r'a\.xlsx cannot be read'
   ):
@@ -204,19 +206,10 @@ def test_wrong_size_in_the_sheet_is_ignored(tmp_path):
   path = raw_trees.write_sheet(
     tmp_path / 'a.xlsx', [raw_trees.casme2_row(1, 'EP01')]
   )
-  _replace_in_sheet(path, b'<dimension ref="A1:J2"', b'<dimension ref="A1:A1"')
+  raw_trees.replace_in_sheet(
+    path, b'<dimension ref="A1:J2"', b'<dimension ref="A1:A1"'
+  )
   assert len(annotations.read(path, '{}').annotations) == 1
-
-
-def _replace_in_sheet(path: pathlib.Path, old: bytes, new: bytes) -> None:
-  name = 'xl/worksheets/sheet1.xml'
-  with zipfile.ZipFile(path) as archive:
-    parts = {entry: archive.read(entry) for entry in archive.namelist()}
-  assert old in parts[name]
-  parts[name] = parts[name].replace(old, new)
-  with zipfile.ZipFile(path, 'w') as archive:
-    for entry, content in parts.items():
-      archive.writestr(entry, content)
 
 
 @pytest.mark.parametrize(
@@ -269,3 +262,66 @@ def test_round_trip_in_any_form(data, tmp_path_factory):
     (a.subject, a.onset_frame, a.apex_frame, a.offset_frame, a.row)
     for a in sheet.annotations
   ]
+
+
+_LABELS = st.text(
+  st.characters(exclude_categories=['C', 'Z']), min_size=1, max_size=100
+)
+
+
+@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.given(data=st.data())
+def test_columns_in_any_order_and_spelling(data, tmp_path_factory):
+  """Header in any row and case, blank columns, labels in any script."""
+  clip, emotion = data.draw(_LABELS), data.draw(_LABELS)
+  # Such texts are read as numbers by a spreadsheet, or as a formula.
+  hypothesis.assume(not clip.startswith('=') and not emotion.startswith('='))
+  cells = {
+    'Subject': 7, 'File name': clip, 'Onset Frame': 3, 'ApexFrame': 5,
+    'Offset': 9, 'Estimated Emotion': emotion, 'Action Units': 'L4',
+    None: None,
+  }  # fmt: skip
+  order = data.draw(st.permutations([*cells, None, None]))
+  style = data.draw(st.sampled_from([str.upper, str.lower, str.title]))
+  header = [name and f' {style(name)} ' for name in order]
+  path = raw_trees.write_sheet(
+    tmp_path_factory.mktemp('sheet') / 'a.xlsx',
+    [[cells[name] for name in order]],
+    header,
+    data.draw(st.integers(1, 20)),
+  )
+  (annotation,) = annotations.read(path, 'sub{:02d}').annotations
+  assert dataclasses.replace(annotation, row=0) == annotations.Annotation(
+    'sub07', clip, 3, 5, 9, emotion, 'L4', 0
+  )
+
+
+# What openpyxl can write: no control characters.
+_ANY_CELL = st.one_of(
+  st.none(), st.booleans(), st.integers(-(10**12), 10**12), st.floats(),
+  st.datetimes(min_value=datetime.datetime(1901, 1, 1)),
+  st.text(st.characters(exclude_categories=['Cs', 'Cc']), max_size=300),
+  st.text('0123456789./- ESab=', max_size=8),
+)  # fmt: skip
+
+
+@hypothesis.settings(max_examples=100, deadline=None)
+@hypothesis.given(row=st.lists(_ANY_CELL, min_size=10, max_size=10))
+def test_any_cell_is_read_or_named(row, tmp_path_factory):
+  try:
+    sheet = _read_rows(
+      tmp_path_factory.mktemp('sheet'), raw_trees.casme2_row(1, 'EP01'), row
+    )
+  except annotations.NoHeaderError:
+    raise
+  except errors.UserError as error:
+    assert "row 3, column '" in str(error)
+    assert len(str(error)) < 1_500
+    return
+  for annotation in sheet.annotations:
+    assert re.fullmatch(r'sub\d{2,}', annotation.subject)
+    for name in (annotation.clip, annotation.emotion):
+      assert name.isprintable()
+      assert 0 < len(name) <= 100
+    frames = (annotation.onset_frame, annotation.offset_frame)
+    assert all(0 <= number < 10**9 for number in frames)

@@ -153,3 +153,23 @@ def test_decode_refuses_image_bombs_by_their_header(kind, monkeypatch):
 def test_decode_refuses_an_image_without_pixels():
   with pytest.raises(ValueError, match='0 x 0 pixels'):
     frames.decode(_png_bomb(0))
+
+
+def test_read_stops_at_what_no_frame_has(tmp_path, monkeypatch):
+  path = tmp_path / 'img1.jpg'
+  path.write_bytes(b'12345')
+  monkeypatch.setattr(frames, '_MOST_BYTES', 5)
+  assert frames.read(path) == b'12345'
+  path.write_bytes(b'123456')
+  with pytest.raises(ValueError, match='which is no frame'):
+    frames.read(path)
+  with pytest.raises(FileNotFoundError):
+    frames.read(tmp_path / 'img2.jpg')
+
+
+def test_walk_ends_on_links_to_themselves(tmp_path):
+  (tmp_path / 'loop').symlink_to('loop')
+  (tmp_path / 'img1.jpg').symlink_to('img1.jpg')
+  (tmp_path / 'img2.jpg').touch()
+  (folder,) = frames.walk(tmp_path)
+  assert folder.file_names == ('img2.jpg',)

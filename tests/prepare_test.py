@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,6 +52,9 @@ def test_records_hold_the_bytes_of_the_files(tmp_path):
     'dataset': b'casme2',
     'emotion': b'disgust',
     'action_units': b'4+7+L10',
+    'au_unit': [4, 7, 10],
+    'au_side': [b'', b'', b'L'],
+    'au_intensity': [b'', b'', b''],
     'frames_per_second': 200.0,
     'onset': 0,
     'apex': 4,
@@ -58,6 +62,18 @@ def test_records_hold_the_bytes_of_the_files(tmp_path):
     'apex_source': b'annotated',
     'notes': b'',
   }
+
+
+def test_a_clip_may_have_no_action_units(tmp_path):
+  rows = [
+    raw_trees.casme2_row(1, 'EP01', action_units=None),
+    raw_trees.casme2_row(1, 'EP02', action_units='R12B'),
+  ]
+  root = raw_trees.casme2(tmp_path / 'raw', rows)
+  source = _prepare(root, tmp_path / 'cache').source
+  names = ('au_unit', 'au_side', 'au_intensity')
+  units = [[list(record[name]) for name in names] for record in source]
+  assert units == [[[], [], []], [[12], [b'R'], [b'B']]]
 
 
 def test_prepared_says_where_from(tmp_path):
@@ -156,6 +172,23 @@ def test_a_changed_folder_is_prepared_anew(tmp_path, change):
   assert after.simulated == (change is _mark_simulated)
 
 
+@pytest.mark.parametrize('where', ['at', 'above', 'inside', 'linked'])
+def test_simulated_data_stay_simulated(tmp_path, where):
+  """Whatever folder is named, no result on them may pass for a real one."""
+  tree = raw_trees.casme2(tmp_path / 'all' / 'tree')
+  _mark_simulated(tree)
+  sheet = tree / 'CASME2-coding-20140508.xlsx'
+  root = {'above': tree.parent, 'inside': tree / 'Cropped'}.get(where, tree)
+  if where == 'inside':
+    shutil.copy(sheet, root)
+  if where == 'linked':
+    root = tmp_path / 'mine'
+    root.mkdir()
+    shutil.copy(sheet, root)
+    (root / 'Cropped').symlink_to(tree / 'Cropped')
+  assert _prepare(root, tmp_path / 'cache').simulated
+
+
 def test_a_file_of_no_clip_changes_nothing(tmp_path):
   root = raw_trees.casme2(tmp_path / 'raw')
   _prepare(root, tmp_path / 'cache')
@@ -164,7 +197,12 @@ def test_a_file_of_no_clip_changes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'options', [{'variant': 'cropped'}, {'skip_bad_clips': True}]
+  'options',
+  [
+    {'variant': 'cropped'},
+    {'skip_bad_clips': True},
+    {'annotation_policy': 'spot'},
+  ],
 )
 def test_options_are_part_of_the_fingerprint(tmp_path, options):
   root = raw_trees.casme2(tmp_path / 'raw')
@@ -176,7 +214,7 @@ def test_options_are_part_of_the_fingerprint(tmp_path, options):
 
 def test_unknown_data_set_and_variant(tmp_path):
   with pytest.raises(errors.UserError, match="did you mean 'casme2'"):
-    prepare.prepare('casme', tmp_path, tmp_path)
+    prepare.prepare('cassme2', tmp_path, tmp_path)
   with pytest.raises(errors.UserError, match='cropped, raw_selected, raw'):
     _prepare(tmp_path, tmp_path, variant='crop')
   with pytest.raises(errors.UserError, match='Leave it empty'):

@@ -11,6 +11,7 @@ PUBLISHED = [
   ('mmew_7class', 300, 30),
   ('mmew_6class', 234, 30),
   ('mmew_4class', 263, 30),
+  ('smic_3class', 164, 16),
   ('megc2019_3class', 442, 68),
 ]
 
@@ -76,3 +77,77 @@ def test_a_composite_may_lack_a_part():
 def test_unknown_protocol():
   with pytest.raises(errors.UserError, match='casme2_5class'):
     protocols.get('casme3')
+
+
+# Labels that a protocol does not know.
+
+
+@pytest.mark.parametrize('name', protocols.PROTOCOLS)
+def test_every_emotion_of_the_data_set_is_known(name):
+  emotions = {
+    'casme2': 'others disgust happiness surprise repression sadness fear',
+    'samm': 'Anger Other Happiness Surprise Contempt Disgust Fear Sadness',
+    'mmew': 'surprise disgust others happiness fear sadness anger',
+    'smic': 'negative positive surprise',
+    'megc2019': 'negative positive surprise',
+  }[name.split('_')[0]].split()
+  protocol = protocols.get(name)
+  ids = [f'clip{i}' for i in range(len(emotions))]
+  absent = protocol.unexpected(ids, emotions)
+  assert len(absent) == bool(protocol.excluded_clips)
+  known = {protocol.class_of('clip', emotion) for emotion in emotions}
+  assert known >= set(range(len(protocol.classes)))
+
+
+def test_unknown_labels_name_their_clips():
+  samm = protocols.get('samm_5class')
+  ids = ['006/a', '006/b', '007/a', '007/b']
+  labels = ['Anger', 'Anger ', 'Angre', 'angre']
+  assert samm.unexpected(ids, labels) == [
+    "'angre' is an emotion that the protocol does not know: "
+    '2 clips (007/a, 007/b) left out'
+  ]
+  (text,) = samm.unexpected([f'{i}' for i in range(30)], ['x'] * 30)
+  assert '30 clips (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...)' in text
+
+
+def test_excluded_clips_of_another_name_are_missed():
+  """A version that calls them otherwise would keep them in silence."""
+  protocol = protocols.get('casme2_5class_246')
+  ids = ['sub24/EP07_01', 'sub24/EP07_04', 'sub24/EP10_03']
+  (text,) = protocol.unexpected(ids, ['surprise'] * 3)
+  assert text.startswith('1 clip (sub24/EP07_04f) to be left out')
+
+
+# Protocols of one's own.
+
+
+def test_custom_protocol():
+  mine = protocols.custom(
+    {'Surprise': 'sudden', ' disgust': 'slow', 'Others': 'slow', 'fear': ''}
+  )
+  assert mine.classes == ('sudden', 'slow')
+  spellings = ('surprise', 'DISGUST ', 'other', 'others', 'fear', 'anger')
+  assert [mine.class_of('x', s) for s in spellings] == [0, 1, 1, 1, None, None]
+  assert mine.differences(['casme2'], ['sub01'], [0]) == []
+  (text,) = mine.unexpected(['sub01/a', 'sub01/b'], ['fear', 'anger'])
+  assert "'anger'" in text
+  assert '(sub01/b)' in text
+
+
+@pytest.mark.parametrize(
+  ('emotions', 'problem'),
+  [
+    ({}, 'there are 0'),
+    ({'fear': 'one', 'anger': 'one'}, 'there are 1'),
+    ({'fear': 'one', 'anger': ''}, 'there are 1'),
+    ({'other': 'one', 'Others ': 'two'}, "'Others ' is of the classes 'one'"),
+    ({'fear': 1, 'anger': 2}, "'fear': 1 is not a pair of texts"),
+    ({' ': 'one', 'fear': 'two'}, 'an emotion is empty'),
+  ],
+)
+def test_bad_custom_protocol(emotions, problem):
+  with pytest.raises(errors.UserError) as info:
+    protocols.custom(emotions)
+  assert problem in str(info.value)
+  assert "'happiness': 'positive'" in str(info.value)

@@ -10,7 +10,8 @@ import contextlib
 import dataclasses
 import pathlib
 import re
-from typing import Any
+from typing import Any, BinaryIO
+import zipfile
 
 import openpyxl
 
@@ -33,6 +34,16 @@ _MOST_COLUMNS = 64
 # The largest data set of the field has 860 rows: a sheet of a million rows is
 # another file, and reading it would fill the memory.
 _MOST_CLIPS = 20_000
+# Those take 10 MB. A few kilobytes can unpack to gigabytes.
+_MOST_BYTES = 32_000_000
+# What a spreadsheet program can hold; a damaged file may claim any number.
+_MOST_ROWS = 1_048_576
+_MOST_LETTERS = 100
+_MOST_LISTED = 5
+_FORMULAS = (
+  ' A formula that no spreadsheet program has worked out yet reads as empty: '
+  'open the file in one and save it.'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,11 +58,6 @@ class Annotation:
   emotion: str
   action_units: str
   row: int
-
-  @property
-  def clip_id(self) -> str:
-    """'<subject>/<clip>', unique in a data set."""
-    return f'{self.subject}/{self.clip}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,36 +75,40 @@ class NoHeaderError(errors.UserError):
 
 
 def subject_number(text: str) -> int:
-  """Number of a subject: 6 for '6', '006', 'sub06', 'S06' and '6.0'.
+  """Number of a subject: 6 for '6', '006', 'sub06', 'spNO.6' and '6.0'.
 
   Raises:
     ValueError: `text` does not end in a number.
   """
-  match = re.fullmatch(r'[a-zA-Z_ ]*([0-9]+)(?:\.0+)?', text.strip())
+  match = re.fullmatch(r'[a-zA-Z_. ]*([0-9]+)(?:\.0+)?', text.strip())
   if not match:
     raise ValueError(f'{text!r} is not a subject')
   return int(match[1])
 
 
-def read(path: pathlib.Path, subject_format: str) -> Sheet:
+def read(path: pathlib.Path, subject_format: str, clip_name: str = '') -> Sheet:
   """Reads the first sheet with a header of clips.
 
   Args:
     path: an .xlsx file. Of several fitting sheets one with 'micro' in its name
       is taken, otherwise the first.
     subject_format: how to write a subject's number, e.g. 'sub{:02d}'.
+    clip_name: regular expression for the beginning of a clip's name; a table
+      without such a clip is that of another data set.
 
   Returns:
     The annotations; `notes` name rows and sheets that were passed over.
 
   Raises:
-    NoHeaderError: no sheet has the columns that are needed.
+    NoHeaderError: no sheet has the columns that are needed, or its clips are
+      those of another data set.
     errors.UserError: a cell cannot be used (file, sheet, row, column, value).
   """
   try:
     with path.open('rb') as file:
+      _check_size(path, file)
       workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
-      return _read_workbook(path, workbook, subject_format)
+      sheet = _read_workbook(path, workbook, subject_format)
   except errors.UserError:
     raise
   # What a damaged file makes openpyxl and its XML parser raise is anybody's
@@ -107,6 +117,25 @@ def read(path: pathlib.Path, subject_format: str) -> Sheet:
     raise NoHeaderError(
       f'{path} cannot be read as an .xlsx spreadsheet: {error!r}.'
     ) from error
+  names = [annotation.clip for annotation in sheet.annotations]
+  if not any(re.match(clip_name, name, re.IGNORECASE) for name in names):
+    raise NoHeaderError(
+      f'{path} annotates clips of another data set, such as {names[0]!r}.'
+    )
+  return sheet
+
+
+def _check_size(path: pathlib.Path, file: BinaryIO) -> None:
+  """Raises for a workbook that is too large when unpacked."""
+  with zipfile.ZipFile(file) as archive:
+    # Nothing more than claimed is unpacked.
+    size = sum(entry.file_size for entry in archive.infolist())
+  if size > _MOST_BYTES:
+    raise NoHeaderError(
+      f'{path} unpacks to {size / 1e6:.0f} MB; the annotations of a data set '
+      f'take less than {_MOST_BYTES / 1e6:.0f}. If this is them, save a copy '
+      'with the table alone, without blank rows and other sheets.'
+    )
 
 
 def _read_workbook(
@@ -175,16 +204,21 @@ def _read_rows(
   subject_format: str,
 ) -> tuple[list[Annotation], list[str]]:
   """Annotations of the rows below the header, and notes."""
-  annotations, notes = [], []
+  annotations, remarks = [], []
   with _rows(sheet, min_row=header_row + 1) as rows:
     for number, cells in enumerate(rows, header_row + 1):
       texts = {column: _text(cells[index]) for column, index in columns.items()}
+      place = f"{path}, sheet '{sheet.title}', row {number}"
+      if number > _MOST_ROWS:
+        raise errors.UserError(
+          f'{place}: a spreadsheet has {_MOST_ROWS} rows at most, so the file '
+          'is damaged. Take a fresh copy of it.'
+        )
       if not any(texts.values()):
         continue
-      place = f"{path}, sheet '{sheet.title}', row {number}"
       # A remark below the table names no clip and no frames.
       if not any(texts[name] for name in ('clip', 'onset', 'offset')):
-        notes.append(f'row {number} of {path.name} holds no clip: passed over')
+        remarks.append(number)
         continue
       annotations.append(_annotation(place, texts, number, subject_format))
       if len(annotations) > _MOST_CLIPS:
@@ -195,9 +229,23 @@ def _read_rows(
   if not annotations:
     raise errors.UserError(
       f"{path}, sheet '{sheet.title}': no clip below the header in row "
-      f'{header_row}.'
+      f'{header_row}.{_FORMULAS}'
     )
-  return annotations, notes
+  return annotations, _note_remarks(path, remarks)
+
+
+def _note_remarks(path: pathlib.Path, rows: list[int]) -> list[str]:
+  """A note on the rows that hold no clip, if any."""
+  if not rows:
+    return []
+  listed = ', '.join(map(str, rows[:_MOST_LISTED]))
+  if len(rows) == 1:
+    return [f'row {listed} of {path.name} holds no clip: passed over']
+  more = ', ...' if len(rows) > _MOST_LISTED else ''
+  return [
+    f'{len(rows)} rows of {path.name} hold no clip ({listed}{more}): passed '
+    'over'
+  ]
 
 
 def _text(cell: Any) -> str:
@@ -215,9 +263,12 @@ def _annotation(
   """Annotation of one row of texts."""
 
   def fail(column: str, expected: str):
+    found = texts[column]
+    shown = repr(found[:_MOST_LETTERS]) + '...' * (len(found) > _MOST_LETTERS)
     raise errors.UserError(
-      f"{place}, column '{column}': found {texts[column]!r}, expected "
-      f'{expected}. Mend the cell, or take a fresh copy of the spreadsheet.'
+      f"{place}, column '{column}': found {shown}, expected {expected}. Mend "
+      'the cell, or take a fresh copy of the spreadsheet.'
+      f'{"" if found else _FORMULAS}'
     )
 
   def frame(column: str) -> int:
@@ -229,8 +280,10 @@ def _annotation(
   except ValueError:
     fail('subject', f'a number or a name like {subject_format.format(1)!r}')
   for column in ('clip', 'emotion'):
-    if not texts[column]:
-      fail(column, 'a name')
+    # It is shown on terminals and in reports.
+    printable = texts[column].isprintable()
+    if not (printable and 0 < len(texts[column]) <= _MOST_LETTERS):
+      fail(column, f'a name of 1 to {_MOST_LETTERS} printable characters')
   no_apex = texts['apex'].casefold() in _NO_APEX
   return Annotation(
     subject=subject,

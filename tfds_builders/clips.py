@@ -1,28 +1,26 @@
-"""Finds and reads the clips of the data sets that come as frames on disk.
+"""Turns an annotation and a folder of frames into a record.
 
-CASME II, SAMM and MMEW differ in names alone: a `DataSet` describes those, and
-this module does the rest.
+The data sets differ in names alone: a `DataSet` describes those, `clip_finder`
+finds the clips by it, and this module reads one.
 """
 
 from collections.abc import Mapping
 import dataclasses
-import fnmatch
-import functools
-import os
 import pathlib
-import re
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 
 from dianet_jax import spotting
-from tfds_builders import annotations, frames, raw_folder
+from tfds_builders import action_units, annotations, frames, raw_folder
 
 # A clip with fewer of its annotated frames than this is not the one annotated.
 _LEAST_SHARE_OF_FRAMES = 0.5
 # Spotting needs no more, and full SAMM clips would fill the memory.
 _SPOTTING_PIXELS = 256
+# Stands for what becomes of an apex that is left to spotting.
+_SPOT = 'spot'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,245 +50,112 @@ class DataSet:
     guide: where to get it and how it lies on disk.
     frames_per_second: of the camera.
     subject_format: how to write a subject's number, e.g. 'sub{:02d}'.
+    clip_folder: the last folders above the frames, '{subject}' and '{clip}'
+      standing for those of the spreadsheet; '{clip}' alone where a clip's name
+      is unique by itself.
     spreadsheets: patterns of the file name, the preferred ones first.
-    clip_below_subject: whether a clip's folder lies in its subject's folder;
-      otherwise the clip's name is unique by itself.
+    clip_name: regular expression that tells the data set's clip names from
+      those of others; matched at the beginning.
+    repairs: (subject, clip) -> repair.
     variants: name -> regular expression searched in the lower-case names of
       the folders, the preferred variants first.
-    repairs: (subject, clip) -> repair.
+    clip_id: of fields of `annotations.Annotation`; unique in the data set.
+    labelled_folder: where there is no spreadsheet, regular expression for the
+      lower-case path of a clip's folder with the groups subject, emotion and
+      clip. All frames in it are the clip, and there is no apex.
   """
 
   name: str
   guide: raw_folder.Guide
   frames_per_second: float
   subject_format: str
-  spreadsheets: tuple[str, ...]
-  clip_below_subject: bool
-  repairs: Mapping[tuple[str, str], Repair]
+  clip_folder: str = '{clip}'
+  spreadsheets: tuple[str, ...] = ()
+  clip_name: str = ''
+  repairs: Mapping[tuple[str, str], Repair] = dataclasses.field(
+    default_factory=dict
+  )
   variants: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  clip_id: str = '{subject}/{clip}'
+  labelled_folder: str = ''
+
+  def id_of(self, annotation: annotations.Annotation) -> str:
+    """The clip's id."""
+    return self.clip_id.format(**vars(annotation))
 
 
-def find(
-  data_set: DataSet, manual_dir: str | os.PathLike[str], variant: str = ''
-) -> raw_folder.Found:
-  """Finds the annotated clips, opening no image.
+@dataclasses.dataclass(frozen=True)
+class _Doubt:
+  """What does not fit in an annotation, and what is done about it."""
 
-  Args:
-    data_set: what to look for.
-    manual_dir: the folder with the raw data, at any depth below it.
-    variant: one of `data_set.variants`; '' takes the first that is there.
-
-  Raises:
-    errors.UserError: nothing to be found, with what was expected and where.
-  """
-  root, folders = data_set.guide.walk(manual_dir)
-  sheet, notes = _read_spreadsheet(data_set, root, folders)
-  notes += sheet.notes
-  matches = _match(data_set, sheet, root, folders)
-  if not any(matches.values()):
-    example = sheet.annotations[0].clip_id
-    raise data_set.guide.error(
-      f'none of the {len(matches)} clips in {sheet.path.name} (for instance '
-      f'{example}) has a folder of its name with images.',
-      root,
-      folders,
-    )
-  variant, note = _choose_variant(data_set, matches, variant, root, folders)
-  notes += note
-  clips, image_files = [], []
-  for annotation, reason in _distinct(sheet, notes):
-    clip_id = annotation.clip_id
-    there = [f for name, f in matches[clip_id] if name == variant]
-    if reason or not there:
-      reason = reason or 'no folder of this name with images'
-      clips.append(raw_folder.Clip(clip_id, functools.partial(_fail, reason)))
-      continue
-    folder = there[0]
-    if len(there) > 1:
-      notes.append(
-        f'{clip_id}: {len(there)} folders, the one read is '
-        f'{folder.path.relative_to(root)}'
-      )
-    read = functools.partial(_read_clip, data_set, annotation, folder, root)
-    clips.append(raw_folder.Clip(clip_id, read))
-    image_files += [folder.path / name for name in folder.image_names]
-  clips.sort(key=lambda clip: clip.clip_id)
-  return raw_folder.Found(root, sheet.path, clips, sorted(image_files), notes)
+  problem: str
+  remedy: str
 
 
-def _fail(reason: str):
-  raise raw_folder.BadClipError(reason)
-
-
-def _read_spreadsheet(
-  data_set: DataSet, root: pathlib.Path, folders: list[frames.Folder]
-) -> tuple[annotations.Sheet, list[str]]:
-  """The first fitting spreadsheet by pattern, then depth, then name."""
-
-  def rank(path: pathlib.Path) -> int:
-    name = path.name.casefold()
-    fits = [fnmatch.fnmatch(name, p) for p in (*data_set.spreadsheets, '*')]
-    return fits.index(True)
-
-  paths = [
-    folder.path / name
-    for folder in folders
-    for name in folder.file_names
-    # Excel keeps a lock file '~$name.xlsx' beside an open spreadsheet.
-    if name.casefold().endswith('.xlsx') and not name.startswith('~$')
-  ]
-  paths.sort(key=rank)
-  failures = []
-  for path in paths:
-    try:
-      sheet = annotations.read(path, data_set.subject_format)
-    except annotations.NoHeaderError as error:
-      failures.append(str(error))
-      continue
-    others = [str(other.relative_to(root)) for other in paths if other != path]
-    notes = [f'annotations from {path.relative_to(root)}']
-    if others:
-      notes[0] += f', not from {", ".join(others)}'
-    return sheet, notes
-  problem = 'no spreadsheet (.xlsx) with the annotations was found.'
-  raise data_set.guide.error('\n'.join([problem, *failures[:3]]), root, folders)
-
-
-def _match(
-  data_set: DataSet,
-  sheet: annotations.Sheet,
-  root: pathlib.Path,
-  folders: list[frames.Folder],
-) -> dict[str, list[tuple[str, frames.Folder]]]:
-  """Clip id -> (variant, folder) of every folder of its name with images.
-
-  A name from the spreadsheet is compared, never used as a path.
-  """
-  by_key: dict[tuple[str, ...], list[tuple[str, frames.Folder]]] = {}
-  for folder in folders:
-    if folder.image_names:
-      key = [folder.path.name.casefold()]
-      if data_set.clip_below_subject:
-        key.append(_subject(data_set, folder.path.parent.name))
-      variant = _variant(data_set, root, folder.path)
-      by_key.setdefault(tuple(key), []).append((variant, folder))
-  matches = {}
-  for annotation in sheet.annotations:
-    key = [annotation.clip.casefold()]
-    if data_set.clip_below_subject:
-      key.append(annotation.subject)
-    matches[annotation.clip_id] = by_key.get(tuple(key), [])
-  return matches
-
-
-def _subject(data_set: DataSet, folder_name: str) -> str:
-  try:
-    number = annotations.subject_number(folder_name)
-  except ValueError:
-    return ''
-  return data_set.subject_format.format(number)
-
-
-def _variant(data_set: DataSet, root: pathlib.Path, path: pathlib.Path) -> str:
-  """The variant that the deepest telling folder name tells, or ''."""
-  names = [root.name, *path.relative_to(root).parts]
-  for name in reversed(names):
-    for variant, pattern in data_set.variants.items():
-      if re.search(pattern, name.casefold()):
-        return variant
-  return ''
-
-
-def _choose_variant(
-  data_set: DataSet,
-  matches: Mapping[str, list[tuple[str, frames.Folder]]],
-  wanted: str,
-  root: pathlib.Path,
-  folders: list[frames.Folder],
-) -> tuple[str, list[str]]:
-  """The variant to read ('': the folders do not tell), and a note on it."""
-  there = {variant for found in matches.values() for variant, _ in found}
-  # Folders whose names tell nothing may hold any variant.
-  order = [wanted, ''] if wanted else [*data_set.variants, '']
-  chosen = next((variant for variant in order if variant in there), None)
-  if chosen is None:
-    raise data_set.guide.error(
-      f"no clips of the variant '{wanted}', only of: "
-      f'{", ".join(sorted(there))}.',
-      root,
-      folders,
-    )
-  if not data_set.variants:
-    return chosen, []
-  note = f'variant {chosen}' if chosen else 'variant not told by folder names'
-  others = [f"'{variant}'" for variant in sorted(there - {chosen})]
-  if others:
-    note += f' (also there: {", ".join(others)})'
-  return chosen, [note]
-
-
-def _distinct(
-  sheet: annotations.Sheet, notes: list[str]
-) -> list[tuple[annotations.Annotation, str]]:
-  """Annotations with '' or the reason why they are bad; notes equal rows."""
-  first_rows: dict[str, annotations.Annotation] = {}
-  distinct = []
-  for annotation in sheet.annotations:
-    first = first_rows.setdefault(annotation.clip_id, annotation)
-    if first is annotation:
-      distinct.append((annotation, ''))
-    elif dataclasses.replace(annotation, row=first.row) == first:
-      notes.append(
-        f'{first.clip_id}: row {annotation.row} repeats row {first.row}'
-      )
-    else:
-      reason = f'annotated again, differently, in row {annotation.row}'
-      distinct.append((annotation, f'{reason} (first in row {first.row})'))
-  return distinct
-
-
-def _read_clip(
+def read(
   data_set: DataSet,
   annotation: annotations.Annotation,
   folder: frames.Folder,
   root: pathlib.Path,
+  policy: str,
+  decode: bool = True,
 ) -> dict[str, Any]:
-  """The record of a clip, its frames as paths, each decoded once."""
-  notes: list[str] = []
-  annotation, apex_source = _repair(data_set, annotation, notes)
+  """The record of a clip, its frames as paths, each decoded once.
+
+  Args:
+    data_set: what the clip belongs to.
+    annotation: the row of the spreadsheet.
+    folder: with the frames.
+    root: what paths in messages are relative to.
+    policy: one of `raw_folder.POLICIES`.
+    decode: whether to open the images; otherwise an apex to be spotted stays
+      at 0.
+
+  Raises:
+    raw_folder.BadClipError: a doubt that the policy does not accept, or an
+      image that cannot be read.
+  """
+  doubts: list[_Doubt] = []
+  annotation, apex_source = _repair(data_set, annotation, doubts)
   numbered = frames.number_frames(folder.image_names)
+  place = folder.path.relative_to(root)
+  if data_set.labelled_folder:
+    annotation = _whole_folder(annotation, list(numbered))
+  numbers = _numbers_in_clip(annotation, list(numbered), place, policy, doubts)
+  apex = _annotated_apex(annotation.apex_frame, numbers, policy, doubts)
+  if data_set.labelled_folder:
+    # No apex is annotated at all: that this one is missing is no doubt.
+    doubts = [doubt for doubt in doubts if doubt.remedy != _SPOT]
+  if doubts and policy in ('drop', 'strict'):
+    raise raw_folder.bad_clip(policy, '; '.join(d.problem for d in doubts))
+
+  paths = [folder.path / numbered[number] for number in numbers]
+  spotted = 'to be spotted'
+  if decode:
+    grey = _check_images(paths, root, keep=apex is None)
+  if apex is None:
+    apex_source, apex = 'spotted', 0
+    if decode:
+      apex = spotting.spot_apex(grey)
+      spotted = f'spotted at frame {numbers[apex]}'
+  elif numbers[apex] != annotation.apex_frame:
+    apex_source = 'repaired'
+  notes = [
+    f'{d.problem}: {spotted if d.remedy == _SPOT else d.remedy}' for d in doubts
+  ]
   surplus = len(folder.image_names) - len(numbered)
   if surplus:
     notes.append(f'{surplus} images without a number of their own passed over')
-  place = folder.path.relative_to(root)
-  numbers = _numbers_in_clip(annotation, list(numbered), place, notes)
-  paths = [folder.path / numbered[number] for number in numbers]
-
-  apex_frame = annotation.apex_frame
-  inside = apex_frame is not None and numbers[0] <= apex_frame <= numbers[-1]
-  grey = []
-  for path in paths:
-    image = raw_folder.read_image(path, root)
-    if not inside:
-      grey.append(_small_grey(image, grey[0].shape if grey else None))
-  if not inside:
-    apex = spotting.spot_apex(np.stack(grey))
-    found = 'none' if apex_frame is None else f'{apex_frame}, outside the clip'
-    notes.append(f'apex {found}: spotted at frame {numbers[apex]}')
-    apex_source = 'spotted'
-  else:
-    apex = int(np.argmin(np.abs(np.array(numbers) - apex_frame)))
-    if numbers[apex] != apex_frame:
-      apex_source = 'repaired'
-      notes.append(
-        f'apex {apex_frame} is not on disk: moved to frame {numbers[apex]}'
-      )
+  units = action_units.parse(annotation.action_units)
   return {
-    'clip_id': annotation.clip_id,
+    'clip_id': data_set.id_of(annotation),
     'subject': annotation.subject,
     'dataset': data_set.name,
     'emotion': annotation.emotion,
     'action_units': annotation.action_units,
+    'au_unit': [au.unit for au in units],
+    'au_side': [au.side for au in units],
+    'au_intensity': [au.intensity for au in units],
     'frames_per_second': data_set.frames_per_second,
     'frames': [str(path) for path in paths],
     'frame_numbers': numbers,
@@ -303,51 +168,108 @@ def _read_clip(
 
 
 def _repair(
-  data_set: DataSet, annotation: annotations.Annotation, notes: list[str]
+  data_set: DataSet, annotation: annotations.Annotation, doubts: list[_Doubt]
 ) -> tuple[annotations.Annotation, str]:
   """The annotation after the table of repairs, and the source of its apex."""
   repair = data_set.repairs.get((annotation.subject, annotation.clip))
   field = f'{repair.key_frame}_frame' if repair else ''
   if repair is None or getattr(annotation, field) != repair.found:
     return annotation, 'annotated'
-  if repair.value is None:
-    # Unknown: left to the general rule, which spots it.
-    notes.append(repair.reason)
-    return dataclasses.replace(annotation, **{field: None}), 'annotated'
-  notes.append(
-    f'{repair.key_frame} {repair.found} repaired to {repair.value}: '
-    f'{repair.reason}'
+  found = 'none' if repair.found is None else repair.found
+  problem = f'{repair.key_frame} {found} ({repair.reason})'
+  known = repair.value is not None
+  doubts.append(
+    _Doubt(problem, f'repaired to {repair.value}' if known else _SPOT)
   )
-  source = 'repaired' if repair.key_frame == 'apex' else 'annotated'
-  return dataclasses.replace(annotation, **{field: repair.value}), source
+  mended = dataclasses.replace(annotation, **{field: repair.value})
+  of_apex = known and repair.key_frame == 'apex'
+  return mended, 'repaired' if of_apex else 'annotated'
+
+
+def _whole_folder(
+  annotation: annotations.Annotation, on_disk: list[int]
+) -> annotations.Annotation:
+  onset, offset = (on_disk[0], on_disk[-1]) if on_disk else (0, 0)
+  return dataclasses.replace(annotation, onset_frame=onset, offset_frame=offset)
 
 
 def _numbers_in_clip(
   annotation: annotations.Annotation,
   on_disk: list[int],
   place: pathlib.Path,
-  notes: list[str],
+  policy: str,
+  doubts: list[_Doubt],
 ) -> list[int]:
   """Frame numbers on disk from onset to offset, ascending."""
   onset, offset = annotation.onset_frame, annotation.offset_frame
   clip = f'frames {onset} to {offset}'
   if onset >= offset:
-    _fail(f'row {annotation.row} annotates {clip}, which is no clip')
+    where = f'row {annotation.row} annotates' if annotation.row else place
+    raise raw_folder.bad_clip(policy, f'{where} {clip}, which is no clip')
   numbers = [number for number in on_disk if onset <= number <= offset]
   expected = offset - onset + 1
   if len(numbers) < max(2, _LEAST_SHARE_OF_FRAMES * expected):
     there = f'{on_disk[0]} to {on_disk[-1]}' if on_disk else 'none'
-    _fail(
-      f'{place} has {len(numbers)} of the annotated {clip} (there: {there})'
+    raise raw_folder.bad_clip(
+      policy,
+      f'{place} has {len(numbers)} of the annotated {clip} (there: {there})',
     )
   if numbers[0] > onset:
-    notes.append(f'onset {onset} is not on disk: moved to {numbers[0]}')
+    doubts.append(
+      _Doubt(f'onset {onset} is not on disk', f'moved to {numbers[0]}')
+    )
   if numbers[-1] < offset:
-    notes.append(f'offset {offset} is not on disk: clipped to {numbers[-1]}')
+    doubts.append(
+      _Doubt(f'offset {offset} is not on disk', f'clipped to {numbers[-1]}')
+    )
   missing = numbers[-1] - numbers[0] + 1 - len(numbers)
   if missing:
-    notes.append(f'{missing} frames missing inside the clip')
+    doubts.append(
+      _Doubt(f'{missing} frames missing inside the clip', 'passed over')
+    )
   return numbers
+
+
+def _annotated_apex(
+  apex_frame: int | None,
+  numbers: list[int],
+  policy: str,
+  doubts: list[_Doubt],
+) -> int | None:
+  """Index into `numbers`, or None where the apex is to be spotted."""
+  if apex_frame is None:
+    # Unless the table of repairs has said more.
+    if all(doubt.remedy != _SPOT for doubt in doubts):
+      doubts.append(_Doubt('apex none', _SPOT))
+    return None
+  if not numbers[0] <= apex_frame <= numbers[-1]:
+    doubts.append(_Doubt(f'apex {apex_frame}, outside the clip', _SPOT))
+    return None
+  apex = int(np.argmin(np.abs(np.array(numbers) - apex_frame)))
+  if apex in (0, len(numbers) - 1):
+    end = 'offset' if apex else 'onset'
+    problem = f'apex {apex_frame} is the {end}, a phase without motion'
+    doubts.append(_Doubt(problem, _SPOT if policy == 'spot' else 'kept'))
+    return None if policy == 'spot' else apex
+  if numbers[apex] != apex_frame:
+    doubts.append(
+      _Doubt(
+        f'apex {apex_frame} is not on disk', f'moved to frame {numbers[apex]}'
+      )
+    )
+  return apex
+
+
+def _check_images(
+  paths: list[pathlib.Path], root: pathlib.Path, keep: bool
+) -> np.ndarray:
+  """Decodes every image; where asked, keeps small grey ones of one size."""
+  grey = []
+  for path in paths:
+    image = raw_folder.read_image(path, root)
+    if keep:
+      grey.append(_small_grey(image, grey[0].shape if grey else None))
+  return np.array(grey)
 
 
 def _small_grey(image: np.ndarray, shape: tuple[int, int] | None) -> np.ndarray:

@@ -14,8 +14,11 @@ import numpy as np
 from dianet_jax import errors
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
-# SAMM's frames have 2.2 megapixels. A few kilobytes can claim to be gigabytes.
-_MOST_PIXELS = 64_000_000
+# SAMM's frames have 2.2 megapixels. A few kilobytes can claim to be gigabytes,
+# and every core decodes a frame of its own: 100 MB each at this size.
+_MOST_PIXELS = 4096 * 4096
+# A bitmap with four channels of that size has less.
+_MOST_BYTES = 72_000_000
 
 # OpenCV 5 writes to stderr what `decode` reports as an error.
 if hasattr(cv2, 'setLogLevel'):
@@ -66,11 +69,22 @@ def walk(root: pathlib.Path) -> list[Folder]:
           f'The folder {path} cannot be read: {error}.'
         ) from error
       entries.sort(key=lambda entry: (entry.is_symlink(), entry.name))
-      names = sorted(entry.name for entry in entries if entry.is_file())
+      kinds = [_kind(entry) for entry in entries]
+      named = [(e.name, kind) for e, kind in zip(entries, kinds, strict=True)]
+      names = sorted(name for name, kind in named if kind == 'file')
       folders.append(Folder(path, tuple(names)))
-      below += [path / entry.name for entry in entries if entry.is_dir()]
+      below += [path / name for name, kind in named if kind == 'folder']
     level = below
   return folders
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+  """'file', 'folder', or '' for devices, pipes and links that lead nowhere."""
+  try:
+    return 'file' if entry.is_file() else 'folder' if entry.is_dir() else ''
+  except OSError:
+    # A link to itself; Python answers for other broken links.
+    return ''
 
 
 def frame_number(file_name: str) -> int | None:
@@ -93,6 +107,22 @@ def number_frames(file_names: Iterable[str]) -> dict[int, str]:
   return dict(sorted(numbered.items()))
 
 
+def read(path: str | os.PathLike[str]) -> bytes:
+  """The content of an image file.
+
+  Raises:
+    OSError: it cannot be read.
+    ValueError: it is larger than any image that `decode` takes.
+  """
+  with open(path, 'rb') as file:
+    data = file.read(_MOST_BYTES + 1)
+  if len(data) > _MOST_BYTES:
+    raise ValueError(
+      f'has more than {_MOST_BYTES // 1_000_000} MB, which is no frame'
+    )
+  return data
+
+
 def decode(data: bytes) -> UInt8[np.ndarray, 'height width 3']:
   """Decodes the bytes of a JPEG, PNG or BMP file.
 
@@ -103,7 +133,7 @@ def decode(data: bytes) -> UInt8[np.ndarray, 'height width 3']:
     RGB image, uint8, 0..255; a grey image has three equal channels.
 
   Raises:
-    ValueError: empty, truncated, damaged, of another kind, or larger than 64
+    ValueError: empty, truncated, damaged, of another kind, or larger than 16
       megapixels.
   """
   if not data:

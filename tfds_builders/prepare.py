@@ -18,7 +18,9 @@ from absl import logging
 from dianet_jax import errors
 from tfds_builders import raw_folder
 
-DATASETS = ('casme2', 'samm', 'mmew', 'megc2019_flow')
+DATASETS = (
+  'casme2', 'samm', 'mmew', 'smic', 'casme3', 'megc2019', 'megc2019_flow',
+)  # fmt: skip
 _SUMMARY = 'preparation.json'
 
 
@@ -56,6 +58,7 @@ def prepare(
   *,
   variant: str = '',
   skip_bad_clips: bool = False,
+  annotation_policy: str = raw_folder.DEFAULT_POLICY,
   track: raw_folder.Track = lambda items, description, total: items,
 ) -> PreparedRecords:
   """Makes the records of a raw folder, or finds those made before.
@@ -69,20 +72,24 @@ def prepare(
     cache_dir: where to keep records.
     variant: e.g. 'cropped'; '' takes what the folder holds.
     skip_bad_clips: leave out clips that cannot be read, and say so.
+    annotation_policy: one of `raw_folder.POLICIES`: what becomes of clips
+      whose annotation is in doubt.
     track: called as `track(items, description=..., total=...)`, for progress.
 
   Raises:
-    errors.UserError: unknown data set or variant; nothing to be found in
-      `manual_dir`; bad clips; `cache_dir` cannot be written.
+    errors.UserError: unknown data set, variant or policy; nothing to be found
+      in `manual_dir`; bad clips; `cache_dir` cannot be written.
   """
-  builder_cls = _builder_class(dataset, variant)
-  found = builder_cls.find(manual_dir, variant)
-  simulated = (found.root / raw_folder.SIMULATED_MARK).exists()
+  builder_cls = builder_class(dataset, variant)
+  check_policy(annotation_policy, skip_bad_clips)
+  found = builder_cls.find(manual_dir, variant, annotation_policy)
+  simulated = found.simulated
   options = {
     'dataset': dataset,
     'version': str(builder_cls.VERSION),
     'variant': variant,
     'skip_bad_clips': skip_bad_clips,
+    'annotation_policy': annotation_policy,
     'simulated': simulated,
   }
   fingerprint = _fingerprint(found, options)
@@ -111,7 +118,7 @@ def prepare(
   )
 
 
-def _builder_class(dataset: str, variant: str) -> Any:
+def builder_class(dataset: str, variant: str) -> Any:
   """Imports the builder of a data set, and TFDS with it.
 
   Raises:
@@ -138,6 +145,21 @@ def _builder_class(dataset: str, variant: str) -> Any:
   return builder_cls
 
 
+def check_policy(policy: str, skip_bad_clips: bool = False) -> None:
+  """Raises UserError for an unknown policy, or one at odds with skipping."""
+  if policy not in raw_folder.POLICIES:
+    raise errors.UserError(
+      f'--config.data.annotation_policy={policy!r} is not known: choose of '
+      f'{", ".join(raw_folder.POLICIES)}.'
+    )
+  if policy == 'strict' and skip_bad_clips:
+    raise errors.UserError(
+      '--config.data.annotation_policy=strict stops at every doubt, and '
+      '--config.data.skip_bad_clips=true passes over them: to leave doubtful '
+      'clips out, take --config.data.annotation_policy=drop.'
+    )
+
+
 def _builder(builder_cls: Any, place: pathlib.Path, variant: str, **kwargs):
   config = None
   if builder_cls.BUILDER_CONFIGS:
@@ -154,10 +176,11 @@ def _fingerprint(found: raw_folder.Found, options: dict[str, Any]) -> str:
 
   Reading the images themselves would take as long as preparing them.
   """
-  annotation = found.annotation_file
   digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
-  digest.update(str(annotation.relative_to(found.root)).encode())
-  digest.update(hashlib.sha256(annotation.read_bytes()).digest())
+  for path in found.annotation_files:
+    # Names need not be UTF-8.
+    digest.update(os.fsencode(path.relative_to(found.root)))
+    digest.update(hashlib.sha256(path.read_bytes()).digest())
   for path in found.image_files:
     status = path.stat()
     entry = (

@@ -17,10 +17,35 @@ ANY_VARIANT = 'any'
 # A file of this name says that the folder was simulated.
 SIMULATED_MARK = 'SIMULATED.md'
 _MOST_LISTED = 8
+# What becomes of a clip whose annotation is in doubt: its apex is missing,
+# outside the clip, at its onset or at its offset; its frames do not reach from
+# onset to offset, or some are missing; it is on the list of known mistakes; it
+# is annotated differently in two rows; it has no frames.
+#   repair: mended by rule, with a note. An apex that is missing or outside is
+#     spotted; one at an end is kept. What no rule can mend is a bad clip.
+#   spot: the same, but an apex at an end is spotted, too.
+#   drop: left out, and named.
+#   strict: a bad clip. Rows and folders that merely repeat others, as well.
+# Bad clips are an error unless `skip_bad_clips` leaves them out.
+POLICIES = ('repair', 'spot', 'drop', 'strict')
+DEFAULT_POLICY = 'repair'
 
 
 class BadClipError(Exception):
   """A clip cannot be used; the text says why, naming the file or row."""
+
+
+class DroppedClipError(BadClipError):
+  """The policy leaves the clip out; no error for the user."""
+
+
+class NothingFoundError(errors.UserError):
+  """The folder does not hold the data set."""
+
+
+def bad_clip(policy: str, reason: str) -> BadClipError:
+  """The error for an annotation in doubt that nothing mends."""
+  return (DroppedClipError if policy == 'drop' else BadClipError)(reason)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +55,14 @@ class Clip:
   Attributes:
     clip_id: '<subject>/<clip>'.
     read: decodes every image once and returns the record, images as paths.
-      Raises BadClipError.
+      `read(decode=False)` opens none: what the names of the files tell, an
+      apex to be spotted at 0. Raises BadClipError.
+    emotion: as annotated.
   """
 
   clip_id: str
-  read: Callable[[], dict[str, Any]]
+  read: Callable[..., dict[str, Any]]
+  emotion: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +71,34 @@ class Found:
 
   Attributes:
     root: the folder.
-    annotation_file: the spreadsheet or list that was read.
+    annotation_files: the spreadsheets or lists that were read; none where
+      folders tell the emotion.
     clips: sorted by clip id.
     image_files: every image that a record can depend on.
     notes: choices made, one sentence each.
+    variant: of the layout; '' where there is one only, or none was told.
   """
 
   root: pathlib.Path
-  annotation_file: pathlib.Path
+  annotation_files: tuple[pathlib.Path, ...]
   clips: list[Clip]
   image_files: list[pathlib.Path]
   notes: list[str]
+  variant: str = ''
+
+  @property
+  def simulated(self) -> bool:
+    """Whether the mark lies beside or above the annotations or an image.
+
+    It does not matter where the root is, nor whether a file was reached by a
+    link: neither turns simulated data into real ones.
+    """
+    folders = {
+      path.parent for path in (*self.annotation_files, *self.image_files)
+    }
+    folders |= {folder.resolve() for folder in folders}
+    above = {parent for folder in folders for parent in folder.parents}
+    return any((f / SIMULATED_MARK).exists() for f in folders | above)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,14 +127,14 @@ class Guide:
     problem: str,
     manual_dir: str | os.PathLike[str],
     folders: Sequence[frames.Folder] = (),
-  ) -> errors.UserError:
+  ) -> NothingFoundError:
     """The error that says what was wanted, where, and what was there."""
     if manual_dir:
       looked = os.path.abspath(os.path.expanduser(manual_dir))
       looked_in = f'Looked in: {looked}\nFound there: {_inventory(folders)}\n'
     else:
       looked_in = ''
-    return errors.UserError(
+    return NothingFoundError(
       f'{self.title}: {problem}\n{looked_in}Expected layout:\n{self.layout}\n'
       f'{self.source}\n'
       'Name the folder with --config.data.manual_dir=/path/to/folder.'
@@ -101,7 +146,7 @@ class Guide:
     """The folder and all folders in it.
 
     Raises:
-      errors.UserError: none given, missing, not a folder, or empty.
+      NothingFoundError: none given, missing, not a folder, or empty.
     """
     if not manual_dir:
       raise self.error('no folder with the raw data was given.', '')
@@ -160,7 +205,7 @@ def check(
     except BadClipError as error:
       return error
 
-  records, left_out = [], []
+  records, left_out, bad = [], [], []
   # Threads: OpenCV decodes outside the interpreter lock.
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     try:
@@ -170,14 +215,16 @@ def check(
       for clip, result in zip(found.clips, tracked, strict=True):
         if isinstance(result, BadClipError):
           left_out.append((clip.clip_id, str(result)))
+          if not isinstance(result, DroppedClipError):
+            bad.append(left_out[-1])
         else:
           records.append(result)
     except BaseException:
       # Without this an interrupt would wait for all the clips.
       pool.shutdown(wait=False, cancel_futures=True)
       raise
-  if left_out and (not skip_bad_clips or not records):
-    raise _bad_clips_error(guide, found, left_out)
+  if (bad and not skip_bad_clips) or not records:
+    raise _bad_clips_error(guide, found, bad or left_out)
   return Checked(records, left_out)
 
 
@@ -208,7 +255,7 @@ def read_image(path: pathlib.Path, root: pathlib.Path):
     BadClipError: unreadable; the text names the file relative to `root`.
   """
   try:
-    return frames.decode(path.read_bytes())
+    return frames.decode(frames.read(path))
   except (OSError, ValueError) as error:
     reason = error.strerror if isinstance(error, OSError) else error
     raise BadClipError(f'{path.relative_to(root)} {reason}') from error

@@ -1,22 +1,43 @@
 """The TFDS side that the builders share: features, splits, examples."""
 
 import abc
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
+import itertools
 import os
 from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from tfds_builders import clips, raw_folder
+# Not exported by `tfds.core` in all the versions that have it.
+from tensorflow_datasets.core import dataset_builder
+
+from dianet_jax import errors
+from tfds_builders import clip_finder, clips, raw_folder
+
+# Of every data set that `ClipBuilder` reads: they share the record.
+VERSION = tfds.core.Version('1.1.0')
+RELEASE_NOTES = {
+  '1.0.0': 'First version.',
+  '1.1.0': 'Action units as lists; policies for doubtful annotations.',
+}
 
 _Track = raw_folder.Track
+# A new shard is begun when one holds this much: small enough that a data set
+# has several to read at once, large enough that it has not thousands.
+_SHARD_BYTES = 64 * 2**20
+# A record is one protocol buffer, which ends at 2 GiB, and is read at once.
+_MOST_RECORD_BYTES = 2**30
 
 
 class RawFolderBuilder(
-  tfds.core.GeneratorBasedBuilder, abc.ABC, skip_registration=True
+  dataset_builder.ShardBasedBuilder, abc.ABC, skip_registration=True
 ):
   """Writes the clips of a raw folder, checked beforehand, as records.
+
+  Shard by shard: TFDS's usual builder collects all records first, in memory up
+  to 1 GB, and beyond that in files for which it needs TensorFlow.
 
   Attributes:
     GUIDE: where to get the data set and how it lies on disk.
@@ -49,9 +70,15 @@ class RawFolderBuilder(
   @classmethod
   @abc.abstractmethod
   def find(
-    cls, manual_dir: str | os.PathLike[str], variant: str = ''
+    cls,
+    manual_dir: str | os.PathLike[str],
+    variant: str = '',
+    policy: str = raw_folder.DEFAULT_POLICY,
   ) -> raw_folder.Found:
-    """Finds the clips, opening no image; variant '' takes what is there."""
+    """Finds the clips, opening no image; variant '' takes what is there.
+
+    `policy` is one of `raw_folder.POLICIES`.
+    """
 
   @abc.abstractmethod
   def features(self) -> dict[str, Any]:
@@ -64,7 +91,9 @@ class RawFolderBuilder(
       disable_shuffling=True,
     )
 
-  def _split_generators(self, dl_manager: Any) -> dict[str, Iterable[Any]]:
+  def _shard_iterators_per_split(
+    self, dl_manager: Any
+  ) -> dict[str, Sequence[Callable[[], Iterator[tuple[int, Any]]]]]:
     checked = self._checked
     if checked is None:
       config = self.builder_config
@@ -74,15 +103,37 @@ class RawFolderBuilder(
         '' if variant == raw_folder.ANY_VARIANT else variant,
       )
       checked = raw_folder.check(self.GUIDE, found, track=self._track)
-    # One split: folds are made of subjects, not here.
-    return {'train': self._generate_examples(checked.records)}
-
-  def _generate_examples(
-    self, records: list[dict[str, Any]]
-  ) -> Iterator[tuple[int, dict[str, Any]]]:
+    records = checked.records
     description = f'Writing {self.GUIDE.title}'
-    tracked = self._track(records, description=description, total=len(records))
-    yield from enumerate(tracked)
+    examples = iter(
+      self._track(
+        enumerate(records), description=description, total=len(records)
+      )
+    )
+    sizes = [self._size(record) for record in records]
+    lengths = _shard_lengths(sizes)
+    # One split: folds are made of subjects, not here. TFDS writes one shard
+    # after the other, so that each goes on where the last one ended.
+    return {
+      'train': [
+        functools.partial(itertools.islice, examples, n) for n in lengths
+      ]
+    }
+
+  def _size(self, record: Mapping[str, Any]) -> int:
+    """Bytes of a record's images; UserError if they are too many."""
+    images = [record[name] for name in self.IMAGE_FEATURES]
+    paths = [[i] if isinstance(i, str) else i for i in images]
+    paths = list(itertools.chain(*paths))
+    size = sum(map(os.path.getsize, paths))
+    if size > _MOST_RECORD_BYTES:
+      raise errors.UserError(
+        f'{self.GUIDE.title}: the {len(paths)} images of {record["clip_id"]} '
+        f'(the first is {paths[0]}) have {size / 2**30:.1f} GiB; a clip may '
+        f'have {_MOST_RECORD_BYTES // 2**30}. Mend its onset and offset, or '
+        'take smaller frames.'
+      )
+    return size
 
   # TFDS prints both whatever its log level is.
   def _log_download_bytes(self) -> None:
@@ -100,10 +151,13 @@ class ClipBuilder(RawFolderBuilder, skip_registration=True):
 
   @classmethod
   def find(
-    cls, manual_dir: str | os.PathLike[str], variant: str = ''
+    cls,
+    manual_dir: str | os.PathLike[str],
+    variant: str = '',
+    policy: str = raw_folder.DEFAULT_POLICY,
   ) -> raw_folder.Found:
     """See the base class."""
-    return clips.find(cls.DATA_SET, manual_dir, variant)
+    return clip_finder.find(cls.DATA_SET, manual_dir, variant, policy)
 
   def features(self) -> dict[str, Any]:
     """See the base class; key frames are indices into `frames`."""
@@ -114,6 +168,10 @@ class ClipBuilder(RawFolderBuilder, skip_registration=True):
       'dataset': features.Text(),
       'emotion': features.Text(doc='as annotated'),
       'action_units': features.Text(doc='as annotated'),
+      # One entry an action unit; see `action_units.ActionUnit`.
+      'au_unit': features.Sequence(np.int32),
+      'au_side': features.Sequence(features.Text()),
+      'au_intensity': features.Sequence(features.Text()),
       'frames_per_second': np.float32,
       'frames': features.Sequence(
         features.Image(doc='onset to offset, the bytes of the files')
@@ -125,6 +183,18 @@ class ClipBuilder(RawFolderBuilder, skip_registration=True):
       'apex_source': features.Text(doc='annotated, repaired or spotted'),
       'notes': features.Text(doc='repairs made'),
     }
+
+
+def _shard_lengths(sizes: Sequence[int]) -> list[int]:
+  """How many consecutive records each shard holds."""
+  lengths, filled = [], _SHARD_BYTES
+  for size in sizes:
+    if filled >= _SHARD_BYTES:
+      lengths.append(0)
+      filled = 0
+    lengths[-1] += 1
+    filled += size
+  return lengths
 
 
 def variant_configs(data_set: clips.DataSet) -> list[tfds.core.BuilderConfig]:

@@ -1,7 +1,5 @@
 """CASME II: spontaneous micro-expressions at 200 frames a second."""
 
-import tensorflow_datasets as tfds
-
 from tfds_builders import clips, raw_folder, records
 
 _GUIDE = raw_folder.Guide(
@@ -26,7 +24,8 @@ DATA_SET = clips.DataSet(
   subject_format='sub{:02d}',
   # The commonest version first: published results rest on it.
   spreadsheets=('casme2-coding-20140508*', 'casme2*coding*'),
-  clip_below_subject=True,
+  clip_folder='{subject}/{clip}',
+  clip_name=r'EP\d',
   # 'selected' before 'raw', which is in 'CASME2_RAW_selected', too.
   variants={'cropped': 'crop', 'raw_selected': 'select', 'raw': 'raw'},
   # Versions of the spreadsheet differ in their rows: keyed by clip.
@@ -47,8 +46,8 @@ DATA_SET = clips.DataSet(
 class Builder(records.ClipBuilder):
   """Builder of CASME II."""
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = records.VERSION
+  RELEASE_NOTES = records.RELEASE_NOTES
   MANUAL_DOWNLOAD_INSTRUCTIONS = _GUIDE.instructions
   BUILDER_CONFIGS = records.variant_configs(DATA_SET)
   GUIDE = _GUIDE

@@ -48,7 +48,10 @@ class Builder(records.RawFolderBuilder):
 
   @classmethod
   def find(
-    cls, manual_dir: str | os.PathLike[str], variant: str = ''
+    cls,
+    manual_dir: str | os.PathLike[str],
+    variant: str = '',
+    policy: str = raw_folder.DEFAULT_POLICY,
   ) -> raw_folder.Found:
     """See the base class; there are no variants."""
     root, folders = _GUIDE.walk(manual_dir)
@@ -62,8 +65,8 @@ class Builder(records.RawFolderBuilder):
     for row_number, row in rows:
       place = f'{list_file}, row {row_number}'
       record, names = _describe(place, row)
-      read = functools.partial(_read_clip, root, files, record, names)
-      clips.append(raw_folder.Clip(record['clip_id'], read))
+      read = functools.partial(_read_clip, root, files, record, names, policy)
+      clips.append(raw_folder.Clip(record['clip_id'], read, record['emotion']))
       image_files += [files[n] for group in names for n in group if n in files]
     if not image_files:
       raise _GUIDE.error(
@@ -75,7 +78,7 @@ class Builder(records.RawFolderBuilder):
     clips.sort(key=lambda clip: clip.clip_id)
     notes = [f'clips listed in {list_file.relative_to(root)}']
     images = sorted(set(image_files))
-    return raw_folder.Found(root, list_file, clips, images, notes)
+    return raw_folder.Found(root, (list_file,), clips, images, notes)
 
   def features(self) -> dict[str, Any]:
     """See the base class."""
@@ -159,14 +162,17 @@ def _read_clip(
   files: dict[str, pathlib.Path],
   record: dict[str, Any],
   names: tuple[tuple[str, ...], ...],
+  policy: str,
+  decode: bool = True,
 ) -> dict[str, Any]:
-  """The record with the paths of its images, each decoded once."""
+  """The record with the paths of its images, each decoded once if asked."""
   images = {}
   for phase, possible in zip(_PHASE_SUFFIXES, names, strict=True):
     path = next((files[name] for name in possible if name in files), None)
     if path is None:
-      raise raw_folder.BadClipError(f"the image '{possible[0]}' is missing")
-    raw_folder.read_image(path, root)
+      raise raw_folder.bad_clip(policy, f"the image '{possible[0]}' is missing")
+    if decode:
+      raw_folder.read_image(path, root)
     images[phase] = str(path)
   return record | images
 

@@ -1,7 +1,5 @@
 """MMEW: micro- and macro-expression warehouse; its micro-expressions."""
 
-import tensorflow_datasets as tfds
-
 from tfds_builders import clips, raw_folder, records
 
 _GUIDE = raw_folder.Guide(
@@ -25,7 +23,8 @@ DATA_SET = clips.DataSet(
   spreadsheets=('mmew*micro*', 'mmew*'),
   # Found by the clip's name alone: the folder above it is the emotion, and the
   # clips labelled 'others' lie in 'others', 'repression' or 'neutral'.
-  clip_below_subject=False,
+  clip_folder='{clip}',
+  clip_name=r'S\d+-',
   # Keeps the folder of macro-expressions out.
   variants={'micro': 'micro'},
   repairs={
@@ -42,8 +41,8 @@ DATA_SET = clips.DataSet(
 class Builder(records.ClipBuilder):
   """Builder of MMEW."""
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = records.VERSION
+  RELEASE_NOTES = records.RELEASE_NOTES
   MANUAL_DOWNLOAD_INSTRUCTIONS = _GUIDE.instructions
   BUILDER_CONFIGS = records.variant_configs(DATA_SET)
   GUIDE = _GUIDE

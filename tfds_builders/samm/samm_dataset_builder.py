@@ -1,7 +1,5 @@
 """SAMM: spontaneous micro-facial movements at 200 frames a second."""
 
-import tensorflow_datasets as tfds
-
 from tfds_builders import clips, raw_folder, records
 
 _GUIDE = raw_folder.Guide(
@@ -23,8 +21,9 @@ DATA_SET = clips.DataSet(
   frames_per_second=200.0,
   subject_format='{:03d}',
   spreadsheets=('samm_micro_facs_codes_v2*', 'samm*'),
-  # A clip's name starts with its subject.
-  clip_below_subject=False,
+  # A clip's name starts with its subject: unique by itself.
+  clip_folder='{clip}',
+  clip_name=r'\d+_\d',
   variants={'cropped': 'crop', 'raw': 'raw|^samm$'},
   repairs={
     ('028', '028_4_1'): clips.Repair(
@@ -40,8 +39,8 @@ DATA_SET = clips.DataSet(
 class Builder(records.ClipBuilder):
   """Builder of SAMM."""
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  VERSION = records.VERSION
+  RELEASE_NOTES = records.RELEASE_NOTES
   MANUAL_DOWNLOAD_INSTRUCTIONS = _GUIDE.instructions
   BUILDER_CONFIGS = records.variant_configs(DATA_SET)
   GUIDE = _GUIDE

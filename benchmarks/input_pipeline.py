@@ -1,0 +1,258 @@
+"""What preparing and loading a data set costs, and which encoding to store.
+
+    python benchmarks/input_pipeline.py
+    python benchmarks/input_pipeline.py --clips=1000 --frames=70 --size=256
+
+Writes a simulated raw tree of JPEG frames, as the data sets have them, and
+prints from one run: the time and peak memory from the tree to shards to phase
+images, and a table of encodings that all keep the pixels of the files. "Write"
+starts from the files and ends with a closed array_record file; "read" starts
+there and ends with decoded frames; both on all cores. What is written or read
+lies in the page cache: the figures are the processor's, not the disk's.
+
+Measured with the second command on two cores, shared with other programs: 25 s
+and 0.3 GiB to the shards, 71 s and 1.2 GiB to phase images. PNG took 4.6 times
+the space of the original bytes and was read at 0.3 times their speed, lossless
+WebP 2.5 and 0.3, zlib tensors 5.3 and 0.4. So records hold the original bytes:
+nothing that keeps the pixels is smaller or faster, since the files of the data
+sets are JPEGs and whatever is made of them must store their losses, too.
+"""
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator
+import concurrent.futures
+import contextlib
+import functools
+import os
+import pathlib
+import resource
+import shutil
+import sys
+import tempfile
+import time
+import zlib
+
+from array_record.python import array_record_module
+import cv2
+import numpy as np
+
+from configs import casme2
+from dianet_jax import config as configuration
+from dianet_jax import data
+from tfds_builders import frames as frames_lib
+from tfds_builders import prepare, raw_folder, simulate, simulated_layouts
+
+# Clips whose pictures are drawn; the others link to the same files, since
+# drawing takes longer than all that is measured.
+_DRAWN_CLIPS = 10
+_CLIPS_PER_SUBJECT = 40
+# Enough for a steady figure; the slowest encoding writes 9 frames a second.
+_COMPARED_CLIPS = 2
+
+
+def write_tree(
+  root: pathlib.Path, clips: int, frames: int, size: int
+) -> pathlib.Path:
+  """A raw tree in CASME II's layout; returns its root."""
+  drawn = simulate.write(
+    'casme2', root / 'drawn', subjects=2, clips_per_subject=_DRAWN_CLIPS // 2,
+    frame_height=size, frame_width=size,
+  )  # fmt: skip
+  folders = sorted({path.parent for path in drawn.rglob('*.jpg')})
+  sources = [sorted(folder.iterdir()) for folder in folders]
+  emotions = list(simulated_layouts.EXPRESSIONS['casme2'])
+  tree = root / 'raw'
+  rows = [
+    ['Subject', 'Filename', 'OnsetFrame', 'ApexFrame', 'OffsetFrame',
+     'Estimated Emotion']
+  ]  # fmt: skip
+  for clip in range(clips):
+    subject, index = divmod(clip, _CLIPS_PER_SUBJECT)
+    name = f'EP{index + 1:02d}'
+    folder = tree / 'Cropped' / f'sub{subject + 1:02d}' / name
+    folder.mkdir(parents=True)
+    source = sources[clip % len(sources)]
+    for number in range(frames):
+      path = source[number % len(source)]
+      os.link(path, folder / f'reg_img{number + 1}.jpg')
+    emotion = emotions[clip % len(emotions)]
+    rows.append([subject + 1, name, 1, 1 + frames // 2, frames, emotion])
+  sheet = tree / 'CASME2-coding-20140508.xlsx'
+  simulated_layouts.write_sheet(sheet, 'Sheet1', rows)
+  shutil.copy(drawn / raw_folder.SIMULATED_MARK, tree)
+  return tree
+
+
+@contextlib.contextmanager
+def _timed(what: str, clips: int) -> Iterator[None]:
+  start = time.perf_counter()
+  yield
+  seconds = time.perf_counter() - start
+  # Kilobytes on Linux; bytes on macOS.
+  unit = 2**30 if sys.platform == 'darwin' else 2**20
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+  print(
+    f'{what:<36}{seconds:8.1f} s {clips / seconds:8.1f} clips/s'
+    f'{peak:8.2f} GiB peak so far',
+    flush=True,
+  )
+
+
+def measure_pipeline(
+  tree: pathlib.Path, cache: pathlib.Path, clips: int
+) -> prepare.PreparedRecords:
+  """Times the way from the raw tree to phase images; returns the records."""
+  with _timed('raw files to checked shards', clips):
+    prepared = prepare.prepare('casme2', tree, cache / 'records')
+  shards = list(prepared.records_dir.glob('*.array_record*'))
+  read = functools.partial(_read_all, prepared.source)
+  with _timed('shards to bytes, one thread', clips):
+    read(1)
+  with _timed(f'shards to bytes, {os.cpu_count()} threads', clips):
+    read(os.cpu_count())
+  config = casme2.get_config()
+  config.data.manual_dir = str(tree)
+  config.data.cache_dir = str(cache)
+  config = configuration.from_mapping(config.to_dict()).data
+  with _timed('shards to phase images', clips):
+    images = data.load(config, 0).images
+  if clips < 100:
+    with _timed('the same, without compiling', clips):
+      data.load(config, 0)
+  size = sum(shard.stat().st_size for shard in shards)
+  print(
+    f'{len(shards)} shards, {size / 2**20:.0f} MiB; phase images '
+    f'{images.shape}, {images.nbytes / 2**20:.0f} MiB'
+  )
+  return prepared
+
+
+def _read_all(source, threads: int) -> None:
+  with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+    for _ in pool.map(lambda i: len(source[i]['frames']), range(len(source))):
+      pass
+
+
+def _cv2_encoder(suffix: str, *options: int) -> Callable[[bytes], bytes]:
+  def encode(file: bytes) -> bytes:
+    image = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
+    return cv2.imencode(suffix, image, options)[1].tobytes()
+
+  return encode
+
+
+def _cv2_decode(stored: bytes) -> np.ndarray:
+  image = cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_COLOR)
+  return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _encodings(size: int):
+  """Name -> (file's bytes to stored bytes, stored bytes to RGB)."""
+
+  def unzip(stored: bytes) -> np.ndarray:
+    values = np.frombuffer(zlib.decompress(stored), np.uint8)
+    return values.reshape(size, size, 3)
+
+  return {
+    'original bytes': (lambda file: file, frames_lib.decode),
+    'PNG': (_cv2_encoder('.png'), _cv2_decode),
+    'WebP, lossless': (
+      _cv2_encoder('.webp', cv2.IMWRITE_WEBP_QUALITY, 101),
+      _cv2_decode,
+    ),
+    # As `tfds.features.Tensor(encoding='zlib')` stores it.
+    'zlib tensor': (
+      lambda file: zlib.compress(frames_lib.decode(file).tobytes()),
+      unzip,
+    ),
+  }
+
+
+def compare_encodings(
+  source, folder: pathlib.Path, size: int
+) -> dict[str, tuple[float, float, float]]:
+  """Encoding -> bytes of a frame, frames written and read a second.
+
+  Raises:
+    ValueError: an encoding does not give the pixels back.
+  """
+  clips = range(min(_COMPARED_CLIPS, len(source)))
+  files = [file for clip in clips for file in source[clip]['frames']]
+  expected = frames_lib.decode(files[0])
+  results = {}
+  for name, (encode, decode) in _encodings(size).items():
+    path = folder / f'{name}.array_record'
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+      start = time.perf_counter()
+      _write(path, pool.map(encode, files))
+      written = time.perf_counter()
+      first = _read(path, decode, len(files), pool)
+      read = time.perf_counter()
+    if not np.array_equal(first, expected):
+      raise ValueError(f'{name} does not give the pixels back')
+    results[name] = (
+      path.stat().st_size / len(files),
+      len(files) / (written - start),
+      len(files) / (read - written),
+    )
+  return results
+
+
+def _write(path: pathlib.Path, stored: Iterable[bytes]) -> None:
+  # As TFDS opens it: every record can be read by itself.
+  writer = array_record_module.ArrayRecordWriter(str(path), 'group_size:1')
+  for record in stored:
+    writer.write(record)
+  writer.close()
+
+
+def _read(
+  path: pathlib.Path,
+  decode: Callable[[bytes], np.ndarray],
+  records: int,
+  pool: concurrent.futures.Executor,
+) -> np.ndarray:
+  """Reads and decodes all records; returns the first image."""
+  reader = array_record_module.ArrayRecordReader(str(path))
+  images = pool.map(lambda i: decode(reader.read([i])[0]), range(records))
+  first = next(images)
+  for _ in images:
+    pass
+  reader.close()
+  return first
+
+
+def print_table(results: dict[str, tuple[float, float, float]]) -> None:
+  """A row an encoding; ratios to the first in brackets."""
+  reference = next(iter(results.values()))
+  print(f'{"":<16}{"KB/frame":>18}{"written/s":>18}{"read/s":>18}')
+  for name, (size, *speeds) in results.items():
+    cells = [(size / 1000, size / reference[0])]
+    cells += [(s, s / r) for s, r in zip(speeds, reference[1:], strict=True)]
+    texts = [f'{value:.1f} ({ratio:.2f})' for value, ratio in cells]
+    print(f'{name:<16}' + ''.join(f'{text:>18}' for text in texts))
+
+
+def main() -> None:
+  """Runs all and removes what it wrote."""
+  parser = argparse.ArgumentParser(
+    description='Costs of preparing and loading, and of record encodings.',
+    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+  )
+  for name, default in {'clips': 24, 'frames': 70, 'size': 256}.items():
+    parser.add_argument(f'--{name}', type=int, default=default)
+  parser.add_argument('--folder', help='where to write; removed afterwards')
+  options = parser.parse_args()
+  with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+    root = pathlib.Path(folder)
+    print(
+      f'{options.clips} clips of {options.frames} frames, {options.size} x '
+      f'{options.size} x 3, simulated; {os.cpu_count()} cores'
+    )
+    tree = write_tree(root, options.clips, options.frames, options.size)
+    prepared = measure_pipeline(tree, root / 'cache', options.clips)
+    print_table(compare_encodings(prepared.source, root, options.size))
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,379 @@
+"""The doctor: says in seconds whether a raw data set can be used, and how.
+
+python -m tfds_builders.check --dataset=casme2 --manual_dir=DIR
+"""
+
+import argparse
+import collections
+from collections.abc import Mapping, Sequence
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import shlex
+import sys
+from typing import Any
+
+from dianet_jax import errors, protocols
+from tfds_builders import check_report, prepare, raw_folder
+from tfds_builders.check_report import BLOCKED, DIFFERS, READY
+
+# Data sets whose config is not called after them, or that have none.
+_CONFIGS = {
+  'casme2': 'configs/casme2.py',
+  'samm': 'configs/samm.py',
+  'mmew': 'configs/mmew.py',
+  'megc2019_flow': 'configs/megc2019.py',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+  """The complete data set, as its spreadsheet has it.
+
+  Attributes:
+    clips: rows; several where published versions differ.
+    subjects: those with clips.
+    emotions: raw emotion in lower case -> clips, in the first version.
+  """
+
+  clips: tuple[int, ...]
+  subjects: int
+  emotions: Mapping[str, int]
+
+
+# Sources: the README.md of each builder.
+EXPECTED: Mapping[str, Expected] = {
+  'casme2': Expected(
+    (255, 256),
+    26,
+    {
+      'others': 99, 'disgust': 63, 'happiness': 32, 'surprise': 28,
+      'repression': 27, 'sadness': 4, 'fear': 2,
+    },
+  ),
+  'samm': Expected(
+    (159,),
+    29,
+    {
+      'anger': 57, 'others': 26, 'happiness': 26, 'surprise': 15,
+      'contempt': 12, 'disgust': 9, 'fear': 8, 'sadness': 6,
+    },
+  ),
+  'mmew': Expected(
+    (300,),
+    30,
+    {
+      'surprise': 89, 'disgust': 72, 'others': 66, 'happiness': 36,
+      'fear': 16, 'sadness': 13, 'anger': 8,
+    },
+  ),
+  'smic': Expected(
+    (164,), 16, {'negative': 70, 'positive': 51, 'surprise': 43}
+  ),
+  'megc2019_flow': Expected(
+    (442,), 68, {'negative': 250, 'positive': 109, 'surprise': 83}
+  ),
+}  # fmt: skip
+
+
+def check(
+  dataset: str,
+  manual_dir: str | os.PathLike[str],
+  *,
+  variant: str = '',
+  protocol: str = '',
+  annotation_policy: str = raw_folder.DEFAULT_POLICY,
+) -> check_report.Report:
+  """Examines a raw folder, opening one image a clip.
+
+  Args:
+    dataset: one of `prepare.DATASETS`.
+    manual_dir: the folder with the raw data.
+    variant: as for `prepare.prepare`.
+    protocol: the one to judge by; '' counts all of the data set's.
+    annotation_policy: as for `prepare.prepare`.
+
+  Raises:
+    errors.UserError: unknown data set, variant, protocol or policy; nothing to
+      be found in the folder; a cell of its spreadsheet cannot be used.
+  """
+  builder_cls = prepare.builder_class(dataset, variant)
+  prepare.check_policy(annotation_policy)
+  names = [protocol] if protocol else _protocols_of(dataset)
+  chosen = {name: protocols.get(name) for name in names}
+  found = builder_cls.find(manual_dir, variant, annotation_policy)
+  report = check_report.Report(dataset, str(found.root))
+  sizes: dict[str, tuple[int, int]] = {}
+  dropped: set[str] = set()
+  examine = functools.partial(
+    _examine, found.root, builder_cls.IMAGE_FEATURES, sizes, dropped
+  )
+  clips = [
+    raw_folder.Clip(clip.clip_id, functools.partial(examine, clip))
+    for clip in found.clips
+  ]
+  checked = raw_folder.check(
+    builder_cls.GUIDE,
+    dataclasses.replace(found, clips=clips),
+    skip_bad_clips=True,
+  )
+  _describe(report, found, checked, dropped, builder_cls.IMAGE_FEATURES[0])
+  shapes = collections.Counter(sizes[r['clip_id']] for r in checked.records)
+  report.frame_sizes = {
+    f'{width} x {height}': n for (height, width), n in shapes.most_common()
+  }
+  report.protocols = {
+    name: _count(rules, checked.records) for name, rules in chosen.items()
+  }
+  expected = EXPECTED.get(dataset)
+  if not report.simulated:
+    _compare(report, expected)
+  # Where the whole is not known, its only protocol is what can be compared.
+  only = names[0] if expected is None and len(names) == 1 else ''
+  _judge(report, protocol or only)
+  report.next_command = _next_command(
+    report, variant, protocol, annotation_policy
+  )
+  return report
+
+
+def _protocols_of(dataset: str) -> list[str]:
+  """Protocols are named after their data set: 'casme2_5class'."""
+  prefix = dataset.split('_')[0]
+  return [n for n in protocols.PROTOCOLS if n.split('_')[0] == prefix]
+
+
+def _examine(
+  root: pathlib.Path,
+  image_features: Sequence[str],
+  sizes: dict[str, tuple[int, int]],
+  dropped: set[str],
+  clip: raw_folder.Clip,
+) -> dict[str, Any]:
+  """The record as the files' names tell it.
+
+  `sizes` gets that of its first frame, `dropped` the clip if the policy leaves
+  it out.
+  """
+  try:
+    record = clip.read(decode=False)
+  except raw_folder.DroppedClipError:
+    dropped.add(clip.clip_id)
+    raise
+  paths = [path for name in image_features for path in _paths(record[name])]
+  for path in paths:
+    try:
+      empty = not path.stat().st_size
+    except OSError as error:
+      raise raw_folder.BadClipError(
+        f'{path.relative_to(root)} {error.strerror}'
+      ) from error
+    if empty:
+      raise raw_folder.BadClipError(
+        f'{path.relative_to(root)} is empty (0 bytes)'
+      )
+  image = raw_folder.read_image(paths[0], root)
+  sizes[record['clip_id']] = image.shape[:2]
+  return record
+
+
+def _paths(images: str | Sequence[str]) -> list[pathlib.Path]:
+  names = [images] if isinstance(images, str) else images
+  return [pathlib.Path(name) for name in names]
+
+
+def _describe(
+  report: check_report.Report,
+  found: raw_folder.Found,
+  checked: raw_folder.Checked,
+  dropped: set[str],
+  image_feature: str,
+) -> None:
+  """Fills in what the folder holds."""
+  records = checked.records
+  report.simulated = found.simulated
+  report.annotation_files = {
+    str(path.relative_to(found.root)): (
+      hashlib.sha256(path.read_bytes()).hexdigest()
+    )
+    for path in found.annotation_files
+  }
+  report.variant = found.variant
+  first = _paths(records[0][image_feature])[0]
+  report.layout = str(first.relative_to(found.root))
+  report.clips = len(found.clips)
+  report.subjects = sorted({record['subject'] for record in records})
+  emotions = collections.Counter(_emotion(r['emotion']) for r in records)
+  report.emotions = dict(emotions.most_common())
+  for record in records:
+    report.frames += len(_paths(record[image_feature]))
+    numbers = record.get('frame_numbers', [])
+    missing = numbers[-1] - numbers[0] + 1 - len(numbers) if numbers else 0
+    if missing:
+      report.missing_frames[record['clip_id']] = missing
+    if record['notes']:
+      report.repairs[record['clip_id']] = record['notes']
+  for clip_id, reason in checked.left_out:
+    place = report.dropped_clips if clip_id in dropped else report.bad_clips
+    place[clip_id] = reason
+  report.notes = list(found.notes)
+
+
+def _emotion(text: str) -> str:
+  """An annotated emotion, alike in all copies: SAMM has 'Other' or 'Others'."""
+  emotion = text.strip().casefold()
+  return 'others' if emotion == 'other' else emotion
+
+
+def _count(
+  protocol: protocols.Protocol, records: Sequence[Mapping[str, Any]]
+) -> check_report.ProtocolCounts:
+  """What `records` hold of a protocol."""
+  labels = [protocol.class_of(r['clip_id'], r['emotion']) for r in records]
+  kept = [(r, c) for r, c in zip(records, labels, strict=True) if c is not None]
+  subjects = [record['subject'] for record, _ in kept]
+  labels = [label for _, label in kept]
+  return check_report.ProtocolCounts(
+    {name: labels.count(i) for i, name in enumerate(protocol.classes)},
+    len(set(subjects)),
+    [
+      *protocol.unexpected(
+        [r['clip_id'] for r in records], [r['emotion'] for r in records]
+      ),
+      *protocol.differences([r['dataset'] for r, _ in kept], subjects, labels),
+    ],
+  )
+
+
+def _compare(report: check_report.Report, expected: Expected | None) -> None:
+  """Adds what differs from the complete data set to the problems."""
+  if expected is None:
+    report.notes.append('the counts of the complete data set are not known')
+    return
+  report.expected_clips = list(expected.clips)
+  report.expected_subjects = expected.subjects
+  if report.clips not in expected.clips:
+    number = ' or '.join(map(str, expected.clips))
+    report.problems.append(f'{report.clips} clips annotated, expected {number}')
+  if len(report.subjects) != expected.subjects:
+    report.problems.append(
+      f'{len(report.subjects)} subjects with usable clips, expected '
+      f'{expected.subjects}'
+    )
+  # Another version of the spreadsheet has other counts.
+  if report.clips in expected.clips[1:]:
+    return
+  for emotion in {**expected.emotions, **report.emotions}:
+    there = report.emotions.get(emotion, 0)
+    wanted = expected.emotions.get(emotion, 0)
+    if there != wanted:
+      report.problems.append(
+        f"{there} usable clips of '{emotion}', expected {wanted}"
+      )
+
+
+def _judge(report: check_report.Report, protocol: str) -> None:
+  """Adds the remaining problems and sets the verdict."""
+  if protocol and not report.simulated:
+    differences = report.protocols[protocol].differences
+    report.problems += [f'{protocol}: {text}' for text in differences]
+  report.verdict = DIFFERS if report.problems else READY
+  counts = report.protocols.values()
+  if not any(sum(counts.clips.values()) for counts in counts):
+    names = ', '.join(report.protocols)
+    report.problems.insert(
+      0,
+      f'no clip belongs to a protocol ({names})'
+      if names
+      else f'no protocol is named after {report.dataset}: give --protocol',
+    )
+    report.verdict = BLOCKED
+  if report.bad_clips:
+    report.problems.insert(
+      0,
+      f'{len(report.bad_clips)} of {report.clips} clips cannot be used: mend '
+      'or restore them, or leave them out (skip_bad_clips)',
+    )
+    report.verdict = BLOCKED
+
+
+def _next_command(
+  report: check_report.Report, variant: str, protocol: str, policy: str
+) -> str:
+  """The command that trains on what was found."""
+  config = _CONFIGS.get(report.dataset)
+  keys = {'manual_dir': report.manual_dir}
+  if config is None:
+    config = 'configs/default.py'
+    keys['dataset'] = report.dataset
+    protocol = protocol or next(iter(report.protocols), '')
+  keys |= {
+    'variant': variant,
+    'protocol': protocol,
+    'annotation_policy': '' if policy == raw_folder.DEFAULT_POLICY else policy,
+    # 'strict' stops at every doubt: nothing but mending helps.
+    'skip_bad_clips': (
+      'true' if report.bad_clips and policy != 'strict' else ''
+    ),
+  }
+  options = [f'--config.data.{k}={v}' for k, v in keys.items() if v]
+  return shlex.join(['python', 'main.py', f'--config={config}', *options])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """Prints the report; returns 0 where the verdict is READY, else 1.
+
+  Args:
+    arguments: the command line's, without the program.
+  """
+  parser = argparse.ArgumentParser(
+    prog='python -m tfds_builders.check',
+    description='Says in seconds whether a raw data set can be used.',
+  )
+  parser.add_argument(
+    '--dataset', required=True, help=', '.join(prepare.DATASETS)
+  )
+  parser.add_argument('--manual_dir', required=True, help='the raw data')
+  parser.add_argument('--variant', default='', help='of the layout')
+  parser.add_argument(
+    '--protocol', default='', help='judge by this one; by default all count'
+  )
+  parser.add_argument(
+    '--annotation_policy',
+    default=raw_folder.DEFAULT_POLICY,
+    help=', '.join(raw_folder.POLICIES),
+  )
+  parser.add_argument(
+    '--json', action='store_true', help='print the report as JSON'
+  )
+  options = vars(parser.parse_args(arguments))
+  as_json = options.pop('json')
+  try:
+    report = check(**options)
+  except errors.UserError as error:
+    report = check_report.Report(
+      options['dataset'], os.path.abspath(options['manual_dir'])
+    )
+    report.problems.append(str(error))
+    report.next_command = shlex.join(
+      ['python', '-m', 'tfds_builders.check']
+      + [
+        f'--{key}={value}'
+        for key, value in options.items()
+        if value != parser.get_default(key)
+      ]
+    )
+  if as_json:
+    print(json.dumps(dataclasses.asdict(report), indent=2))
+  else:
+    print(report.text())
+  return 0 if report.verdict == READY else 1
+
+
+if __name__ == '__main__':
+  # Names of files need not be UTF-8, nor need the terminal be.
+  sys.stdout.reconfigure(errors='backslashreplace')
+  sys.exit(main())

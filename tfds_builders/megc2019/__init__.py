@@ -1,0 +1,1 @@
+"""MEGC 2019 composite from the raw data sets."""
