@@ -18,12 +18,15 @@ def get_config() -> ml_collections.ConfigDict:
   config.seeds = 1
 
   config.data = data = ml_collections.ConfigDict()
-  # Builder: casme2, samm, mmew or megc2019_flow.
+  # Builder: a folder of tfds_builders/.
   data.dataset = ''
   # Layout variant where a data set has several ('' = the best one found).
   data.variant = ''
   # Emotions to classes; dianet_jax/protocols.py lists them.
   data.protocol = ''
+  # A protocol of your own instead: 'raw emotion=class' for each emotion, and
+  # 'raw emotion=' for one that is left out knowingly.
+  data.emotions = ()
   # The raw data set as licensed, unpacked.
   data.manual_dir = ''
   # Prepared records and compiled programs; '' = ~/.cache/dianet_jax, or the
@@ -32,11 +35,18 @@ def get_config() -> ml_collections.ConfigDict:
   # Leave out clips with unreadable frames, and say which. Otherwise they stop
   # the run.
   data.skip_bad_clips = False
+  # Annotations in doubt (an apex that is missing or outside the clip, an
+  # offset beyond the frames, ...): repair and say so, spot (repair, and spot
+  # an apex at the clip's ends too), drop the clip, or strict: stop.
+  data.annotation_policy = 'repair'
   # Phase images, in order: onset_apex, apex_offset, onset_offset. Stated.
   data.phases = ('onset_apex', 'apex_offset')
   # Part of every frame that is used: top, left, bottom, right, as shares of
   # the frame. For raw frames, whose faces are not cropped.
   data.crop = (0.0, 0.0, 1.0, 1.0)
+  # Find the face on the onset frame and bring it upright and to one size, by
+  # one transform a clip. For raw frames; needs the extra [align]. Ours.
+  data.align = False
   # Frames are reduced to this size (pixels, square) before rank pooling. Twice
   # the network's size or more: grey levels are whole numbers, and averaging
   # after pooling loses none of a motion of a few levels. Ours.

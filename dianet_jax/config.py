@@ -30,11 +30,14 @@ class Data:
   dataset: str
   variant: str
   protocol: str
+  emotions: tuple[str, ...]
   manual_dir: str
   cache_dir: str
   skip_bad_clips: bool
+  annotation_policy: str
   phases: tuple[str, ...]
   crop: tuple[float, ...]
+  align: bool
   frame_size: int
   image_size: int
   scaling: str
@@ -202,10 +205,25 @@ def _data_rules(data: Data, fusion: str) -> Iterator[tuple[str, bool, str]]:
     data.frame_size >= data.image_size or data.dataset.endswith('_flow'),
     f'at least data.image_size={data.image_size}',
   )
+  yield (
+    'align',
+    not data.align or not data.dataset.endswith('_flow'),
+    'false: flow images show no face',
+  )
+  yield (
+    'emotions',
+    all('=' in pair for pair in data.emotions),
+    "'raw emotion=class' for each emotion",
+  )
   corners = len(data.crop) == 4 and all(
     0 <= low < high <= 1 for low, high in zip(data.crop[:2], data.crop[2:])
   )
   yield 'crop', corners, '(top, left, bottom, right), shares of the frame, 0..1'
+  yield (
+    'crop',
+    not data.align or data.crop == (0, 0, 1, 1),
+    'the whole frame, (0.0, 0.0, 1.0, 1.0), with --config.data.align=true',
+  )
 
 
 def _model_rules(model: Model) -> Iterator[tuple[str, bool, str]]:

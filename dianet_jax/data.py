@@ -1,6 +1,6 @@
 """Shards -> phase images, once, before training."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
 import dataclasses
 import hashlib
@@ -12,13 +12,13 @@ from typing import Any
 import cv2
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int32, UInt8
+from jaxtyping import Array, Float, Float64, Int32, UInt8
 import numpy as np
 
 from dianet_jax import config as configuration
 from dianet_jax import errors, platform, progress, protocols, rank_pooling
+from tfds_builders import align, prepare, simulate
 from tfds_builders import frames as frames_lib
-from tfds_builders import prepare, simulate
 
 # Clips pooled in one call; at 224 pixels and 128 frames 150 MB of bytes.
 _BATCH = 8
@@ -79,6 +79,7 @@ def open_records(config: configuration.Data) -> prepare.PreparedRecords:
     cache / 'records',
     variant=config.variant,
     skip_bad_clips=config.skip_bad_clips,
+    annotation_policy=config.annotation_policy,
     track=progress.track,
   )
 
@@ -96,46 +97,41 @@ def load(config: configuration.Data, seed: int) -> Dataset:
   Raises:
     UserError: no raw data, bad clips, or no clip of the protocol.
   """
-  protocol = protocols.get(config.protocol)
-  if protocol.datasets and config.dataset not in protocol.datasets:
-    raise errors.UserError(
-      f'--config.data.protocol={config.protocol} is for the data set'
-      f' {" or ".join(protocol.datasets)}, not for'
-      f' --config.data.dataset={config.dataset}.'
-    )
+  protocol = _protocol(config)
   records = open_records(config)
-  clips, labels, images = [], [], []
-  seen = set()
-
-  def of_protocol() -> Iterator[dict[str, Any]]:
-    everything = (records.source[i] for i in range(len(records.source)))
-    for record in progress.track(
-      everything, 'Phase images', len(records.source)
-    ):
-      clip = _clip(record, config.phases, records.simulated)
-      seen.add(clip.subject)
-      label = protocol.class_of(clip.clip_id, clip.emotion)
-      if label is not None:
-        clips.append(clip)
-        labels.append(label)
-        yield record
-
-  for batch in _batches(of_protocol(), _BATCH):
-    images.append(_phase_images(batch, config))
-  if not clips:
+  clips = [
+    _clip(records.source[index], config.phases, records.simulated)
+    for index in range(len(records.source))
+  ]
+  chosen = _choose(clips, protocol)
+  if not chosen:
     raise errors.UserError(
       f'No clip of {config.manual_dir or "the simulated data"} belongs to'
       f' --config.data.protocol={config.protocol} (classes'
       f' {", ".join(protocol.classes)}).'
     )
-  labels = np.array(labels, np.int32)
-  without_clip = seen - {clip.subject for clip in clips}
-  notes = _notes(records, clips, labels, protocol, without_clip)
+  notes = _notes(records, clips, chosen, protocol)
+  transforms = None
+  if config.align:
+    transforms, faceless = align.find_transforms(
+      _Subset(records.source, [c.index for c in chosen]),
+      config.frame_size,
+      config.skip_bad_clips,
+      progress.track,
+    )
+    notes = [f'{name} left out: {reason}' for name, reason in faceless] + notes
+    chosen = [c for c in chosen if c.clip.clip_id in transforms]
+  bar = progress.track(chosen, 'Phase images', len(chosen))
+  images = [
+    _phase_images([records.source[c.index] for c in batch], config, transforms)
+    for batch in _batches(bar, _BATCH)
+  ]
+  labels = np.array([c.label for c in chosen], np.int32)
   if config.permute_labels:
     labels = np.random.default_rng(seed).permutation(labels)
     notes.insert(0, 'labels shuffled over all clips: a control, not a result')
   return Dataset(
-    clips=tuple(clips),
+    clips=tuple(c.clip for c in chosen),
     images=np.concatenate(images),
     labels=labels,
     classes=protocol.classes,
@@ -144,6 +140,55 @@ def load(config: configuration.Data, seed: int) -> Dataset:
     fingerprint=records.fingerprint,
     notes=tuple(notes),
   )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+  """A clip of the protocol: where its record is, and its class."""
+
+  index: int
+  clip: Clip
+  label: int
+
+
+class _Subset(Sequence):
+  """Some records of a source, read when they are asked for."""
+
+  def __init__(self, source: Sequence[dict[str, Any]], indices: list[int]):
+    self._source, self._indices = source, indices
+
+  def __len__(self) -> int:
+    return len(self._indices)
+
+  def __getitem__(self, row: int) -> dict[str, Any]:
+    return self._source[self._indices[row]]
+
+
+def _protocol(config: configuration.Data) -> protocols.Protocol:
+  """The protocol of the configuration, if it fits the data set."""
+  if config.emotions:
+    pairs = [text.partition('=')[::2] for text in config.emotions]
+    return protocols.custom(dict(pairs))
+  protocol = protocols.get(config.protocol)
+  if config.dataset not in protocol.datasets:
+    raise errors.UserError(
+      f'--config.data.protocol={config.protocol} is for the data set'
+      f' {" or ".join(protocol.datasets)}, not for'
+      f' --config.data.dataset={config.dataset}.'
+    )
+  return protocol
+
+
+def _choose(
+  clips: Sequence[Clip], protocol: protocols.Protocol
+) -> list[_Chosen]:
+  """The clips of the protocol, in the order of the records."""
+  chosen = []
+  for index, clip in enumerate(clips):
+    label = protocol.class_of(clip.clip_id, clip.emotion)
+    if label is not None:
+      chosen.append(_Chosen(index, clip, label))
+  return chosen
 
 
 def _clip(
@@ -192,16 +237,28 @@ def _raw_folder(config: configuration.Data, cache: pathlib.Path) -> str:
   )
 
 
-def _notes(records, clips, labels, protocol, without_clip) -> list[str]:
+def _notes(
+  records: prepare.PreparedRecords,
+  everything: Sequence[Clip],
+  chosen: Sequence[_Chosen],
+  protocol: protocols.Protocol,
+) -> list[str]:
   """What a reader of the result must know about its clips."""
   notes = [f'{name} left out: {reason}' for name, reason in records.left_out]
+  clips = [c.clip for c in chosen]
+  without_clip = {clip.subject for clip in everything}
+  without_clip -= {clip.subject for clip in clips}
   for subject in sorted(without_clip):
     notes.append(f'subject {subject} has no clip of the protocol: no fold')
   if not records.simulated:
     notes += protocol.differences(
       [clip.dataset for clip in clips],
       [clip.subject for clip in clips],
-      labels.tolist(),
+      [c.label for c in chosen],
+    )
+    notes += protocol.unexpected(
+      [clip.clip_id for clip in everything],
+      [clip.emotion for clip in everything],
     )
   notes += records.notes
   notes += [f'{clip.clip_id}: {clip.notes}' for clip in clips if clip.notes]
@@ -217,13 +274,20 @@ def _batches(
 
 
 def _phase_images(
-  records: list[dict[str, Any]], config: configuration.Data
+  records: list[dict[str, Any]],
+  config: configuration.Data,
+  transforms: Mapping[str, np.ndarray] | None,
 ) -> Float[np.ndarray, 'clip phase height width channel']:
   """Phase images of a few records, pooled or as they come."""
   if 'frames' not in records[0]:
     return _stored_phase_images(records, config)
+
+  def decode(record):
+    transform = transforms and transforms[record['clip_id'].decode()]
+    return decode_clip(record['frames'], config, transform)
+
   with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    clips = list(pool.map(lambda r: decode_clip(r['frames'], config), records))
+    clips = list(pool.map(decode, records))
   longest = max(map(len, clips))
   padded_length = -(-longest // _FRAME_MULTIPLE) * _FRAME_MULTIPLE
   # Always a full batch: the last one would be another shape to compile.
@@ -237,10 +301,23 @@ def _phase_images(
 
 
 def decode_clip(
-  encoded: Iterable[bytes], config: configuration.Data
+  encoded: Iterable[bytes],
+  config: configuration.Data,
+  transform: Float64[np.ndarray, '2 3'] | None = None,
 ) -> UInt8[np.ndarray, 'frame height width channel']:
-  """The frames of a record, cropped and reduced to `frame_size` squared."""
-  return np.stack([_fit(frames_lib.decode(frame), config) for frame in encoded])
+  """The frames of a record, `frame_size` squared.
+
+  Args:
+    encoded: image files.
+    config: the `data` section.
+    transform: of the clip's face, from `align`; None to cut and reduce.
+  """
+  frames = map(frames_lib.decode, encoded)
+  if transform is None:
+    return np.stack([_fit(frame, config) for frame in frames])
+  return np.stack(
+    [align.apply(frame, transform, config.frame_size) for frame in frames]
+  )
 
 
 def _fit(

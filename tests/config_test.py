@@ -61,6 +61,7 @@ def build(**overrides):
     ('data__crop', (0.5, 0.0, 0.2, 1.0), 'top, left, bottom, right'),
     ('data__frame_size', 32, 'at least data.image_size=112'),
     ('data__scaling', 'max', 'one of symmetric'),
+    ('data__emotions', ('happiness',), 'raw emotion=class'),
     ('model', 'resnet18', 'must be a section'),
     ('model__backbone', 'vgg', 'one of resnet18'),
     ('model__fusion', 'sum', 'one of cross_attention'),

@@ -25,6 +25,9 @@ _CONFIGS = {
   'casme2': 'configs/casme2.py',
   'samm': 'configs/samm.py',
   'mmew': 'configs/mmew.py',
+  'smic': 'configs/smic.py',
+  'casme3': 'configs/casme3.py',
+  'megc2019': 'configs/megc2019_raw.py',
   'megc2019_flow': 'configs/megc2019.py',
 }
 

@@ -1,0 +1,20 @@
+"""MEGC 2019 composite, three classes, 442 clips, from the raw data sets.
+
+python main.py --config=configs/megc2019_raw.py --config.data.manual_dir=DIR
+
+DIR holds CASME II, SAMM and SMIC-HS as licensed, each in a folder of its own;
+tfds_builders/megc2019/README.md shows the layout.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """The default network on this data set."""
+  config = default.get_config()
+  config.name = 'megc2019_raw'
+  config.data.dataset = 'megc2019'
+  config.data.protocol = 'megc2019_3class'
+  return config

@@ -1,0 +1,20 @@
+"""SMIC-HS, three classes, 164 clips; every apex is spotted.
+
+python main.py --config=configs/smic.py --config.data.manual_dir=DIR
+
+DIR is the data set as licensed, in the layout that
+tfds_builders/smic/README.md shows.
+"""
+
+import ml_collections
+
+from configs import default
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """The default network on this data set."""
+  config = default.get_config()
+  config.name = 'smic'
+  config.data.dataset = 'smic'
+  config.data.protocol = 'smic_3class'
+  return config
