@@ -214,7 +214,7 @@ def test_options_are_part_of_the_fingerprint(tmp_path, options):
 
 def test_unknown_data_set_and_variant(tmp_path):
   with pytest.raises(errors.UserError, match="did you mean 'casme2'"):
-    prepare.prepare('cassme2', tmp_path, tmp_path)
+    prepare.prepare('casme', tmp_path, tmp_path)
   with pytest.raises(errors.UserError, match='cropped, raw_selected, raw'):
     _prepare(tmp_path, tmp_path, variant='crop')
   with pytest.raises(errors.UserError, match='Leave it empty'):

@@ -125,7 +125,12 @@ def builder_class(dataset: str, variant: str) -> Any:
     errors.UserError: unknown data set or variant.
   """
   if dataset not in DATASETS:
-    nearest = difflib.get_close_matches(dataset, DATASETS, 1, 0.0)[0]
+
+    def likeness(name: str) -> float:
+      return difflib.SequenceMatcher(None, dataset, name).ratio()
+
+    # The first of equals: they are in the order of their use.
+    nearest = max(DATASETS, key=likeness)
     raise errors.UserError(
       f"Unknown data set '{dataset}' (config key data.dataset): did you mean "
       f"'{nearest}'? There are {', '.join(DATASETS)}."
