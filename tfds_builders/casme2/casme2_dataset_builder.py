@@ -7,7 +7,7 @@ _GUIDE = raw_folder.Guide(
   source=(
     'CASME II is given to researchers who sign its license agreement: ask the '
     'group of Xiaolan Fu (MELAB), Institute of Psychology, Chinese Academy of '
-    'Sciences, through its micro-expression database page.'
+    'Sciences, at casme.psych.ac.cn/casme/e2.'
   ),
   layout=(
     '  CASME2-coding-20140508.xlsx\n'

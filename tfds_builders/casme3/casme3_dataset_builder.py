@@ -6,8 +6,8 @@ _GUIDE = raw_folder.Guide(
   title='CAS(ME)3, part A',
   source=(
     'CAS(ME)3 is given to researchers who sign its license agreement: ask '
-    'MELAB, Institute of Psychology, Chinese Academy of Sciences, through its '
-    'micro-expression database page.'
+    'MELAB, Institute of Psychology, Chinese Academy of Sciences, at '
+    'casme.psych.ac.cn/casme/e4.'
   ),
   layout=(
     "  an .xlsx with the sheet 'label'\n  spNO.1/a/color/166.jpg, 167.jpg, ..."

@@ -6,7 +6,7 @@ _GUIDE = raw_folder.Guide(
   title='MMEW',
   source=(
     'MMEW is given to researchers who sign its license agreement: ask Xianye '
-    'Ben, Shandong University.'
+    'Ben, Shandong University, at www.dpailab.com/database.html.'
   ),
   layout=(
     '  MMEW_Micro_Exp.xlsx\n'

@@ -6,7 +6,8 @@ _GUIDE = raw_folder.Guide(
   title='SAMM',
   source=(
     'SAMM is given to researchers who sign its release agreement: ask Moi Hoon '
-    'Yap and Adrian Davison, Manchester Metropolitan University.'
+    'Yap and Adrian Davison, Manchester Metropolitan University, at '
+    'helward.mmu.ac.uk/STAFF/M.Yap/dataset.php.'
   ),
   layout=(
     '  SAMM_Micro_FACS_Codes_v2.xlsx\n'
