@@ -1,6 +1,10 @@
 """The whole path on simulated clips: no data, no network, no accelerator.
 
 python main.py --config=configs/demo.py
+
+Measured on two CPU cores: 45 seconds with empty caches, 32 the second time;
+60 clips, 6 folds, one seed, UF1 .983 (simulated: it says that the program
+works).
 """
 
 import ml_collections

@@ -42,8 +42,11 @@ def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
   """`items`, with a progress bar of `total`."""
   with bar(description, total) as progress:
     for item in items:
-      yield item
-      progress.advance(0)
+      try:
+        yield item
+      finally:
+        # Whoever takes the last item may not come back for more.
+        progress.advance(0)
 
 
 @contextlib.contextmanager
