@@ -4,6 +4,13 @@ import cv2
 from jaxtyping import Float, Float32, UInt8
 import numpy as np
 
+# Share of the frame's smaller side that is left out around it: 1 / 24.
+_MARGIN = 24
+_STEPS = 3
+# Of the head, as a share of the smaller side and in radians. Beyond it is
+# another scene.
+_MOST_SHIFT, _MOST_TURN = 0.1, 0.1
+
 
 def spot_apex(frames: UInt8[np.ndarray, 'frame height width']) -> int:
   """Index of the frame of greatest motion energy against the onset frame.
@@ -25,11 +32,11 @@ def motion_energy(
 ) -> Float[np.ndarray, ' frame']:
   """How much of each frame's difference to the onset is the face's own motion.
 
-  The mean square of the difference, less what can be explained by the head and
-  the light: a small shift and turn of the onset frame, a gain and an offset of
-  its brightness. To first order these are five images, and the explanation is a
-  least-squares fit. Without it a drift of a tenth of a pixel and a flicker of
-  half a grey level decide in place of the expression.
+  Head and light are taken out first: each frame is shifted and turned onto the
+  onset frame, and what a gain and an offset of the brightness explain of the
+  difference is left out. Otherwise a drift of a tenth of a pixel and a flicker
+  of half a grey level decide in place of the expression. The energy is the mean
+  square of what remains.
 
   Frames are smoothed before (Gaussian, standard deviation 1 pixel), so that
   sensor noise, which is of the size of the motion, counts less.
@@ -38,7 +45,7 @@ def motion_energy(
     frames: grey frames, uint8, 0..255, the onset first.
 
   Returns:
-    Squared grey levels; 0 for the onset.
+    Squared grey levels; about 0 for the onset.
 
   Raises:
     ValueError: `frames` is empty.
@@ -46,17 +53,30 @@ def motion_energy(
   Source: spotting by the greatest difference, as reviewed by Liong et al.,
   "Automatic apex frame spotting in micro-expression database", ACPR 2015. They
   compare features in facial regions; taking out head and light is ours, and
-  needs no landmarks.
+  needs no landmarks. The alignment is the one of Lucas and Kanade (IJCAI 1981)
+  in its inverse form (Baker and Matthews, IJCV 2004).
   """
   if len(frames) == 0:
     raise ValueError('a clip without frames has no apex')
   onset = _smooth(frames[0])
-  head_and_light = _head_and_light(onset)
-  # Frame by frame: all of a long clip as floats would fill the memory.
+  # At the border, an aligned frame shows what it has not seen.
+  margin = min(onset.shape) // _MARGIN
+  inner = tuple(slice(margin, size - margin) for size in onset.shape)
+  changes = _changes(onset)[(slice(None), *inner)].reshape(5, -1).T
+  explained = np.linalg.pinv(changes)
+  limits = np.array([*2 * [_MOST_SHIFT * min(onset.shape)], _MOST_TURN])
+  pose = np.zeros(3)
   energies = []
+  # Frame by frame: all of a long clip as floats would fill the memory.
   for frame in frames:
-    motion = (_smooth(frame) - onset).ravel()
-    motion -= head_and_light @ (head_and_light.T @ motion)
+    smooth = _smooth(frame)
+    # From the pose of the frame before: heads are slow.
+    for _ in range(_STEPS):
+      aligned = _move(smooth, pose)
+      motion = (aligned - onset)[inner].ravel()
+      change = explained @ motion
+      pose = np.clip(pose - change[:3], -limits, limits)
+    motion -= changes @ change
     energies.append(np.mean(motion**2))
   return np.array(energies)
 
@@ -66,19 +86,32 @@ def _smooth(frame: np.ndarray) -> Float32[np.ndarray, 'height width']:
   return cv2.GaussianBlur(frame.astype(np.float32), (0, 0), sigmaX=1.0)
 
 
-def _head_and_light(
+def _changes(
   onset: Float32[np.ndarray, 'height width'],
-) -> Float32[np.ndarray, 'pixel change']:
-  """Orthonormal images of what head and light change, to first order."""
+) -> Float32[np.ndarray, '5 height width']:
+  """What a shift (x, y), a turn, a gain and an offset change: first order."""
   height, width = onset.shape
-  # Not np.gradient, which fails on a single row or column.
-  down = cv2.Sobel(onset, cv2.CV_32F, 0, 1, ksize=1)
-  across = cv2.Sobel(onset, cv2.CV_32F, 1, 0, ksize=1)
+  across = cv2.Sobel(onset, cv2.CV_32F, 1, 0, ksize=1, scale=0.5)
+  down = cv2.Sobel(onset, cv2.CV_32F, 0, 1, ksize=1, scale=0.5)
   y = np.arange(height, dtype=np.float32)[:, None] - (height - 1) / 2
   x = np.arange(width, dtype=np.float32) - (width - 1) / 2
-  turn = (down * x - across * y) / max(height, width)
-  light = [np.ones_like(onset), onset]
-  changes = np.stack([*light, down, across, turn]).reshape(5, -1)
-  # A flat image has fewer: directions of rounding errors alone are left out.
-  images, sizes, _ = np.linalg.svd(changes.T, full_matrices=False)
-  return images[:, sizes > 1e-5 * sizes[0]].astype(np.float32)
+  turn = down * x - across * y
+  return np.stack([across, down, turn, onset, np.ones_like(onset)])
+
+
+def _move(
+  frame: Float32[np.ndarray, 'height width'], pose: Float[np.ndarray, '3']
+) -> Float32[np.ndarray, 'height width']:
+  """The frame as seen after a shift (x, y; pixels) and a turn (radians)."""
+  height, width = frame.shape
+  centre = np.array([(width - 1) / 2, (height - 1) / 2])
+  cosine, sine = np.cos(pose[2]), np.sin(pose[2])
+  turn = np.array([[cosine, -sine], [sine, cosine]])
+  shift = centre - turn @ centre + pose[:2]
+  return cv2.warpAffine(
+    frame,
+    np.column_stack([turn, shift]),
+    (width, height),
+    flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+    borderMode=cv2.BORDER_REPLICATE,
+  )

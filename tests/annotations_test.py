@@ -201,6 +201,15 @@ def test_endless_sheet_is_refused(tmp_path, monkeypatch):
     _read_rows(tmp_path, *rows)
 
 
+def test_number_that_is_stored_with_a_point(tmp_path):
+  """openpyxl writes 12.0 as 12; other programs do not."""
+  path = raw_trees.write_sheet(
+    tmp_path / 'a.xlsx', [raw_trees.casme2_row(1, 'EP01')]
+  )
+  raw_trees.replace_in_sheet(path, b'<v>12</v>', b'<v>12.0</v>')
+  assert annotations.read(path, '{}').annotations[0].action_units == '12'
+
+
 def test_wrong_size_in_the_sheet_is_ignored(tmp_path):
   """Copies trimmed by hand may claim that the table is one cell large."""
   path = raw_trees.write_sheet(

@@ -25,10 +25,14 @@ CASME2_HEADER = (
 
 
 def frame(shift: float) -> np.ndarray:
-  """A blob moved by `shift` pixels, uint8 [24, 32, 3]."""
+  """A blob moved by `shift` pixels before a pattern, uint8 [24, 32, 3]."""
   rows, columns = np.mgrid[:24, :32]
+  # Without it the blob would be all there is: a moving head, not a face.
+  pattern = 25 * np.sin(rows / 2) * np.cos(columns / 3)
   blob = np.exp(-((rows - 12) ** 2 + (columns - 12 - shift) ** 2) / 20)
-  return np.repeat((60 + 150 * blob).astype(np.uint8)[..., None], 3, axis=2)
+  return np.repeat(
+    (60 + pattern + 150 * blob).astype(np.uint8)[..., None], 3, axis=2
+  )
 
 
 def write_clip(

@@ -46,7 +46,7 @@ def test_head_and_light_do_not_decide(change):
   def face(share, motion):
     x, y = columns - 40, rows - 48
     if change == 'drift':
-      x, y = x - 0.8 * share, y + 0.6 * share
+      x, y = x - 2.4 * share, y + 1.8 * share
     if change == 'turn':
       x, y = x + 0.02 * share * y, y - 0.02 * share * x
     mouth = np.exp(-((x - 10 - motion) ** 2 + (y - 20) ** 2) / 30)

@@ -108,15 +108,12 @@ def read(
     folder: with the frames.
     root: what paths in messages are relative to.
     policy: one of `raw_folder.POLICIES`.
-    decode: whether to open the images; otherwise an apex to be spotted stays
-      at 0.
+    decode: whether to open the images; without, an apex to be spotted is 0.
 
   Raises:
-    raw_folder.BadClipError: a doubt that the policy does not accept, or an
-      image that cannot be read.
+    raw_folder.BadClipError: a doubt too much for the policy, or a bad image.
   """
-  doubts: list[_Doubt] = []
-  annotation, apex_source = _repair(data_set, annotation, doubts)
+  annotation, apex_source, doubts = _repair(data_set, annotation)
   numbered = frames.number_frames(folder.image_names)
   place = folder.path.relative_to(root)
   if data_set.labelled_folder:
@@ -130,9 +127,8 @@ def read(
     raise raw_folder.bad_clip(policy, '; '.join(d.problem for d in doubts))
 
   paths = [folder.path / numbered[number] for number in numbers]
+  grey = _check_images(paths, root, apex is None) if decode else None
   spotted = 'to be spotted'
-  if decode:
-    grey = _check_images(paths, root, keep=apex is None)
   if apex is None:
     apex_source, apex = 'spotted', 0
     if decode:
@@ -146,16 +142,7 @@ def read(
   surplus = len(folder.image_names) - len(numbered)
   if surplus:
     notes.append(f'{surplus} images without a number of their own passed over')
-  units = action_units.parse(annotation.action_units)
-  return {
-    'clip_id': data_set.id_of(annotation),
-    'subject': annotation.subject,
-    'dataset': data_set.name,
-    'emotion': annotation.emotion,
-    'action_units': annotation.action_units,
-    'au_unit': [au.unit for au in units],
-    'au_side': [au.side for au in units],
-    'au_intensity': [au.intensity for au in units],
+  return _texts(data_set, annotation) | {
     'frames_per_second': data_set.frames_per_second,
     'frames': [str(path) for path in paths],
     'frame_numbers': numbers,
@@ -167,23 +154,38 @@ def read(
   }
 
 
+def _texts(
+  data_set: DataSet, annotation: annotations.Annotation
+) -> dict[str, Any]:
+  """The part of a record that is known from the annotation alone."""
+  units = action_units.parse(annotation.action_units)
+  return {
+    'clip_id': data_set.id_of(annotation),
+    'subject': annotation.subject,
+    'dataset': data_set.name,
+    'emotion': annotation.emotion,
+    'action_units': annotation.action_units,
+    'au_unit': [au.unit for au in units],
+    'au_side': [au.side for au in units],
+    'au_intensity': [au.intensity for au in units],
+  }
+
+
 def _repair(
-  data_set: DataSet, annotation: annotations.Annotation, doubts: list[_Doubt]
-) -> tuple[annotations.Annotation, str]:
-  """The annotation after the table of repairs, and the source of its apex."""
+  data_set: DataSet, annotation: annotations.Annotation
+) -> tuple[annotations.Annotation, str, list[_Doubt]]:
+  """The annotation after the table of repairs, its apex's source, doubts."""
   repair = data_set.repairs.get((annotation.subject, annotation.clip))
   field = f'{repair.key_frame}_frame' if repair else ''
   if repair is None or getattr(annotation, field) != repair.found:
-    return annotation, 'annotated'
+    return annotation, 'annotated', []
   found = 'none' if repair.found is None else repair.found
   problem = f'{repair.key_frame} {found} ({repair.reason})'
   known = repair.value is not None
-  doubts.append(
-    _Doubt(problem, f'repaired to {repair.value}' if known else _SPOT)
-  )
+  doubt = _Doubt(problem, f'repaired to {repair.value}' if known else _SPOT)
   mended = dataclasses.replace(annotation, **{field: repair.value})
   of_apex = known and repair.key_frame == 'apex'
-  return mended, 'repaired' if of_apex else 'annotated'
+  return mended, 'repaired' if of_apex else 'annotated', [doubt]
 
 
 def _whole_folder(

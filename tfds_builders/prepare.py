@@ -72,8 +72,7 @@ def prepare(
     cache_dir: where to keep records.
     variant: e.g. 'cropped'; '' takes what the folder holds.
     skip_bad_clips: leave out clips that cannot be read, and say so.
-    annotation_policy: one of `raw_folder.POLICIES`: what becomes of clips
-      whose annotation is in doubt.
+    annotation_policy: one of `raw_folder.POLICIES`, for clips in doubt.
     track: called as `track(items, description=..., total=...)`, for progress.
 
   Raises:
@@ -83,35 +82,31 @@ def prepare(
   builder_cls = builder_class(dataset, variant)
   check_policy(annotation_policy, skip_bad_clips)
   found = builder_cls.find(manual_dir, variant, annotation_policy)
-  simulated = found.simulated
   options = {
     'dataset': dataset,
     'version': str(builder_cls.VERSION),
     'variant': variant,
     'skip_bad_clips': skip_bad_clips,
     'annotation_policy': annotation_policy,
-    'simulated': simulated,
+    'simulated': found.simulated,
   }
   fingerprint = _fingerprint(found, options)
   place = _absolute(cache_dir) / dataset / fingerprint
   with _lock(place), _quiet_tfds():
-    from_cache = (place / _SUMMARY).exists()
-    if not from_cache:
-      checked = raw_folder.check(
-        builder_cls.GUIDE, found, skip_bad_clips, track
-      )
-      summary = {'notes': found.notes, 'left_out': checked.left_out, **options}
-      _write(builder_cls, place, variant, checked, summary, track)
+    if not (from_cache := (place / _SUMMARY).exists()):
+      guide = builder_cls.GUIDE
+      checked = raw_folder.check(guide, found, skip_bad_clips, track)
+      options |= {'notes': found.notes, 'left_out': checked.left_out}
+      _write(builder_cls, place, variant, checked, options, track)
     summary = json.loads((place / _SUMMARY).read_text(encoding='utf-8'))
     builder = _builder(builder_cls, place, variant)
-    source = builder.as_data_source(
-      split='all', decoders=_undecoded(builder_cls.IMAGE_FEATURES)
-    )
+    decoders = _undecoded(builder_cls.IMAGE_FEATURES)
+    source = builder.as_data_source('all', decoders=decoders)
   return PreparedRecords(
     source=source,
     records_dir=pathlib.Path(builder.data_path),
     fingerprint=fingerprint,
-    simulated=simulated,
+    simulated=summary['simulated'],
     left_out=[tuple(entry) for entry in summary['left_out']],
     notes=summary['notes'],
     from_cache=from_cache,
