@@ -4,6 +4,9 @@ python main.py --config=configs/megc2019_raw.py --config.data.manual_dir=DIR
 
 DIR holds CASME II, SAMM and SMIC-HS as licensed, each in a folder of its own;
 tfds_builders/megc2019/README.md shows the layout.
+
+Estimate for two CPU cores, by the size of CASME II's: 22 hours; made for an
+accelerator. No score: the data are licensed and were not at hand.
 """
 
 import ml_collections

@@ -4,6 +4,9 @@ python main.py --config=configs/mmew.py --config.data.manual_dir=DIR
 
 DIR is the data set as licensed, in the layout that
 tfds_builders/mmew/README.md shows.
+
+Estimate for two CPU cores, by the size of CASME II's: five hours; made for an
+accelerator. No score: the data are licensed and were not at hand.
 """
 
 import ml_collections

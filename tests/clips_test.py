@@ -4,7 +4,7 @@ import pytest
 import raw_trees
 
 from dianet_jax import errors
-from tfds_builders import clip_finder, raw_folder
+from tfds_builders import clip_finder, clips, raw_folder
 from tfds_builders.casme2 import casme2_dataset_builder as casme2
 
 
@@ -220,3 +220,15 @@ def test_clip_of_other_frames_is_bad(tmp_path, onset, offset, reason):
   with pytest.raises(errors.UserError) as info:
     _one_clip(tmp_path, row, range(8, 23))
   assert reason in str(info.value)
+
+
+def test_a_clip_of_endless_frames_is_refused(tmp_path, monkeypatch):
+  monkeypatch.setattr(clips, '_MOST_FRAMES', 12)
+  both = [
+    raw_trees.Clip('01', 'EP01', 10, 14, 21, frames=(10, 21)),
+    raw_trees.Clip('01', 'EP02', 10, 14, 22, frames=(10, 22)),
+  ]
+  raw_trees.write_tree(tmp_path, 'casme2', both)
+  bad, good = _bad_clips(casme2.DATA_SET, tmp_path)
+  assert good == ['sub01/EP01']
+  assert '13 frames' in bad['sub01/EP02'] and '12 at most' in bad['sub01/EP02']

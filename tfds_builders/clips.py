@@ -17,6 +17,8 @@ from tfds_builders import action_units, annotations, frames, raw_folder
 
 # A clip with fewer of its annotated frames than this is not the one annotated.
 _LEAST_SHARE_OF_FRAMES = 0.5
+# Half a second has 100 frames at most; ten times that still fits the memory.
+_MOST_FRAMES = 1000
 # Spotting needs no more, and full SAMM clips would fill the memory.
 _SPOTTING_PIXELS = 256
 # Stands for what becomes of an apex that is left to spotting.
@@ -210,6 +212,12 @@ def _numbers_in_clip(
     raise raw_folder.bad_clip(policy, f'{where} {clip}, which is no clip')
   numbers = [number for number in on_disk if onset <= number <= offset]
   expected = offset - onset + 1
+  if len(numbers) > _MOST_FRAMES:
+    raise raw_folder.bad_clip(
+      policy,
+      f'{place} has {len(numbers)} frames in the annotated {clip}; a'
+      f' micro-expression has {_MOST_FRAMES} at most',
+    )
   if len(numbers) < max(2, _LEAST_SHARE_OF_FRAMES * expected):
     there = f'{on_disk[0]} to {on_disk[-1]}' if on_disk else 'none'
     raise raw_folder.bad_clip(
