@@ -255,6 +255,7 @@ def _notes(
       [clip.dataset for clip in clips],
       [clip.subject for clip in clips],
       [c.label for c in chosen],
+      [clip.clip_id for clip in clips],
     )
     notes += protocol.unexpected(
       [clip.clip_id for clip in everything],

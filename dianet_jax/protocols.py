@@ -4,7 +4,6 @@ Counts are those of the complete, licensed data sets; sources are named in
 `tfds_builders/<name>/README.md`.
 """
 
-import collections
 from collections.abc import Mapping, Sequence
 import dataclasses
 
@@ -82,13 +81,18 @@ class Protocol:
     datasets: Sequence[str],
     subjects: Sequence[str],
     labels: Sequence[int],
+    clip_ids: Sequence[str],
   ) -> list[str]:
     """What differs from the complete data, a sentence each.
+
+    A class whose count differs is listed clip by clip, to be compared with the
+    list of the data set. The sentence may be long.
 
     Args:
       datasets: the data set of each clip.
       subjects: the subject of each clip.
       labels: class index of each clip.
+      clip_ids: of each clip.
     """
     found = []
     for part, expected in self.expected.items():
@@ -99,11 +103,14 @@ class Protocol:
           f' {sum(expected.values())} clips of it'
         )
         continue
-      counts = collections.Counter(self.classes[labels[i]] for i in clips)
+      of_class = {name: [] for name in self.classes}
+      for i in clips:
+        of_class[self.classes[labels[i]]].append(clip_ids[i])
       found += [
-        f'{part}, {name}: {counts[name]} clips, the protocol has {number}'
+        f'{part}, {name}: {len(of_class[name])} clips, the protocol has'
+        f' {number}; here: {", ".join(of_class[name]) or "none"}'
         for name, number in expected.items()
-        if counts[name] != number
+        if len(of_class[name]) != number
       ]
       folds = len({subjects[i] for i in clips})
       if folds != self.expected_folds.get(part, folds):

@@ -9,6 +9,7 @@ import json
 import pathlib
 import platform as python_platform
 import sys
+import textwrap
 import time
 from typing import Any
 
@@ -291,6 +292,7 @@ def _describe(
       f'fold {subject}: no training clip of {dataset.classes[class_]}'
     )
   for note in notes[:10]:
-    say(f'  note: {note}')
+    # Some notes list clips; report.html has them whole.
+    say(f'  note: {textwrap.shorten(note, 200, placeholder=" ...")}')
   if len(notes) > 10:
     say(f'  {len(notes) - 10} more notes in report.html')

@@ -80,7 +80,10 @@ def test_json_tells_the_same(tmp_path, monkeypatch, capsys):
   assert set(report['repairs']) == {'sub01/EP01', 'sub02/EP01'}
   five = report['protocols']['casme2_5class']
   assert five['clips']['disgust'] == 1
-  assert 'casme2, disgust: 1 clips, the protocol has 63' in five['differences']
+  assert (
+    'casme2, disgust: 1 clips, the protocol has 63; here: sub01/EP02'
+    in five['differences']
+  )
 
 
 def test_incomplete_folder_differs(tmp_path, monkeypatch, capsys):

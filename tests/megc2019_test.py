@@ -162,7 +162,7 @@ def test_complete_sets_give_the_published_counts(tmp_path):
     for part, clip in zip(parts, found.clips, strict=True)
   ]
   assert len(found.clips) == 442
-  differences = protocol.differences(parts, ['x'] * 442, labels)
+  differences = protocol.differences(parts, ['x'] * 442, labels, ['x'] * 442)
   # The people are not those of the real sets.
   assert all(' subjects, ' in text for text in differences)
 

@@ -34,7 +34,7 @@ def test_a_protocol_without_counts_expects_nothing():
   casme3 = protocols.get('casme3_7class')
   assert casme3.datasets == ('casme3',)
   assert casme3.class_of('x', 'Happy') == casme3.class_of('x', 'happiness')
-  assert casme3.differences(['casme3'], ['spNO.1'], [0]) == []
+  assert casme3.differences(['casme3'], ['spNO.1'], [0], ['x']) == []
 
 
 def test_spellings():
@@ -60,15 +60,17 @@ def complete(protocol, part):
   labels = [c for c, n in enumerate(counts) for _ in range(n)]
   folds = protocol.expected_folds[part]
   subjects = [f'{part}{i % folds}' for i in range(len(labels))]
-  return [part] * len(labels), subjects, labels
+  ids = [f'clip{i}' for i in range(len(labels))]
+  return [part] * len(labels), subjects, labels, ids
 
 
 def test_differences_name_the_class():
   mmew = protocols.get('mmew_4class')
   clips = complete(mmew, 'mmew')
   assert mmew.differences(*clips) == []
+  names = ', '.join(f'clip{i}' for i in range(1, 36))
   assert mmew.differences(*(column[1:] for column in clips)) == [
-    'mmew, happiness: 35 clips, the protocol has 36'
+    f'mmew, happiness: 35 clips, the protocol has 36; here: {names}'
   ]
   few = [[row[i] for i in range(263) if i % 30] for row in clips]
   assert 'mmew: 29 subjects, the protocol has 30' in mmew.differences(*few)
@@ -139,7 +141,7 @@ def test_custom_protocol():
   assert mine.classes == ('sudden', 'slow')
   spellings = ('surprise', 'DISGUST ', 'other', 'others', 'fear', 'anger')
   assert [mine.class_of('x', s) for s in spellings] == [0, 1, 1, 1, None, None]
-  assert mine.differences(['casme2'], ['sub01'], [0]) == []
+  assert mine.differences(['casme2'], ['sub01'], [0], ['x']) == []
   (text,) = mine.unexpected(['sub01/a', 'sub01/b'], ['fear', 'anger'])
   assert "'anger'" in text
   assert '(sub01/b)' in text

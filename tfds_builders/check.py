@@ -246,7 +246,12 @@ def _count(
       *protocol.unexpected(
         [r['clip_id'] for r in records], [r['emotion'] for r in records]
       ),
-      *protocol.differences([r['dataset'] for r, _ in kept], subjects, labels),
+      *protocol.differences(
+        [r['dataset'] for r, _ in kept],
+        subjects,
+        labels,
+        [r['clip_id'] for r, _ in kept],
+      ),
     ],
   )
 

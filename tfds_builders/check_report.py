@@ -19,6 +19,7 @@ _NOT_CHECKED = (
 )
 # A screen each; JSON has them all.
 _MOST_LISTED = 10
+_LONGEST_LINE = 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Report:
     lines += _listing('Dropped by the policy', self.dropped_clips)
     lines += _listing('Bad clips', self.bad_clips)
     lines += [f'Problems ({len(self.problems)}):'] if self.problems else []
-    lines += [textwrap.indent(problem, '  ') for problem in self.problems]
+    lines += [textwrap.indent(_shorten(p), '  ') for p in self.problems]
     if self.clips:
       lines += [f'Not checked: {self.not_checked}']
     lines += [
@@ -140,10 +141,20 @@ class Report:
         )
       )
       if not self.simulated:
-        rows += [('', f'differs: {text}') for text in counts.differences]
+        rows += [
+          ('', f'differs: {_shorten(text)}') for text in counts.differences
+        ]
     rows += [('note', note) for note in self.notes]
     width = max(len(name) for name, _ in rows)
     return [f'  {name:<{width}}  {value}'.rstrip() for name, value in rows]
+
+
+def _shorten(text: str) -> str:
+  """Lines that list many clips, cut; JSON has them whole."""
+  return '\n'.join(
+    line if len(line) <= _LONGEST_LINE else f'{line[:_LONGEST_LINE]} ...'
+    for line in text.splitlines()
+  )
 
 
 def _beside(number: int, expected: object) -> str:
