@@ -16,8 +16,15 @@ def get_config() -> ml_collections.ConfigDict:
   config.seed = 0
   # How many seeds, counted up from the first; results are their mean.
   config.seeds = 1
+  config.data = _data()
+  config.model = _model()
+  config.train = _train()
+  config.parallel = _parallel()
+  return config
 
-  config.data = data = ml_collections.ConfigDict()
+
+def _data() -> ml_collections.ConfigDict:
+  data = ml_collections.ConfigDict()
   # Builder: a folder of tfds_builders/.
   data.dataset = ''
   # Layout variant where a data set has several ('' = the best one found).
@@ -66,8 +73,11 @@ def get_config() -> ml_collections.ConfigDict:
   simulation.subjects = 6
   simulation.clips_per_subject = 10
   simulation.seed = 0
+  return data
 
-  config.model = model = ml_collections.ConfigDict()
+
+def _model() -> ml_collections.ConfigDict:
+  model = ml_collections.ConfigDict()
   # resnet18, or compact for small images. One CNN a phase is stated, which
   # one is ours.
   model.backbone = 'resnet18'
@@ -81,9 +91,12 @@ def get_config() -> ml_collections.ConfigDict:
   model.heads = 4
   # Share of the fused features dropped in training. Ours.
   model.dropout = 0.5
+  return model
 
+
+def _train() -> ml_collections.ConfigDict:
   # AdamW, linear warm-up, cosine decay to 0. All ours.
-  config.train = train = ml_collections.ConfigDict()
+  train = ml_collections.ConfigDict()
   # Fixed: no epoch is chosen by what the held-out subject scores.
   train.epochs = 50
   # At most; clips are spread evenly over the steps of an epoch.
@@ -103,8 +116,11 @@ def get_config() -> ml_collections.ConfigDict:
   augment.negated_channels = ()
   # Largest shift, pixels of the phase image.
   augment.shift_pixels = 4
+  return train
 
-  config.parallel = parallel = ml_collections.ConfigDict()
+
+def _parallel() -> ml_collections.ConfigDict:
+  parallel = ml_collections.ConfigDict()
   # 0 = all that jax sees.
   parallel.devices = 0
   # Folds on one device: loop (one program a step), map, vmap; auto = loop on
@@ -114,4 +130,4 @@ def get_config() -> ml_collections.ConfigDict:
   parallel.folds_per_device = 0
   # float32, bfloat16 (parameters stay float32); auto = float32 on a CPU.
   parallel.compute_dtype = 'auto'
-  return config
+  return parallel

@@ -133,6 +133,30 @@ def _notes(summary: dict[str, Any]) -> str:
   return f'<ul>{"".join(f"<li>{html.escape(n)}</li>" for n in notes)}</ul>'
 
 
+def _banner(summary: dict[str, Any]) -> str:
+  """What a reader must know before the numbers."""
+  lines = []
+  if summary['simulated']:
+    lines.append(
+      'The data are <b>simulated</b>: these numbers show that the program'
+      ' works, and say nothing of real faces.'
+    )
+  if summary['control']:
+    lines.append(
+      'A <b>control</b>: the labels were shuffled over all clips, so the'
+      ' result must lie at chance.'
+    )
+  return ''.join(f'<p class="simulated">{line}</p>' for line in lines)
+
+
+def _f1_rows(overall: dict[str, Any]) -> list[list[str]]:
+  rows = [['class', 'clips', 'F1, mean over seeds']]
+  for name, value in overall['f1_per_class'].items():
+    clips = str(overall['clips_per_class'][name])
+    rows.append([name, clips, 'none' if value is None else f'{value:.3f}'])
+  return rows
+
+
 def write(
   path: pathlib.Path,
   config: configuration.Config,
@@ -154,25 +178,10 @@ def write(
     summary: what `report.summarise` returned.
     versions: of the packages and the machine.
   """
-  banner = ''
-  if summary['simulated']:
-    banner = (
-      '<p class="simulated">The data are <b>simulated</b>: these numbers show'
-      ' that the program works, and say nothing of real faces.</p>'
-    )
-  if summary['control']:
-    banner += (
-      '<p class="simulated">A <b>control</b>: the labels were shuffled over all'
-      ' clips, so the result must lie at chance.</p>'
-    )
   overall = summary['overall']
-  f1 = [['class', 'clips', 'F1, mean over seeds']]
-  for name, value in overall['f1_per_class'].items():
-    clips = str(overall['clips_per_class'][name])
-    f1.append([name, clips, 'none' if value is None else f'{value:.3f}'])
   phases = ' | '.join(config.data.phases)
   body = f"""
-<h1>{html.escape(summary['name'])}</h1>{banner}
+<h1>{html.escape(summary['name'])}</h1>{_banner(summary)}
 <p>{html.escape(report.title(summary))}. UF1 and UAR come from one confusion
 matrix pooled over all folds; the number of epochs was fixed beforehand. The
 last column is where UF1 would lie, 95 times in 100, if the predictions (of the
@@ -180,7 +189,7 @@ first seed) had nothing to do with the truth.</p>
 {_table(report.rows(summary))}
 <h2>Confusion matrix, summed over seeds</h2>
 {_confusion(overall['confusion'], dataset.classes)}
-<p></p>{_table(f1)}
+<p></p>{_table(_f1_rows(overall))}
 <h2>Learning curves</h2>
 <p class="quiet">Training clips, augmented, in training: a thin line a fold, a
 bold one their mean. The held-out subject has no curve: it is looked at once,
