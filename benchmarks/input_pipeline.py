@@ -1,7 +1,7 @@
 """What preparing and loading a data set costs, and which encoding to store.
 
-    python benchmarks/input_pipeline.py
-    python benchmarks/input_pipeline.py --clips=1000 --frames=70 --size=256
+    python -m benchmarks.input_pipeline
+    python -m benchmarks.input_pipeline --clips=1000 --frames=70 --size=256
 
 Writes a simulated raw tree of JPEG frames, as the data sets have them, and
 prints from one run: the time and peak memory from the tree to shards to phase

@@ -74,6 +74,29 @@ def test_mistakes(tmp_path, arguments, messages):
     assert message.format(**fill) in ended.stderr
 
 
+@pytest.mark.parametrize(
+  'module',
+  [
+    'benchmarks.input_pipeline',
+    'dianet_jax.picture',
+    'tfds_builders.align',
+    'tfds_builders.check',
+    'tfds_builders.simulate',
+  ],
+)
+def test_other_commands_start(module):
+  # absl answers --help with 1, argparse with 0.
+  ended = subprocess.run(
+    [sys.executable, '-m', module, '--help'],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+  )
+  assert ended.returncode in (0, 1)
+  assert 'Traceback' not in ended.stderr
+  assert '--' in ended.stdout
+
+
 def test_imports_without_tensorflow_and_pytorch():
   code = (
     'import sys, main, tfds_builders, dianet_jax.run;'
