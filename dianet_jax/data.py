@@ -110,8 +110,7 @@ def load(config: configuration.Data, seed: int) -> Dataset:
       f' --config.data.protocol={config.protocol} (classes'
       f' {", ".join(protocol.classes)}).'
     )
-  notes = _notes(records, clips, chosen, protocol)
-  transforms = None
+  transforms, faceless = None, []
   if config.align:
     transforms, faceless = align.find_transforms(
       _Subset(records.source, [c.index for c in chosen]),
@@ -119,8 +118,9 @@ def load(config: configuration.Data, seed: int) -> Dataset:
       config.skip_bad_clips,
       progress.track,
     )
-    notes = [f'{name} left out: {reason}' for name, reason in faceless] + notes
     chosen = [c for c in chosen if c.clip.clip_id in transforms]
+  left_out = [*records.left_out, *faceless]
+  notes = _notes(records, left_out, clips, chosen, protocol)
   bar = progress.track(chosen, 'Phase images', len(chosen))
   images = [
     _phase_images([records.source[c.index] for c in batch], config, transforms)
@@ -239,12 +239,13 @@ def _raw_folder(config: configuration.Data, cache: pathlib.Path) -> str:
 
 def _notes(
   records: prepare.PreparedRecords,
+  left_out: Sequence[tuple[str, str]],
   everything: Sequence[Clip],
   chosen: Sequence[_Chosen],
   protocol: protocols.Protocol,
 ) -> list[str]:
   """What a reader of the result must know about its clips."""
-  notes = [f'{name} left out: {reason}' for name, reason in records.left_out]
+  notes = [f'{name} left out: {reason}' for name, reason in left_out]
   clips = [c.clip for c in chosen]
   without_clip = {clip.subject for clip in everything}
   without_clip -= {clip.subject for clip in clips}
