@@ -39,7 +39,7 @@ from dianet_jax import rank_pooling
 _SHAPES = ((16, 112), (32, 224), (64, 224), (256, 224))
 _BATCHES = (1, 16)
 _PHASES = ('onset_apex', 'apex_offset')
-_THREADS = len(os.sched_getaffinity(0))
+_THREADS = os.cpu_count() or 1
 
 
 @dataclasses.dataclass(frozen=True)
