@@ -270,6 +270,8 @@ def align(
   Raises:
     errors.UserError: what is compared must be the same, and is not.
   """
+  if not runs:
+    raise errors.UserError('There is no run to compare.')
   (name, first), *others = runs.items()
   kept = set(first.clips).intersection(*(run.clips for _, run in others))
   for other_name, other in others:

@@ -200,6 +200,11 @@ def test_formats_say_the_same(runs):
     compare.table(runs, 'html')
 
 
+def test_no_run_is_refused():
+  with pytest.raises(errors.UserError, match='no run'):
+    compare.print_tables({})
+
+
 def test_one_run_has_no_differences(runs):
   text = compare.table({'good': runs['good']})
   assert 'difference' not in text and 'good' in text
