@@ -75,9 +75,10 @@ def main(argv: list[str]) -> None:
   workdir = pathlib.Path(_WORKDIR.value or default_workdir(config))
   workdir = workdir.expanduser()
   # After the flags are known to be good: these imports take seconds.
-  from dianet_jax import run
+  from dianet_jax import nested, run, study
 
-  run.run(config, workdir)
+  kinds = {'': run.run, 'ablation': study.run, 'nested': nested.run}
+  kinds[config.study.kind](config, workdir)
   print(f'Results: {workdir.absolute()}')
 
 

@@ -19,6 +19,8 @@ def get_config() -> ml_collections.ConfigDict:
   config.data = _data()
   config.model = _model()
   config.train = _train()
+  config.evaluation = _evaluation()
+  config.study = _study()
   config.parallel = _parallel()
   return config
 
@@ -81,23 +83,31 @@ def _model() -> ml_collections.ConfigDict:
   # resnet18, or compact for small images. One CNN a phase is stated, which
   # one is ours.
   model.backbone = 'resnet18'
-  # cross_attention (stated), concat, add, gated, first_phase, second_phase.
+  # Channels of each stage; () = the backbone's own: (64, 128, 256, 512) and,
+  # compact, (16, 32, 48). Ours.
+  model.widths = ()
+  # cross_attention (stated), concat, add, gated, first_phase, second_phase,
+  # each_phase (every phase image is a training sample of its own; needs
+  # share_backbone).
   model.fusion = 'cross_attention'
   # One set of weights for all phases.
   model.share_backbone = False
   # Tokens to a vector: mean, or flatten, which keeps where they lie. Ours.
   model.pool = 'mean'
-  # Attention heads; they divide the feature width (512, compact 48). Ours.
+  # Attention heads; they divide the last width (512, compact 48). Ours.
   model.heads = 4
   # Share of the fused features dropped in training. Ours.
   model.dropout = 0.5
+  # Probability that one whole phase of a clip is hidden from the fusion in
+  # training (Neverova et al., ModDrop, 2016). Ours.
+  model.phase_dropout = 0.0
   return model
 
 
 def _train() -> ml_collections.ConfigDict:
   # AdamW, linear warm-up, cosine decay to 0. All ours.
   train = ml_collections.ConfigDict()
-  # Fixed: no epoch is chosen by what the held-out subject scores.
+  # evaluation.epochs says which of them predicts.
   train.epochs = 50
   # At most; clips are spread evenly over the steps of an epoch.
   train.batch_size = 32
@@ -107,8 +117,17 @@ def _train() -> ml_collections.ConfigDict:
   train.warmup_fraction = 0.1
   train.weight_decay = 1e-2
   train.label_smoothing = 0.1
-  # Weigh clips inversely to their class's share of the training clips.
-  train.balance_classes = True
+  # Focal loss (Lin et al., 2017): clips that are right count less; 0 =
+  # cross-entropy.
+  train.focal_gamma = 0.0
+  # Weight of a clip by its class's number of training clips: none,
+  # inverse_frequency, effective_number (Cui et al., 2019: milder).
+  train.class_balance = 'inverse_frequency'
+  # 0 = none; towards 1 = inverse_frequency.
+  train.effective_number_beta = 0.99
+  # Predict with a running mean of parameters and batch statistics over the
+  # steps, a memory of about 1 / (1 - decay) of them; 0 = off.
+  train.ema_decay = 0.0
 
   train.augment = augment = ml_collections.ConfigDict()
   augment.flip_probability = 0.5
@@ -116,7 +135,42 @@ def _train() -> ml_collections.ConfigDict:
   augment.negated_channels = ()
   # Largest shift, pixels of the phase image.
   augment.shift_pixels = 4
+  # Mixup (Zhang et al., 2018): clips blended in pairs, shares from
+  # Beta(alpha, alpha); 0 = off.
+  augment.mixup_alpha = 0.0
   return train
+
+
+def _evaluation() -> ml_collections.ConfigDict:
+  evaluation = ml_collections.ConfigDict()
+  # Which epoch predicts: fixed (the last), or inner_split: the one with the
+  # lowest loss on some of the fold's training subjects, which are then not
+  # trained on. Never one chosen by what the held-out subject scores.
+  evaluation.epochs = 'fixed'
+  # Share of the training subjects that inner_split sets aside.
+  evaluation.validation_share = 0.2
+  # Report, beside the result, what the best epoch of each fold, chosen on its
+  # held-out subject, would give. Many publish it. Not a result.
+  evaluation.oracle = False
+  # A reported seed is the mean probability of so many trainings; their cost,
+  # too.
+  evaluation.ensemble = 1
+  return evaluation
+
+
+def _study() -> ml_collections.ConfigDict:
+  # Several configurations in one command: configs/ablation.py, nested.py.
+  study = ml_collections.ConfigDict()
+  # '' (one run), ablation (every row, compared with the first) or nested (a
+  # row chosen for each subject without looking at it).
+  study.kind = ''
+  # 'name: key=value key=value': what differs from this configuration.
+  study.rows = ()
+  # nested: groups of subjects.
+  study.groups = 5
+  # nested: trainings of each row and pair of groups.
+  study.selection_seeds = 1
+  return study
 
 
 def _parallel() -> ml_collections.ConfigDict:

@@ -1,4 +1,4 @@
-"""Augmentation of one clip's phase images.
+"""Augmentation of phase images.
 
 Both phases of a clip are moved alike: they show one face.
 """
@@ -76,3 +76,45 @@ def augment(
     shift_key, (2,), -shift_pixels, shift_pixels + 1
   )
   return move(images, rows, columns, flipped, negated_channels)
+
+
+def mix(
+  key: Key[Array, ''],
+  images: Float[Array, 'clip phase height width channel'],
+  valid: Bool[Array, ' clip'],
+  alpha: float,
+) -> tuple[
+  Float[Array, 'clip phase height width channel'],
+  Int[Array, ' clip'],
+  Float[Array, ' clip'],
+]:
+  """Mixup: every clip blended with another one of the batch.
+
+  A filled slot gets a filled slot as its partner, and itself only where it is
+  alone. The larger share is the clip's own, so that the label by which the
+  training accuracy counts it stays its own; as partners are random, this
+  changes the distribution of the blends not at all.
+
+  Args:
+    key: jax.random key of this step.
+    images: scaled phase images; finite in padded slots, too.
+    valid: which slots are filled.
+    alpha: shares come from Beta(alpha, alpha), > 0.
+
+  Returns:
+    Blended images; the partner of each slot; the clip's own share, 0.5..1.
+
+  Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018.
+  There one share a batch; here one a clip.
+  """
+  order_key, share_key = jax.random.split(key)
+  slots = len(images)
+  rank = jax.random.uniform(order_key, (slots,))
+  # Filled slots come first, in random order; each takes the next, in a circle.
+  order = jnp.argsort(jnp.where(valid, rank, jnp.inf))
+  following = order[(jnp.arange(slots) + 1) % jnp.maximum(valid.sum(), 1)]
+  partner = jnp.zeros(slots, int).at[order].set(following)
+  share = jax.random.beta(share_key, alpha, alpha, (slots,))
+  share = jnp.maximum(share, 1 - share)
+  own = share[:, None, None, None, None]
+  return own * images + (1 - own) * images[partner], partner, share

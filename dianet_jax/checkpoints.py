@@ -35,6 +35,8 @@ class Checkpoints:
       for field in dataclasses.fields(result)
       if field.name not in ('subject', 'seed')
     }
+    # What was not asked for is None; orbax stores arrays alone.
+    tree = {name: leaf for name, leaf in tree.items() if leaf is not None}
     folder = _folder(self._workdir, result.seed, result.subject)
     self._checkpointer.save(folder, tree)
 

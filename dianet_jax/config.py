@@ -3,14 +3,14 @@
 Defaults live in `configs/default.py`, where every key has its comment.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 import dataclasses
 import difflib
 import functools
 import json
 from typing import Any, get_args, get_origin, get_type_hints
 
-from dianet_jax import errors
+from dianet_jax import config_rules, errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,20 +50,23 @@ class Model:
   """The network; see `models.dianet.DIANet`."""
 
   backbone: str
+  widths: tuple[int, ...]
   fusion: str
   share_backbone: bool
   pool: str
   heads: int
   dropout: float
+  phase_dropout: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
-  """Augmentation; see `augment.augment`."""
+  """Augmentation; see `augment`."""
 
   flip_probability: float
   negated_channels: tuple[int, ...]
   shift_pixels: int
+  mixup_alpha: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +79,31 @@ class Train:
   warmup_fraction: float
   weight_decay: float
   label_smoothing: float
-  balance_classes: bool
+  focal_gamma: float
+  class_balance: str
+  effective_number_beta: float
+  ema_decay: float
   augment: Augment
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """Which epoch predicts, and what is reported."""
+
+  epochs: str
+  validation_share: float
+  oracle: bool
+  ensemble: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+  """Several configurations in one command; see `study` and `nested`."""
+
+  kind: str
+  rows: tuple[str, ...]
+  groups: int
+  selection_seeds: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +126,15 @@ class Config:
   data: Data
   model: Model
   train: Train
+  evaluation: Evaluation
+  study: Study
   parallel: Parallel
+
+  @property
+  def training_seeds(self) -> range:
+    """The seeds of all trainings: reported seed k stands for `ensemble`."""
+    size = self.evaluation.ensemble
+    return range(self.seed * size, (self.seed + self.seeds) * size)
 
 
 def _convert(value: Any, wanted: Any, key: str) -> Any:
@@ -175,138 +209,9 @@ def unknown_key(key: str) -> str:
   )
 
 
-def _among(known: Iterable[str]) -> str:
-  return 'one of ' + ', '.join(known)
-
-
-def _data_rules(data: Data, fusion: str) -> Iterator[tuple[str, bool, str]]:
-  """(key, whether it holds, what is expected)."""
-  from dianet_jax import rank_pooling, scaling
-  from dianet_jax.models import fusion as fusions
-
-  phases = data.phases
-  known = set(rank_pooling.PHASES)
-  yield (
-    'phases',
-    0 < len(phases) == len(set(phases)) and known.issuperset(phases),
-    'one or more, each once, of ' + ', '.join(rank_pooling.PHASES),
-  )
-  wanted = fusions.NUM_PHASES.get(fusion)
-  yield (
-    'phases',
-    wanted in (None, len(phases)),
-    f'{wanted} phases for --config.model.fusion={fusion}; a single phase goes'
-    ' with --config.model.fusion=first_phase',
-  )
-  yield 'scaling', data.scaling in scaling.SCALINGS, _among(scaling.SCALINGS)
-  yield 'image_size', data.image_size >= 8, 'at least 8 pixels'
-  yield (
-    'frame_size',
-    data.frame_size >= data.image_size or data.dataset.endswith('_flow'),
-    f'at least data.image_size={data.image_size}',
-  )
-  yield (
-    'align',
-    not data.align or not data.dataset.endswith('_flow'),
-    'false: flow images show no face',
-  )
-  yield (
-    'emotions',
-    all('=' in pair for pair in data.emotions),
-    "'raw emotion=class' for each emotion",
-  )
-  corners = len(data.crop) == 4 and all(
-    0 <= low < high <= 1 for low, high in zip(data.crop[:2], data.crop[2:])
-  )
-  yield 'crop', corners, '(top, left, bottom, right), shares of the frame, 0..1'
-  yield (
-    'crop',
-    not data.align or data.crop == (0, 0, 1, 1),
-    'the whole frame, (0.0, 0.0, 1.0, 1.0), with --config.data.align=true',
-  )
-
-
-def _model_rules(model: Model) -> Iterator[tuple[str, bool, str]]:
-  """(key, whether it holds, what is expected)."""
-  from dianet_jax.models import dianet, fusion
-
-  backbones = dianet.BACKBONES
-  yield 'backbone', model.backbone in backbones, _among(backbones)
-  yield 'fusion', model.fusion in fusion.FUSIONS, _among(fusion.FUSIONS)
-  yield 'pool', model.pool in fusion.POOLS, _among(fusion.POOLS)
-  width = dianet.FEATURES[model.backbone]
-  yield (
-    'heads',
-    model.heads >= 1 and width % model.heads == 0,
-    f'a divisor of {width}, the features of {model.backbone}',
-  )
-  yield 'dropout', 0 <= model.dropout < 1, '0 to below 1'
-
-
-def _train_rules(
-  train: Train, image_size: int
-) -> Iterator[tuple[str, bool, str]]:
-  """(key, whether it holds, what is expected)."""
-  yield 'epochs', train.epochs >= 1, 'at least 1'
-  yield 'batch_size', train.batch_size >= 1, 'at least 1'
-  yield 'learning_rate', train.learning_rate > 0, '> 0'
-  yield 'warmup_fraction', 0 <= train.warmup_fraction < 1, '0 to below 1'
-  yield 'weight_decay', train.weight_decay >= 0, 'at least 0'
-  yield 'label_smoothing', 0 <= train.label_smoothing < 1, '0 to below 1'
-  augment = train.augment
-  yield (
-    'augment.flip_probability',
-    0 <= augment.flip_probability <= 1,
-    '0 to 1',
-  )
-  yield (
-    'augment.negated_channels',
-    {0, 1, 2}.issuperset(augment.negated_channels),
-    'channels 0, 1 or 2',
-  )
-  yield (
-    'augment.shift_pixels',
-    0 <= augment.shift_pixels < image_size,
-    f'0 to below data.image_size={image_size}',
-  )
-
-
-def _rules(config: Config) -> Iterator[tuple[str, bool, str]]:
-  yield 'seed', 0 <= config.seed < 2**31, '0 to 2147483647'
-  yield 'seeds', config.seeds >= 1, 'at least 1'
-  simulation = config.data.simulation
-  for key in ('subjects', 'clips_per_subject'):
-    number = getattr(simulation, key)
-    yield f'data.simulation.{key}', number >= 1, 'at least 1'
-  sections = {
-    'model': _model_rules(config.model),
-    'data': _data_rules(config.data, config.model.fusion),
-    'train': _train_rules(config.train, config.data.image_size),
-  }
-  for section, rules in sections.items():
-    for key, holds, expected in rules:
-      yield f'{section}.{key}', holds, expected
-  strategies = ('auto', 'loop', 'map', 'vmap')
-  parallel = config.parallel
-  yield (
-    'parallel.strategy',
-    parallel.strategy in strategies,
-    _among(strategies),
-  )
-  dtypes = ('auto', 'float32', 'bfloat16')
-  yield (
-    'parallel.compute_dtype',
-    parallel.compute_dtype in dtypes,
-    _among(dtypes),
-  )
-  yield 'parallel.devices', parallel.devices >= 0, '0 (all) or more'
-  number = parallel.folds_per_device
-  yield 'parallel.folds_per_device', number >= 0, '0 (all) or more'
-
-
 def _check(config: Config) -> None:
   """Raises UserError for the first value that no run can use."""
-  for key, holds, expected in _rules(config):
+  for key, holds, expected in config_rules.rules(config):
     if not holds:
       value = functools.reduce(getattr, key.split('.'), config)
       raise errors.UserError(

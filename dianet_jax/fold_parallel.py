@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dianet_jax import config as configuration
@@ -29,6 +30,10 @@ class FoldResult:
     accuracy: float32 [epoch], share of training clips, augmented, in training.
     test_index: int32 [clip], the held-out subject's clips.
     probabilities: float32 [clip, class], of those clips.
+    validation_loss: float32 [epoch], on the clips set aside, in nats; None
+      where none are. The first of the lowest gave variables and probabilities.
+    oracle_probabilities: float32 [epoch, clip, class], of the held-out clips
+      after every epoch; None unless asked for. For the oracle figure alone.
   """
 
   subject: str
@@ -38,6 +43,15 @@ class FoldResult:
   accuracy: np.ndarray
   test_index: np.ndarray
   probabilities: np.ndarray
+  validation_loss: np.ndarray | None = None
+  oracle_probabilities: np.ndarray | None = None
+
+  @property
+  def epoch(self) -> int:
+    """The epoch that predicts, from 1."""
+    if self.validation_loss is None:
+      return len(self.loss)
+    return int(np.argmin(self.validation_loss)) + 1
 
 
 def choose_devices(number: int) -> list[jax.Device]:
@@ -86,6 +100,7 @@ class FoldParallel:
     images: np.ndarray,
     labels: np.ndarray,
     settings: configuration.Parallel,
+    evaluation: configuration.Evaluation,
   ):
     """Puts the data on every device.
 
@@ -94,8 +109,11 @@ class FoldParallel:
       images: float32 [clip, phase, height, width, channel], raw.
       labels: int32 [clip].
       settings: the `parallel` section.
+      evaluation: the `evaluation` section; of it `epochs` and `oracle`.
     """
     self._trainer = trainer
+    self._chooses_epoch = evaluation.epochs == 'inner_split'
+    self._oracle = evaluation.oracle
     self.devices = choose_devices(settings.devices)
     self.strategy = choose_strategy(settings.strategy, self.devices[0].platform)
     # `loop` is one fold at a time on a device, whatever the setting.
@@ -116,7 +134,20 @@ class FoldParallel:
       donate_state=True,
     )
     self._predict = self._program(
-      lambda data, state, fold: trainer.predict(state, fold, data[0])
+      lambda data, variables, fold: trainer.predict(
+        variables, data[0], fold.test_index
+      )
+    )
+    self._no_best = self._program(
+      lambda data, state: train.Best(
+        jnp.inf, jax.tree.map(jnp.zeros_like, state.variables)
+      )
+    )
+    self._keep_best = self._program(
+      lambda data, best, state, fold: trainer.keep_best(
+        best, state, fold, *data
+      ),
+      donate_state=True,
     )
 
   def _replicate(self, array: np.ndarray) -> jax.Array:
@@ -148,7 +179,8 @@ class FoldParallel:
 
   def _lay_out(self, leaf: np.ndarray) -> np.ndarray:
     """[fold, ...] -> [device, fold_on_device, ...]."""
-    return leaf.reshape(len(self.devices), -1, *leaf.shape[1:])
+    devices = len(self.devices)
+    return leaf.reshape(devices, len(leaf) // devices, *leaf.shape[1:])
 
   def group_size(self, num_folds: int) -> int:
     """How many folds train at once."""
@@ -171,6 +203,8 @@ class FoldParallel:
       subject_hash=group.subject_hash,
       train_index=group.train_index,
       train_valid=group.train_valid,
+      validation_index=group.validation_index,
+      validation_valid=group.validation_valid,
       test_index=group.test_index,
       class_weights=group.class_weights,
     )
@@ -234,20 +268,35 @@ class FoldParallel:
       real = len(dict.fromkeys(rows))
       fold = self._fold_arguments(folds, rows)
       state = self._init(fold)
-      history = []
+      history, scores = [], _Scores()
+      best = self._no_best(state) if self._chooses_epoch else None
       for epoch in range(self._trainer.settings.epochs):
         state, sums = self._run_epoch(state, fold, epoch)
         history.append(sums)
+        if self._chooses_epoch:
+          best, loss = self._keep_best(best, state, fold)
+          scores.validation.append(loss)
+        if self._oracle:
+          scores.oracle.append(self._predict(state.variables, fold))
         if epoch:
           # One epoch late: fetching waits, and the next is already queued.
           history[-2] = _add(history[-2])
           on_epoch(real)
       history[-1] = _add(history[-1])
       on_epoch(real)
-      probabilities = self._predict(state, fold)
+      variables = best.variables if self._chooses_epoch else state.variables
+      probabilities = self._predict(variables, fold)
       yield _results(
-        folds.select(rows[:real]), state.variables, history, probabilities
+        folds.select(rows[:real]), variables, history, scores, probabilities
       )
+
+
+@dataclasses.dataclass
+class _Scores:
+  """What is looked at after every epoch, where it is asked for."""
+
+  validation: list[jax.Array] = dataclasses.field(default_factory=list)
+  oracle: list[jax.Array] = dataclasses.field(default_factory=list)
 
 
 def _add(sums: list[train.Sums]) -> train.Sums:
@@ -256,7 +305,7 @@ def _add(sums: list[train.Sums]) -> train.Sums:
 
 
 def _results(
-  folds: folds_lib.Folds, variables, history, probabilities
+  folds: folds_lib.Folds, variables, history, scores: _Scores, probabilities
 ) -> list[FoldResult]:
   """[device, fold_on_device, ...] -> one result a fold, on the host."""
 
@@ -270,6 +319,10 @@ def _results(
   clips = np.maximum(clips, 1)
   loss = np.stack([unfold(h.loss) for h in history], axis=1) / clips
   accuracy = np.stack([unfold(h.correct) for h in history], axis=1) / clips
+  validation, oracle = (
+    np.stack([unfold(score) for score in kept], axis=1) if kept else None
+    for kept in (scores.validation, scores.oracle)
+  )
   results = []
   for row, (subject, seed) in enumerate(zip(folds.subjects, folds.seeds)):
     valid = folds.test_valid[row]
@@ -282,6 +335,8 @@ def _results(
         accuracy=accuracy[row].astype(np.float32),
         test_index=folds.test_index[row][valid],
         probabilities=probabilities[row][valid],
+        validation_loss=None if validation is None else validation[row],
+        oracle_probabilities=None if oracle is None else oracle[row][:, valid],
       )
     )
   return results

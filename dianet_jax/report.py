@@ -51,6 +51,81 @@ def pool(results: Sequence[FoldResult], num_clips: int) -> Pooled:
   return Pooled(seeds, probabilities, probabilities.argmax(axis=-1))
 
 
+def ensemble(results: Sequence[FoldResult], size: int) -> list[FoldResult]:
+  """One result for every `size` trainings of a fold: their mean probability.
+
+  Seeds k size ... (k + 1) size - 1 become seed k.
+  """
+  if size == 1:
+    return list(results)
+  members = {}
+  for result in sorted(results, key=lambda r: r.seed):
+    key = result.seed // size, result.subject
+    members.setdefault(key, []).append(result)
+
+  def mean(group, name):
+    arrays = [getattr(result, name) for result in group]
+    return None if arrays[0] is None else np.mean(arrays, axis=0)
+
+  return [
+    dataclasses.replace(
+      group[0],
+      seed=seed,
+      probabilities=mean(group, 'probabilities'),
+      oracle_probabilities=mean(group, 'oracle_probabilities'),
+    )
+    for (seed, _), group in members.items()
+  ]
+
+
+# In words, by `evaluation.epochs`.
+EPOCHS = {
+  'fixed': 'the number of epochs was fixed beforehand',
+  'inner_split': (
+    "each fold's epoch was chosen by some of its training subjects, which were"
+    ' not trained on'
+  ),
+}
+ORACLE = 'oracle (epoch chosen on the test subjects; not a result)'
+
+
+def oracle(
+  results: Sequence[FoldResult], labels: Int[np.ndarray, ' clip']
+) -> dict[str, Any]:
+  """What choosing every fold's epoch by its held-out subject would give.
+
+  The epoch with most held-out clips right, the earliest of equals: what many
+  published scripts report. Each seed by itself.
+  """
+  chosen = []
+  for result in results:
+    shares = result.oracle_probabilities
+    right = shares.argmax(axis=-1) == labels[result.test_index]
+    best = int(right.sum(axis=1).argmax())
+    chosen.append(dataclasses.replace(result, probabilities=shares[best]))
+  guesses = pool(chosen, len(labels)).predictions
+  num_classes = results[0].probabilities.shape[1]
+  confusions = np.stack(
+    [metrics.confusion_matrix(labels, g, num_classes) for g in guesses]
+  )
+  values = {n: metric(confusions) for n, metric in metrics.METRICS.items()}
+  return {'label': ORACLE, 'epoch': 'best of each fold'} | {
+    name: {'mean': float(v.mean()), 'seeds': v.tolist()}
+    for name, v in values.items()
+  }
+
+
+def oracle_line(summary: dict[str, Any]) -> str:
+  """The oracle's figures with their label; '' where there are none."""
+  figures = summary.get('oracle')
+  if not figures:
+    return ''
+  return f'{figures["label"]}: ' + ', '.join(
+    f'{name} {figures[key]["mean"]:.3f}'
+    for name, key in (('accuracy', 'accuracy'), ('UF1', 'uf1'), ('UAR', 'uar'))
+  )
+
+
 def summarise(
   name: str,
   dataset: data_lib.Dataset,
@@ -135,6 +210,9 @@ def write_events(folder: pathlib.Path, results: Sequence[FoldResult]) -> None:
       for epoch in range(len(result.loss)):
         writer.add_scalar('train/loss', result.loss[epoch], epoch + 1)
         writer.add_scalar('train/accuracy', result.accuracy[epoch], epoch + 1)
+        if result.validation_loss is not None:
+          loss = result.validation_loss[epoch]
+          writer.add_scalar('validation/loss', loss, epoch + 1)
 
 
 def rows(summary: dict[str, Any]) -> list[list[str]]:
@@ -179,3 +257,5 @@ def print_table(summary: dict[str, Any]) -> None:
   header, *body = rows(summary)
   progress.console.print(title(summary))
   progress.console.print(tables.grid(header, body))
+  if line := oracle_line(summary):
+    progress.console.print(line)

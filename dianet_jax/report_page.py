@@ -185,18 +185,18 @@ def write(
   body = f"""
 <h1>{html.escape(summary['name'])}</h1>{_banner(summary)}
 <p>{html.escape(report.title(summary))}. UF1 and UAR come from one confusion
-matrix pooled over all folds; the number of epochs was fixed beforehand. Below
+matrix pooled over all folds; {report.EPOCHS[config.evaluation.epochs]}. Below
 each mean over seeds is its interval of 95 %, subjects resampled. The last
 column is where UF1 would lie, 95 times in 100, if the predictions had nothing
 to do with the truth.</p>
 {_table(report.rows(summary))}
+<p class="quiet">{html.escape(report.oracle_line(summary))}</p>
 <h2>Confusion matrix, summed over seeds</h2>
 {_confusion(overall['confusion'], dataset.classes)}
 <p></p>{_table(_class_rows(overall))}
 <h2>Learning curves</h2>
 <p class="quiet">Training clips, augmented, in training: a thin line a fold, a
-bold one their mean. The held-out subject has no curve: it is looked at once,
-at the end.</p>
+bold one their mean. The held-out subject has no curve.</p>
 {_curves(results)}
 <h2>Phase images: {phases}</h2>
 <p class="quiet">The first {_SHOWN} clips of each class, joint min-max; what

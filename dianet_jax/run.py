@@ -1,6 +1,6 @@
 """A whole run, top to bottom: data, folds, training, results."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import datetime
@@ -87,7 +87,7 @@ def exclusive(workdir: pathlib.Path) -> Iterator[None]:
         workdir.rmdir()
 
 
-def _read_json(path: pathlib.Path) -> dict[str, Any]:
+def read_json(path: pathlib.Path) -> dict[str, Any]:
   try:
     return json.loads(path.read_text(encoding='utf-8'))
   except ValueError as error:
@@ -106,7 +106,7 @@ def check_config(workdir: pathlib.Path, config: configuration.Config) -> None:
   path = workdir / 'config.json'
   if not path.exists():
     return
-  held = configuration.from_mapping(_read_json(path)['config'])
+  held = configuration.from_mapping(read_json(path)['config'])
   held, wanted = configuration.identity(held), configuration.identity(config)
   if held != wanted:
     raise errors.UserError(
@@ -128,7 +128,7 @@ def begin(
   """
   path = workdir / 'data.json'
   data = {'fingerprint': dataset.fingerprint, 'simulated': dataset.simulated}
-  if path.exists() and _read_json(path) != data:
+  if path.exists() and read_json(path) != data:
     raise errors.UserError(
       f'The raw data have changed since the run in {workdir} was begun.'
       ' Choose another --workdir, or remove that folder.'
@@ -140,18 +140,33 @@ def begin(
   )
 
 
-def build(
+def make_folds(
   config: configuration.Config,
   dataset: data_lib.Dataset,
-) -> tuple[folds_lib.Folds, fold_parallel.FoldParallel]:
-  """Folds of a data set and the program that trains them."""
-  folds = folds_lib.leave_one_subject_out(
-    dataset.subjects,
-    dataset.labels,
-    len(dataset.classes),
-    range(config.seed, config.seed + config.seeds),
-    config.train.balance_classes,
-  )
+  groups: Mapping[str, Collection[str]] | None = None,
+) -> folds_lib.Folds:
+  """The folds of a data set: one a subject, or one a group where given."""
+  inner = config.evaluation.epochs == 'inner_split'
+  options = {
+    'subjects': dataset.subjects,
+    'labels': dataset.labels,
+    'num_classes': len(dataset.classes),
+    'seeds': config.training_seeds,
+    'balance': config.train.class_balance,
+    'beta': config.train.effective_number_beta,
+    'validation_share': config.evaluation.validation_share if inner else 0.0,
+  }
+  if groups is None:
+    return folds_lib.leave_one_subject_out(**options)
+  return folds_lib.hold_out(groups, **options)
+
+
+def make_program(
+  config: configuration.Config,
+  dataset: data_lib.Dataset,
+  folds: folds_lib.Folds,
+) -> fold_parallel.FoldParallel:
+  """The program that trains folds of a data set."""
   device = fold_parallel.choose_devices(config.parallel.devices)[0]
   dtype = platform.compute_dtype(config.parallel.compute_dtype, device.platform)
   model = DIANet(
@@ -162,8 +177,12 @@ def build(
   trainer = train.Trainer(
     model, config.train, config.data.scaling, folds.train_index.shape[1]
   )
-  return folds, fold_parallel.FoldParallel(
-    trainer, dataset.images, dataset.labels, config.parallel
+  return fold_parallel.FoldParallel(
+    trainer,
+    dataset.images,
+    dataset.labels,
+    config.parallel,
+    config.evaluation,
   )
 
 
@@ -237,12 +256,17 @@ def _check_finite(group: Sequence[fold_parallel.FoldResult]) -> None:
       )
 
 
-def run(config: configuration.Config, workdir: pathlib.Path) -> dict[str, Any]:
+def run(
+  config: configuration.Config,
+  workdir: pathlib.Path,
+  load: Callable[..., data_lib.Dataset] = data_lib.load,
+) -> dict[str, Any]:
   """Runs `config`, or goes on with it, and writes the results to `workdir`.
 
   Args:
     config: the whole configuration.
     workdir: results and finished folds; re-running resumes.
+    load: `data.load`, or one that keeps what it has loaded.
 
   Returns:
     What `metrics.json` holds.
@@ -256,26 +280,58 @@ def run(config: configuration.Config, workdir: pathlib.Path) -> dict[str, Any]:
     metrics_path = workdir / 'metrics.json'
     if metrics_path.exists():
       progress.console.print('This run is finished; its result:')
-      summary = _read_json(metrics_path)
+      summary = read_json(metrics_path)
     else:
-      summary = _run(config, workdir)
+      summary = _run(config, workdir, load)
       # Last: its presence says that the run is finished.
       report.write_json(metrics_path, summary)
   report.print_table(summary)
   return summary
 
 
-def _run(config: configuration.Config, workdir: pathlib.Path) -> dict[str, Any]:
+def _run(
+  config: configuration.Config,
+  workdir: pathlib.Path,
+  load: Callable[..., data_lib.Dataset],
+) -> dict[str, Any]:
   start = time.perf_counter()
-  dataset = data_lib.load(config.data, config.seed)
-  folds, parallel = build(config, dataset)
+  dataset = load(config.data, config.seed)
+  folds = make_folds(config, dataset)
+  program = make_program(config, dataset, folds)
   begin(workdir, config, dataset)
-  _describe(config, dataset, folds)
-  results = train_folds(config, workdir, folds, parallel)
-  pooled = report.pool(results, len(dataset.clips))
+  describe(config, dataset, folds)
+  results = train_folds(config, workdir, folds, program)
+  return write_results(config, workdir, dataset, folds, results, start)
+
+
+def write_results(
+  config: configuration.Config,
+  workdir: pathlib.Path,
+  dataset: data_lib.Dataset,
+  folds: folds_lib.Folds,
+  results: Sequence[fold_parallel.FoldResult],
+  start: float,
+) -> dict[str, Any]:
+  """Writes all but `metrics.json`, whose content it returns.
+
+  `start` is the `time.perf_counter` of the run's beginning.
+  """
+  evaluation = config.evaluation
+  reported = report.ensemble(results, evaluation.ensemble)
+  pooled = report.pool(reported, len(dataset.clips))
   summary = report.summarise(
     config.name, dataset, pooled, folds.absent_classes()
   )
+  summary['evaluation'] = {
+    'epochs': report.EPOCHS[evaluation.epochs],
+    'trainings_of_a_seed': evaluation.ensemble,
+  }
+  if evaluation.epochs == 'inner_split':
+    summary['evaluation']['chosen'] = [
+      {'seed': r.seed, 'subject': r.subject, 'epoch': r.epoch} for r in results
+    ]
+  if evaluation.oracle:
+    summary['oracle'] = report.oracle(reported, dataset.labels)
   # Of this session alone, where the run was resumed.
   summary['seconds'] = round(time.perf_counter() - start, 1)
   report.write_predictions(workdir / 'predictions.csv', dataset, pooled)
@@ -292,7 +348,7 @@ def _run(config: configuration.Config, workdir: pathlib.Path) -> dict[str, Any]:
   return summary
 
 
-def _describe(
+def describe(
   config: configuration.Config,
   dataset: data_lib.Dataset,
   folds: folds_lib.Folds,

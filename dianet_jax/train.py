@@ -17,6 +17,8 @@ PhaseImages = Float[Array, 'clip phase height width channel']
 
 # What the random numbers of a fold are for.
 _INITIALISE, _SHUFFLE, _STEP = range(3)
+# Within a step, besides the two keys of a split.
+_MIXUP = 2
 
 
 @flax.struct.dataclass
@@ -27,6 +29,8 @@ class Fold:
   subject_hash: UInt32[Array, '']
   train_index: Int[Array, ' clip']
   train_valid: Bool[Array, ' clip']
+  validation_index: Int[Array, ' validation_clip']
+  validation_valid: Bool[Array, ' validation_clip']
   test_index: Int[Array, ' test_clip']
   class_weights: Float[Array, ' class_']
 
@@ -38,17 +42,31 @@ class Fold:
 
 @flax.struct.dataclass
 class State:
-  """All that changes in training."""
+  """All that changes in training.
+
+  `average` is the running mean of the variables, None where it is off.
+  """
 
   step: Int[Array, '']
   params: Any
   batch_stats: Any
   opt_state: Any
+  average: Any = None
 
   @property
   def variables(self) -> dict[str, Any]:
-    """What `DIANet.apply` takes."""
+    """What `DIANet.apply` takes to predict."""
+    if self.average is not None:
+      return self.average
     return {'params': self.params, 'batch_stats': self.batch_stats}
+
+
+@flax.struct.dataclass
+class Best:
+  """The epoch with the lowest validation loss so far."""
+
+  loss: Float[Array, '']
+  variables: Any
 
 
 @flax.struct.dataclass
@@ -112,11 +130,16 @@ class Trainer:
     blank = jnp.zeros((1, *images.shape[1:]), jnp.float32)
     variables = self.model.init(fold.key(_INITIALISE), blank)
     params = variables['params']
+    statistics = variables.get('batch_stats', {})
+    average = None
+    if self.settings.ema_decay:
+      average = {'params': params, 'batch_stats': statistics}
     return State(
       step=jnp.zeros((), jnp.int32),
       params=params,
-      batch_stats=variables.get('batch_stats', {}),
+      batch_stats=statistics,
       opt_state=self.optimizer().init(params),
+      average=average,
     )
 
   def order(
@@ -149,6 +172,42 @@ class Trainer:
       )
     )(jax.random.split(key, len(images)), images)
 
+  def _batch(
+    self, key: Key[Array, ''], images: PhaseImages, valid: Bool[Array, ' slot']
+  ) -> PhaseImages:
+    """Augmented, as the network takes them, and finite in every slot."""
+    images = self._augmented(key, images)
+    # A gradient is a product with the input: what pads must be finite.
+    images = jnp.where(valid[:, None, None, None, None], images, 0)
+    return self.prepare(images)
+
+  def _clip_losses(
+    self, logits: Float[Array, 'slot *phase class_'], truth, fold: Fold
+  ) -> Float[Array, ' slot']:
+    """The loss of each clip: the mean over its phases where each has one."""
+    if logits.ndim == 3:
+      truth = jnp.broadcast_to(truth[:, None], logits.shape[:-1])
+    loss = losses.classification(
+      logits,
+      truth,
+      fold.class_weights,
+      self.settings.label_smoothing,
+      self.settings.focal_gamma,
+    )
+    return loss.mean(axis=1) if logits.ndim == 3 else loss
+
+  def _averaged(self, state: State, new: State) -> Any:
+    """The running mean of the variables after a step.
+
+    A plain mean over the first 1 / (1 - decay) steps, then an exponential one
+    (Polyak averaging): the untrained network has no part in it.
+    """
+    if state.average is None:
+      return None
+    weight = jnp.maximum(1 - self.settings.ema_decay, 1 / (state.step + 1))
+    current = {'params': new.params, 'batch_stats': new.batch_stats}
+    return optax.incremental_update(current, state.average, weight)
+
   def step(
     self,
     state: State,
@@ -165,11 +224,12 @@ class Trainer:
     """
     key = jax.random.fold_in(fold.key(_STEP), state.step)
     dropout_key, augment_key = jax.random.split(key)
-    batch, truth = self._augmented(augment_key, images[index]), labels[index]
-    # A gradient is a product with the input: what pads must be finite.
-    batch = jnp.where(valid[:, None, None, None, None], batch, 0)
-    batch = self.prepare(batch)
-    num_valid = valid.sum()
+    batch = self._batch(augment_key, images[index], valid)
+    truth, num_valid = labels[index], valid.sum()
+    blend = None
+    if alpha := self.settings.augment.mixup_alpha:
+      mixup_key = jax.random.fold_in(key, _MIXUP)
+      batch, *blend = augment.mix(mixup_key, batch, valid, alpha)
 
     def loss_of(params):
       logits, updated = self.model.apply(
@@ -179,9 +239,11 @@ class Trainer:
         mutable=['batch_stats'],
         rngs={'dropout': dropout_key},
       )
-      clip_losses = losses.cross_entropy(
-        logits, truth, fold.class_weights, self.settings.label_smoothing
-      )
+      clip_losses = self._clip_losses(logits, truth, fold)
+      if blend:
+        partner, share = blend
+        other = self._clip_losses(logits, truth[partner], fold)
+        clip_losses = share * clip_losses + (1 - share) * other
       total = jnp.where(valid, clip_losses, 0).sum()
       statistics = updated.get('batch_stats', {})
       return total / jnp.maximum(num_valid, 1), (total, logits, statistics)
@@ -198,8 +260,10 @@ class Trainer:
       batch_stats=statistics,
       opt_state=opt_state,
     )
+    new = new.replace(average=self._averaged(state, new))
     new = jax.tree.map(lambda n, o: jnp.where(num_valid > 0, n, o), new, state)
-    correct = jnp.where(valid, logits.argmax(-1) == truth, False).sum()
+    guess = (_probabilities(logits) if logits.ndim == 3 else logits).argmax(-1)
+    correct = jnp.where(valid, guess == truth, False).sum()
     sums = Sums(loss=total, correct=correct, clips=num_valid)
     return new.replace(step=state.step + 1), sums
 
@@ -220,8 +284,55 @@ class Trainer:
     return state, jax.tree.map(lambda leaf: leaf.sum(axis=0), sums)
 
   def predict(
-    self, state: State, fold: Fold, images: PhaseImages
-  ) -> Float[Array, 'test_clip class_']:
-    """Class probabilities of the held-out subject's clips."""
-    batch = self.prepare(images[fold.test_index])
-    return jax.nn.softmax(self.model.apply(state.variables, batch))
+    self, variables: Any, images: PhaseImages, index: Int[Array, ' clip']
+  ) -> Float[Array, 'clip class_']:
+    """Class probabilities of the clips at `index`."""
+    batch = self.prepare(images[index])
+    return _probabilities(self.model.apply(variables, batch))
+
+  def validation_loss(
+    self,
+    variables: Any,
+    fold: Fold,
+    images: PhaseImages,
+    labels: Int[Array, ' clip'],
+  ) -> Float[Array, '']:
+    """Mean over classes of the cross-entropy on the clips set aside, in nats.
+
+    Without smoothing, at most 87 a clip. Every class counts the same, as in
+    UF1, of which a few clips would give too coarse a value to choose by.
+    """
+    shares = self.predict(variables, images, fold.validation_index)
+    truth = jax.nn.one_hot(labels[fold.validation_index], shares.shape[-1])
+    truth = jnp.where(fold.validation_valid[:, None], truth, 0)
+    # The smallest normal number: its logarithm is finite.
+    logs = jnp.log(jnp.maximum(shares, jnp.finfo(shares.dtype).tiny))
+    clips = truth.sum(axis=0)
+    losses_of_classes = -(truth * logs).sum(axis=0) / jnp.maximum(clips, 1)
+    return losses_of_classes.sum() / jnp.maximum((clips > 0).sum(), 1)
+
+  def keep_best(
+    self,
+    best: Best,
+    state: State,
+    fold: Fold,
+    images: PhaseImages,
+    labels: Int[Array, ' clip'],
+  ) -> tuple[Best, Float[Array, '']]:
+    """The better of `best` and this epoch, and this epoch's loss.
+
+    The earlier one of equals. A loss that is not a number wins, so that a
+    training that diverged is seen in the end.
+    """
+    loss = self.validation_loss(state.variables, fold, images, labels)
+    better = ~(loss >= best.loss)
+    new = Best(loss=loss, variables=state.variables)
+    return jax.tree.map(lambda n, o: jnp.where(better, n, o), new, best), loss
+
+
+def _probabilities(
+  logits: Float[Array, 'clip *phase class_'],
+) -> Float[Array, 'clip class_']:
+  """Softmax; where every phase has logits, its mean over the phases."""
+  shares = jax.nn.softmax(logits)
+  return shares.mean(axis=1) if shares.ndim == 3 else shares

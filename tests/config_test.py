@@ -19,7 +19,7 @@ def test_every_config_builds_and_has_the_default_keys(name):
   module = importlib.import_module(f'configs.{name}')
   values = module.get_config()
   config = configuration.from_mapping(values.to_dict())
-  assert config.name == name
+  assert config.name in (name, f'{name}-demo')
   assert json.loads(json.dumps(configuration.to_dict(config)))
   assert name == 'default' or f'--config=configs/{name}.py' in module.__doc__
 
@@ -49,7 +49,7 @@ def build(**overrides):
     ('epochs', 3, 'nearest is --config.train.epochs'),
     ('train__epochs', 'many', "train.epochs='many' is of type str"),
     ('train__epochs', 2.5, 'expected int'),
-    ('train__balance_classes', 1, 'expected bool'),
+    ('evaluation__oracle', 1, 'expected bool'),
     ('data__phases', 'onset_apex', 'expected tuple'),
     ('data__phases', ('onset_apex', 3), r'data.phases\[1\]=3'),
     (

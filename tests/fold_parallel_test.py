@@ -32,7 +32,7 @@ def run(clips, make_config):
     config = make_config(
       train__epochs=2, train__batch_size=6, train__augment__shift_pixels=1
     )
-    folds = folds_lib.leave_one_subject_out(SUBJECTS, labels, 3, seeds)
+    folds = folds_lib.leave_one_subject_out(SUBJECTS, labels, 3, seeds=seeds)
     trainer = train.Trainer(
       DIANet(3, backbone='compact', dropout=0.3),
       config.train,
@@ -40,7 +40,9 @@ def run(clips, make_config):
       folds.train_index.shape[1],
     )
     settings = dataclasses.replace(config.parallel, **parallel)
-    program = fold_parallel.FoldParallel(trainer, images, labels, settings)
+    program = fold_parallel.FoldParallel(
+      trainer, images, labels, settings, config.evaluation
+    )
     chosen = folds if rows is None else folds.select(rows)
     return {
       (result.seed, result.subject): result

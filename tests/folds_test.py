@@ -46,7 +46,7 @@ def test_class_weights_come_from_training_clips_alone():
     weights = table.class_weights[fold][np.array(LABELS)[train]]
     assert weights.mean() == pytest.approx(1)
   np.testing.assert_array_equal(
-    make(balance_classes=False).class_weights[0], [1, 1, 0]
+    make(balance='none').class_weights[0], [1, 1, 0]
   )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dianet_jax.models import fusion
-from dianet_jax.models.dianet import BACKBONES, FEATURES, DIANet
+from dianet_jax.models.dianet import BACKBONES, DIANet, feature_width
 
 # (backbone, fusion, shared) -> parameters with five classes, mean pooling,
 # phase images of 64 x 64 x 3. ResNet-18 without classifier has 11,176,512.
@@ -20,6 +20,7 @@ PARAMETERS = {
   ('resnet18', 'second_phase', False): 11_179_077,
   ('compact', 'cross_attention', False): 60_293,
   ('compact', 'concat', False): 38_597,
+  ('compact', 'each_phase', True): 19_301,
 }
 
 
@@ -62,17 +63,21 @@ def test_feature_widths(backbone):
   features, _ = jax.eval_shape(
     lambda: module.init_with_output(jax.random.key(0), images, None)
   )
-  assert features.shape[-1] == FEATURES[backbone]
+  assert features.shape[-1] == feature_width(backbone)
 
 
 @pytest.mark.parametrize('fusion_name', fusion.FUSIONS)
 @pytest.mark.parametrize('pool', ['mean', 'flatten'])
 def test_logits_and_which_phases_reach_them(fusion_name, pool):
-  model = DIANet(3, backbone='compact', fusion=fusion_name, pool=pool)
+  each = fusion_name == 'each_phase'
+  model = DIANet(
+    3, backbone='compact', fusion=fusion_name, pool=pool, share_backbone=each
+  )
   images = jax.random.normal(jax.random.key(1), (4, 2, 16, 16, 3))
   variables = model.init(jax.random.key(0), images)
   logits = model.apply(variables, images)
-  assert logits.shape == (4, 3) and logits.dtype == jnp.float32
+  assert logits.shape == ((4, 2, 3) if each else (4, 3))
+  assert logits.dtype == jnp.float32
   gradient = jax.grad(lambda x: (model.apply(variables, x) ** 2).sum())(images)
   reached = [bool(jnp.abs(gradient[:, p]).max() > 0) for p in range(2)]
   used = fusion.SELECTED.get(fusion_name, (0, 1))

@@ -28,6 +28,8 @@ def fold():
     subject_hash=jnp.uint32(7),
     train_index=jnp.array(index),
     train_valid=jnp.arange(WIDTH) < NUM_CLIPS,
+    validation_index=jnp.zeros(0, int),
+    validation_valid=jnp.zeros(0, bool),
     test_index=jnp.array([0]),
     class_weights=jnp.ones(2),
   )

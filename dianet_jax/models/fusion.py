@@ -1,8 +1,9 @@
 """Fusions: the tokens of each phase -> one vector a clip.
 
 Every fusion takes a list of token arrays, one a phase, and returns float
-[clip, feature]. `pool` turns [clip, token, feature] into a vector: 'mean', or
-'flatten', which keeps where on the face a token lies.
+[clip, feature] (`each_phase`: [clip, phase, feature]). `pool` turns [clip,
+token, feature] into a vector: 'mean', or 'flatten', which keeps where on the
+face a token lies.
 """
 
 from collections.abc import Mapping, Sequence
@@ -131,11 +132,30 @@ class Gated(_Fusion):
     return gate * first + (1 - gate) * second
 
 
+class EachPhase(_Fusion):
+  """No fusion: every phase image is classified by itself, by one network.
+
+  In training each of them is a sample of the clip's class; a clip's prediction
+  is the mean of its phases' probabilities.
+
+  Source: phase-aware temporal augmentation, Khuong et al., arXiv 2510.15466:
+  dynamic images of the whole clip and of its phases as further samples of the
+  same class. Predicting from all of them is ours.
+  """
+
+  @nn.compact
+  def __call__(
+    self, phases: Sequence[Tokens]
+  ) -> Float[Array, 'clip phase feature']:
+    return jnp.stack([_pool(p, self.pool) for p in phases], axis=1)
+
+
 FUSIONS: Mapping[str, type[_Fusion]] = {
   'cross_attention': CrossAttention,
   'concat': Concat,
   'add': Add,
   'gated': Gated,
+  'each_phase': EachPhase,
   # One phase alone: the other's backbone is not even built (`SELECTED`).
   'first_phase': Concat,
   'second_phase': Concat,

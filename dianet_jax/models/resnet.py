@@ -49,9 +49,11 @@ class ResNet18(nn.Module):
   """Stem and four stages of two basic blocks; stride 32.
 
   Attributes:
+    widths: channels of each stage; each but the first halves the map.
     dtype: of the computation.
   """
 
+  widths: tuple[int, ...] = (64, 128, 256, 512)
   dtype: Any = None
 
   @nn.compact
@@ -62,11 +64,16 @@ class ResNet18(nn.Module):
   ) -> Features:
     """Feature map of phase images; `valid` is None when predicting."""
     x = nn.Conv(
-      64, (7, 7), (2, 2), padding=3, use_bias=False, dtype=self.dtype
+      self.widths[0],
+      (7, 7),
+      (2, 2),
+      padding=3,
+      use_bias=False,
+      dtype=self.dtype,
     )(x)
     x = nn.relu(BatchNorm(self.dtype)(x, valid))
     x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
-    for stage, width in enumerate((64, 128, 256, 512)):
+    for stage, width in enumerate(self.widths):
       x = BasicBlock(width, 1 if stage == 0 else 2, self.dtype)(x, valid)
       x = BasicBlock(width, 1, self.dtype)(x, valid)
     return x
