@@ -301,7 +301,12 @@ def _phase_images(
     lengths[row] = len(clip)
     keys[:, row] = [record[key] for key in ('onset', 'apex', 'offset')]
   pooled = rank_pooling.dynamic_images(
-    frames, lengths, *keys, phases=config.phases
+    frames,
+    lengths,
+    *keys,
+    phases=config.phases,
+    kind=config.coefficients,
+    order=config.frame_order,
   )
   return np.asarray(reduce(pooled, config.image_size))[: len(records)]
 
