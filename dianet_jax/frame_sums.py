@@ -1,0 +1,265 @@
+"""Weighted sums over a clip's frames, one read of the frames for all phases.
+
+    sums[c, k] = sum_t weights[c, k, t] * (frames[c, t] - frames[c, reference])
+
+Centring on a frame of the clip keeps a weak motion on a bright ground exact,
+and a static clip exactly 0. Each platform has its own form; `frame_sums`
+chooses when it is lowered.
+
+Pixels are one flat axis, height * width * channel: a minor-most axis of 3
+channels would be padded to 128 on a TPU.
+"""
+
+import functools
+
+import jax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+import jax.numpy as jnp
+from jaxtyping import Array, Float32, Int, Num
+
+Frames = Num[Array, 'clip frame pixel']
+Weights = Float32[Array, 'clip phase frame']
+Reference = Int[Array, ' clip']
+Sums = Float32[Array, 'clip phase pixel']
+
+# Frames held by one step of the TPU kernel; there are two in flight. Large
+# enough to hide a step's fixed cost, small enough that the first, which
+# nothing hides, does not matter.
+_BLOCK_BYTES = 2**20
+_LANES = 128
+# Rows of 8-bit numbers in a register.
+_ROWS = 32
+# A weight is an integer of 22 bits and its sign, in three digits of 8 bits.
+_WEIGHT_BITS = 22
+# Their matrix units know bfloat16 alone.
+_TPUS_WITHOUT_INT8 = ('TPU v2', 'TPU v3', 'TPU v4')
+
+
+def frame_sums(frames: Frames, weights: Weights, reference: Reference) -> Sums:
+  """Weighted sums of the frames' difference from a reference frame.
+
+  Works under jit, vmap and pmap. Differentiable with respect to float frames;
+  weights are constants, their gradient is 0.
+
+  Args:
+    frames: uint8 or float [clip, frame, pixel], grey levels.
+    weights: float32 [clip, phase, frame]. A frame of weight 0 has no influence
+      on that phase, whatever it holds, NaN included.
+    reference: int32 [clip], index of a frame without NaN.
+
+  Returns:
+    float32 [clip, phase, pixel], in grey levels; exactly 0 for a static clip.
+  """
+  weights = jax.lax.stop_gradient(weights)
+  if frames.dtype == jnp.uint8:
+    return _by_platform(frames, weights, reference)
+  return _float_sums(frames.astype(jnp.float32), weights, reference)
+
+
+def _by_platform(frames, weights, reference):
+  return jax.lax.platform_dependent(
+    frames, weights, reference, default=cpu, tpu=tpu, cuda=gpu, rocm=gpu
+  )
+
+
+@jax.custom_vjp
+def _float_sums(frames, weights, reference):
+  return _by_platform(frames, weights, reference)
+
+
+def _float_sums_forward(frames, weights, reference):
+  return _by_platform(frames, weights, reference), (weights, reference)
+
+
+def _float_sums_backward(residuals, gradient):
+  weights, reference = residuals
+  # The reference frame is subtracted from every frame.
+  folded = weights - jnp.where(
+    _is_reference(weights, reference), weights.sum(-1, keepdims=True), 0
+  )
+  gradient = jnp.einsum(
+    'ckt,ckp->ctp', folded, gradient, precision=jax.lax.Precision.HIGHEST
+  )
+  return gradient, None, None
+
+
+_float_sums.defvjp(_float_sums_forward, _float_sums_backward)
+
+
+def _is_reference(weights, reference):
+  """bool [clip, 1, frame]: True at the clip's reference frame."""
+  frame = jnp.arange(weights.shape[-1])
+  return (frame == reference[:, None])[:, None]
+
+
+def _motion(frames, reference):
+  """float32 [clip, frame, pixel], to be fused into what follows."""
+  first = jnp.take_along_axis(frames, reference[:, None, None], axis=1)
+  return frames.astype(jnp.float32) - first.astype(jnp.float32)
+
+
+def cpu(frames: Frames, weights: Weights, reference: Reference) -> Sums:
+  """The sums as a loop over clips around a loop over frames.
+
+  Args and Returns: see `frame_sums`.
+  """
+
+  def one_clip(clip):
+    frames, weights, reference = clip
+    first = frames[reference].astype(jnp.float32)
+
+    def add_frame(t, sums):
+      motion = frames[t].astype(jnp.float32) - first
+      weight = weights[:, t, None]
+      return sums + jnp.where(weight != 0, weight * motion, 0)
+
+    start = jnp.zeros((weights.shape[0], frames.shape[1]), jnp.float32)
+    return jax.lax.fori_loop(0, frames.shape[0], add_frame, start)
+
+  return jax.lax.map(one_clip, (frames, weights, reference))
+
+
+def gpu(frames: Frames, weights: Weights, reference: Reference) -> Sums:
+  """The sums as one reduction of all phases' products at once.
+
+  A reduction for each phase would read the frames once a phase, a matrix
+  product would write them out as floats.
+
+  Args and Returns: see `frame_sums`.
+  """
+  motion = _motion(frames, reference)
+  products = [
+    jnp.where(weight != 0, weight * motion, 0)
+    for weight in jnp.moveaxis(weights, 1, 0)[..., None]
+  ]
+  zeros = [jnp.zeros((), jnp.float32)] * len(products)
+  sums = jax.lax.reduce(
+    products, zeros, lambda a, b: [x + y for x, y in zip(a, b)], [1]
+  )
+  return jnp.stack(sums, axis=1)
+
+
+def tpu(
+  frames: Frames,
+  weights: Weights,
+  reference: Reference,
+  matrix_dtype: jnp.dtype | None = None,
+  interpret: bool = False,
+) -> Sums:
+  """The sums in integers on the matrix unit, as a Pallas kernel.
+
+  Weights become integers of 23 bits whose sum over frames is exactly 0, in
+  three digits of 8 bits. So are the frames. Products and sums are exact, and
+  no pixel is converted, which is what the kernel would spend its time on.
+
+  Args and Returns: see `frame_sums`. Float frames take a matrix product.
+    matrix_dtype: what the matrix unit multiplies. bfloat16 holds the digits,
+      too, and its float32 sums are exact up to 1,024 frames. None for int8,
+      but bfloat16 where this process has a TPU without int8.
+    interpret: runs the kernel on any platform, slowly.
+  """
+  if frames.dtype != jnp.uint8:
+    return _matrix_product(frames, weights, reference)
+  if matrix_dtype is None:
+    matrix_dtype = _matrix_dtype()
+  digits, unit = _digits(weights, reference)
+  clips, num_frames, pixels = frames.shape
+  phases = weights.shape[1]
+  # What lies behind the last frame is multiplied by digits of 0.
+  rows = pl.cdiv(num_frames, _ROWS) * _ROWS
+  digits = jnp.pad(digits, ((0, 0), (0, 0), (0, rows - num_frames)))
+  columns = block_pixels(num_frames, pixels)
+  return pl.pallas_call(
+    functools.partial(_add_block, matrix_dtype=matrix_dtype),
+    grid=(clips, pl.cdiv(pixels, columns)),
+    in_specs=[
+      pl.BlockSpec((1, 3 * phases, rows), lambda clip, block: (clip, 0, 0)),
+      pl.BlockSpec((1, phases, 1), lambda clip, block: (clip, 0, 0)),
+      pl.BlockSpec((1, rows, columns), lambda clip, block: (clip, 0, block)),
+    ],
+    out_specs=pl.BlockSpec(
+      (1, phases, columns), lambda clip, block: (clip, 0, block)
+    ),
+    out_shape=jax.ShapeDtypeStruct((clips, phases, pixels), jnp.float32),
+    interpret=interpret,
+    name='frame_sums',
+  )(digits, unit, frames)
+
+
+def block_pixels(num_frames: int, pixels: int) -> int:
+  """Pixels in one step of the TPU kernel, a multiple of 128."""
+  rows = pl.cdiv(num_frames, _ROWS) * _ROWS
+  columns = max(_BLOCK_BYTES // rows // _LANES, 1)
+  return min(columns, pl.cdiv(pixels, _LANES)) * _LANES
+
+
+def _add_block(digits_ref, unit_ref, frames_ref, sums_ref, matrix_dtype):
+  phases = sums_ref.shape[1]
+  # Flipping the top bit of an unsigned byte subtracts 128 as a signed one.
+  # The digits' sum is 0: no constant matters.
+  frames = pltpu.bitcast(frames_ref[0] ^ jnp.uint8(128), jnp.int8)
+  digits = digits_ref[0]
+  sum_dtype = jnp.int32
+  if matrix_dtype != jnp.int8:
+    frames = frames.astype(jnp.float32).astype(matrix_dtype)
+    digits = digits.astype(jnp.float32).astype(matrix_dtype)
+    sum_dtype = jnp.float32
+  sums = jnp.dot(digits, frames, preferred_element_type=sum_dtype)
+  high, middle, low = (
+    sums[i * phases : (i + 1) * phases].astype(jnp.int32) for i in range(3)
+  )
+  # Carries: what remains below `high` is exact in float32.
+  middle += low >> 8
+  high += middle >> 8
+  rest = ((middle & 255) << 8) + (low & 255)
+  total = high.astype(jnp.float32) * 65536.0 + rest.astype(jnp.float32)
+  sums_ref[0] = total * unit_ref[0]
+
+
+def _matrix_dtype():
+  if jax.default_backend() != 'tpu':
+    return jnp.int8
+  kind = jax.devices()[0].device_kind
+  return jnp.bfloat16 if kind in _TPUS_WITHOUT_INT8 else jnp.int8
+
+
+def _digits(
+  weights: Weights, reference: Reference
+) -> tuple[Array, Float32[Array, 'clip phase 1']]:
+  """Weights as multiples of a unit; the reference frame's closes the sum.
+
+  Returns:
+    int8 [clip, 3 * phase, frame], digits of weight 65536, 256 and 1, each
+    -128..127; and their unit, a power of two.
+  """
+  at_reference = _is_reference(weights, reference)
+  others = jnp.where(at_reference, 0, weights).sum(-1, keepdims=True)
+  largest = jnp.abs(weights).max(-1, keepdims=True)
+  largest = jnp.maximum(largest, jnp.abs(others))
+  # Powers of two by their bits: `exp2` and `log2` are not exact on a TPU.
+  # One bit is kept for what rounding adds to the sum.
+  exponent = jnp.frexp(largest)[1] - _WEIGHT_BITS
+  exponent = jnp.clip(exponent, -100, 100)
+  unit = jnp.ldexp(jnp.ones_like(largest), exponent)
+  whole = jnp.round(weights / unit).astype(jnp.int32)
+  closing = -jnp.where(at_reference, 0, whole).sum(-1, keepdims=True)
+  whole = jnp.where(at_reference, closing, whole)
+  middle = (whole + 128) >> 8
+  high = (middle + 128) >> 8
+  digits = [high, middle - (high << 8), whole - (middle << 8)]
+  return jnp.concatenate(digits, axis=1).astype(jnp.int8), unit
+
+
+def _matrix_product(frames, weights, reference):
+  motion = _motion(frames, reference)
+  sums = [
+    jnp.einsum(
+      'ct,ctp->cp',
+      weight,
+      jnp.where(weight[..., None] != 0, motion, 0),
+      precision=jax.lax.Precision.HIGHEST,
+    )
+    for weight in jnp.moveaxis(weights, 1, 0)
+  ]
+  return jnp.stack(sums, axis=1)
