@@ -190,7 +190,10 @@ def prepare_environment(dump: pathlib.Path | None) -> None:
       os.environ.setdefault('JAX_PLATFORMS', 'cpu')
       os.environ.setdefault('JAX_SKIP_CUDA_CONSTRAINTS_CHECK', '1')
   if dump:
-    flags = f'--xla_jf_dump_to={dump} --xla_jf_dump_llo_text=true'
+    flags = (
+      f'--xla_jf_dump_to={dump} --xla_jf_dump_llo_text=true '
+      '--xla_jf_dump_llo_pass_label_regex=.*final_bundles.*'
+    )
     previous = os.environ.get('LIBTPU_INIT_ARGS', '')
     os.environ['LIBTPU_INIT_ARGS'] = f'{previous} {flags}'.strip()
   # Read from the environment when jax was imported.
@@ -202,7 +205,8 @@ def kernel_bundles(dump: pathlib.Path) -> int | None:
   """Instruction bundles in one step of the one kernel in a dump; empties it."""
   counts = []
   for report in dump.iterdir():
-    if 'schedule-analysis_final_bundles' in report.name:
+    # One report an instruction, and TLP, the program around them.
+    if 'schedule-analysis' in report.name and '-TLP-' not in report.name:
       text = report.read_text()
       if 'custom_call_target="tpu_custom_call"' in text:
         counts += re.findall(r'total scheduled bundles:\s+(\d+)', text)
