@@ -300,14 +300,16 @@ def _phase_images(
     frames[row, : len(clip)] = clip
     lengths[row] = len(clip)
     keys[:, row] = [record[key] for key in ('onset', 'apex', 'offset')]
+  # Flat, as TPUs want them; here it costs nothing.
   pooled = rank_pooling.dynamic_images(
-    frames,
+    frames.reshape(*frames.shape[:2], -1),
     lengths,
     *keys,
     phases=config.phases,
     kind=config.coefficients,
     order=config.frame_order,
   )
+  pooled = pooled.reshape(*pooled.shape[:2], *frames.shape[2:])
   return np.asarray(reduce(pooled, config.image_size))[: len(records)]
 
 

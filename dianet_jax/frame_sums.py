@@ -1,133 +1,304 @@
-"""Weighted sums over the frames of clips: the one loop that must be fast.
+"""Weighted sums over a clip's frames, one read of the frames for all phases.
 
-    sums[clip, phase] = sum_t weights[clip, phase, t] (frame_t - frame_apex)
+    sums[c, k] = sum_t weights[c, k, t] * (frames[c, t] - frames[c, reference])
 
-A read of the frames is all that this should cost, whatever the number of
-phases. Each platform has a form of its own, chosen when the call is lowered.
+Centring on a frame of the clip keeps a weak motion on a bright ground exact,
+and a static clip exactly 0. Each platform has its own form; `frame_sums`
+chooses when it is lowered.
+
+Pixels are one flat axis, height * width * channel: a minor-most axis of 3
+channels would be padded to 128 on a TPU.
 """
 
 import functools
 
 import jax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, Int, Num
 
-# Frames that one pass of the CPU's loop adds up: sixteen streams are what its
-# prefetchers follow (20 or more: a fifth of the speed).
+Frames = Num[Array, 'clip frame pixel']
+Weights = Float32[Array, 'clip phase frame']
+Reference = Int[Array, ' clip']
+Sums = Float32[Array, 'clip phase pixel']
+
+# Frames that one turn of the CPU's loop adds up. More than one, so that the
+# sums are not read and written for every frame; sixteen streams are what the
+# prefetchers follow (at twenty the speed falls to a fifth).
 _CHUNK = 16
+# Frames held by one step of the TPU kernel; there are two in flight. Large
+# enough to hide a step's fixed cost, small enough that the first, which
+# nothing hides, does not matter.
+_BLOCK_BYTES = 2**20
+_LANES = 128
+# Rows of 8-bit numbers in a register.
+_ROWS = 32
+# A weight is an integer of 22 bits and its sign, in three digits of 8 bits.
+_WEIGHT_BITS = 22
+# Their matrix units know bfloat16 alone.
+_TPUS_WITHOUT_INT8 = ('TPU v2', 'TPU v3', 'TPU v4')
 
 
-def cpu(
-  frames: Num[Array, 'clip frame pixel'],
-  weights: Float32[Array, 'clip phase frame'],
-  keys: Int[Array, 'clip 3'],
-  covers: tuple[tuple[int, ...], ...],
-) -> Float32[Array, 'clip phase pixel']:
-  """A loop over clips around loops over chunks of frames."""
+def frame_sums(frames: Frames, weights: Weights, reference: Reference) -> Sums:
+  """Weighted sums of the frames' difference from a reference frame.
+
+  Works under jit, vmap and pmap. Differentiable with respect to float frames;
+  weights are constants, their gradient is 0.
+
+  Args:
+    frames: uint8 or float [clip, frame, pixel], grey levels.
+    weights: float32 [clip, phase, frame]. A frame of weight 0 has no influence
+      on that phase, whatever it holds, NaN included.
+    reference: int32 [clip], index of a frame without NaN.
+
+  Returns:
+    float32 [clip, phase, pixel], in grey levels; exactly 0 for a static clip.
+  """
+  weights = jax.lax.stop_gradient(weights)
+  if frames.dtype == jnp.uint8:
+    return _by_platform(frames, weights, reference)
+  return _float_sums(frames.astype(jnp.float32), weights, reference)
+
+
+def _by_platform(frames, weights, reference):
+  return jax.lax.platform_dependent(
+    frames, weights, reference, default=cpu, tpu=tpu, cuda=gpu, rocm=gpu
+  )
+
+
+@jax.custom_vjp
+def _float_sums(frames, weights, reference):
+  return _by_platform(frames, weights, reference)
+
+
+def _float_sums_forward(frames, weights, reference):
+  return _by_platform(frames, weights, reference), (weights, reference)
+
+
+def _float_sums_backward(residuals, gradient):
+  weights, reference = residuals
+  # The reference frame is subtracted from every frame.
+  folded = weights - jnp.where(
+    _is_reference(weights, reference), weights.sum(-1, keepdims=True), 0
+  )
+  gradient = jnp.einsum(
+    'ckt,ckp->ctp', folded, gradient, precision=jax.lax.Precision.HIGHEST
+  )
+  return gradient, None, None
+
+
+_float_sums.defvjp(_float_sums_forward, _float_sums_backward)
+
+
+def _is_reference(weights, reference):
+  """bool [clip, 1, frame]: True at the clip's reference frame."""
+  frame = jnp.arange(weights.shape[-1])
+  return (frame == reference[:, None])[:, None]
+
+
+def _motion(frames, reference):
+  """float32 [clip, frame, pixel], to be fused into what follows."""
+  first = jnp.take_along_axis(frames, reference[:, None, None], axis=1)
+  return frames.astype(jnp.float32) - first.astype(jnp.float32)
+
+
+def cpu(frames: Frames, weights: Weights, reference: Reference) -> Sums:
+  """The sums as loops over clips, phases and chunks of the phase's frames.
+
+  Args and Returns: see `frame_sums`.
+  """
+  frames, weights, reference = map(jnp.asarray, (frames, weights, reference))
   num_clips, num_frames, num_pixels = frames.shape
   num_phases = weights.shape[1]
+  used = weights != 0
+  first = used.argmax(axis=2)
+  length = num_frames - used[..., ::-1].argmax(axis=2) - first
+  # A chunk may reach beyond the last frame.
+  weights = jnp.pad(weights, ((0, 0), (0, 0), (0, _CHUNK)))
 
   def frame(clip, t):
     # Straight out of the batch: a slice of the clip would be a copy of it.
-    start = (clip, t, 0)
-    image = jax.lax.dynamic_slice(frames, start, (1, 1, num_pixels))
+    image = jax.lax.dynamic_slice(frames, (clip, t, 0), (1, 1, num_pixels))
     return image.reshape(num_pixels).astype(jnp.float32)
 
-  def add_chunk(sums, clip, reference, first, last, size, phases):
-    """`sums` plus `size` frames from `first` on, as far as `last`."""
-    sums = list(sums)
-    for t in [first + i for i in range(size)]:
-      inside = t <= last
-      motion = frame(clip, t) - reference
-      if not jnp.issubdtype(frames.dtype, jnp.integer):
-        # What lies outside may be anything: 0 x NaN would not be 0.
-        motion = jnp.where(inside, motion, 0)
-      for i, phase in enumerate(phases):
-        weight = jnp.where(inside, weights[clip, phase, t], 0)
-        sums[i] = sums[i] + weight * motion
-    return tuple(sums)
+  def pool(clip, phase, start):
+    def add(total, t, size):
+      for t in [t + i for i in range(size)]:
+        weight, motion = weights[clip, phase, t], frame(clip, t) - start
+        if not jnp.issubdtype(frames.dtype, jnp.integer):
+          # 0 x NaN would not be 0.
+          motion = jnp.where(weight != 0, motion, 0)
+        total = total + weight * motion
+      return total
 
-  def segment(sums, clip, reference, first, last, phases):
-    def chunk(i, sums):
-      start = first + i * _CHUNK
-      return add_chunk(sums, clip, reference, start, last, _CHUNK, phases)
-
+    begin, number = first[clip, phase], length[clip, phase]
     # The first chunk, which may be cut short, needs no zeros to add to.
-    whole = jnp.maximum((last - first + 1) // _CHUNK, 1)
-    sums = jax.lax.fori_loop(1, whole, chunk, chunk(0, sums))
+    chunks = jnp.maximum(number // _CHUNK, 1)
+    total = jax.lax.fori_loop(
+      1,
+      chunks,
+      lambda i, total: add(total, begin + i * _CHUNK, _CHUNK),
+      add(0.0, begin, _CHUNK),
+    )
     return jax.lax.fori_loop(
-      first + whole * _CHUNK,
-      last + 1,
-      lambda t, s: add_chunk(s, clip, reference, t, last, 1, phases),
-      sums,
+      begin + chunks * _CHUNK,
+      begin + number,
+      lambda t, total: add(total, t, 1),
+      total,
     )
 
-  def add_clip(clip, result):
-    reference = frame(clip, keys[clip, 1])
-    sums = [0.0] * num_phases
-    for index, phases in enumerate(covers):
-      if phases:
-        added = segment(
-          tuple(sums[p] for p in phases),
-          clip,
-          reference,
-          keys[clip, index],
-          keys[clip, index + 1],
-          phases,
-        )
-        for phase, total in zip(phases, added, strict=True):
-          sums[phase] = total
-    for phase, total in enumerate(sums):
-      result = jax.lax.dynamic_update_slice(
-        result, total[None, None], (clip, phase, 0)
-      )
-    return result
+  def add_clip(clip, sums):
+    start = frame(clip, reference[clip])
+    for phase in range(num_phases):
+      image = pool(clip, phase, start)[None, None]
+      sums = jax.lax.dynamic_update_slice(sums, image, (clip, phase, 0))
+    return sums
 
   shape = (num_clips, num_phases, num_pixels)
   return jax.lax.fori_loop(0, num_clips, add_clip, jnp.zeros(shape))
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def frame_sums(
-  frames: Num[Array, 'clip frame pixel'],
-  weights: Float32[Array, 'clip phase frame'],
-  keys: Int[Array, 'clip 3'],
-  covers: tuple[tuple[int, ...], ...],
-) -> Float32[Array, 'clip phase pixel']:
-  """Weighted sums of each frame's difference from the apex frame.
+def gpu(frames: Frames, weights: Weights, reference: Reference) -> Sums:
+  """The sums as one reduction of all phases' products at once.
 
-  Args:
-    frames: uint8 or float. Where a weight is 0 outside of its phase the frame
-      may hold anything.
-    weights: 0 outside of the phase. Not differentiated.
-    keys: onset, apex and offset, indices into the frame axis.
-    covers: the phases that cover onset to apex, and those that cover apex to
-      offset; the apex itself adds 0 and may be met twice.
+  A reduction for each phase would read the frames once a phase, a matrix
+  product would write them out as floats.
+
+  Args and Returns: see `frame_sums`.
+  """
+  motion = _motion(frames, reference)
+  products = [
+    jnp.where(weight != 0, weight * motion, 0)
+    for weight in jnp.moveaxis(weights, 1, 0)[..., None]
+  ]
+  zeros = [jnp.zeros((), jnp.float32)] * len(products)
+  sums = jax.lax.reduce(
+    products, zeros, lambda a, b: [x + y for x, y in zip(a, b)], [1]
+  )
+  return jnp.stack(sums, axis=1)
+
+
+def tpu(
+  frames: Frames,
+  weights: Weights,
+  reference: Reference,
+  matrix_dtype: jnp.dtype | None = None,
+  interpret: bool = False,
+) -> Sums:
+  """The sums in integers on the matrix unit, as a Pallas kernel.
+
+  Weights become integers of 23 bits whose sum over frames is exactly 0, in
+  three digits of 8 bits. So are the frames. Products and sums are exact, and
+  no pixel is converted, which is what the kernel would spend its time on.
+
+  Args and Returns: see `frame_sums`. Float frames take a matrix product.
+    matrix_dtype: what the matrix unit multiplies. bfloat16 holds the digits,
+      too, and its float32 sums are exact up to 1,024 frames. None for int8,
+      but bfloat16 where this process has a TPU without int8.
+    interpret: runs the kernel on any platform, slowly.
+  """
+  if frames.dtype != jnp.uint8:
+    return _matrix_product(frames, weights, reference)
+  if matrix_dtype is None:
+    matrix_dtype = _matrix_dtype()
+  digits, unit = _digits(weights, reference)
+  clips, num_frames, pixels = frames.shape
+  phases = weights.shape[1]
+  # What lies behind the last frame is multiplied by digits of 0.
+  rows = pl.cdiv(num_frames, _ROWS) * _ROWS
+  digits = jnp.pad(digits, ((0, 0), (0, 0), (0, rows - num_frames)))
+  columns = block_pixels(num_frames, pixels)
+  return pl.pallas_call(
+    functools.partial(_add_block, matrix_dtype=matrix_dtype),
+    grid=(clips, pl.cdiv(pixels, columns)),
+    in_specs=[
+      pl.BlockSpec((1, 3 * phases, rows), lambda clip, block: (clip, 0, 0)),
+      pl.BlockSpec((1, phases, 1), lambda clip, block: (clip, 0, 0)),
+      pl.BlockSpec((1, rows, columns), lambda clip, block: (clip, 0, block)),
+    ],
+    out_specs=pl.BlockSpec(
+      (1, phases, columns), lambda clip, block: (clip, 0, block)
+    ),
+    out_shape=jax.ShapeDtypeStruct((clips, phases, pixels), jnp.float32),
+    interpret=interpret,
+    name='frame_sums',
+  )(digits, unit, frames)
+
+
+def block_pixels(num_frames: int, pixels: int) -> int:
+  """Pixels in one step of the TPU kernel, a multiple of 128."""
+  rows = pl.cdiv(num_frames, _ROWS) * _ROWS
+  columns = max(_BLOCK_BYTES // rows // _LANES, 1)
+  return min(columns, pl.cdiv(pixels, _LANES)) * _LANES
+
+
+def _add_block(digits_ref, unit_ref, frames_ref, sums_ref, matrix_dtype):
+  phases = sums_ref.shape[1]
+  # Flipping the top bit of an unsigned byte subtracts 128 as a signed one.
+  # The digits' sum is 0: no constant matters.
+  frames = pltpu.bitcast(frames_ref[0] ^ jnp.uint8(128), jnp.int8)
+  digits = digits_ref[0]
+  sum_dtype = jnp.int32
+  if matrix_dtype != jnp.int8:
+    frames = frames.astype(jnp.float32).astype(matrix_dtype)
+    digits = digits.astype(jnp.float32).astype(matrix_dtype)
+    sum_dtype = jnp.float32
+  sums = jnp.dot(digits, frames, preferred_element_type=sum_dtype)
+  high, middle, low = (
+    sums[i * phases : (i + 1) * phases].astype(jnp.int32) for i in range(3)
+  )
+  # Carries: what remains below `high` is exact in float32.
+  middle += low >> 8
+  high += middle >> 8
+  rest = ((middle & 255) << 8) + (low & 255)
+  total = high.astype(jnp.float32) * 65536.0 + rest.astype(jnp.float32)
+  sums_ref[0] = total * unit_ref[0]
+
+
+def _matrix_dtype():
+  if jax.default_backend() != 'tpu':
+    return jnp.int8
+  kind = jax.devices()[0].device_kind
+  return jnp.bfloat16 if kind in _TPUS_WITHOUT_INT8 else jnp.int8
+
+
+def _digits(
+  weights: Weights, reference: Reference
+) -> tuple[Array, Float32[Array, 'clip phase 1']]:
+  """Weights as multiples of a unit; the reference frame's closes the sum.
 
   Returns:
-    float32, exactly 0 where no frame of a phase differs from the apex.
+    int8 [clip, 3 * phase, frame], digits of weight 65536, 256 and 1, each
+    -128..127; and their unit, a power of two.
   """
-  return cpu(frames, weights, keys, covers)
+  at_reference = _is_reference(weights, reference)
+  others = jnp.where(at_reference, 0, weights).sum(-1, keepdims=True)
+  largest = jnp.abs(weights).max(-1, keepdims=True)
+  largest = jnp.maximum(largest, jnp.abs(others))
+  # Powers of two by their bits: `exp2` and `log2` are not exact on a TPU.
+  # One bit is kept for what rounding adds to the sum.
+  exponent = jnp.frexp(largest)[1] - _WEIGHT_BITS
+  exponent = jnp.clip(exponent, -100, 100)
+  unit = jnp.ldexp(jnp.ones_like(largest), exponent)
+  whole = jnp.round(weights / unit).astype(jnp.int32)
+  closing = -jnp.where(at_reference, 0, whole).sum(-1, keepdims=True)
+  whole = jnp.where(at_reference, closing, whole)
+  middle = (whole + 128) >> 8
+  high = (middle + 128) >> 8
+  digits = [high, middle - (high << 8), whole - (middle << 8)]
+  return jnp.concatenate(digits, axis=1).astype(jnp.int8), unit
 
 
-def _forward(frames, weights, keys, covers):
-  # Of the frames only the type is needed.
-  residuals = weights, keys, frames[:0]
-  return frame_sums(frames, weights, keys, covers), residuals
-
-
-def _backward(covers, residuals, gradient):
-  """The sums are linear in the frames: their weights again."""
-  del covers
-  weights, keys, frames = residuals
-  if jnp.issubdtype(frames.dtype, jnp.integer):
-    return None, None, None
-  apex = jax.nn.one_hot(keys[:, 1], weights.shape[2])[:, None]
-  weights -= apex * weights.sum(axis=2, keepdims=True)
-  frames_gradient = jnp.einsum(
-    'ckt,ckp->ctp', weights, gradient, precision='highest'
-  )
-  return frames_gradient.astype(frames.dtype), None, None
-
-
-frame_sums.defvjp(_forward, _backward)
+def _matrix_product(frames, weights, reference):
+  motion = _motion(frames, reference)
+  sums = [
+    jnp.einsum(
+      'ct,ctp->cp',
+      weight,
+      jnp.where(weight[..., None] != 0, motion, 0),
+      precision=jax.lax.Precision.HIGHEST,
+    )
+    for weight in jnp.moveaxis(weights, 1, 0)
+  ]
+  return jnp.stack(sums, axis=1)

@@ -135,7 +135,7 @@ def _rank_by_motion(frames, first, inside):
 
 @functools.partial(jax.jit, static_argnames=('phases', 'kind', 'order'))
 def dynamic_images(
-  frames: Num[Array, 'clip frame height width channel'],
+  frames: Num[Array, 'clip frame *image'],
   lengths: Int[Array, ' clip'],
   onset: Int[Array, ' clip'],
   apex: Int[Array, ' clip'],
@@ -143,7 +143,7 @@ def dynamic_images(
   phases: tuple[str, ...] = ('onset_apex', 'apex_offset'),
   kind: str = 'rank',
   order: str = 'time',
-) -> Float[Array, 'clip phase height width channel']:
+) -> Float[Array, 'clip phase *image']:
   """Dynamic images of every phase of every clip, in one pass over the frames.
 
   The sums are accumulated in float32, by the form that is fastest on the
@@ -154,7 +154,9 @@ def dynamic_images(
   Args:
     frames: uint8 or float [clip, frame, height, width, channel], grey levels,
       clips of unequal length padded at the end. What lies outside a phase has
-      no influence on it.
+      no influence on it. On a TPU hand in [clip, frame, pixel], flattened
+      before it is put on the device (free in NumPy): to flatten it there costs
+      eight times what the sums do.
     lengths: int32 [clip], frames that are not padding. A key frame beyond them
       counts as the last of them.
     onset: int32 [clip], index into the frame axis.
@@ -169,8 +171,8 @@ def dynamic_images(
       The second source states the reordering; the measure is ours.
 
   Returns:
-    float32 [clip, phase, height, width, channel], signed, in grey levels; a
-    static clip and a phase of one frame give exactly 0.
+    float32 [clip, phase, ...] with the axes of a frame, signed, in grey
+    levels; a static clip and a phase of one frame give exactly 0.
 
   Raises:
     KeyError: a phase, kind or order is unknown.
@@ -197,18 +199,6 @@ def dynamic_images(
   length = jnp.clip(last - first + 1, 0, num_frames)[..., None]
   weights = table[length, jnp.clip(rank, 0, num_frames - 1)]
   sums = frame_sums.frame_sums(
-    frames,
-    jnp.where(inside, weights, 0),
-    jnp.stack(list(key_frames.values()), axis=-1),
-    _covers(phases),
+    frames, jnp.where(inside, weights, 0), key_frames['apex']
   )
   return sums.reshape(num_clips, len(phases), *image)
-
-
-def _covers(phases: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
-  """Which phases cover onset to apex, and which apex to offset."""
-  ends = [PHASES[phase] for phase in phases]
-  return (
-    tuple(i for i, (first, _) in enumerate(ends) if first == 'onset'),
-    tuple(i for i, (_, last) in enumerate(ends) if last == 'offset'),
-  )
