@@ -196,7 +196,7 @@ def _numba(clips: Clips) -> Callable[[], np.ndarray]:
 
 _OURS = 'dianet_jax'
 # Name -> the package it needs besides the core install, and its form.
-_FORMS = {
+FORMS = {
   _OURS: ('', _ours),
   'NumPy, matrix product': ('', _numpy_product),
   'NumPy, accumulate': ('', _numpy_accumulate),
@@ -209,7 +209,7 @@ _FORMS = {
 
 def available() -> Iterator[tuple[str, Callable]]:
   """The forms whose package is installed; says which are not."""
-  for name, (package, form) in _FORMS.items():
+  for name, (package, form) in FORMS.items():
     if package and not importlib.util.find_spec(package):
       print(f"{name}: not installed (pip install -e '.[bench]')")
     else:

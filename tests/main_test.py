@@ -78,6 +78,7 @@ def test_mistakes(tmp_path, arguments, messages):
   'module',
   [
     'benchmarks.input_pipeline',
+    'benchmarks.rank_pooling',
     'dianet_jax.picture',
     'tfds_builders.align',
     'tfds_builders.check',
