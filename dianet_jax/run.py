@@ -331,7 +331,9 @@ def write_results(
       {'seed': r.seed, 'subject': r.subject, 'epoch': r.epoch} for r in results
     ]
   if evaluation.oracle:
-    summary['oracle'] = report.oracle(reported, dataset.labels)
+    summary['oracle'] = report.oracle(
+      results, dataset.labels, evaluation.ensemble
+    )
   # Of this session alone, where the run was resumed.
   summary['seconds'] = round(time.perf_counter() - start, 1)
   report.write_predictions(workdir / 'predictions.csv', dataset, pooled)
