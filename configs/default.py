@@ -50,6 +50,11 @@ def _data() -> ml_collections.ConfigDict:
   data.annotation_policy = 'repair'
   # Phase images, in order: onset_apex, apex_offset, onset_offset. Stated.
   data.phases = ('onset_apex', 'apex_offset')
+  # Weights of the frames: rank (approximate rank pooling), running_mean (the
+  # same by another formula), linear. See dianet_jax/rank_pooling.py.
+  data.coefficients = 'rank'
+  # What ranks the frames of a phase: time, motion_intensity (2510.09730).
+  data.frame_order = 'time'
   # Part of every frame that is used: top, left, bottom, right, as shares of
   # the frame. For raw frames, whose faces are not cropped.
   data.crop = (0.0, 0.0, 1.0, 1.0)

@@ -36,6 +36,8 @@ class Data:
   skip_bad_clips: bool
   annotation_policy: str
   phases: tuple[str, ...]
+  coefficients: str
+  frame_order: str
   crop: tuple[float, ...]
   align: bool
   frame_size: int

@@ -294,11 +294,20 @@ def _phase_images(
   padded_length = -(-longest // _FRAME_MULTIPLE) * _FRAME_MULTIPLE
   # Always a full batch: the last one would be another shape to compile.
   frames = np.zeros((_BATCH, padded_length, *clips[0].shape[1:]), np.uint8)
+  lengths = np.ones(_BATCH, np.int32)
   keys = np.zeros((3, _BATCH), np.int32)
   for row, (clip, record) in enumerate(zip(clips, records)):
     frames[row, : len(clip)] = clip
+    lengths[row] = len(clip)
     keys[:, row] = [record[key] for key in ('onset', 'apex', 'offset')]
-  pooled = rank_pooling.dynamic_images(frames, *keys, phases=config.phases)
+  pooled = rank_pooling.dynamic_images(
+    frames,
+    lengths,
+    *keys,
+    phases=config.phases,
+    kind=config.coefficients,
+    order=config.frame_order,
+  )
   return np.asarray(reduce(pooled, config.image_size))[: len(records)]
 
 

@@ -2,6 +2,9 @@
 
 Averaging F1 over folds instead gives other numbers (.666 against .739 on the
 same run; Varanka et al., arXiv 2211.11425).
+
+A metric of a run is its mean over seeds. Its interval resamples subjects, not
+clips: the clips of a subject are alike, and so are a clip's seeds.
 """
 
 from collections.abc import Sequence
@@ -60,40 +63,115 @@ def accuracy(confusion: Int[np.ndarray, '*batch class_ class_']) -> np.ndarray:
 
 METRICS = {'accuracy': accuracy, 'uf1': uf1, 'uar': uar}
 
+# Ends of an interval of 95 %.
+TAILS = (0.025, 0.975)
+
+
+def over_seeds(
+  confusions: Int[np.ndarray, '*batch seed class_ class_'],
+) -> dict[str, np.ndarray]:
+  """Metric -> its mean over seeds, [*batch]."""
+  return {
+    name: metric(confusions).mean(axis=-1) for name, metric in METRICS.items()
+  }
+
+
+def subject_confusions(
+  truth: Int[np.ndarray, ' clip'],
+  predictions: Int[np.ndarray, 'seed clip'],
+  subjects: Sequence[str],
+  num_classes: int,
+) -> Int[np.ndarray, 'subject seed class_ class_']:
+  """Confusion matrices of the subjects, in the order of their sorted names.
+
+  They add up to the pooled ones, so a draw of subjects is a sum of them.
+  """
+  names, subject = np.unique(np.asarray(subjects), return_inverse=True)
+  shape = (len(names), len(predictions), num_classes, num_classes)
+  seed = np.arange(len(predictions))[:, None]
+  index = np.ravel_multi_index((subject, seed, truth, predictions), shape)
+  counts = np.bincount(index.ravel(), minlength=int(np.prod(shape)))
+  return counts.reshape(shape)
+
+
+def resample(
+  confusions: Int[np.ndarray, 'subject seed class_ class_'],
+  draws: int = 2000,
+) -> dict[str, Float64[np.ndarray, ' draw']]:
+  """Bootstrap of subjects: each metric's mean over seeds, for each draw.
+
+  A draw takes as many subjects as there are, with replacement, and all clips
+  of each in all seeds. A class that a draw lacks is left out of the mean over
+  classes, as everywhere here. The generator is fixed, so two runs on the same
+  subjects meet the same draws: their differences are paired.
+
+  Args:
+    confusions: what `subject_confusions` returned.
+    draws: number of draws.
+
+  Returns:
+    Metric -> its values.
+  """
+  number = len(confusions)
+  rng = np.random.default_rng(0)
+  times_drawn = rng.multinomial(number, np.full(number, 1 / number), draws)
+  return over_seeds(np.tensordot(times_drawn, confusions, axes=1))
+
+
+def bootstrap_interval(
+  confusions: Int[np.ndarray, 'subject seed class_ class_'],
+) -> dict[str, tuple[float, float] | None]:
+  """Subject-level percentile interval of 95 % of each metric's mean over seeds.
+
+  Args:
+    confusions: what `subject_confusions` returned.
+
+  Returns:
+    Metric -> (low, high), or None for a single subject, which says nothing of
+    others. With a dozen subjects or fewer the interval is too narrow.
+  """
+  if len(confusions) < 2:
+    return dict.fromkeys(METRICS)
+  return {
+    name: tuple(np.quantile(values, TAILS).tolist())
+    for name, values in resample(confusions).items()
+  }
+
 
 def chance_interval(
   truth: Int[np.ndarray, ' clip'],
-  prediction: Int[np.ndarray, ' clip'],
+  predictions: Int[np.ndarray, 'seed clip'],
   num_classes: int,
-  level: float = 0.95,
   draws: int = 2000,
 ) -> dict[str, tuple[float, float]]:
   """Where each metric would lie had the predictions nothing to do with truth.
 
   The predictions are kept and the truth is shuffled, so class frequencies on
-  both sides stay what they are.
+  both sides stay what they are. All seeds meet the same shuffle: they predict
+  alike, and their mean varies as one of them does.
 
   Args:
     truth: class index of each clip.
-    prediction: predicted class index of each clip.
+    predictions: predicted class index of each clip, for each seed.
     num_classes: how many classes there are.
-    level: share of the draws inside the interval.
     draws: number of shuffles.
 
   Returns:
-    Metric -> (low, high).
+    Metric -> (low, high) of its mean over seeds, 95 % of the draws.
   """
   rng = np.random.default_rng(0)
-  confusions = np.stack(
-    [
-      confusion_matrix(rng.permutation(truth), prediction, num_classes)
-      for _ in range(draws)
-    ]
-  )
-  tails = [(1 - level) / 2, (1 + level) / 2]
+  shuffled = np.stack([rng.permutation(truth) for _ in range(draws)])
+  shape = (draws, len(predictions), num_classes, num_classes)
+  # A seed at a time: memory stays that of draws x clips.
+  confusions = np.empty(shape, int)
+  first = np.arange(draws)[:, None] * num_classes**2
+  for seed, prediction in enumerate(predictions):
+    index = first + shuffled * num_classes + prediction
+    counts = np.bincount(index.ravel(), minlength=draws * num_classes**2)
+    confusions[:, seed] = counts.reshape(draws, num_classes, num_classes)
   return {
-    name: tuple(np.quantile(metric(confusions), tails).tolist())
-    for name, metric in METRICS.items()
+    name: tuple(np.quantile(values, TAILS).tolist())
+    for name, values in over_seeds(confusions).items()
   }
 
 
@@ -101,6 +179,7 @@ def summarise(
   truth: Int[np.ndarray, ' clip'],
   predictions: Int[np.ndarray, 'seed clip'],
   classes: Sequence[str],
+  subjects: Sequence[str],
 ) -> dict:
   """Metrics of one set of clips over seeds, ready for JSON.
 
@@ -108,16 +187,19 @@ def summarise(
     truth: class index of each clip.
     predictions: predicted class index of each clip, for each seed.
     classes: class names.
+    subjects: subject of each clip.
 
   Returns:
     n, per-class counts, and for accuracy, UF1 and UAR: the value of each seed,
-    their mean, standard deviation (None for one seed) and the chance interval
-    of the first seed; the confusion matrix of each seed.
+    their mean, standard deviation (None for one seed), the mean's bootstrap
+    interval (None for one subject) and its chance interval; F1 and recall of
+    each class, means over seeds (None for a class without clips); the
+    confusion matrix of each seed.
   """
-  confusions = np.stack(
-    [confusion_matrix(truth, seed, len(classes)) for seed in predictions]
-  )
-  chance = chance_interval(truth, predictions[0], len(classes))
+  by_subject = subject_confusions(truth, predictions, subjects, len(classes))
+  confusions = by_subject.sum(axis=0)
+  interval = bootstrap_interval(by_subject)
+  chance = chance_interval(truth, predictions, len(classes))
   summary = {
     'n': len(truth),
     'clips_per_class': dict(zip(classes, confusions[0].sum(axis=1).tolist())),
@@ -128,12 +210,16 @@ def summarise(
       'mean': float(values.mean()),
       'std': float(values.std(ddof=1)) if len(values) > 1 else None,
       'seeds': values.tolist(),
+      'interval_95': interval[name] and list(interval[name]),
       'chance_95': list(chance[name]),
     }
-  f1 = f1_per_class(confusions).mean(axis=0)
-  summary['f1_per_class'] = {
-    name: None if np.isnan(value) else float(value)
-    for name, value in zip(classes, f1)
-  }
+  for key, per_class in (
+    ('f1_per_class', f1_per_class),
+    ('recall_per_class', recall_per_class),
+  ):
+    summary[key] = {
+      name: None if np.isnan(value) else float(value)
+      for name, value in zip(classes, per_class(confusions).mean(axis=0))
+    }
   summary['confusion'] = confusions.tolist()
   return summary

@@ -96,7 +96,9 @@ def _draw_clip(config: configuration.Config) -> None:
     )
   frames = data.decode_clip(record['frames'], config.data)
   keys = (np.array([record[k]]) for k in ('onset', 'apex', 'offset'))
-  images = rank_pooling.dynamic_images(frames[None], *keys)[0]
+  images = rank_pooling.dynamic_images(
+    frames[None], np.array([len(frames)]), *keys
+  )[0]
   draw(frames, record['apex'], np.asarray(images), pathlib.Path(_OUT.value))
   print(f'{record["clip_id"].decode()}: {_OUT.value}')
 

@@ -1,5 +1,6 @@
 """Devices and caches, set before jax does anything else."""
 
+import contextlib
 import os
 import pathlib
 
@@ -17,11 +18,26 @@ def cache_dir(configured: str) -> pathlib.Path:
   return pathlib.Path(configured or fallback).expanduser().absolute()
 
 
+# More would gain little, and each holds a training of its own in memory.
+_MOST_CPU_DEVICES = 4
+
+
 def configure(cache: pathlib.Path) -> None:
-  """Keeps compiled programs in `cache`, unless the user chose another place.
+  """Keeps compiled programs in `cache`, and makes a device of each CPU core.
+
+  Folds then run side by side, each on a core: small networks are 1.3 times
+  faster than one fold on all cores. What the user has chosen is left as it is:
+  another cache folder, another number of CPU devices.
 
   Call it before the first use of a device.
   """
+  chosen = '--xla_force_host_platform_device_count'
+  if jax.config.jax_num_cpu_devices < 0 and chosen not in os.environ.get(
+    'XLA_FLAGS', ''
+  ):
+    cores = os.cpu_count() or 1
+    with contextlib.suppress(RuntimeError):  # Devices are in use already.
+      jax.config.update('jax_num_cpu_devices', min(cores, _MOST_CPU_DEVICES))
   if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
     jax.config.update('jax_compilation_cache_dir', str(cache / 'compiled'))
   # Small programs too: there are hundreds, and each costs more to compile

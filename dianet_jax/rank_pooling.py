@@ -6,12 +6,13 @@ Source: Bilen et al., "Dynamic Image Networks for Action Recognition", CVPR
     d = sum_t alpha_t psi_t,
     alpha_t = 2 (T - t + 1) - (T + 1) (H_T - H_{t-1}).
 
-The coefficients sum to 0, so d is computed on the frames' difference from the
-phase's first frame. Departures from the source: the coefficients are made in
-float64 and only then rounded, and a phase of one frame gives 0 (no motion)
-where the MATLAB original gives the bare frame.
+The coefficients sum to 0, so d is computed on the frames' difference from one
+frame: the apex, which lies in every phase. Departures from the source: the
+coefficients are made in float64 and only then rounded, and a phase of one
+frame gives 0 (no motion) where the MATLAB original gives the bare frame.
 """
 
+from collections.abc import Callable, Mapping
 import functools
 
 import jax
@@ -19,8 +20,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Float64, Int, Num
 import numpy as np
 
+from dianet_jax import frame_sums
+
 # Phase -> the key frames it runs between. Both ends belong to the phase, so
-# the apex frame belongs to the first two.
+# the apex frame belongs to all of them.
 PHASES = {
   'onset_apex': ('onset', 'apex'),
   'apex_offset': ('apex', 'offset'),
@@ -48,8 +51,58 @@ def coefficients(num_frames: int) -> Float64[np.ndarray, ' frame']:
   return 2.0 * (num_frames - t + 1) - (num_frames + 1) * tail
 
 
+def linear_coefficients(num_frames: int) -> Float64[np.ndarray, ' frame']:
+  """2 t - T - 1: linear in time, on the frames themselves.
+
+  Often called rank pooling. It is so only on running means of the frames; on
+  the frames it leans on both ends alike, where the default leans on the first
+  frame (cosine between the two: .75 at T = 5, .53 at T = 96).
+
+  Args:
+    num_frames: T, at least 1.
+
+  Returns:
+    float64 [frame], summing to 0.
+
+  Source: Bilen et al. (2016), the derivation before eq. 6.
+  """
+  return 2.0 * np.arange(1, num_frames + 1) - num_frames - 1
+
+
+def running_mean_coefficients(
+  num_frames: int,
+) -> Float64[np.ndarray, ' frame']:
+  """The linear weights on running means, gathered frame by frame.
+
+  sum_t (2 t - T - 1) V_t with V_t = (psi_1 + ... + psi_t) / t has psi_t with
+  the weight sum_{i >= t} (2 i - T - 1) / i. That is the form most published
+  code sums up. It differs from the default by rounding alone (2e-13 at
+  T = 96).
+
+  Args:
+    num_frames: T, at least 1.
+
+  Returns:
+    float64 [frame], summing to 0.
+
+  Source: Bilen et al. (2016), eq. 5.
+  """
+  i = np.arange(1, num_frames + 1)
+  return np.cumsum((linear_coefficients(num_frames) / i)[::-1])[::-1]
+
+
+COEFFICIENTS: Mapping[str, Callable[[int], np.ndarray]] = {
+  'rank': coefficients,
+  'running_mean': running_mean_coefficients,
+  'linear': linear_coefficients,
+}
+
+# What the rank of a frame within its phase is counted by; see `dynamic_images`.
+ORDERS = ('time', 'motion_intensity')
+
+
 @functools.lru_cache(maxsize=8)
-def _table(max_frames: int) -> Float32[np.ndarray, 'length frame']:
+def _table(max_frames: int, kind: str) -> Float32[np.ndarray, 'length frame']:
   """Row n: the coefficients of n frames, then zeros. 4 MB for 1,000 frames.
 
   A table made in float64 on the host is exact where the closed form evaluated
@@ -57,60 +110,105 @@ def _table(max_frames: int) -> Float32[np.ndarray, 'length frame']:
   """
   table = np.zeros((max_frames + 1, max_frames), np.float32)
   for n in range(1, max_frames + 1):
-    table[n, :n] = coefficients(n)
+    table[n, :n] = COEFFICIENTS[kind](n)
   return table
 
 
-def _pool_clip(frames, first, last):
-  """frames [frame, h, w, c], first, last [phase] -> [phase, h, w, c]."""
-  num_frames = frames.shape[0]
-  frame = jnp.arange(num_frames)
-  inside = (frame >= first[:, None]) & (frame <= last[:, None])
-  row = jnp.clip(last - first + 1, 0, num_frames)[:, None]
-  column = jnp.clip(frame - first[:, None], 0, num_frames - 1)
-  weights = jnp.where(inside, jnp.asarray(_table(num_frames))[row, column], 0.0)
-  reference = frames[first].astype(jnp.float32)
+def _rank_by_motion(frames, first, inside):
+  """int32 [clip, phase, frame]: how many frames of the phase moved less."""
+  start = jnp.take_along_axis(frames, first[:, :, None], axis=1)
+  # Whole numbers are added faster, and exactly.
+  whole = jnp.issubdtype(frames.dtype, jnp.integer)
+  dtype = jnp.int32 if whole else jnp.float32
 
-  def add_frame(t, pooled):
-    motion = frames[t].astype(jnp.float32) - reference
-    weight = weights[:, t, None, None, None]
-    # A padding frame may hold anything: 0 x NaN would not be 0.
-    return pooled + jnp.where(
-      inside[:, t, None, None, None], weight * motion, 0
-    )
+  # Frame by frame: the differences of all of them would be a copy.
+  def intensity(t):
+    frame = jax.lax.dynamic_slice_in_dim(frames, t, 1, axis=1)
+    return jnp.abs(frame.astype(dtype) - start.astype(dtype)).sum(axis=2)
 
-  return jax.lax.fori_loop(0, num_frames, add_frame, jnp.zeros_like(reference))
+  moved = jax.lax.map(intensity, jnp.arange(frames.shape[1]))
+  moved = jnp.moveaxis(moved, 0, 2).astype(jnp.float32)
+  moved = jnp.where(inside, moved, jnp.inf)
+  # Equal frames keep their order in time: both sorts are stable.
+  return jnp.argsort(jnp.argsort(moved, axis=-1), axis=-1)
 
 
-@functools.partial(jax.jit, static_argnames='phases')
+@functools.partial(jax.jit, static_argnames=('phases', 'kind', 'order'))
 def dynamic_images(
   frames: Num[Array, 'clip frame height width channel'],
+  lengths: Int[Array, ' clip'],
   onset: Int[Array, ' clip'],
   apex: Int[Array, ' clip'],
   offset: Int[Array, ' clip'],
   phases: tuple[str, ...] = ('onset_apex', 'apex_offset'),
+  kind: str = 'rank',
+  order: str = 'time',
 ) -> Float[Array, 'clip phase height width channel']:
   """Dynamic images of every phase of every clip, in one pass over the frames.
+
+  The sums are accumulated in float32, by the form that is fastest on the
+  platform the call is compiled for (see `frame_sums`); there is no float copy
+  of the frames. Works under jit, vmap and pmap; an axis of clips is faster
+  than vmap. Differentiable (reverse mode) with respect to float frames.
 
   Args:
     frames: uint8 or float [clip, frame, height, width, channel], grey levels,
       clips of unequal length padded at the end. What lies outside a phase has
       no influence on it.
+    lengths: int32 [clip], frames that are not padding. A key frame beyond them
+      counts as the last of them.
     onset: int32 [clip], index into the frame axis.
     apex: int32 [clip], onset <= apex.
-    offset: int32 [clip], apex <= offset < frames.
+    offset: int32 [clip], apex <= offset < length.
     phases: which of `PHASES`, in the order wanted.
+    kind: which of `COEFFICIENTS`; the default is approximate rank pooling.
+    order: what ranks the frames of a phase. 'time' is rank pooling, the
+      temporal-ranked dynamic image of the second source. 'motion_intensity'
+      ranks them by their mean absolute difference from the phase's first
+      frame, so that "late" means "moved far"; it reads the frames once more.
+      The second source states the reordering; the measure is ours.
 
   Returns:
     float32 [clip, phase, height, width, channel], signed, in grey levels; a
     static clip and a phase of one frame give exactly 0.
 
   Raises:
-    KeyError: a phase is not in `PHASES`.
+    KeyError: a phase, kind or order is unknown.
+
+  Source: Bilen et al., CVPR 2016; Man et al., arXiv 2510.09730.
   """
+  if order not in ORDERS:
+    raise KeyError(f'{order!r} is not one of {ORDERS}')
+  num_clips, num_frames, *image = frames.shape
   key_frames = {'onset': onset, 'apex': apex, 'offset': offset}
+  key_frames = {k: jnp.minimum(v, lengths - 1) for k, v in key_frames.items()}
   first = jnp.stack([key_frames[PHASES[p][0]] for p in phases], axis=-1)
   last = jnp.stack([key_frames[PHASES[p][1]] for p in phases], axis=-1)
-  # A loop over clips around a loop over frames keeps the phases' sums in
-  # cache: the fastest plain form on a CPU.
-  return jax.lax.map(lambda clip: _pool_clip(*clip), (frames, first, last))
+  # Flat: on a TPU a trailing axis of three channels would fill 128 lanes.
+  frames = frames.reshape(num_clips, num_frames, -1)
+
+  frame = jnp.arange(num_frames)
+  inside = (frame >= first[..., None]) & (frame <= last[..., None])
+  if order == 'time':
+    rank = frame - first[..., None]
+  else:
+    rank = _rank_by_motion(jax.lax.stop_gradient(frames), first, inside)
+  table = jnp.asarray(_table(num_frames, kind))
+  length = jnp.clip(last - first + 1, 0, num_frames)[..., None]
+  weights = table[length, jnp.clip(rank, 0, num_frames - 1)]
+  sums = frame_sums.frame_sums(
+    frames,
+    jnp.where(inside, weights, 0),
+    jnp.stack(list(key_frames.values()), axis=-1),
+    _covers(phases),
+  )
+  return sums.reshape(num_clips, len(phases), *image)
+
+
+def _covers(phases: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+  """Which phases cover onset to apex, and which apex to offset."""
+  ends = [PHASES[phase] for phase in phases]
+  return (
+    tuple(i for i, (first, _) in enumerate(ends) if first == 'onset'),
+    tuple(i for i, (_, last) in enumerate(ends) if last == 'offset'),
+  )

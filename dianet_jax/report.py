@@ -10,12 +10,10 @@ from typing import Any
 
 from jaxtyping import Float, Int
 import numpy as np
-import rich.box
-import rich.table
 import tensorboardX
 
 from dianet_jax import data as data_lib
-from dianet_jax import metrics, progress
+from dianet_jax import metrics, progress, tables
 from dianet_jax.fold_parallel import FoldResult
 
 
@@ -134,15 +132,19 @@ def summarise(
   """What `metrics.json` holds, but for times and versions."""
   parts = {}
   datasets = np.array([clip.dataset for clip in dataset.clips])
+  subjects = np.array(dataset.subjects)
   names = sorted(set(datasets.tolist()))
   for part in names if len(names) > 1 else []:
     rows = datasets == part
     parts[part] = metrics.summarise(
-      dataset.labels[rows], pooled.predictions[:, rows], dataset.classes
+      dataset.labels[rows],
+      pooled.predictions[:, rows],
+      dataset.classes,
+      subjects[rows],
     )
-    parts[part]['folds'] = len(set(np.array(dataset.subjects)[rows].tolist()))
+    parts[part]['folds'] = len(set(subjects[rows].tolist()))
   overall = metrics.summarise(
-    dataset.labels, pooled.predictions, dataset.classes
+    dataset.labels, pooled.predictions, dataset.classes, subjects
   )
   return {
     'name': name,
@@ -211,7 +213,11 @@ def write_events(folder: pathlib.Path, results: Sequence[FoldResult]) -> None:
 
 
 def rows(summary: dict[str, Any]) -> list[list[str]]:
-  """The table of results: header, then a row for all clips and each part."""
+  """The table of results: header, then a row for all clips and each part.
+
+  A metric has its mean and standard deviation in a first line, its bootstrap
+  interval in a second.
+  """
   header = ['clips', 'n', 'folds', 'accuracy', 'UF1', 'UAR', 'chance UF1']
   table = [header]
   parts = {'all': summary['overall'] | {'folds': summary['folds']}}
@@ -222,8 +228,12 @@ def rows(summary: dict[str, Any]) -> list[list[str]]:
       value = f'{part[key]["mean"]:.3f}'
       if len(summary['seeds']) > 1:
         value += f' ± {part[key]["std"]:.3f}'
+      # Runs that ended before there were intervals are still shown.
+      interval = part[key].get('interval_95')
+      if interval:
+        value += f'\n{interval[0]:.3f} to {interval[1]:.3f}'
       row.append(value)
-    table.append([*row, f'{low:.2f} to {high:.2f}'])
+    table.append([*row, f'{low:.3f} to {high:.3f}'])
   return table
 
 
@@ -243,11 +253,6 @@ def print_table(summary: dict[str, Any]) -> None:
   """The one table at the end of a run."""
   header, *body = rows(summary)
   progress.console.print(title(summary))
-  table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1))
-  for index, name in enumerate(header):
-    table.add_column(name, justify='right' if index else 'left')
-  for row in body:
-    table.add_row(*row)
-  progress.console.print(table)
+  progress.console.print(tables.grid(header, body))
   if line := oracle_line(summary):
     progress.console.print(line)

@@ -42,7 +42,8 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
   header, *body = rows
 
   def line(tag, cells):
-    inside = ''.join(f'<{tag}>{html.escape(c)}</{tag}>' for c in cells)
+    escaped = (html.escape(cell).replace('\n', '<br>') for cell in cells)
+    inside = ''.join(f'<{tag}>{cell}</{tag}>' for cell in escaped)
     return f'<tr>{inside}</tr>'
 
   return (
@@ -149,11 +150,12 @@ def _banner(summary: dict[str, Any]) -> str:
   return ''.join(f'<p class="simulated">{line}</p>' for line in lines)
 
 
-def _f1_rows(overall: dict[str, Any]) -> list[list[str]]:
-  rows = [['class', 'clips', 'F1, mean over seeds']]
-  for name, value in overall['f1_per_class'].items():
-    clips = str(overall['clips_per_class'][name])
-    rows.append([name, clips, 'none' if value is None else f'{value:.3f}'])
+def _class_rows(overall: dict[str, Any]) -> list[list[str]]:
+  rows = [['class', 'clips', 'F1, mean over seeds', 'recall']]
+  for name, clips in overall['clips_per_class'].items():
+    values = (overall[f'{key}_per_class'][name] for key in ('f1', 'recall'))
+    texts = ('none' if value is None else f'{value:.3f}' for value in values)
+    rows.append([name, str(clips), *texts])
   return rows
 
 
@@ -183,14 +185,15 @@ def write(
   body = f"""
 <h1>{html.escape(summary['name'])}</h1>{_banner(summary)}
 <p>{html.escape(report.title(summary))}. UF1 and UAR come from one confusion
-matrix pooled over all folds; {report.EPOCHS[config.evaluation.epochs]}. The
-last column is where UF1 would lie, 95 times in 100, if the predictions (of the
-first seed) had nothing to do with the truth.</p>
+matrix pooled over all folds; {report.EPOCHS[config.evaluation.epochs]}. Below
+each mean over seeds is its interval of 95 %, subjects resampled. The last
+column is where UF1 would lie, 95 times in 100, if the predictions had nothing
+to do with the truth.</p>
 {_table(report.rows(summary))}
 <p class="quiet">{html.escape(report.oracle_line(summary))}</p>
 <h2>Confusion matrix, summed over seeds</h2>
 {_confusion(overall['confusion'], dataset.classes)}
-<p></p>{_table(_f1_rows(overall))}
+<p></p>{_table(_class_rows(overall))}
 <h2>Learning curves</h2>
 <p class="quiet">Training clips, augmented, in training: a thin line a fold, a
 bold one their mean. The held-out subject has no curve.</p>

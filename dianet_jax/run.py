@@ -317,6 +317,8 @@ def write_results(
   `start` is the `time.perf_counter` of the run's beginning.
   """
   evaluation = config.evaluation
+  # Those of a resumed run come in another order.
+  results = sorted(results, key=lambda result: (result.seed, result.subject))
   reported = report.ensemble(results, evaluation.ensemble)
   pooled = report.pool(reported, len(dataset.clips))
   summary = report.summarise(

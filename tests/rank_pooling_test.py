@@ -10,23 +10,27 @@ from dianet_jax import rank_pooling
 ALL_PHASES = ('onset_apex', 'apex_offset', 'onset_offset')
 
 
-def reference_images(frames, onset, apex, offset, phases=ALL_PHASES):
+def reference_images(
+  frames, onset, apex, offset, phases=ALL_PHASES, kind='rank'
+):
   """The definition, in float64: sum_t alpha_t psi_t, frame by frame."""
   key = {'onset': onset, 'apex': apex, 'offset': offset}
   images = []
   for phase in phases:
     first, last = (key[end] for end in rank_pooling.PHASES[phase])
-    alpha = rank_pooling.coefficients(last - first + 1)
+    alpha = rank_pooling.COEFFICIENTS[kind](last - first + 1)
     images.append(
       np.tensordot(alpha, frames[first : last + 1].astype(np.float64), 1)
     )
   return np.stack(images)
 
 
-def pool_one(frames, onset, apex, offset, phases=ALL_PHASES):
-  keys = (np.array([k], np.int32) for k in (onset, apex, offset))
+def pool_one(frames, onset, apex, offset, phases=ALL_PHASES, **variant):
+  keys = (np.array([k], np.int32) for k in (len(frames), onset, apex, offset))
   return np.asarray(
-    rank_pooling.dynamic_images(jnp.asarray(frames)[None], *keys, phases)
+    rank_pooling.dynamic_images(
+      jnp.asarray(frames)[None], *keys, phases, **variant
+    )
   )[0]
 
 
@@ -55,12 +59,66 @@ def test_coefficients_of_short_clips():
   )
 
 
-def test_coefficients_are_not_the_linear_weights():
+def test_linear_coefficients_are_others():
   for num_frames, cosine in ((5, 0.75), (96, 0.53)):
     alpha = rank_pooling.coefficients(num_frames)
-    linear = 2.0 * np.arange(1, num_frames + 1) - num_frames - 1
+    linear = rank_pooling.linear_coefficients(num_frames)
     found = alpha @ linear / np.linalg.norm(alpha) / np.linalg.norm(linear)
     assert found == pytest.approx(cosine, abs=0.005)
+
+
+@pytest.mark.parametrize('num_frames', [1, 2, 5, 96])
+def test_running_mean_coefficients_equal_the_default(num_frames):
+  np.testing.assert_allclose(
+    rank_pooling.running_mean_coefficients(num_frames),
+    rank_pooling.coefficients(num_frames),
+    rtol=0,
+    atol=3e-13,
+  )
+
+
+@pytest.mark.parametrize('kind', rank_pooling.COEFFICIENTS)
+def test_every_kind_of_coefficients(kind):
+  frames = np.random.default_rng(0).integers(0, 256, (40, 6, 5, 3), np.uint8)
+  expected = reference_images(frames, 3, 11, 38, kind=kind)
+  np.testing.assert_allclose(
+    pool_one(frames, 3, 11, 38, kind=kind),
+    expected,
+    atol=1e-5 * np.abs(expected).max(),
+  )
+
+
+def test_motion_intensity_ranks_frames_by_motion():
+  # One pixel that moves by these levels: in order of motion they are sorted.
+  levels = np.array([7, 8, 30, 9, 60, 20, 12], np.uint8)
+  pooled = pool_one(
+    levels[:, None, None, None],
+    0,
+    6,
+    6,
+    ('onset_apex',),
+    order='motion_intensity',
+  )
+  expected = rank_pooling.coefficients(7) @ np.sort(levels)
+  np.testing.assert_allclose(pooled.item(), expected, rtol=1e-6)
+
+
+def test_motion_intensity_of_growing_motion_is_the_default():
+  frames = np.arange(20, dtype=np.uint8)[:, None, None, None] * 9
+  frames = np.broadcast_to(frames, (20, 4, 4, 3))
+  np.testing.assert_array_equal(
+    pool_one(frames, 2, 17, 19, order='motion_intensity'),
+    pool_one(frames, 2, 17, 19),
+  )
+
+
+def test_motion_intensity_does_not_look_outside_the_phase():
+  frames = np.random.default_rng(1).random((12, 4, 4, 1)).astype(np.float32)
+  clean = pool_one(frames, 2, 5, 8, order='motion_intensity')
+  frames[:2], frames[9:] = np.nan, np.inf
+  np.testing.assert_array_equal(
+    pool_one(frames, 2, 5, 8, order='motion_intensity'), clean
+  )
 
 
 @pytest.mark.parametrize('num_frames', [2, 64, 1000])
@@ -90,7 +148,9 @@ def test_padded_batch_of_unequal_clips():
   padded = rng.integers(0, 256, (3, 32, 7, 6, 3), np.uint8)
   for row, clip in zip(padded, clips, strict=True):
     row[: len(clip)] = clip
-  pooled = rank_pooling.dynamic_images(padded, *keys.T, ALL_PHASES)
+  pooled = rank_pooling.dynamic_images(
+    padded, np.array(lengths), *keys.T, ALL_PHASES
+  )
   assert pooled.shape == (3, 3, 7, 6, 3) and pooled.dtype == jnp.float32
   for image, clip, key in zip(pooled, clips, keys, strict=True):
     expected = reference_images(clip, *key)
@@ -116,13 +176,70 @@ def test_a_phase_of_one_frame_is_empty_and_order_is_as_asked():
 
 def test_gradient_is_the_coefficients():
   frames = jnp.zeros((1, 5, 1, 1, 1))
-  keys = (jnp.array([k]) for k in (0, 4, 4))
+  keys = (jnp.array([k]) for k in (5, 0, 4, 4))
   gradient = jax.grad(
     lambda f: rank_pooling.dynamic_images(f, *keys, ('onset_apex',)).sum()
   )(frames)
   np.testing.assert_allclose(
     gradient[0, :, 0, 0, 0], rank_pooling.coefficients(5), atol=1e-6
   )
+
+
+def test_gradient_of_overlapping_phases():
+  frames = np.random.default_rng(3).random((2, 25, 2, 3, 1)).astype(np.float32)
+  keys = [np.array(k) for k in ((25, 22), (1, 0), (20, 3), (24, 21))]
+  mix = np.random.default_rng(4).random((2, 3, 2, 3, 1)).astype(np.float32)
+  gradient = jax.grad(
+    lambda f: (mix * rank_pooling.dynamic_images(f, *keys, ALL_PHASES)).sum()
+  )(frames)
+  for row in range(2):
+    expected = np.zeros(frames.shape[1:])
+    onset, apex, offset = (k[row] for k in keys[1:])
+    for phase, (a, b) in enumerate(
+      ((onset, apex), (apex, offset), (onset, offset))
+    ):
+      alpha = rank_pooling.coefficients(b - a + 1)
+      expected[a : b + 1] += alpha[:, None, None, None] * mix[row, phase]
+    np.testing.assert_allclose(gradient[row], expected, atol=2e-5)
+
+
+def test_a_key_frame_in_the_padding_counts_as_the_last_frame():
+  frames = np.random.default_rng(5).integers(0, 256, (1, 20, 3, 3, 1), np.uint8)
+  one, other = (
+    rank_pooling.dynamic_images(
+      frames, *(np.array([k]) for k in (12, 0, 5, offset))
+    )
+    for offset in (11, 17)
+  )
+  np.testing.assert_array_equal(one, other)
+
+
+def test_vmap_and_pmap_agree_with_the_batch():
+  rng = np.random.default_rng(6)
+  frames = rng.integers(0, 256, (4, 2, 33, 5, 4, 3), np.uint8)
+  keys = [np.full((4, 2), k) for k in (33, 2, 19, 31)]
+  flat = rank_pooling.dynamic_images(
+    frames.reshape(8, *frames.shape[2:]), *(k.reshape(8) for k in keys)
+  ).reshape(4, 2, 2, 5, 4, 3)
+  for over in (jax.vmap, jax.pmap):
+    pooled = over(rank_pooling.dynamic_images)(frames, *keys)
+    np.testing.assert_allclose(pooled, flat, atol=1e-5 * np.abs(flat).max())
+
+
+def test_there_is_no_float_copy_of_the_frames():
+  frames = jax.ShapeDtypeStruct((4, 100, 32, 32, 3), np.uint8)
+  keys = [jax.ShapeDtypeStruct((4,), np.int32)] * 4
+  compiled = rank_pooling.dynamic_images.lower(frames, *keys).compile()
+  memory = compiled.memory_analysis()
+  assert memory.temp_size_in_bytes < memory.argument_size_in_bytes / 4
+
+
+@pytest.mark.parametrize(
+  'wrong', [{'kind': 'closed'}, {'order': 'random'}], ids=str
+)
+def test_unknown_variant(wrong):
+  with pytest.raises(KeyError, match=next(iter(wrong.values()))):
+    pool_one(np.zeros((3, 2, 2, 1), np.uint8), 0, 1, 2, **wrong)
 
 
 def test_unknown_phase():
