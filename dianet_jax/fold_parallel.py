@@ -140,7 +140,7 @@ class FoldParallel:
     )
     self._no_best = self._program(
       lambda data, state: train.Best(
-        jnp.inf, jax.tree.map(jnp.zeros_like, state.variables)
+        jnp.float32(jnp.inf), jax.tree.map(jnp.zeros_like, state.variables)
       )
     )
     self._keep_best = self._program(

@@ -298,7 +298,7 @@ class _Nested:
       results += run_lib.train_folds(
         row.config, self._workdir, folds.select(rows), program
       )
-    return sorted(results, key=lambda r: (r.seed, r.subject))
+    return results
 
   def _held(self, table: np.ndarray, choice: Sequence[int]) -> dict[str, Any]:
     """What `study.json` holds."""

@@ -317,6 +317,8 @@ def write_results(
   `start` is the `time.perf_counter` of the run's beginning.
   """
   evaluation = config.evaluation
+  # Those of a resumed run come in another order.
+  results = sorted(results, key=lambda result: (result.seed, result.subject))
   reported = report.ensemble(results, evaluation.ensemble)
   pooled = report.pool(reported, len(dataset.clips))
   summary = report.summarise(
@@ -331,7 +333,9 @@ def write_results(
       {'seed': r.seed, 'subject': r.subject, 'epoch': r.epoch} for r in results
     ]
   if evaluation.oracle:
-    summary['oracle'] = report.oracle(reported, dataset.labels)
+    summary['oracle'] = report.oracle(
+      results, dataset.labels, evaluation.ensemble
+    )
   # Of this session alone, where the run was resumed.
   summary['seconds'] = round(time.perf_counter() - start, 1)
   report.write_predictions(workdir / 'predictions.csv', dataset, pooled)

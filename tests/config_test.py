@@ -72,6 +72,22 @@ def build(**overrides):
     ('train__augment__flip_probability', 2.0, '0 to 1'),
     ('train__augment__negated_channels', (3,), '0, 1 or 2'),
     ('train__augment__shift_pixels', 200, 'data.image_size'),
+    ('model__share_backbone', 1, 'expected bool'),
+    ('model__fusion', 'each_phase', 'true with --config.model.fusion'),
+    ('model__widths', (8, 6), 'a divisor of 6'),
+    ('model__widths', (0, 4), 'widths of at least 1'),
+    ('model__phase_dropout', 1.0, '0 to below 1'),
+    ('train__focal_gamma', -1.0, 'at least 0'),
+    ('train__class_balance', 'equal', 'one of none, inverse_frequency'),
+    ('train__effective_number_beta', 1.0, '0 to below 1'),
+    ('train__ema_decay', 1.0, '0 to below 1'),
+    ('train__augment__mixup_alpha', -0.1, 'at least 0'),
+    ('evaluation__epochs', 'best', 'one of fixed, inner_split'),
+    ('evaluation__validation_share', 1.0, 'above 0 and below 1'),
+    ('evaluation__ensemble', 0, 'at least 1'),
+    ('study__kind', 'grid', 'ablation or nested'),
+    ('study__kind', 'nested', 'one or more, with'),
+    ('study__groups', 2, 'at least 3'),
     ('parallel__strategy', 'fast', 'one of auto'),
     ('seeds', 0, 'at least 1'),
   ],
@@ -95,3 +111,10 @@ def test_an_integer_serves_as_a_float():
 def test_differences():
   one, other = (configuration.to_dict(build(seed=s)) for s in (0, 1))
   assert configuration.differences(one, other) == ['  seed: 0 there, 1 here']
+
+
+def test_an_ensemble_has_seeds_of_its_own():
+  config = build(seed=2, seeds=2, evaluation__ensemble=3)
+  assert list(config.training_seeds) == [6, 7, 8, 9, 10, 11]
+  with pytest.raises(errors.UserError, match='config.seed=2000000000'):
+    build(seed=2_000_000_000, evaluation__ensemble=3)

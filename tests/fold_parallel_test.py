@@ -26,15 +26,35 @@ def clips():
 def run(clips, make_config):
   """Trains some folds; every argument has a default."""
 
-  def train_folds(images=None, labels=None, rows=None, seeds=(0,), **parallel):
+  def train_folds(
+    images=None,
+    labels=None,
+    rows=None,
+    seeds=(0,),
+    overrides=None,
+    **parallel,
+  ):
     images = clips[0] if images is None else images
     labels = clips[1] if labels is None else labels
-    config = make_config(
-      train__epochs=2, train__batch_size=6, train__augment__shift_pixels=1
+    small = {
+      'train__epochs': 2,
+      'train__batch_size': 6,
+      'train__augment__shift_pixels': 1,
+    }
+    config = make_config(**small | (overrides or {}))
+    inner = config.evaluation.epochs == 'inner_split'
+    folds = folds_lib.leave_one_subject_out(
+      SUBJECTS, labels, 3, seeds=seeds, validation_share=0.3 if inner else 0
     )
-    folds = folds_lib.leave_one_subject_out(SUBJECTS, labels, 3, seeds=seeds)
     trainer = train.Trainer(
-      DIANet(3, backbone='compact', dropout=0.3),
+      DIANet(
+        3,
+        backbone='compact',
+        dropout=0.3,
+        fusion=config.model.fusion,
+        share_backbone=config.model.share_backbone,
+        phase_dropout=config.model.phase_dropout,
+      ),
       config.train,
       'symmetric',
       folds.train_index.shape[1],
@@ -139,3 +159,95 @@ def test_every_clip_is_predicted_once(run):
 def test_too_many_devices(run):
   with pytest.raises(errors.UserError, match='jax sees 4 cpu'):
     run(devices=5)
+
+
+INNER = {'evaluation__epochs': 'inner_split', 'train__epochs': 3}
+# Everything that is off by default, on.
+OPTIONS = INNER | {
+  'model__phase_dropout': 0.5,
+  'train__augment__mixup_alpha': 0.4,
+  'train__ema_decay': 0.8,
+  'train__focal_gamma': 1.0,
+}
+
+
+@pytest.mark.parametrize('corruption', ['noise', 'nan', 'labels'])
+def test_the_held_out_subject_does_not_choose_the_epoch(run, clips, corruption):
+  images, labels = (array.copy() for array in clips)
+  held_out = np.array([subject == 'c' for subject in SUBJECTS])
+  if corruption == 'labels':
+    labels[held_out] = (labels[held_out] + 1) % 3
+  else:
+    noise = np.random.default_rng(1).normal(size=images.shape)
+    images[held_out] = np.nan if corruption == 'nan' else noise[held_out]
+  settings = {'devices': 1, 'rows': [2], 'overrides': OPTIONS}
+  clean = run(**settings)[0, 'c']
+  corrupted = run(images, labels, **settings)[0, 'c']
+  fields = ('variables', 'loss', 'accuracy', 'validation_loss', 'epoch')
+  assert_identical(clean, corrupted, fields)
+  assert np.isfinite(clean.validation_loss).all()
+
+
+@pytest.mark.parametrize('strategy', ['loop', 'map', 'vmap'])
+def test_the_epoch_with_the_lowest_validation_loss_predicts(run, strategy):
+  # Steps too long: the best epoch is not always the last.
+  settings = INNER | {
+    'evaluation__oracle': True,
+    'train__learning_rate': 0.02,
+  }
+  results = run(devices=2, strategy=strategy, overrides=settings)
+  for result in results.values():
+    assert result.validation_loss.shape == (3,)
+    best = result.epoch - 1
+    assert result.validation_loss[best] == result.validation_loss.min()
+    np.testing.assert_array_equal(
+      result.probabilities, result.oracle_probabilities[best]
+    )
+  assert {result.epoch for result in results.values()} != {3}
+
+
+def test_validation_clips_are_not_trained_on(run, clips):
+  folds = folds_lib.leave_one_subject_out(
+    SUBJECTS, clips[1], 3, validation_share=0.3
+  )
+  images = clips[0].copy()
+  images[folds.validation_index[2]] += 1
+  settings = {'devices': 1, 'rows': [2], 'overrides': INNER}
+  clean, other = (run(i, **settings)[0, 'c'] for i in (clips[0], images))
+  assert_identical(clean, other, ('loss', 'accuracy'))
+  assert (clean.validation_loss != other.validation_loss).all()
+
+
+@pytest.mark.parametrize('overrides', [{}, INNER], ids=['fixed', 'inner'])
+@pytest.mark.parametrize('strategy', ['loop', 'map'])
+def test_the_oracle_changes_no_bit(run, overrides, strategy):
+  settings = {'devices': 1, 'strategy': strategy, 'rows': [0, 2]}
+  plain = run(overrides=overrides, **settings)
+  oracle = run(overrides=overrides | {'evaluation__oracle': True}, **settings)
+  for key, result in plain.items():
+    assert result.oracle_probabilities is None
+    fields = ('variables', 'probabilities', 'loss', 'validation_loss')
+    assert_identical(result, oracle[key], fields)
+    shape = (len(result.loss), *result.probabilities.shape)
+    assert oracle[key].oracle_probabilities.shape == shape
+
+
+@pytest.mark.parametrize('strategy', ['loop', 'map'])
+def test_with_all_options_devices_do_not_matter_either(run, strategy):
+  one, other = (
+    run(devices=d, strategy=strategy, folds_per_device=1, overrides=OPTIONS)
+    for d in (1, 4)
+  )
+  for key, result in one.items():
+    fields = ('variables', 'probabilities', 'validation_loss')
+    assert_identical(result, other[key], fields)
+
+
+@pytest.mark.parametrize('phases', [1, 2])
+def test_each_phase_in_parallel(run, clips, phases):
+  overrides = {'model__fusion': 'each_phase', 'model__share_backbone': True}
+  images = clips[0][:, :phases]
+  results = run(images, devices=1, rows=[0, 1], overrides=overrides)
+  for result in results.values():
+    np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert np.isfinite(result.loss).all()

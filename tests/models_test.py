@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dianet_jax.models import fusion
+from dianet_jax.models import dianet, fusion
 from dianet_jax.models.dianet import BACKBONES, DIANet, feature_width
 
 # (backbone, fusion, shared) -> parameters with five classes, mean pooling,
@@ -124,3 +124,77 @@ def test_bfloat16_keeps_parameters_and_logits_in_float32():
     jnp.dtype('float32')
   }
   assert model.apply(variables, images).dtype == jnp.float32
+
+
+@pytest.mark.parametrize('phases', [1, 2, 3])
+def test_each_phase_is_classified_by_itself(phases):
+  model = DIANet(
+    3, backbone='compact', fusion='each_phase', share_backbone=True
+  )
+  images = jax.random.normal(jax.random.key(1), (4, phases, 16, 16, 3))
+  variables = model.init(jax.random.key(0), images)
+  logits = model.apply(variables, images)
+  assert logits.shape == (4, phases, 3)
+  for phase in range(phases):
+    alone = model.apply(variables, images[:, phase : phase + 1])
+    np.testing.assert_allclose(logits[:, phase], alone[:, 0], atol=1e-5)
+
+
+def test_each_phase_has_the_batch_statistics_of_all_phases():
+  model = DIANet(
+    3, backbone='compact', fusion='each_phase', share_backbone=True
+  )
+  images = jax.random.normal(jax.random.key(1), (4, 2, 16, 16, 3))
+  variables = model.init(jax.random.key(0), images)
+  stacked = jnp.concatenate([images[:, :1], images[:, 1:]])
+  valid = jnp.array([True, True, True, False])
+  _, one = model.apply(variables, images, valid, mutable=['batch_stats'])
+  _, other = model.apply(
+    variables, stacked, jnp.tile(valid, 2), mutable=['batch_stats']
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+    one,
+    other,
+  )
+
+
+def test_a_hidden_phase_is_never_both():
+  ones = [jnp.ones((1000, 2, 3))] * 2
+  tokens = dianet._hide_a_phase(jax.random.key(0), ones, 0.3)
+  gone = np.stack([(t == 0).all(axis=(1, 2)) for t in tokens])
+  kept = np.stack([(t == 1).all(axis=(1, 2)) for t in tokens])
+  assert (gone ^ kept).all()
+  assert gone.sum(axis=0).max() == 1
+  assert gone.sum(axis=1) == pytest.approx(150, abs=45)
+
+
+def test_phase_dropout_hides_nothing_when_predicting():
+  images = jax.random.normal(jax.random.key(1), (4, 2, 16, 16, 3))
+  plain = DIANet(3, backbone='compact')
+  hiding = DIANet(3, backbone='compact', phase_dropout=0.9)
+  variables = plain.init(jax.random.key(0), images)
+  np.testing.assert_array_equal(
+    plain.apply(variables, images), hiding.apply(variables, images)
+  )
+
+  def train(model):
+    return model.apply(
+      variables,
+      images,
+      jnp.ones(4, bool),
+      mutable=['batch_stats'],
+      rngs={'dropout': jax.random.key(2)},
+    )[0]
+
+  assert jnp.abs(train(plain) - train(hiding)).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+  'backbone,widths', [('compact', (4, 8)), ('resnet18', (4, 4, 8, 8))]
+)
+def test_widths(backbone, widths):
+  model = DIANet(3, backbone=backbone, widths=widths, heads=2)
+  variables = initialise(model, 32)
+  assert variables['params']['classifier']['kernel'].shape == (16, 3)
+  assert feature_width(backbone, widths) == 8

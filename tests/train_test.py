@@ -106,3 +106,88 @@ def test_weight_decay_spares_biases_and_norms(trainer, fold, clips):
     assert (np.abs(update).max() > 0) == (
       param.ndim > 1 and np.abs(param).max() > 0
     )
+
+
+def variant(make_config, **overrides):
+  config = make_config(train__epochs=8, train__batch_size=4, **overrides)
+  return train.Trainer(
+    DIANet(2, backbone='compact'), config.train, 'symmetric', WIDTH
+  )
+
+
+ALL_VALID = jnp.ones(4, bool)
+
+
+def test_the_average_is_that_of_the_steps(make_config, fold, clips):
+  trainer = variant(make_config, train__ema_decay=0.6)
+  state = trainer.init(fold, clips[0])
+  step, expected, seen = jax.jit(trainer.step), None, []
+  for number in range(4):
+    index = jnp.arange(4) + number
+    state, _ = step(state, fold, *clips, index, ALL_VALID)
+    kernel = np.array(state.params['classifier']['kernel'])
+    seen.append(kernel)
+    # A mean of the first two, then four tenths of each new one.
+    if number < 2:
+      expected = np.mean(seen, axis=0)
+    else:
+      expected = 0.6 * expected + 0.4 * kernel
+  found = state.variables['params']['classifier']['kernel']
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+  assert np.abs(found - seen[-1]).max() > 0
+
+
+def test_averaging_does_not_touch_the_training(make_config, fold, clips):
+  ends = []
+  for decay in (0.0, 0.9):
+    trainer = variant(make_config, train__ema_decay=decay)
+    state, step = trainer.init(fold, clips[0]), jax.jit(trainer.step)
+    for _ in range(2):
+      state, _ = step(state, fold, *clips, jnp.arange(4), ALL_VALID)
+    ends.append(state)
+  assert ends[0].average is None
+  jax.tree.map(np.testing.assert_array_equal, ends[0].params, ends[1].params)
+
+
+def test_padded_slots_change_nothing_with_mixup(make_config, fold, clips):
+  trainer = variant(make_config, train__augment__mixup_alpha=0.5)
+  images, labels = clips
+  spoiled = images.at[5].set(jnp.nan)
+  state = trainer.init(fold, images)
+  valid = jnp.array([True, True, True, False])
+  step = jax.jit(trainer.step)
+  one, _ = step(state, fold, spoiled, labels, jnp.array([1, 2, 3, 5]), valid)
+  two, _ = step(state, fold, images, labels, jnp.array([1, 2, 3, 4]), valid)
+  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(one.params))
+  jax.tree.map(np.testing.assert_array_equal, one.variables, two.variables)
+  off, _ = jax.jit(variant(make_config).step)(
+    state, fold, images, labels, jnp.array([1, 2, 3, 4]), valid
+  )
+  means = [
+    s.batch_stats['backbone_0']['BatchNorm_0']['BatchNorm_0']['var']
+    for s in (two, off)
+  ]
+  assert np.abs(means[0] - means[1]).max() > 0
+
+
+def test_validation_counts_classes_alike(trainer, fold, clips, monkeypatch):
+  shares = jnp.array([[0.5, 0.5], [0.25, 0.75], [0.9, 0.1], [0.1, 0.9]])
+  monkeypatch.setattr(train.Trainer, 'predict', lambda *_: shares)
+  fold = fold.replace(
+    validation_index=jnp.array([0, 2, 1, 4]),
+    validation_valid=jnp.array([True, True, True, False]),
+  )
+  found = trainer.validation_loss({}, fold, *clips)
+  # Clips 0 and 2 are of class 0, clip 1 of class 1; clip 4 is padding.
+  first = -np.mean(np.log([0.5, 0.25]))
+  assert found == pytest.approx((first - np.log(0.1)) / 2, rel=1e-5)
+
+
+def test_a_diverged_training_is_not_hidden(trainer, fold, clips, monkeypatch):
+  state = trainer.init(fold, clips[0])
+  best = train.Best(jnp.float32(0.3), state.variables)
+  monkeypatch.setattr(
+    train.Trainer, 'validation_loss', lambda *_: jnp.float32(jnp.nan)
+  )
+  best, _ = trainer.keep_best(best, state, fold, *clips)
+  assert np.isnan(best.loss)
