@@ -160,6 +160,14 @@ def set_aside(
   return sorted(shuffled[math.floor(place)] for place in places)
 
 
+def _check_classes(labels: Int[np.ndarray, ' clip']) -> None:
+  if len(set(labels.tolist())) < 2:
+    raise errors.UserError(
+      f'All {len(labels)} clips are of one class: nothing can be learned.'
+      ' Check --config.data.protocol against the emotions in the data set.'
+    )
+
+
 def hold_out(
   groups: Mapping[str, Collection[str]],
   subjects: Sequence[str],
@@ -190,11 +198,7 @@ def hold_out(
     UserError: all clips are of one class, or too few training subjects.
   """
   subjects, labels = np.asarray(subjects), np.asarray(labels, int)
-  if len(set(labels.tolist())) < 2:
-    raise errors.UserError(
-      f'All {len(labels)} clips are of one class: nothing can be learned.'
-      ' Check --config.data.protocol against the emotions in the data set.'
-    )
+  _check_classes(labels)
   rows = [(seed, name) for seed in seeds for name in groups]
   tested = [np.isin(subjects, list(groups[name])) for _, name in rows]
   aside = [np.zeros(len(subjects), bool) for _ in rows]
