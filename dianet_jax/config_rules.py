@@ -10,6 +10,29 @@ def _among(known: Iterable[str]) -> str:
   return 'one of ' + ', '.join(known)
 
 
+def _pooling_rules(data: Data) -> Iterator[tuple[str, bool, str]]:
+  """(key, whether it holds, what is expected)."""
+  from dianet_jax import rank_pooling
+
+  yield (
+    'coefficients',
+    data.coefficients in rank_pooling.COEFFICIENTS,
+    _among(rank_pooling.COEFFICIENTS),
+  )
+  yield (
+    'frame_order',
+    data.frame_order in rank_pooling.ORDERS,
+    _among(rank_pooling.ORDERS),
+  )
+  rank_pooled = (data.coefficients, data.frame_order) == ('rank', 'time')
+  for key in ('coefficients', 'frame_order'):
+    yield (
+      key,
+      rank_pooled or not data.dataset.endswith('_flow'),
+      'the default: flow images are not pooled from frames',
+    )
+
+
 def _data_rules(data: Any, fusion: str) -> Iterator[tuple[str, bool, str]]:
   """(key, whether it holds, what is expected)."""
   from dianet_jax import rank_pooling, scaling
@@ -29,23 +52,7 @@ def _data_rules(data: Any, fusion: str) -> Iterator[tuple[str, bool, str]]:
     f'{wanted} phases for --config.model.fusion={fusion}; a single phase goes'
     ' with --config.model.fusion=first_phase',
   )
-  yield (
-    'coefficients',
-    data.coefficients in rank_pooling.COEFFICIENTS,
-    _among(rank_pooling.COEFFICIENTS),
-  )
-  yield (
-    'frame_order',
-    data.frame_order in rank_pooling.ORDERS,
-    _among(rank_pooling.ORDERS),
-  )
-  rank_pooled = (data.coefficients, data.frame_order) == ('rank', 'time')
-  for key in ('coefficients', 'frame_order'):
-    yield (
-      key,
-      rank_pooled or not data.dataset.endswith('_flow'),
-      'the default: flow images are not pooled from frames',
-    )
+  yield from _pooling_rules(data)
   yield 'scaling', data.scaling in scaling.SCALINGS, _among(scaling.SCALINGS)
   yield 'image_size', data.image_size >= 8, 'at least 8 pixels'
   yield (

@@ -133,6 +133,20 @@ def _rank_by_motion(frames, first, inside):
   return jnp.argsort(jnp.argsort(moved, axis=-1), axis=-1)
 
 
+def _weights(frames, first, last, kind, order):
+  """float32 [clip, phase, frame], 0 outside of the phase."""
+  frame = jnp.arange(frames.shape[1])
+  inside = (frame >= first[..., None]) & (frame <= last[..., None])
+  if order == 'time':
+    rank = frame - first[..., None]
+  else:
+    rank = _rank_by_motion(jax.lax.stop_gradient(frames), first, inside)
+  table = jnp.asarray(_table(len(frame), kind))
+  length = jnp.clip(last - first + 1, 0, len(frame))[..., None]
+  weights = table[length, jnp.clip(rank, 0, len(frame) - 1)]
+  return jnp.where(inside, weights, 0)
+
+
 @functools.partial(jax.jit, static_argnames=('phases', 'kind', 'order'))
 def dynamic_images(
   frames: Num[Array, 'clip frame *image'],
@@ -189,16 +203,7 @@ def dynamic_images(
   # Flat: on a TPU a trailing axis of three channels would fill 128 lanes.
   frames = frames.reshape(num_clips, num_frames, -1)
 
-  frame = jnp.arange(num_frames)
-  inside = (frame >= first[..., None]) & (frame <= last[..., None])
-  if order == 'time':
-    rank = frame - first[..., None]
-  else:
-    rank = _rank_by_motion(jax.lax.stop_gradient(frames), first, inside)
-  table = jnp.asarray(_table(num_frames, kind))
-  length = jnp.clip(last - first + 1, 0, num_frames)[..., None]
-  weights = table[length, jnp.clip(rank, 0, num_frames - 1)]
   sums = frame_sums.frame_sums(
-    frames, jnp.where(inside, weights, 0), key_frames['apex']
+    frames, _weights(frames, first, last, kind, order), key_frames['apex']
   )
   return sums.reshape(num_clips, len(phases), *image)
