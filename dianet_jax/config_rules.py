@@ -10,7 +10,7 @@ def _among(known: Iterable[str]) -> str:
   return 'one of ' + ', '.join(known)
 
 
-def _pooling_rules(data: Data) -> Iterator[tuple[str, bool, str]]:
+def _pooling_rules(data: Any) -> Iterator[tuple[str, bool, str]]:
   """(key, whether it holds, what is expected)."""
   from dianet_jax import rank_pooling
 
