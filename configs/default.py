@@ -180,7 +180,7 @@ def _study() -> ml_collections.ConfigDict:
 
 def _parallel() -> ml_collections.ConfigDict:
   parallel = ml_collections.ConfigDict()
-  # 0 = all that jax sees.
+  # 0 = all that jax sees; of a CPU every core is one, up to four.
   parallel.devices = 0
   # Folds on one device: loop (one program a step), map, vmap; auto = loop on
   # a CPU, map elsewhere.
