@@ -1,4 +1,4 @@
-"""Weighted sums over a clip's frames, one read of the frames for all phases.
+"""Weighted sums over a clip's frames, at the speed of reading them.
 
     sums[c, k] = sum_t weights[c, k, t] * (frames[c, t] - frames[c, reference])
 
@@ -37,18 +37,21 @@ _LANES = 128
 _ROWS = 32
 # A weight is an integer of 22 bits and its sign, in three digits of 8 bits.
 _WEIGHT_BITS = 22
-# Their matrix units know bfloat16 alone.
+# Known to have no matrix unit for int8; bfloat16 is right on every chip.
 _TPUS_WITHOUT_INT8 = ('TPU v2', 'TPU v3', 'TPU v4')
 
 
 def frame_sums(frames: Frames, weights: Weights, reference: Reference) -> Sums:
   """Weighted sums of the frames' difference from a reference frame.
 
-  Works under jit, vmap and pmap. Differentiable with respect to float frames;
-  weights are constants, their gradient is 0.
+  Works under jit, vmap and pmap. Differentiable once, in reverse, with respect
+  to float frames; weights are constants, their gradient is 0. How often the
+  uint8 frames are read: on a TPU once; on a GPU once for every two phases; on a
+  CPU each phase reads its own frames, so phases that share none read them once.
 
   Args:
-    frames: uint8 or float [clip, frame, pixel], grey levels.
+    frames: uint8 or float32 [clip, frame, pixel], grey levels. Other types are
+      made float32 first.
     weights: float32 [clip, phase, frame]. A frame of weight 0 has no influence
       on that phase, whatever it holds, NaN included.
     reference: int32 [clip], index of a frame without NaN.
@@ -56,6 +59,8 @@ def frame_sums(frames: Frames, weights: Weights, reference: Reference) -> Sums:
   Returns:
     float32 [clip, phase, pixel], in grey levels; exactly 0 for a static clip.
   """
+  if not frames.size:
+    return jnp.zeros((*weights.shape[:2], frames.shape[2]), jnp.float32)
   weights = jax.lax.stop_gradient(weights)
   if frames.dtype == jnp.uint8:
     return _by_platform(frames, weights, reference)
@@ -109,21 +114,25 @@ def cpu(frames: Frames, weights: Weights, reference: Reference) -> Sums:
 
   Args and Returns: see `frame_sums`.
   """
-  frames, weights, reference = map(jnp.asarray, (frames, weights, reference))
+  frames, weights = jnp.asarray(frames), jnp.asarray(weights)
+  reference = jnp.asarray(reference, jnp.int32)
   num_clips, num_frames, num_pixels = frames.shape
   num_phases = weights.shape[1]
   used = weights != 0
-  first = used.argmax(axis=2)
-  length = num_frames - used[..., ::-1].argmax(axis=2) - first
+  first = jax.lax.argmax(used, 2, jnp.int32)
+  last = num_frames - 1 - jax.lax.argmax(used[..., ::-1], 2, jnp.int32)
+  length = jnp.where(used.any(axis=2), last - first + 1, 0)
   # A chunk may reach beyond the last frame.
   weights = jnp.pad(weights, ((0, 0), (0, 0), (0, _CHUNK)))
 
   def frame(clip, t):
     # Straight out of the batch: a slice of the clip would be a copy of it.
-    image = jax.lax.dynamic_slice(frames, (clip, t, 0), (1, 1, num_pixels))
+    start = clip, jnp.int32(t), jnp.int32(0)
+    image = jax.lax.dynamic_slice(frames, start, (1, 1, num_pixels))
     return image.reshape(num_pixels).astype(jnp.float32)
 
   def add_clip(clip, sums):
+    clip = jnp.int32(clip)
     start = frame(clip, reference[clip])
     for phase in range(num_phases):
 
@@ -136,12 +145,13 @@ def cpu(frames: Frames, weights: Weights, reference: Reference) -> Sums:
 
       image = _add_frames(add, first[clip, phase], length[clip, phase])
       sums = jax.lax.dynamic_update_slice(
-        sums, image[None, None], (clip, phase, 0)
+        sums, image[None, None], (clip, jnp.int32(phase), jnp.int32(0))
       )
     return sums
 
   shape = (num_clips, num_phases, num_pixels)
-  return jax.lax.fori_loop(0, num_clips, add_clip, jnp.zeros(shape))
+  start = jnp.zeros(shape, jnp.float32)
+  return jax.lax.fori_loop(0, num_clips, add_clip, start)
 
 
 def _add_frames(add: Callable, first: jax.Array, length: jax.Array) -> Array:
@@ -169,10 +179,11 @@ def _add_frames(add: Callable, first: jax.Array, length: jax.Array) -> Array:
 
 
 def gpu(frames: Frames, weights: Weights, reference: Reference) -> Sums:
-  """The sums as one reduction of all phases' products at once.
+  """The sums as one reduction of two phases' products at once.
 
   A reduction for each phase would read the frames once a phase, a matrix
-  product would write them out as floats.
+  product would write them out as floats; so would one of three phases, which
+  XLA does not fuse.
 
   Args and Returns: see `frame_sums`.
   """
@@ -181,10 +192,16 @@ def gpu(frames: Frames, weights: Weights, reference: Reference) -> Sums:
     jnp.where(weight != 0, weight * motion, 0)
     for weight in jnp.moveaxis(weights, 1, 0)[..., None]
   ]
-  zeros = [jnp.zeros((), jnp.float32)] * len(products)
-  sums = jax.lax.reduce(
-    products, zeros, lambda a, b: [x + y for x, y in zip(a, b)], [1]
-  )
+  zero = jnp.zeros((), jnp.float32)
+  sums = []
+  for first in range(0, len(products), 2):
+    pair = products[first : first + 2]
+    sums += jax.lax.reduce(
+      pair,
+      [zero] * len(pair),
+      lambda a, b: [x + y for x, y in zip(a, b)],
+      [1],
+    )
   return jnp.stack(sums, axis=1)
 
 

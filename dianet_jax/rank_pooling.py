@@ -14,13 +14,14 @@ frame gives 0 (no motion) where the MATLAB original gives the bare frame.
 
 from collections.abc import Callable, Mapping
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Float64, Int, Num
 import numpy as np
 
-from dianet_jax import frame_sums
+from dianet_jax import errors, frame_sums
 
 # Phase -> the key frames it runs between. Both ends belong to the phase, so
 # the apex frame belongs to all of them.
@@ -135,16 +136,59 @@ def _rank_by_motion(frames, first, inside):
 
 def _weights(frames, first, last, kind, order):
   """float32 [clip, phase, frame], 0 outside of the phase."""
-  frame = jnp.arange(frames.shape[1])
+  frame = jnp.arange(frames.shape[1])[None, None]
   inside = (frame >= first[..., None]) & (frame <= last[..., None])
   if order == 'time':
     rank = frame - first[..., None]
   else:
     rank = _rank_by_motion(jax.lax.stop_gradient(frames), first, inside)
-  table = jnp.asarray(_table(len(frame), kind))
-  length = jnp.clip(last - first + 1, 0, len(frame))[..., None]
-  weights = table[length, jnp.clip(rank, 0, len(frame) - 1)]
+  table = jnp.asarray(_table(frames.shape[1], kind))
+  length = jnp.clip(last - first + 1, 0, frames.shape[1])[..., None]
+  weights = table[length, jnp.clip(rank, 0, frames.shape[1] - 1)]
   return jnp.where(inside, weights, 0)
+
+
+def _check_names(phases, kind, order):
+  """UserError for what is not in `PHASES`, `COEFFICIENTS` or `ORDERS`."""
+  if isinstance(phases, str) or not phases:
+    raise errors.UserError(
+      f'phases={phases!r}: expected a tuple of one or more of '
+      + ', '.join(PHASES)
+    )
+  for name, known in (
+    *((phase, PHASES) for phase in phases),
+    (kind, COEFFICIENTS),
+    (order, ORDERS),
+  ):
+    if name not in known:
+      raise errors.UserError(
+        f'{name!r} is not known to rank pooling; expected one of '
+        + ', '.join(known)
+      )
+
+
+def _key_frames(frames, lengths, **keys):
+  """int32 [clip] each, within the clip; UserError for what is no clip."""
+  real = jnp.issubdtype(frames.dtype, jnp.integer) or jnp.issubdtype(
+    frames.dtype, jnp.floating
+  )
+  if frames.ndim < 2 or not frames.shape[1] or not real:
+    raise errors.UserError(
+      f'frames are {frames.dtype} {frames.shape}; expected uint8 or float32'
+      ' [clip, frame, height, width, channel] with one frame or more.'
+    )
+  for name, key in {'lengths': lengths, **keys}.items():
+    dtype = getattr(key, 'dtype', type(key))
+    whole = hasattr(key, 'dtype') and jnp.issubdtype(dtype, jnp.integer)
+    if not whole or key.shape != frames.shape[:1]:
+      raise errors.UserError(
+        f'{name} is {dtype} {getattr(key, "shape", "")}; expected an array of'
+        f' integers of shape {frames.shape[:1]}, one a clip.'
+      )
+  end = jnp.minimum(lengths.astype(jnp.int32), frames.shape[1]) - 1
+  return {
+    name: jnp.clip(key.astype(jnp.int32), 0, end) for name, key in keys.items()
+  }
 
 
 @functools.partial(jax.jit, static_argnames=('phases', 'kind', 'order'))
@@ -160,10 +204,11 @@ def dynamic_images(
 ) -> Float[Array, 'clip phase *image']:
   """Dynamic images of every phase of every clip, in one pass over the frames.
 
-  The sums are accumulated in float32, by the form that is fastest on the
-  platform the call is compiled for (see `frame_sums`); there is no float copy
-  of the frames. Works under jit, vmap and pmap; an axis of clips is faster
-  than vmap. Differentiable (reverse mode) with respect to float frames.
+  Accumulated in float32, by the form that is fastest on the platform (see
+  `frame_sums`, which says what one pass means where), without a float copy of
+  uint8 frames. Works under jit, vmap and pmap; an axis of clips is faster than
+  vmap. Differentiable once, in reverse, with respect to float frames. For about
+  1,000 frames at most: a table grows with their square. Longer: `streaming`.
 
   Args:
     frames: uint8 or float [clip, frame, height, width, channel], grey levels,
@@ -171,17 +216,19 @@ def dynamic_images(
       no influence on it. On a TPU hand in [clip, frame, pixel], flattened
       before it is put on the device (free in NumPy): to flatten it there costs
       eight times what the sums do.
-    lengths: int32 [clip], frames that are not padding. A key frame beyond them
-      counts as the last of them.
-    onset: int32 [clip], index into the frame axis.
-    apex: int32 [clip], onset <= apex.
-    offset: int32 [clip], apex <= offset < length.
+    lengths: integers [clip], frames that are not padding. A key frame beyond
+      them counts as the last of them; without any the images are 0.
+    onset: integers [clip], index into the frame axis, from 0.
+    apex: integers [clip], onset <= apex. A phase that ends before it begins is
+      0.
+    offset: integers [clip], apex <= offset < length; belongs to the phase.
     phases: which of `PHASES`, in the order wanted.
     kind: which of `COEFFICIENTS`; the default is approximate rank pooling.
     order: what ranks the frames of a phase. 'time' is rank pooling, the
       temporal-ranked dynamic image of the second source. 'motion_intensity'
       ranks them by their mean absolute difference from the phase's first
-      frame, so that "late" means "moved far"; it reads the frames once more.
+      frame, so that "late" means "moved far". It reads the frames once more a
+      phase, and on a TPU it copies them.
       The second source states the reordering; the measure is ours.
 
   Returns:
@@ -189,21 +236,21 @@ def dynamic_images(
     levels; a static clip and a phase of one frame give exactly 0.
 
   Raises:
-    KeyError: a phase, kind or order is unknown.
+    UserError: an unknown phase, kind or order; frames that are no clips of
+      real numbers; key frames that are not an integer a clip.
 
   Source: Bilen et al., CVPR 2016; Man et al., arXiv 2510.09730.
   """
-  if order not in ORDERS:
-    raise KeyError(f'{order!r} is not one of {ORDERS}')
+  _check_names(phases, kind, order)
+  keys = _key_frames(frames, lengths, onset=onset, apex=apex, offset=offset)
+  first, last = (
+    jnp.stack([keys[PHASES[phase][end]] for phase in phases], axis=-1)
+    for end in (0, 1)
+  )
   num_clips, num_frames, *image = frames.shape
-  key_frames = {'onset': onset, 'apex': apex, 'offset': offset}
-  key_frames = {k: jnp.minimum(v, lengths - 1) for k, v in key_frames.items()}
-  first = jnp.stack([key_frames[PHASES[p][0]] for p in phases], axis=-1)
-  last = jnp.stack([key_frames[PHASES[p][1]] for p in phases], axis=-1)
   # Flat: on a TPU a trailing axis of three channels would fill 128 lanes.
-  frames = frames.reshape(num_clips, num_frames, -1)
-
+  frames = frames.reshape(num_clips, num_frames, math.prod(image))
   sums = frame_sums.frame_sums(
-    frames, _weights(frames, first, last, kind, order), key_frames['apex']
+    frames, _weights(frames, first, last, kind, order), keys['apex']
   )
   return sums.reshape(num_clips, len(phases), *image)

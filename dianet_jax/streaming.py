@@ -16,7 +16,8 @@ One more frame changes every weight by -1 and adds (t - 1) V_t, so
 Three float images (V, E, d) are the state, whatever the number of frames, and
 the first frame as it came: V is kept relative to it, for the mean of bright
 frames would round away weak motion (motion of one grey level, 1,000 frames:
-1e-3 of the largest value wrong without it, 4e-6 with it).
+1e-3 of the largest value wrong without it, 4e-6 with it). Rounding grows with
+the number of frames: 1e-4 is reached at some 20,000.
 
     stream = streaming.start(onset_frame)
     for chunk in chunks:
@@ -30,6 +31,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, Int32, Num
+
+from dianet_jax import errors
 
 
 @flax.struct.dataclass
@@ -75,8 +78,17 @@ def add(stream: Stream, frames: Num[Array, 'frame ...']) -> Stream:
       result and not the argument.
     frames: uint8 or float, in order; none is allowed. Each new chunk size is
       compiled once.
+
+  Raises:
+    UserError: the frames are not of the first one's shape.
   """
 
+  if frames.shape[1:] != stream.first.shape:
+    raise errors.UserError(
+      f'The frames are {frames.shape}; expected (frames,'
+      f' {str(stream.first.shape)[1:]}, as the first one was. A single frame'
+      ' is handed in as frame[None].'
+    )
   if not frames.shape[0]:
     return stream
   first = stream.first.astype(jnp.float32)

@@ -13,10 +13,18 @@ _COMPILED = tempfile.TemporaryDirectory(prefix='dianet-compiled-')
 os.environ['JAX_COMPILATION_CACHE_DIR'] = _COMPILED.name
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.2'
 
+import jax
 import pytest
 
 from configs import default
 from dianet_jax import config as configuration
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _forget_programs():
+  """Thousands of compiled programs in one process end in a crash of XLA's."""
+  yield
+  jax.clear_caches()
 
 
 @pytest.fixture(scope='session')

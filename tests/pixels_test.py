@@ -3,10 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
-from dianet_jax import augment, losses, scaling
+from dianet_jax import augment, scaling
 
 IMAGES = jax.random.normal(jax.random.key(0), (2, 8, 6, 3)) * 30
 
@@ -70,16 +69,3 @@ def test_augment_moves_both_phases_alike_and_depends_on_the_key():
   np.testing.assert_array_equal(
     augment.augment(jax.random.key(0), same, 0.0, (), 0), same
   )
-
-
-def test_cross_entropy():
-  logits = jnp.array([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
-  labels = jnp.array([0, 2])
-  plain = losses.cross_entropy(logits, labels, jnp.ones(3))
-  expected = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-  np.testing.assert_allclose(plain, expected, rtol=1e-6)
-  weighted = losses.cross_entropy(logits, labels, jnp.array([2.0, 1, 0]))
-  np.testing.assert_allclose(weighted, expected * jnp.array([2.0, 0]))
-  smooth = losses.cross_entropy(logits, labels, jnp.ones(3), 0.3)
-  uniform = -jax.nn.log_softmax(logits).mean(axis=-1)
-  np.testing.assert_allclose(smooth, 0.7 * expected + 0.3 * uniform, rtol=1e-6)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dianet_jax import rank_pooling
+from dianet_jax import errors, rank_pooling
 
 ALL_PHASES = ('onset_apex', 'apex_offset', 'onset_offset')
 
@@ -234,14 +234,85 @@ def test_there_is_no_float_copy_of_the_frames():
   assert memory.temp_size_in_bytes < memory.argument_size_in_bytes / 4
 
 
+def test_peak_memory_of_long_clips_is_no_copy():
+  keys = [jax.ShapeDtypeStruct((2,), np.int32)] * 4
+  for dtype in (np.uint8, np.float32):
+    frames = jax.ShapeDtypeStruct((2, 1000, 16, 16, 3), dtype)
+    lowered = rank_pooling.dynamic_images.lower(frames, *keys, ALL_PHASES)
+    memory = lowered.compile().memory_analysis()
+    # The table of coefficients is most of it.
+    assert memory.temp_size_in_bytes < 2e5
+
+
+def test_under_x64():
+  frames = np.random.default_rng(7).integers(0, 256, (12, 3, 3, 1), np.uint8)
+  expected = pool_one(frames, 1, 5, 11)
+  with jax.enable_x64(True):
+    np.testing.assert_array_equal(pool_one(frames, 1, 5, 11), expected)
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.int64, np.int16])
+def test_key_frames_of_any_integer_type(dtype):
+  frames = np.random.default_rng(8).integers(
+    0, 256, (1, 300, 2, 2, 1), np.uint8
+  )
+  keys = [np.array([k]) for k in (101, 2, 40, 99)]
+  expected = rank_pooling.dynamic_images(frames, *keys)
+  found = rank_pooling.dynamic_images(frames, *(k.astype(dtype) for k in keys))
+  np.testing.assert_array_equal(found, expected)
+
+
+def test_key_frames_out_of_range_are_the_ends():
+  frames = np.random.default_rng(9).integers(0, 256, (20, 3, 3, 1), np.uint8)
+  expected = pool_one(frames, 0, 5, 19)
+  np.testing.assert_array_equal(pool_one(frames, -1, 5, 25), expected)
+  longer = rank_pooling.dynamic_images(
+    frames[None], *(np.array([k]) for k in (99, 0, 5, 25)), ALL_PHASES
+  )
+  np.testing.assert_array_equal(longer[0], expected)
+  nothing = rank_pooling.dynamic_images(
+    frames[None], *(np.array([k]) for k in (0, 0, 5, 19)), ALL_PHASES
+  )
+  np.testing.assert_array_equal(nothing, 0)
+
+
+def test_no_clips():
+  none = np.zeros(0, np.int32)
+  frames = np.zeros((0, 5, 4, 4, 3), np.uint8)
+  assert rank_pooling.dynamic_images(frames, *[none] * 4).shape == (
+    0,
+    2,
+    4,
+    4,
+    3,
+  )
+
+
+_FRAMES, _KEY = np.zeros((1, 3, 2, 2, 1), np.uint8), np.array([1])
+
+
 @pytest.mark.parametrize(
-  'wrong', [{'kind': 'closed'}, {'order': 'random'}], ids=str
+  'change, message',
+  [
+    ({'kind': 'closed'}, "'closed' is not known .* rank, running_mean, linear"),
+    ({'order': 'random'}, "'random' is not known .* time, motion_intensity"),
+    ({'phases': ('apex_onset',)}, "'apex_onset' is not known .* onset_apex"),
+    ({'phases': 'onset_apex'}, "phases='onset_apex': expected a tuple"),
+    ({'phases': ()}, 'expected a tuple'),
+    (
+      {'apex': np.array([1.0])},
+      r'apex is float\S+ \(1,\); expected an array of',
+    ),
+    ({'apex': [1]}, 'apex is .*list'),
+    ({'offset': np.array([1, 1])}, r'offset is int\S+ \(2,\)'),
+    ({'lengths': np.int32(3)}, r'lengths is int32 \(\)'),
+    ({'frames': _FRAMES[0]}, r'lengths is .* of shape \(3,\), one a clip'),
+    ({'frames': _FRAMES[:, :0]}, 'one frame or more'),
+    ({'frames': _FRAMES > 0}, r'frames are bool \(1, 3, 2, 2, 1\)'),
+  ],
 )
-def test_unknown_variant(wrong):
-  with pytest.raises(KeyError, match=next(iter(wrong.values()))):
-    pool_one(np.zeros((3, 2, 2, 1), np.uint8), 0, 1, 2, **wrong)
-
-
-def test_unknown_phase():
-  with pytest.raises(KeyError, match='apex_onset'):
-    pool_one(np.zeros((3, 2, 2, 1), np.uint8), 0, 1, 2, ('apex_onset',))
+def test_wrong_arguments(change, message):
+  arguments = {'frames': _FRAMES, 'lengths': np.array([3])}
+  arguments |= dict.fromkeys(('onset', 'apex', 'offset'), _KEY)
+  with pytest.raises(errors.UserError, match=message):
+    rank_pooling.dynamic_images(**arguments | change)

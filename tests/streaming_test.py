@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dianet_jax import rank_pooling, streaming
+from dianet_jax import errors, rank_pooling, streaming
 
 
 def pool(frames, cuts=()):
@@ -67,3 +67,12 @@ def test_the_first_frame_is_not_given_away():
   frame = jnp.full((2, 2, 1), 7.0)
   streaming.add(streaming.start(frame), frame[None])
   np.testing.assert_array_equal(frame, 7)
+
+
+@pytest.mark.parametrize(
+  'shape', [(4, 4, 3), (2, 4, 4, 1), (0, 9, 9), (4,)], ids=str
+)
+def test_frames_of_another_shape(shape):
+  stream = streaming.start(np.zeros((4, 4, 3), np.uint8))
+  with pytest.raises(errors.UserError, match=r'frame\[None\]'):
+    streaming.add(stream, np.zeros(shape, np.uint8))
