@@ -6,7 +6,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from dianet_jax import frame_sums
+from dianet_jax import frame_sums, rank_pooling
 
 PHASES = 2
 
@@ -60,6 +60,12 @@ def einsum_images(frames, weights, reference):
   )
 
 
+def three_phases(frames, weights, reference):
+  """As `frame_sums.gpu`, with a phase more."""
+  more = jnp.concatenate([weights, weights[:, :1]], axis=1)
+  return frame_sums.gpu(frames, more, reference)
+
+
 def loop(frames, weights, reference):
   """A loop over clips around a loop over frames, as for a processor."""
 
@@ -88,6 +94,15 @@ def reduce_each(frames, weights, reference):
   return jnp.stack(sums, axis=1)
 
 
+def dynamic_images(frames, weights, reference):
+  """The public function, which makes its weights of the key frames."""
+  del weights
+  length = jnp.full(reference.shape, frames.shape[1], jnp.int32)
+  return rank_pooling.dynamic_images(
+    frames, length, 0 * length, reference, length - 1
+  )
+
+
 def kernel_images(frames, weights, reference):
   """The kernel behind an argument of five axes, which it must flatten."""
   flat = frames.reshape(*frames.shape[:2], -1)
@@ -98,6 +113,7 @@ def kernel_images(frames, weights, reference):
 # Name -> (form, whether pixels are one flat axis).
 TPU_FORMS = {
   'Pallas, int8 (ours)': (frame_sums.tpu, True),
+  'dynamic_images (ours)': (dynamic_images, True),
   'Pallas, bfloat16': (
     functools.partial(frame_sums.tpu, matrix_dtype=jnp.bfloat16),
     True,
@@ -110,6 +126,7 @@ TPU_FORMS = {
 }
 GPU_FORMS = {
   'one reduction (ours)': frame_sums.gpu,
+  'ours, three phases': three_phases,
   'a reduction a phase': reduce_each,
   'einsum, centred': einsum_centred,
 }

@@ -1,6 +1,6 @@
 """What the frame-sum kernel should cost on a TPU or GPU that is not here.
 
-    pip install 'libtpu==0.0.42.*'
+    pip install -e '.[tpu]'
     python -m benchmarks.tpu_compile
     python -m benchmarks.tpu_compile --chips=v5e --shapes=8x64x224x224x3
 
@@ -165,17 +165,19 @@ def _list_of(read: Callable, example: str) -> Callable:
 def main() -> None:
   """Prints all that can be had on this machine."""
   parser = argparse.ArgumentParser(
-    description='Compiler estimates for the frame-sum kernel.',
-    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   parser.add_argument(
-    '--chips', type=_list_of(_chip, 'v5e,v6e'), default=','.join(CHIPS)
+    '--chips',
+    type=_list_of(_chip, 'v5e,v6e'),
+    default=','.join(CHIPS),
+    help='by default %(default)s',
   )
   parser.add_argument(
     '--shapes',
     type=_list_of(_shape, SHAPES[0]),
     default=','.join(SHAPES),
-    help='clips x frames x height x width x channels',
+    help='clips x frames x height x width x channels; by default %(default)s',
   )
   parser.add_argument(
     '--kernel',

@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 
 from benchmarks import rank_pooling as benchmark
+from benchmarks import rank_pooling_forms as forms
 from dianet_jax import rank_pooling
 
 
-@pytest.mark.parametrize('name', benchmark.FORMS)
+@pytest.mark.parametrize('name', forms.FORMS)
 def test_every_form_is_rank_pooling(name):
-  package, form = benchmark.FORMS[name]
+  package, form = forms.FORMS[name]
   if package:
     pytest.importorskip(package)
-  clips = benchmark.make_clips(clips=3, frames=9, size=8)
+  clips = forms.make_clips(clips=3, frames=9, size=8)
   expected = [
     [
       np.tensordot(
