@@ -304,25 +304,6 @@ def table(
   return tables.render(shown, left_out + _notes(parts), format)
 
 
-def print_tables(
-  paths: Mapping[str, str | pathlib.Path], format: str = 'text', **options
-) -> str:
-  """Loads runs, prints `table` of them and returns it.
-
-  Args:
-    paths: name -> folder of the run, or its `predictions.csv`.
-    format: one of `FORMATS`.
-    **options: of `table`.
-
-  Raises:
-    errors.UserError: a file can't be read; see `table`.
-  """
-  runs = {name: load(path) for name, path in paths.items()}
-  text = table(runs, format, **options)
-  print(text)
-  return text
-
-
 def _paths(arguments: Sequence[str]) -> dict[str, pathlib.Path]:
   """Names of the runs: given, or the folder's; the path if two are alike."""
   paths = []
