@@ -129,6 +129,7 @@ def begin(
     UserError: finished folds in `workdir` are of other raw data.
   """
   check_data(workdir, dataset)
+  workdir.mkdir(parents=True, exist_ok=True)
   report.write_json(workdir / 'data.json', _data_held(dataset))
   note_config(workdir, config)
 
