@@ -292,7 +292,12 @@ def _run_rows(
 ) -> dict[str, dict[str, Any]]:
   """Row name -> what its `metrics.json` holds."""
   pace, summaries = Pace(), {}
-  left = [work(one.row, one.folds, workdir / one.row.folder) for one in ready]
+  left = [
+    0.0
+    if (workdir / one.row.folder / 'metrics.json').exists()
+    else work(one.row, one.folds, workdir / one.row.folder)
+    for one in ready
+  ]
   for number, one in enumerate(ready):
     row = one.row
     progress.console.print(
