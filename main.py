@@ -85,6 +85,8 @@ def main(argv: list[str]) -> None:
 if __name__ == '__main__':
   # TensorFlow, where it is installed, has nothing to say here.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  # Not every terminal can show what tables and names hold.
+  sys.stdout.reconfigure(errors='backslashreplace')
   try:
     app.run(main, flags_parser=parse_flags)
   except errors.UserError as error:

@@ -4,8 +4,8 @@ python main.py --config=configs/ablation.py
 python main.py --config=configs/ablation.py:megc2019 \
   --config.data.manual_dir=DIR
 
-What follows the colon is another file of configs/; the demo's simulated clips
-if nothing does. Every row differs from the first, the default, in what it
+What follows the colon names a data set's file in configs/; the demo's simulated
+clips if nothing does. Every row differs from the first, the default, in what it
 says. It resumes when stopped.
 
 No score yet.

@@ -2,8 +2,8 @@
 
 python main.py --config=configs/nested.py:megc2019 --config.data.manual_dir=DIR
 
-What follows the colon is another file of configs/; the demo's simulated clips
-if nothing does. dianet_jax/nested.py describes the procedure.
+What follows the colon names a data set's file in configs/; the demo's simulated
+clips if nothing does. dianet_jax/nested.py describes the procedure.
 
 No score yet.
 """

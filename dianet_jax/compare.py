@@ -23,7 +23,7 @@ _SIGNIFICANT = 0.05
 _CSV_COLUMNS = (
   'run', 'against', 'dataset', 'measure', 'class', 'n', 'classes', 'folds',
   'seeds', 'value', 'std', 'low', 'high', 'only_run_right',
-  'only_against_right', 'test', 'p', 'p_holm', 'remark',
+  'only_against_right', 'test', 'p', 'p_holm', 'left_out', 'remark',
 )  # fmt: skip
 
 
@@ -169,8 +169,9 @@ def _notes(parts: Sequence[_Part]) -> list[str]:
   notes += [
     'p: all predictions of random subjects swapped between the two runs'
     ' (10,000 swaps, or all there are).',
-    'Clips: right in the first run only : in the second only (by the mean'
-    " probability over seeds), p by McNemar's exact test.",
+    "Clips: right in the first run only : in the second only, a run's seeds"
+    ' taken as one ensemble (their mean probability); p by'
+    " McNemar's exact test.",
   ]
   if len(pairs) > 1:
     notes.append(
@@ -247,8 +248,11 @@ def _compared(part: _Part) -> Iterator[dict[str, Any]]:
     }
 
 
-def _csv(parts: Sequence[_Part]) -> str:
-  """One tidy table with full precision; what doesn't apply is empty."""
+def _csv(parts: Sequence[_Part], left_out: Mapping[str, int]) -> str:
+  """One tidy table with full precision; what doesn't apply is empty.
+
+  `left_out` is how many clips a run has that not every run has.
+  """
   file = io.StringIO()
   writer = csv.DictWriter(file, _CSV_COLUMNS, lineterminator='\n')
   writer.writeheader()
@@ -258,6 +262,7 @@ def _csv(parts: Sequence[_Part]) -> str:
         'dataset': part.dataset or 'all',
         'classes': len(part.summaries[row['run']]['clips_per_class']),
         'folds': part.folds,
+        'left_out': left_out[row['run']],
       }
       writer.writerow(shared | row)
   return file.getvalue().rstrip()
@@ -290,56 +295,52 @@ def table(
     raise errors.UserError(
       f'format {format!r}: expected one of {", ".join(FORMATS)}.'
     )
-  runs, left_out = predictions.align(runs, common)
+  clips = {name: len(run.clips) for name, run in runs.items()}
+  runs, notes = predictions.align(runs, common)
   parts = list(_parts(runs, _pairs(list(runs), against, all_pairs), by_dataset))
   if format == 'csv':
-    return _csv(parts)
-  remarks = sorted({run.remark for run in runs.values()} - {''})
+    left_out = {
+      name: clips[name] - len(run.clips) for name, run in runs.items()
+    }
+    return _csv(parts, left_out)
   shown = []
   for part in parts:
-    title = ', '.join([*remarks, part.dataset or 'all clips'])
+    title = ', '.join([*_remarks(runs), part.dataset or 'all clips'])
     shown += [_runs_table(part, title), _classes_table(part, title)]
     if part.pairs:
       shown.append(_pairs_table(part, title))
-  return tables.render(shown, left_out + _notes(parts), format)
+  return tables.render(shown, notes + _notes(parts), format)
 
 
-def print_tables(
-  paths: Mapping[str, str | pathlib.Path], format: str = 'text', **options
-) -> str:
-  """Loads runs, prints `table` of them and returns it.
-
-  Args:
-    paths: name -> folder of the run, or its `predictions.csv`.
-    format: one of `FORMATS`.
-    **options: of `table`.
-
-  Raises:
-    errors.UserError: a file can't be read; see `table`.
-  """
-  runs = {name: load(path) for name, path in paths.items()}
-  text = table(runs, format, **options)
-  print(text)
-  return text
+def _remarks(runs: Mapping[str, Predictions]) -> Iterator[str]:
+  """What titles warn of, and of which runs if not of all."""
+  for remark in sorted({run.remark for run in runs.values()} - {''}):
+    names = [name for name, run in runs.items() if run.remark == remark]
+    of = '' if len(names) == len(runs) else f' ({", ".join(names)})'
+    yield remark + of
 
 
 def _paths(arguments: Sequence[str]) -> dict[str, pathlib.Path]:
   """Names of the runs: given, or the folder's; the path if two are alike."""
-  paths = []
+  found = []
   for argument in arguments:
     name, equals, rest = argument.partition('=')
     path = pathlib.Path(argument)
-    if equals and not path.exists():
+    given = bool(equals) and not path.exists()
+    if given:
       path = pathlib.Path(rest)
     else:
       name = (path.parent if path.is_file() else path).resolve().name
-    paths.append((name, path))
-  names = [name for name, _ in paths]
-  named = {
-    name if names.count(name) == 1 else str(path): path for name, path in paths
-  }
-  if len(named) < len(paths):
-    raise errors.UserError(f'{" ".join(arguments)}: a run is named twice.')
+    found.append((name, given, path))
+  names, named = [name for name, _, _ in found], {}
+  for name, given, path in found:
+    if not given and names.count(name) > 1:
+      name = str(path)
+    if name in named:
+      raise errors.UserError(
+        f'Two runs are called {name!r}. Write NAME=RUN, with another NAME.'
+      )
+    named[name] = path
   return named
 
 

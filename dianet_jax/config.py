@@ -242,12 +242,15 @@ def identity(config: Config) -> dict[str, Any]:
   """What a result depends on: not where the cache lies, nor on which devices.
 
   Devices and folds on each change no bit of a result (a test says so), so a
-  run stopped on four devices goes on with one.
+  run stopped on four devices goes on with one. Nor on the list of an
+  ablation's rows: each has a configuration of its own, and more may be added.
   """
   values = to_dict(config)
   del values['data']['cache_dir']
   del values['parallel']['devices']
   del values['parallel']['folds_per_device']
+  if config.study.kind == 'ablation':
+    del values['study']['rows']
   return values
 
 

@@ -161,6 +161,11 @@ def _study_rules(study: Any) -> Iterator[tuple[str, bool, str]]:
   """(key, whether it holds, what is expected)."""
   yield 'kind', study.kind in KINDS, "'', ablation or nested"
   yield (
+    'kind',
+    bool(study.kind) or not study.rows,
+    'ablation or nested, as there are study.rows',
+  )
+  yield (
     'rows',
     bool(study.rows) or not study.kind,
     f"'name: key=value ...', one or more, with study.kind={study.kind!r}",

@@ -27,7 +27,8 @@ class Folds:
     seeds: the seed of each fold.
     subject_hash: what the fold's random numbers depend on besides the seed, so
       that they do not depend on the order or the number of folds.
-    train_index: indices of training clips, padded with the first of them.
+    train_index: indices of training clips, padded with the first of them to
+      the most that any fold would have with no clip set aside.
     train_valid: False where `train_index` is padding.
     validation_index: indices of the clips of training subjects that were set
       aside to choose the epoch by, padded likewise; of width 0 for none.
@@ -80,8 +81,11 @@ def stable_hash(subject: str) -> int:
   return zlib.crc32(subject.encode())
 
 
-def _pad(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-  valid = np.arange(max(map(len, rows))) < np.array([[len(r)] for r in rows])
+def _pad(
+  rows: Sequence[np.ndarray], width: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+  width = max(width, *map(len, rows))
+  valid = np.arange(width) < np.array([[len(r)] for r in rows])
   if not valid.size:
     return valid.astype(np.int32), valid
   # Padding repeats a clip of the row itself: a held-out clip must not enter
@@ -210,7 +214,10 @@ def hold_out(
       for row, held_out in zip(rows, tested)
     ]
   train = [np.flatnonzero(~(t | a)) for t, a in zip(tested, aside)]
-  train_index, train_valid = _pad(train)
+  # As wide as if nothing were set aside: how much that is depends on which
+  # seeds are drawn, and the number of steps must not.
+  width = max(np.sum(~held_out) for held_out in tested)
+  train_index, train_valid = _pad(train, width)
   validation_index, validation_valid = _pad([*map(np.flatnonzero, aside)])
   test_index, test_valid = _pad([*map(np.flatnonzero, tested)])
   counts = np.stack(

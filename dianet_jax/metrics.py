@@ -101,8 +101,9 @@ def resample(
   """Bootstrap of subjects: each metric's mean over seeds, for each draw.
 
   A draw takes as many subjects as there are, with replacement, and all clips
-  of each in all seeds. A class that a draw lacks is left out of the mean over
-  classes, as everywhere here. The generator is fixed, so two runs on the same
+  of each in all seeds. A class without clips in a draw is left out of UAR; of
+  UF1 only where the seed does not predict it there either, else its F1 is 0.
+  The generator is fixed, so two runs on the same
   subjects meet the same draws: their differences are paired.
 
   Args:
@@ -148,7 +149,9 @@ def chance_interval(
 
   The predictions are kept and the truth is shuffled, so class frequencies on
   both sides stay what they are. All seeds meet the same shuffle: they predict
-  alike, and their mean varies as one of them does.
+  alike, and their mean varies as one of them does. Clips are shuffled one by
+  one: it takes them for independent, and is too narrow where the clips of a
+  subject are alike.
 
   Args:
     truth: class index of each clip.

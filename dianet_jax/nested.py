@@ -32,7 +32,16 @@ import rich.table
 
 from dianet_jax import config as configuration
 from dianet_jax import data as data_lib
-from dianet_jax import errors, metrics, platform, progress, report, study
+from dianet_jax import (
+  errors,
+  metrics,
+  platform,
+  progress,
+  report,
+  study,
+  workdirs,
+)
+from dianet_jax import folds as folds_lib
 from dianet_jax import run as run_lib
 from dianet_jax.fold_parallel import FoldResult
 
@@ -139,33 +148,13 @@ def selection_config(
   )
 
 
-def candidates(config: configuration.Config) -> list[study.Row]:
-  """The rows that the data can feed.
-
-  Raises:
-    UserError: a row changes what all must share.
-  """
-  found = study.rows(config)
-  for row in found:
-    for key in ('seed', 'seeds', 'evaluation.ensemble', 'evaluation.oracle'):
-      here, there = (
-        functools.reduce(getattr, key.split('.'), c)
-        for c in (row.config, config)
-      )
-      if here != there:
-        raise errors.UserError(
-          f'--config.study.rows, {row.name!r} changes {key}, which all'
-          ' candidates share. Set it for the study.'
-        )
-  return [row for row in found if not row.lacking]
-
-
 def run(config: configuration.Config, workdir: pathlib.Path) -> dict[str, Any]:
-  """Chooses and trains; writes what a run writes, and `study.json`.
+  """Chooses and trains; writes what a run writes, and `selection.json`.
 
   Args:
     config: with the candidates in its section `study`.
-    workdir: results; trainings of the selection lie in `selection/`.
+    workdir: results; trainings of the selection lie in `selection/`, those of
+      the result in `chosen/`, a folder a candidate.
 
   Returns:
     What `metrics.json` holds.
@@ -174,21 +163,40 @@ def run(config: configuration.Config, workdir: pathlib.Path) -> dict[str, Any]:
     UserError: anything that the user can mend.
   """
   platform.configure(platform.cache_dir(config.data.cache_dir))
-  chosen = candidates(config)
-  with run_lib.exclusive(workdir):
-    run_lib.check_config(workdir, config)
-    metrics_path, study_path = workdir / 'metrics.json', workdir / 'study.json'
+  found = study.rows(config)
+  with workdirs.exclusive(workdir):
+    workdirs.check_config(workdir, config)
+    metrics_path = workdir / 'metrics.json'
+    selection_path = workdir / 'selection.json'
     if metrics_path.exists():
       progress.console.print('This study is finished; its result:')
-      summary = run_lib.read_json(metrics_path)
-      print_selection(run_lib.read_json(study_path))
+      summary = workdirs.read_json(metrics_path)
+      print_selection(workdirs.read_json(selection_path))
     else:
-      study.describe(study.rows(config))
-      summary = _Nested(config, workdir, chosen).run(study_path)
+      study.describe(found)
+      summary = _Nested(config, workdir, found).run(selection_path)
       # Last: its presence says that the study is finished.
       report.write_json(metrics_path, summary)
   report.print_table(summary)
   return summary
+
+
+@dataclasses.dataclass(frozen=True)
+class _Candidate:
+  """What is trained for one row, in the selection and, if chosen, after it."""
+
+  row: study.Row
+  config: configuration.Config
+  dataset: data_lib.Dataset
+  folds: folds_lib.Folds
+  final_folds: folds_lib.Folds
+  workdir: pathlib.Path
+  final_workdir: pathlib.Path
+
+  @property
+  def work(self) -> float:
+    """What is left of the selection, in the unit of `study.Pace`."""
+    return study.work(self.row, self.folds, self.workdir)
 
 
 class _Nested:
@@ -198,11 +206,11 @@ class _Nested:
     self,
     config: configuration.Config,
     workdir: pathlib.Path,
-    rows: Sequence[study.Row],
+    found: Sequence[study.Row],
   ):
-    self._config, self._workdir, self._rows = config, workdir, rows
-    self._load = functools.lru_cache(maxsize=2)(data_lib.load)
-    self._dataset = self._load(config.data, config.seed)
+    self._config, self._workdir, self._found = config, workdir, found
+    load = functools.lru_cache(maxsize=None)(data_lib.load)
+    self._dataset = load(config.data, config.seed)
     subjects = self._dataset.subjects
     self._groups = group_subjects(subjects, config.study.groups)
     self._pairs = pairs(self._groups)
@@ -211,31 +219,42 @@ class _Nested:
     }
     self._group_of_clip = np.array([self._group_of[s] for s in subjects])
     self._pace = study.Pace()
+    fed = [row for row in found if not row.lacking]
+    ready = study.load_rows(fed, load, self._dataset)
+    self._candidates = [self._candidate(one) for one in ready]
 
-  def _data(self, row: study.Row) -> data_lib.Dataset:
-    """The candidate's images; UserError if its clips are others."""
-    dataset = self._load(row.config.data, row.config.seed)
-    ids = [clip.clip_id for clip in dataset.clips]
-    same = ids == [clip.clip_id for clip in self._dataset.clips]
-    if not same or (dataset.labels != self._dataset.labels).any():
-      raise errors.UserError(
-        f'--config.study.rows, {row.name!r}: candidates must have the same'
-        ' clips and classes. Set data.protocol and the like for the study.'
-      )
-    return dataset
+  def _candidate(self, ready: study.Ready) -> _Candidate:
+    row, dataset = ready.row, ready.dataset
+    config = selection_config(row, self._config)
+    held_out = {
+      name: self._groups[one] + self._groups[other]
+      for name, (one, other) in self._pairs.items()
+    }
+    return _Candidate(
+      row=row,
+      config=config,
+      dataset=dataset,
+      folds=run_lib.make_folds(config, dataset, held_out),
+      final_folds=ready.folds,
+      workdir=self._workdir / 'selection' / row.folder,
+      final_workdir=self._workdir / 'chosen' / row.folder,
+    )
 
-  def run(self, study_path: pathlib.Path) -> dict[str, Any]:
+  def run(self, selection_path: pathlib.Path) -> dict[str, Any]:
     """Selection, then the folds."""
     start = time.perf_counter()
     config, dataset = self._config, self._dataset
     folds = run_lib.make_folds(config, dataset)
-    run_lib.begin(self._workdir, config, dataset)
+    for one in self._candidates:
+      workdirs.check_config(one.workdir, one.config)
+      workdirs.check_data(one.workdir, one.dataset)
+    workdirs.begin(self._workdir, config, dataset)
     run_lib.describe(config, dataset, folds)
-    table = np.stack([self._scored(n) for n in range(len(self._rows))])
+    table = np.stack([self._scored(n) for n in range(len(self._candidates))])
     # The first of equals.
     choice = table.argmax(axis=0).tolist()
     held = self._held(table, choice)
-    report.write_json(study_path, held)
+    report.write_json(selection_path, held)
     print_selection(held)
     results = self._trained(choice)
     summary = run_lib.write_results(
@@ -243,79 +262,86 @@ class _Nested:
     )
     return summary | {'chosen': held['groups']}
 
-  def _work(self, row: study.Row, clips: int) -> int:
-    """Of trainings that look at so many clips together, in an epoch."""
-    return clips * row.phases_read * row.config.train.epochs
+  def _train(
+    self, config, workdir, dataset, folds, work: float, rest: float
+  ) -> list[FoldResult]:
+    start = time.perf_counter()
+    results = run_lib.train_folds(
+      config,
+      workdir,
+      folds,
+      run_lib.make_program(config, dataset, folds),
+      self._pace.of_all(work, rest),
+    )
+    self._pace.add(time.perf_counter() - start, work)
+    return results
 
   def _scored(self, number: int) -> Float64[np.ndarray, ' group']:
     """The scores of a candidate, for each group."""
-    row = self._rows[number]
-    config = selection_config(row, self._config)
-    dataset = self._data(row)
-    groups = {
-      name: self._groups[one] + self._groups[other]
-      for name, (one, other) in self._pairs.items()
-    }
-    folds = run_lib.make_folds(config, dataset, groups)
-    final = run_lib.make_folds(self._config, self._dataset)
-    clips, final_clips = (int(f.train_valid.sum()) for f in (folds, final))
-    left = sum(self._work(r, clips) for r in self._rows[number:])
-    phases = np.mean([r.phases_read for r in self._rows])
-    left += final_clips * phases * self._config.train.epochs
+    one = self._candidates[number]
     progress.console.print(
-      f'\nCandidate {number + 1} of {len(self._rows)}: {row.name}'
-      f' ({self._pace.left(left)})'
+      f'\nCandidate {number + 1} of {len(self._candidates)}: {one.row.name}',
+      markup=False,
     )
-    workdir = self._workdir / 'selection' / row.folder
-    missing = len(folds) - study.trainings_on_disk(workdir)
-    start = time.perf_counter()
-    results = run_lib.train_folds(
-      config, workdir, folds, run_lib.make_program(config, dataset, folds)
+    rest = sum(other.work for other in self._candidates[number + 1 :])
+    # Which of them will be chosen is not known yet.
+    rest += np.mean(
+      [
+        study.work(other.row, other.final_folds, other.final_workdir)
+        for other in self._candidates
+      ]
     )
-    self._pace.add(
-      time.perf_counter() - start,
-      self._work(row, clips) * missing / len(folds),
+    workdirs.begin(one.workdir, one.config, one.dataset)
+    results = self._train(
+      one.config, one.workdir, one.dataset, one.folds, one.work, rest
     )
-    return scores(results, self._pairs, self._group_of_clip, dataset.labels)
+    labels = one.dataset.labels
+    return scores(results, self._pairs, self._group_of_clip, labels)
 
   def _trained(self, choice: Sequence[int]) -> list[FoldResult]:
     """Leave-one-subject-out, each fold as chosen for its group."""
-    results = []
+    parts = []
     for number in sorted(set(choice)):
-      row = self._rows[number]
+      one = self._candidates[number]
       groups = [g for g, chosen in enumerate(choice) if chosen == number]
-      dataset = self._data(row)
-      folds = run_lib.make_folds(row.config, dataset)
-      rows = [
-        index
-        for index, subject in enumerate(folds.subjects)
-        if self._group_of[subject] in groups
-      ]
-      progress.console.print(
-        f'\nSubjects of groups {groups}, with {row.name}:', markup=False
+      # Cut from the folds of all subjects: the widths of padding stay.
+      folds = one.final_folds.select(
+        [
+          index
+          for index, subject in enumerate(one.final_folds.subjects)
+          if self._group_of[subject] in groups
+        ]
       )
-      program = run_lib.make_program(row.config, dataset, folds)
-      results += run_lib.train_folds(
-        row.config, self._workdir, folds.select(rows), program
+      work = study.work(one.row, folds, one.final_workdir)
+      parts.append((one, groups, folds, work))
+    results = []
+    for number, (one, groups, folds, work) in enumerate(parts):
+      progress.console.print(
+        f'\nSubjects of groups {groups}, with {one.row.name}:', markup=False
+      )
+      rest = sum(part[-1] for part in parts[number + 1 :])
+      results += self._train(
+        one.row.config, one.final_workdir, one.dataset, folds, work, rest
       )
     return results
 
   def _held(self, table: np.ndarray, choice: Sequence[int]) -> dict[str, Any]:
-    """What `study.json` holds."""
+    """What `selection.json` holds."""
     return {
       'candidates': [
         {
-          'name': row.name,
-          'settings': row.settings,
-          'uf1_without_group': table[number].tolist(),
+          'name': one.row.name,
+          'settings': one.row.settings,
+          'uf1_without_group': scores_of_groups.tolist(),
         }
-        for number, row in enumerate(self._rows)
+        for one, scores_of_groups in zip(self._candidates, table)
       ],
-      'left_out': {
-        row.name: row.lacking for row in study.rows(self._config) if row.lacking
-      },
+      'left_out': {row.name: row.lacking for row in self._found if row.lacking},
       'groups': [
-        {'chosen': self._rows[number].name, 'subjects': list(group)}
+        {
+          'chosen': self._candidates[number].row.name,
+          'subjects': list(group),
+        }
         for number, group in zip(choice, self._groups)
       ],
     }

@@ -79,12 +79,15 @@ def _curves(results: Sequence[FoldResult]) -> str:
   drawing = figure.Figure(figsize=(9, 3.2), layout='constrained')
   panels = drawing.subplots(1, 2)
   for axes, name, unit in zip(panels, ('loss', 'accuracy'), ('nats', 'share')):
-    curves = np.stack([getattr(result, name) for result in results])
-    epochs = np.arange(1, curves.shape[1] + 1)
-    axes.plot(epochs, curves.T, color='#9bb8d3', linewidth=0.5)
-    axes.plot(
-      epochs, curves.mean(axis=0), color='#1f4e79', linewidth=2, marker='.'
-    )
+    # In a nested selection folds may differ in their epochs: NaN after the end.
+    curves = [getattr(result, name) for result in results]
+    table = np.full((len(curves), max(map(len, curves))), np.nan)
+    for row, curve in zip(table, curves):
+      row[: len(curve)] = curve
+    epochs = np.arange(1, table.shape[1] + 1)
+    axes.plot(epochs, table.T, color='#9bb8d3', linewidth=0.5)
+    mean = np.nanmean(table, axis=0)
+    axes.plot(epochs, mean, color='#1f4e79', linewidth=2, marker='.')
     axes.set(xlabel='epoch', ylabel=f'training {name} ({unit})')
     axes.spines[['top', 'right']].set_visible(False)
   buffer = io.StringIO()

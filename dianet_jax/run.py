@@ -1,20 +1,14 @@
 """A whole run, top to bottom: data, folds, training, results."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 import contextlib
 import dataclasses
 import datetime
-import fcntl
-import importlib.metadata
-import json
 import pathlib
-import platform as python_platform
-import sys
 import textwrap
 import time
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -27,117 +21,12 @@ from dianet_jax import (
   report,
   report_page,
   train,
+  workdirs,
 )
 from dianet_jax import config as configuration
 from dianet_jax import data as data_lib
 from dianet_jax import folds as folds_lib
 from dianet_jax.models.dianet import DIANet
-
-_PACKAGES = (
-  'dianet-jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint',
-  'tensorflow-datasets', 'numpy', 'opencv-python-headless',
-)  # fmt: skip
-
-
-def versions() -> dict[str, str]:
-  """Python, platform and the packages that a result may depend on."""
-  found = {
-    'python': sys.version.split()[0],
-    'machine': python_platform.platform(),
-    'device': f'{jax.device_count()} x {jax.devices()[0].device_kind}',
-  }
-  for package in _PACKAGES:
-    try:
-      found[package] = importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-      found[package] = 'not installed by pip'
-  return found
-
-
-@contextlib.contextmanager
-def exclusive(workdir: pathlib.Path) -> Iterator[None]:
-  """Keeps other runs out of `workdir`; leaves no trace if nothing was written.
-
-  Raises:
-    UserError: the folder cannot be written, or another run is using it.
-  """
-  lock = workdir / '.lock'
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    file = lock.open('w')
-  except OSError as error:
-    raise errors.UserError(
-      f'The workdir {workdir} cannot be written ({error.strerror}).'
-      ' Choose another --workdir.'
-    ) from error
-  with file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-      raise errors.UserError(
-        f'Another run is using the workdir {workdir}. Wait for it, or choose'
-        ' another --workdir.'
-      ) from error
-    try:
-      yield
-    finally:
-      lock.unlink(missing_ok=True)
-      with contextlib.suppress(OSError):
-        # Only an empty folder goes: one of a run that never began.
-        workdir.rmdir()
-
-
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-  try:
-    return json.loads(path.read_text(encoding='utf-8'))
-  except ValueError as error:
-    raise errors.UserError(
-      f'{path} is damaged ({error}). Remove that file, or choose another'
-      ' --workdir.'
-    ) from error
-
-
-def check_config(workdir: pathlib.Path, config: configuration.Config) -> None:
-  """Refuses a workdir that holds a run of another configuration.
-
-  Raises:
-    UserError: it does; the keys that differ are named.
-  """
-  path = workdir / 'config.json'
-  if not path.exists():
-    return
-  held = configuration.from_mapping(read_json(path)['config'])
-  held, wanted = configuration.identity(held), configuration.identity(config)
-  if held != wanted:
-    raise errors.UserError(
-      f'{workdir} holds a run of another configuration:\n'
-      + '\n'.join(configuration.differences(held, wanted))
-      + '\nChoose another --workdir, or remove that folder.'
-    )
-
-
-def begin(
-  workdir: pathlib.Path,
-  config: configuration.Config,
-  dataset: data_lib.Dataset,
-) -> None:
-  """Notes down configuration, versions and data, before the first fold.
-
-  Raises:
-    UserError: finished folds in `workdir` are of other raw data.
-  """
-  path = workdir / 'data.json'
-  data = {'fingerprint': dataset.fingerprint, 'simulated': dataset.simulated}
-  if path.exists() and read_json(path) != data:
-    raise errors.UserError(
-      f'The raw data have changed since the run in {workdir} was begun.'
-      ' Choose another --workdir, or remove that folder.'
-    )
-  report.write_json(path, data)
-  report.write_json(
-    workdir / 'config.json',
-    {'config': configuration.to_dict(config), 'versions': versions()},
-  )
 
 
 def make_folds(
@@ -186,20 +75,34 @@ def make_program(
   )
 
 
+def _nothing_else(seconds: float) -> str:
+  del seconds
+  return ''
+
+
 def train_folds(
   config: configuration.Config,
   workdir: pathlib.Path,
   folds: folds_lib.Folds,
   parallel: fold_parallel.FoldParallel,
+  of_all: Callable[[float], str] = _nothing_else,
 ) -> list[fold_parallel.FoldResult]:
   """Trains the folds that `workdir` does not hold yet.
+
+  Args:
+    config: of these folds.
+    workdir: of their checkpoints.
+    folds: all of them.
+    parallel: what `make_program` returned.
+    of_all: the estimate for them, seconds -> what to say of all that a study
+      has to do.
 
   Returns:
     All folds, without their variables: those are in the checkpoints.
   """
   # Closed in any case: what is being written when a run stops is kept.
   with contextlib.closing(checkpoints.Checkpoints(workdir)) as saved:
-    return _train_missing(config, saved, folds, parallel)
+    return _train_missing(config, saved, folds, parallel, of_all)
 
 
 def _without_variables(
@@ -214,6 +117,7 @@ def _train_missing(
   saved: checkpoints.Checkpoints,
   folds: folds_lib.Folds,
   parallel: fold_parallel.FoldParallel,
+  of_all: Callable[[float], str],
 ) -> list[fold_parallel.FoldResult]:
   results = [
     _without_variables(saved.load(seed, subject))
@@ -235,7 +139,8 @@ def _train_missing(
   seconds *= epochs * -(-len(folds) // size)
   progress.console.print(
     f'{len(folds)} trainings of {epochs} epochs, {size} at once: about'
-    f' {datetime.timedelta(seconds=round(seconds))} (from a timed step).'
+    f' {datetime.timedelta(seconds=round(seconds))} (from a timed step)'
+    f'{of_all(seconds)}.'
   )
   with progress.bar('Training', len(folds) * epochs) as bar:
     for group in parallel.train(folds, lambda n: bar.advance(0, n)):
@@ -260,6 +165,7 @@ def run(
   config: configuration.Config,
   workdir: pathlib.Path,
   load: Callable[..., data_lib.Dataset] = data_lib.load,
+  of_all: Callable[[float], str] = _nothing_else,
 ) -> dict[str, Any]:
   """Runs `config`, or goes on with it, and writes the results to `workdir`.
 
@@ -267,6 +173,7 @@ def run(
     config: the whole configuration.
     workdir: results and finished folds; re-running resumes.
     load: `data.load`, or one that keeps what it has loaded.
+    of_all: see `train_folds`.
 
   Returns:
     What `metrics.json` holds.
@@ -275,14 +182,14 @@ def run(
     UserError: anything that the user can mend.
   """
   platform.configure(platform.cache_dir(config.data.cache_dir))
-  with exclusive(workdir):
-    check_config(workdir, config)
+  with workdirs.exclusive(workdir):
+    workdirs.check_config(workdir, config)
     metrics_path = workdir / 'metrics.json'
     if metrics_path.exists():
       progress.console.print('This run is finished; its result:')
-      summary = read_json(metrics_path)
+      summary = workdirs.read_json(metrics_path)
     else:
-      summary = _run(config, workdir, load)
+      summary = _run(config, workdir, load, of_all)
       # Last: its presence says that the run is finished.
       report.write_json(metrics_path, summary)
   report.print_table(summary)
@@ -293,14 +200,15 @@ def _run(
   config: configuration.Config,
   workdir: pathlib.Path,
   load: Callable[..., data_lib.Dataset],
+  of_all: Callable[[float], str],
 ) -> dict[str, Any]:
   start = time.perf_counter()
   dataset = load(config.data, config.seed)
   folds = make_folds(config, dataset)
   program = make_program(config, dataset, folds)
-  begin(workdir, config, dataset)
+  workdirs.begin(workdir, config, dataset)
   describe(config, dataset, folds)
-  results = train_folds(config, workdir, folds, program)
+  results = train_folds(config, workdir, folds, program, of_all)
   return write_results(config, workdir, dataset, folds, results, start)
 
 
@@ -347,7 +255,7 @@ def write_results(
     pooled,
     results,
     summary,
-    versions(),
+    workdirs.versions(),
   )
   return summary
 

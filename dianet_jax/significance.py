@@ -152,7 +152,9 @@ class Differences:
 
   Attributes:
     metrics: accuracy, uf1, uar -> their difference.
-    mcnemar: clips that one alone has right, by the seeds' mean probability.
+    mcnemar: clips that one alone has right, each run's seeds taken as one
+      ensemble: the class with the highest mean probability. `metrics` are
+      means over single seeds.
     mcnemar_p_holm: its p adjusted for the number of comparisons made.
     seeds: of each run that were compared.
   """
@@ -164,7 +166,10 @@ class Differences:
 
 
 def _right(run: predictions.Predictions, seeds: int) -> np.ndarray:
-  """Whether the majority of the first `seeds` seeds is right, bool [clip]."""
+  """Whether the ensemble of the first `seeds` seeds is right, bool [clip].
+
+  It predicts the class with the highest mean probability.
+  """
   if seeds == 1:
     return run.predictions[0] == run.truth
   mean = run.probabilities[:seeds].mean(axis=0)

@@ -202,7 +202,7 @@ def test_formats_say_the_same(runs):
 
 def test_no_run_is_refused():
   with pytest.raises(errors.UserError, match='no run'):
-    compare.print_tables({})
+    compare.table({})
 
 
 def test_one_run_has_no_differences(runs):
@@ -216,7 +216,7 @@ def changed(tmp_path, change, **options):
   first = compare.load(prediction_files.write(tmp_path / 'a', rows))
   rows = change(rows) or rows
   second = compare.load(prediction_files.write(tmp_path / 'b', rows))
-  return compare.table({'a': first, 'b': second}, 'text', **options)
+  return compare.table({'a': first, 'b': second}, **options)
 
 
 def test_other_clips_are_refused_unless_common_ones_will_do(tmp_path):
@@ -231,6 +231,9 @@ def test_other_clips_are_refused_unless_common_ones_will_do(tmp_path):
     changed(tmp_path, shorten)
   text = changed(tmp_path, shorten, common=True)
   assert 'a: 2 of 40 clips left out' in text and 'b: ' not in text
+  text = changed(tmp_path, shorten, common=True, format='csv')
+  left_out = {(row['run'], row['left_out']) for row in rows_of(text)}
+  assert left_out == {('a', '2'), ('b', '0')}
 
 
 def test_no_common_clip_is_refused(tmp_path):
@@ -294,6 +297,10 @@ def test_simulated_data_are_marked_in_every_format(tmp_path, folders):
   run = compare.load(folder)
   for format_ in compare.FORMATS:
     assert 'SIMULATED DATA' in compare.table({'sim': run}, format_)
+  assert 'SIMULATED DATA, all clips' in compare.table({'sim': run})
+  real = compare.load(folders['good'])
+  text = compare.table({'real': real, 'sim': run}, common=True)
+  assert 'SIMULATED DATA (sim), all clips' in text
 
 
 def test_command(folders, tmp_path, capsys):
@@ -306,15 +313,14 @@ def test_command(folders, tmp_path, capsys):
   assert capsys.readouterr().out == ''
   rows = rows_of(output.read_text())
   assert all(math.isfinite(float(row['value'])) for row in rows)
-  text = compare.print_tables({'x': folders['good'], 'y': folders['poor']})
-  assert 'y - x' in text and capsys.readouterr().out.strip() == text.strip()
 
 
 @pytest.mark.parametrize(
   'arguments, message',
   [
     (['nothing'], 'error: nothing.*No such file'),
-    (['good', 'good'], 'error: .*named twice'),
+    (['good', 'good'], "error: Two runs are called 'good'"),
+    (['x=good', 'x=poor'], "error: Two runs are called 'x'.*NAME=RUN"),
     (['good', 'x=poor', '--against=poor'], "error: against 'poor'"),
     (['good', '--output=no/where'], 'error: --output=no/where cannot'),
   ],

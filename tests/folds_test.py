@@ -126,6 +126,15 @@ def test_validation_subjects_are_neither_trained_on_nor_tested():
   assert make().validation_index.shape == (3, 0)
 
 
+def test_the_width_of_training_clips_does_not_depend_on_the_seeds():
+  # Without a split the widest fold trains on all but the two clips of a or c.
+  widths = {
+    make(validation_share=0.4, seeds=range(seeds)).train_index.shape[1]
+    for seeds in range(1, 6)
+  }
+  assert widths == {make().train_index.shape[1]} == {5}
+
+
 def test_groups_are_held_out_together():
   groups = {'ab': ('a', 'b'), 'c': ('c',)}
   table = folds.hold_out(groups, SUBJECTS, LABELS, 3)

@@ -9,7 +9,14 @@ import pytest
 from study_test import flow  # noqa: F401
 from study_test import make as make_study  # noqa: F401
 
-from dianet_jax import checkpoints, errors, fold_parallel, metrics, nested
+from dianet_jax import (
+  checkpoints,
+  errors,
+  fold_parallel,
+  metrics,
+  nested,
+  study,
+)
 from dianet_jax import data as data_lib
 
 NAMES = [f'casme2/{s}' for s in range(6)] + [f'samm/{s}' for s in range(9)]
@@ -120,7 +127,7 @@ def planted(monkeypatch):
 def test_the_better_candidate_is_chosen(make, planted, tmp_path, capsys):
   config = make()
   summary = nested.run(config, tmp_path / 'clean')
-  held = json.loads((tmp_path / 'clean' / 'study.json').read_text())
+  held = json.loads((tmp_path / 'clean' / 'selection.json').read_text())
   assert [group['chosen'] for group in held['groups']] == ['default'] * 3
   assert summary['chosen'] == held['groups']
   assert summary['overall']['n'] == 18 and summary['folds'] == 6
@@ -129,12 +136,14 @@ def test_the_better_candidate_is_chosen(make, planted, tmp_path, capsys):
   )
   assert (default > frozen + 0.1).all()
   shown = capsys.readouterr().out
-  assert 'Candidate 2 of 2: default (about 0:' in shown
+  assert 'Candidate 2 of 2: default' in shown
+  # Two of the selection, one of what was chosen.
+  assert shown.count('for all that is left of the study') == 3
   done = (tmp_path / 'clean/selection').glob('*/checkpoints/*/*')
   assert len(list(done)) == 6
   # Seeds of the selection are not those of the result.
   assert (tmp_path / 'clean/selection/default/checkpoints/seed1').is_dir()
-  assert (tmp_path / 'clean/checkpoints/seed0').is_dir()
+  assert (tmp_path / 'clean/chosen/default/checkpoints/seed0').is_dir()
 
   nested.run(config, tmp_path / 'clean')
   again = capsys.readouterr().out
@@ -145,13 +154,13 @@ def test_the_better_candidate_is_chosen(make, planted, tmp_path, capsys):
 def test_nothing_leaks(make, planted, tmp_path, how_many):
   config = make(train__epochs=2)
   nested.run(config, tmp_path / 'clean')
-  held = json.loads((tmp_path / 'clean' / 'study.json').read_text())
+  held = json.loads((tmp_path / 'clean' / 'selection.json').read_text())
   group = 1
   subjects = held['groups'][group]['subjects']
   whole = how_many == 'its whole group'
   planted['subjects'] = set(subjects if whole else subjects[:1])
   nested.run(config, tmp_path / 'spoiled')
-  other = json.loads((tmp_path / 'spoiled' / 'study.json').read_text())
+  other = json.loads((tmp_path / 'spoiled' / 'selection.json').read_text())
   assert other['groups'][group] == held['groups'][group]
   changed = False
   for one, two in zip(held['candidates'], other['candidates']):
@@ -163,8 +172,11 @@ def test_nothing_leaks(make, planted, tmp_path, how_many):
   if whole:
     return
   # Nor does the subject reach the network that predicts it.
+  chosen = held['groups'][group]['chosen']
   variables = [
-    checkpoints.Checkpoints(tmp_path / name).load(0, subjects[0]).variables
+    checkpoints.Checkpoints(tmp_path / name / 'chosen' / chosen)
+    .load(0, subjects[0])
+    .variables
     for name in ('clean', 'spoiled')
   ]
   jax.tree.map(np.testing.assert_array_equal, *variables)
@@ -174,25 +186,41 @@ def test_resuming_selects_the_same(make, planted, tmp_path, monkeypatch):
   config = make(train__epochs=1)
   before = nested.run(config, tmp_path)
   predictions = (tmp_path / 'predictions.csv').read_bytes()
-  study_json = (tmp_path / 'study.json').read_bytes()
+  selection_json = (tmp_path / 'selection.json').read_bytes()
   (tmp_path / 'metrics.json').unlink()
   # All trainings were done: nothing may be compiled or trained.
   monkeypatch.setattr(fold_parallel.FoldParallel, 'train', None)
   after = nested.run(config, tmp_path)
   assert (tmp_path / 'predictions.csv').read_bytes() == predictions
-  assert (tmp_path / 'study.json').read_bytes() == study_json
+  assert (tmp_path / 'selection.json').read_bytes() == selection_json
   assert after['overall'] == before['overall']
 
 
 @pytest.mark.parametrize(
-  'row', ['x: seeds=2', 'x: evaluation.ensemble=2', 'x: seed=4']
+  'row', ['x: seeds=2', 'x: evaluation.epochs=inner_split', 'x: seed=4']
 )
 def test_what_candidates_share(make, row):
-  with pytest.raises(errors.UserError, match='which all candidates share'):
-    nested.candidates(make(study__rows=(row,)))
+  with pytest.raises(errors.UserError, match='is one for all rows'):
+    study.rows(make(study__rows=(row,)))
 
 
-def test_other_clips_are_refused(make, tmp_path):
+def test_other_clips_are_refused_before_training(make, tmp_path, monkeypatch):
+  monkeypatch.setattr(fold_parallel.FoldParallel, 'train', None)
   rows = (*CANDIDATES, 'x: data.permute_labels=true')
-  with pytest.raises(errors.UserError, match='same clips and classes'):
+  with pytest.raises(errors.UserError, match="'x': its labels are not those"):
     nested.run(make(study__rows=rows, train__epochs=1), tmp_path / 'run')
+
+
+def test_chosen_candidates_may_differ_in_epochs(make, tmp_path, monkeypatch):
+  rows = ('short: train.epochs=1', 'long: train.epochs=2')
+  values = iter([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
+  monkeypatch.setattr(nested, 'scores', lambda *args: np.array(next(values)))
+  summary = nested.run(make(study__rows=rows), tmp_path / 'run')
+  assert [group['chosen'] for group in summary['chosen']] == [
+    'short', 'long', 'long'
+  ]  # fmt: skip
+  assert summary['overall']['n'] == 18
+  assert '<svg' in (tmp_path / 'run' / 'report.html').read_text()
+  for name, trainings in (('short', 2), ('long', 4)):
+    place = tmp_path / 'run' / 'chosen' / name
+    assert study.trainings_on_disk(place) == trainings

@@ -1,5 +1,8 @@
 """The table at the end of a run, and of runs that ended long ago."""
 
+import types
+
+from matplotlib import axes
 import numpy as np
 
 from dianet_jax import metrics, report, report_page
@@ -54,3 +57,24 @@ def test_page_tables_break_lines_and_escape():
   rows = report_page._class_rows(summary(seeds=2)['overall'])
   assert rows[0] == ['class', 'clips', 'F1, mean over seeds', 'recall']
   assert [row[0] for row in rows[1:]] == ['a', 'b<']
+
+
+def test_curves_have_lengths_of_their_own(monkeypatch):
+  drawn = []
+  plot = axes.Axes.plot
+
+  def spy(self, epochs, values, **options):
+    drawn.append((epochs, values))
+    return plot(self, epochs, values, **options)
+
+  monkeypatch.setattr(axes.Axes, 'plot', spy)
+  results = [
+    types.SimpleNamespace(loss=np.array(c), accuracy=np.array(c))
+    for c in ([4.0, 2.0, 1.0], [2.0])
+  ]
+  assert report_page._curves(results).startswith('<svg')
+  epochs, curves = drawn[0]
+  np.testing.assert_array_equal(epochs, [1, 2, 3])
+  np.testing.assert_array_equal(curves.T, [[4, 2, 1], [2, np.nan, np.nan]])
+  # The mean is over the folds that train so long.
+  np.testing.assert_array_equal(drawn[1][1], [3, 2, 1])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from configs import megc2019
-from dianet_jax import errors, metrics, run
+from dianet_jax import errors, metrics, run, workdirs
 from tfds_builders import simulate
 
 
@@ -144,7 +144,7 @@ def test_a_mistake_does_not_claim_the_workdir(flow_config, tmp_path):
 
 def test_two_runs_do_not_share_a_workdir(flow_config, tmp_path):
   with (
-    run.exclusive(tmp_path / 'run'),
+    workdirs.exclusive(tmp_path / 'run'),
     pytest.raises(errors.UserError, match='Another run is using'),
   ):
     run.run(flow_config(), tmp_path / 'run')
