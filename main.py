@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import sys
 
 from absl import app, flags
@@ -75,11 +76,12 @@ def main(argv: list[str]) -> None:
   workdir = pathlib.Path(_WORKDIR.value or default_workdir(config))
   workdir = workdir.expanduser()
   # After the flags are known to be good: these imports take seconds.
-  from dianet_jax import nested, run, study
+  from dianet_jax import hosts, nested, run, study
 
   kinds = {'': run.run, 'ablation': study.run, 'nested': nested.run}
   kinds[config.study.kind](config, workdir)
-  print(f'Results: {workdir.absolute()}')
+  if hosts.is_main():
+    print(f'Results: {workdir.absolute()}')
 
 
 if __name__ == '__main__':
@@ -92,4 +94,8 @@ if __name__ == '__main__':
   except errors.UserError as error:
     sys.exit(f'error: {error}')
   except KeyboardInterrupt:
-    sys.exit('\nstopped; the same command goes on with the finished folds kept')
+    sys.exit('\nstopped; the same command goes on from the last checkpoint')
+  except errors.Stopped as stopped:
+    print(stopped, file=sys.stderr)
+    # As a shell counts a process that SIGTERM ended.
+    sys.exit(128 + signal.SIGTERM)

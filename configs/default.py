@@ -22,6 +22,9 @@ def get_config() -> ml_collections.ConfigDict:
   config.evaluation = _evaluation()
   config.study = _study()
   config.parallel = _parallel()
+  # Writes a trace of some epochs of training, for TensorBoard or Perfetto, to
+  # profile/ in the workdir.
+  config.profile = False
   return config
 
 
@@ -182,11 +185,21 @@ def _parallel() -> ml_collections.ConfigDict:
   parallel = ml_collections.ConfigDict()
   # 0 = all that jax sees; of a CPU every core is one, up to four.
   parallel.devices = 0
-  # Folds on one device: loop (one program a step), map, vmap; auto = loop on
-  # a CPU, map elsewhere.
+  # Folds on one device: loop (one fold, a program a step), unroll (several),
+  # map or vmap (several, a program an epoch); auto = loop on a CPU, map
+  # elsewhere.
   parallel.strategy = 'auto'
-  # Folds trained at once on a device; 0 = all for map and vmap. loop takes 1.
+  # Folds trained at once on a device; 0 = all whose states fit its memory, of
+  # unroll four. loop takes 1.
   parallel.folds_per_device = 0
   # float32, bfloat16 (parameters stay float32); auto = float32 on a CPU.
   parallel.compute_dtype = 'auto'
+  # How often folds in training are written to disk; 0 = after every epoch.
+  parallel.checkpoint_minutes = 10.0
+  # Several processes, each with devices of its own: '' = this one alone, auto =
+  # what the environment says (TPU pod, SLURM, Open MPI), or the address of
+  # process 0 as host:port, with the number of processes and which this is.
+  parallel.coordinator = ''
+  parallel.processes = 1
+  parallel.process = 0
   return parallel

@@ -116,6 +116,10 @@ class Parallel:
   strategy: str
   folds_per_device: int
   compute_dtype: str
+  checkpoint_minutes: float
+  coordinator: str
+  processes: int
+  process: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +135,7 @@ class Config:
   evaluation: Evaluation
   study: Study
   parallel: Parallel
+  profile: bool
 
   @property
   def training_seeds(self) -> range:
@@ -241,14 +246,17 @@ def to_dict(config: Config) -> dict[str, Any]:
 def identity(config: Config) -> dict[str, Any]:
   """What a result depends on: not where the cache lies, nor on which devices.
 
-  Devices and folds on each change no bit of a result (a test says so), so a
-  run stopped on four devices goes on with one. Nor on the list of an
+  Devices, processes and folds on each change no bit of a result (a test says
+  so), so a run stopped on four devices goes on with one. Nor on the list of an
   ablation's rows: each has a configuration of its own, and more may be added.
   """
   values = to_dict(config)
   del values['data']['cache_dir']
-  del values['parallel']['devices']
-  del values['parallel']['folds_per_device']
+  del values['profile']
+  parallel = values['parallel']
+  values['parallel'] = {
+    key: parallel[key] for key in ('strategy', 'compute_dtype')
+  }
   if config.study.kind == 'ablation':
     del values['study']['rows']
   return values

@@ -1,6 +1,7 @@
 """Which values of the configuration a run can use."""
 
 from collections.abc import Iterable, Iterator
+import re
 from typing import Any
 
 KINDS = ('', 'ablation', 'nested')
@@ -197,7 +198,7 @@ def rules(config: Any) -> Iterator[tuple[str, bool, str]]:
       yield f'{section}.{key}', holds, expected
   largest = 2**31 // config.evaluation.ensemble - config.seeds - 1
   yield 'seed', 0 <= config.seed <= largest, f'0 to {largest}'
-  strategies = ('auto', 'loop', 'map', 'vmap')
+  strategies = ('auto', 'loop', 'unroll', 'map', 'vmap')
   parallel = config.parallel
   yield (
     'parallel.strategy',
@@ -212,4 +213,19 @@ def rules(config: Any) -> Iterator[tuple[str, bool, str]]:
   )
   yield 'parallel.devices', parallel.devices >= 0, '0 (all) or more'
   number = parallel.folds_per_device
-  yield 'parallel.folds_per_device', number >= 0, '0 (all) or more'
+  yield 'parallel.folds_per_device', number >= 0, '0 (as many as fit) or more'
+  minutes = parallel.checkpoint_minutes
+  yield 'parallel.checkpoint_minutes', minutes >= 0, '0 (every epoch) or more'
+  alone = parallel.coordinator in ('', 'auto')
+  yield (
+    'parallel.coordinator',
+    alone or re.fullmatch(r'.+:\d+', parallel.coordinator) is not None,
+    "'' (one process), auto, or the address of process 0 as host:port",
+  )
+  processes = parallel.processes
+  yield 'parallel.processes', processes >= 1, '1 or more'
+  yield (
+    'parallel.process',
+    0 <= parallel.process < processes,
+    f'0 to {processes - 1}, by --config.parallel.processes={processes}',
+  )

@@ -7,3 +7,7 @@ class UserError(Exception):
   `main` prints its text alone, without a traceback. The text names the file or
   the config key, the value found, what was expected and what to do about it.
   """
+
+
+class Stopped(Exception):
+  """The system asked the run to end, and what it had is saved."""

@@ -1,11 +1,10 @@
-"""Folds over devices: the one file that knows the fold axis and `jax.pmap`.
+"""Folds over devices: the one file that knows `jax.pmap`.
 
 Arrays here are [device, fold_on_device, ...]. Folds never speak to each other:
 no program has a collective.
 """
 
-from collections.abc import Callable, Iterator
-import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import time
 from typing import Any
 
@@ -16,42 +15,20 @@ import numpy as np
 from dianet_jax import config as configuration
 from dianet_jax import errors, train
 from dianet_jax import folds as folds_lib
+from dianet_jax.fold_group import Group, fold_arrays, unfold
+from dianet_jax.fold_result import (
+  Diverged,
+  FoldResult,
+  History,
+  Training,
+  Unfinished,
+)
 
-
-@dataclasses.dataclass(frozen=True)
-class FoldResult:
-  """One trained fold, on the host.
-
-  Attributes:
-    subject: the held-out subject.
-    seed: of this training.
-    variables: parameters and batch statistics.
-    loss: float32 [epoch], mean over the training clips, in nats.
-    accuracy: float32 [epoch], share of training clips, augmented, in training.
-    test_index: int32 [clip], the held-out subject's clips.
-    probabilities: float32 [clip, class], of those clips.
-    validation_loss: float32 [epoch], on the clips set aside, in nats; None
-      where none are. The first of the lowest gave variables and probabilities.
-    oracle_probabilities: float32 [epoch, clip, class], of the held-out clips
-      after every epoch; None unless asked for. For the oracle figure alone.
-  """
-
-  subject: str
-  seed: int
-  variables: dict[str, Any]
-  loss: np.ndarray
-  accuracy: np.ndarray
-  test_index: np.ndarray
-  probabilities: np.ndarray
-  validation_loss: np.ndarray | None = None
-  oracle_probabilities: np.ndarray | None = None
-
-  @property
-  def epoch(self) -> int:
-    """The epoch that predicts, from 1."""
-    if self.validation_loss is None:
-      return len(self.loss)
-    return int(np.argmin(self.validation_loss)) + 1
+# Share of a device's memory that the states of its folds may fill, by default.
+# `vmap` holds the activations of all folds at once.
+_STATES_OF_MEMORY = {'map': 0.5, 'vmap': 0.125}
+# A program of many folds one after another takes long to compile.
+_MOST_UNROLLED = 4
 
 
 def choose_devices(number: int) -> list[jax.Device]:
@@ -68,9 +45,12 @@ def choose_devices(number: int) -> list[jax.Device]:
 def choose_strategy(strategy: str, platform: str) -> str:
   """The strategy by which the folds of one device run.
 
-  On a CPU a loop of single steps: gradients of convolutions inside a compiled
-  loop run five times slower there, and vmap is bound by memory. Elsewhere one
-  program, `map` over folds around a scan over steps.
+  loop: a program a step, one fold after another. unroll: the same for several
+  folds. map, vmap: a program an epoch, its steps in a scan; the folds one after
+  another or all in every operation.
+
+  On a CPU gradients of convolutions inside a compiled loop run five times
+  slower, and vmap is bound by memory.
   """
   if strategy != 'auto':
     return strategy
@@ -84,11 +64,15 @@ def _within_device(strategy: str, one_fold: Callable) -> Callable:
   if strategy == 'map':
     return lambda *args: jax.lax.map(lambda fold: one_fold(*fold), args)
 
-  def single(*args):
-    result = one_fold(*jax.tree.map(lambda leaf: leaf[0], args))
-    return jax.tree.map(lambda leaf: leaf[None], result)
+  def one_by_one(*args):
+    number = len(jax.tree.leaves(args)[0])
+    results = [
+      one_fold(*jax.tree.map(lambda leaf, row=row: leaf[row], args))
+      for row in range(number)
+    ]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
 
-  return single
+  return one_by_one
 
 
 class FoldParallel:
@@ -116,21 +100,23 @@ class FoldParallel:
     self._oracle = evaluation.oracle
     self.devices = choose_devices(settings.devices)
     self.strategy = choose_strategy(settings.strategy, self.devices[0].platform)
-    # `loop` is one fold at a time on a device, whatever the setting.
-    self._folds_per_device = (
-      1 if self.strategy == 'loop' else settings.folds_per_device
+    self._folds_per_device = settings.folds_per_device
+    mesh = jax.sharding.Mesh(np.array(self.devices), ('device',))
+    self._sharding = jax.sharding.NamedSharding(
+      mesh, jax.sharding.PartitionSpec('device')
     )
     self._data = tuple(map(self._replicate, (images, labels)))
+    # An epoch as one program; otherwise a program a step.
+    self._scans = self.strategy in ('map', 'vmap')
     self._init = self._program(lambda data, fold: trainer.init(fold, data[0]))
-    self._order = self._program(lambda data, *args: trainer.order(*args))
+    self._gather = self._program(
+      lambda data, state, fold: trainer.gather(state, fold, *data)
+    )
     self._step = self._program(
-      lambda data, state, fold, *batch: trainer.step(
-        state, fold, *data, *batch
-      ),
-      donate_state=True,
+      lambda data, *args: trainer.next_step(*args), donate_state=True
     )
     self._epoch = self._program(
-      lambda data, state, fold, epoch: trainer.epoch(state, fold, *data, epoch),
+      lambda data, state, fold: trainer.epoch(state, fold, *data),
       donate_state=True,
     )
     self._predict = self._program(
@@ -152,16 +138,10 @@ class FoldParallel:
 
   def _replicate(self, array: np.ndarray) -> jax.Array:
     """[device, ...], one copy on each device."""
-    mesh = jax.sharding.Mesh(np.array(self.devices), ('device',))
-    sharding = jax.sharding.NamedSharding(
-      mesh, jax.sharding.PartitionSpec('device')
-    )
     shape = (len(self.devices), *array.shape)
-    return jax.device_put(np.broadcast_to(array, shape), sharding)
+    return jax.device_put(np.broadcast_to(array, shape), self._sharding)
 
-  def _program(
-    self, one_fold: Callable, donate_state: bool = False
-  ) -> Callable:
+  def _program(self, one_fold: Callable, donate_state: bool = False):
     """`one_fold(data, *arguments)`, over all devices and their folds."""
 
     def on_device(data, *arguments):
@@ -170,173 +150,247 @@ class FoldParallel:
       )
 
     # The only place where devices are spread over.
-    program = jax.pmap(
+    return jax.pmap(
       on_device,
       devices=self.devices,
       donate_argnums=(1,) if donate_state else (),
     )
-    return lambda *arguments: program(self._data, *arguments)
 
-  def _lay_out(self, leaf: np.ndarray) -> np.ndarray:
-    """[fold, ...] -> [device, fold_on_device, ...]."""
+  def _put(self, tree: Any) -> Any:
+    """[fold, ...] on the host -> [device, fold_on_device, ...] there."""
     devices = len(self.devices)
-    return leaf.reshape(devices, len(leaf) // devices, *leaf.shape[1:])
 
-  def group_size(self, num_folds: int) -> int:
+    def put(leaf):
+      leaf = np.asarray(leaf)
+      shape = (devices, len(leaf) // devices, *leaf.shape[1:])
+      return jax.device_put(leaf.reshape(shape), self._sharding)
+
+    return jax.tree.map(put, tree)
+
+  def group_size(self, folds: folds_lib.Folds) -> int:
     """How many folds train at once."""
-    on_device = self._folds_per_device or -(-num_folds // len(self.devices))
-    return on_device * len(self.devices)
+    devices = len(self.devices)
+    if self.strategy == 'loop':
+      return devices
+    on_device = self._folds_per_device
+    if not on_device:
+      on_device = min(-(-len(folds) // devices), self._most_on_device(folds))
+    return on_device * devices
 
-  def _groups(self, folds: folds_lib.Folds) -> Iterator[list[int]]:
-    """Rows of each group; the last is padded by repeating its first row."""
-    size = self.group_size(len(folds))
-    for start in range(0, len(folds), size):
-      rows = list(range(start, min(start + size, len(folds))))
-      yield rows + [rows[0]] * (size - len(rows))
+  def _most_on_device(self, folds: folds_lib.Folds) -> int:
+    if self.strategy == 'unroll':
+      return _MOST_UNROLLED
+    memory = (self.devices[0].memory_stats() or {}).get('bytes_limit')
+    if not memory:
+      return len(folds)
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(self.shapes(folds, 0)))
+    return max(int(memory * _STATES_OF_MEMORY[self.strategy] / size), 1)
 
-  def _fold_arguments(
-    self, folds: folds_lib.Folds, rows: list[int]
-  ) -> train.Fold:
-    group = folds.select(rows)
-    fold = train.Fold(
-      seed=np.array(group.seeds, np.uint32),
-      subject_hash=group.subject_hash,
-      train_index=group.train_index,
-      train_valid=group.train_valid,
-      validation_index=group.validation_index,
-      validation_valid=group.validation_valid,
-      test_index=group.test_index,
-      class_weights=group.class_weights,
+  def _groups(
+    self, folds: folds_lib.Folds, done: Sequence[int]
+  ) -> Iterator[list[int]]:
+    """Rows of each group, without padding; all have as many epochs done."""
+    size = self.group_size(folds)
+    for epochs in sorted(set(done), reverse=True):
+      rows = [row for row, number in enumerate(done) if number == epochs]
+      for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+  def _begin(
+    self,
+    folds: folds_lib.Folds,
+    rows: list[int],
+    unfinished: Mapping[tuple[int, str], Unfinished],
+  ) -> Group:
+    """A group, untrained or as far as it is; its first fold pads it."""
+    size = self.group_size(folds)
+    group = folds.select(rows + rows[:1] * (size - len(rows)))
+    fold = self._put(fold_arrays(group))
+    keys = list(zip(group.seeds, group.subjects))
+    if keys[0] not in unfinished:
+      state = self._init(self._data, fold)
+      best = self._no_best(self._data, state) if self._chooses_epoch else None
+      return Group(group, len(rows), fold, state, best, [])
+    saved = jax.tree.map(
+      lambda *leaves: np.stack(leaves),
+      *(unfinished[key].training for key in keys),
     )
-    return jax.tree.map(self._lay_out, fold)
+    history = [
+      jax.tree.map(lambda leaf, epoch=epoch: leaf[:, epoch], saved.history)
+      for epoch in range(saved.history.loss.shape[1])
+    ]
+    state, best = self._put((saved.state, saved.best))
+    return Group(group, len(rows), fold, state, best, history)
 
-  def _run_epoch(self, state, fold, epoch: int):
-    """One epoch of every fold of a group -> state, list of sums to add."""
-    shape = fold.seed.shape
-    number = np.full(shape, epoch, np.int32)
-    if self.strategy != 'loop':
-      state, sums = self._epoch(state, fold, number)
-      return state, [sums]
-    index, valid = map(np.asarray, self._order(fold, number))
-    all_sums = []
-    for step in range(index.shape[2]):
-      state, sums = self._step(
-        state, fold, index[:, :, step], valid[:, :, step]
-      )
-      all_sums.append(sums)
+  def _run_epoch(self, state: train.State, fold: train.Fold):
+    """One epoch of every fold of a group -> state, list of sums to add.
+
+    Nothing goes to the devices or comes from them.
+    """
+    with jax.transfer_guard('disallow'):
+      if self._scans:
+        state, sums = self._epoch(self._data, state, fold)
+        return state, [sums]
+      batches, all_sums = self._gather(self._data, state, fold), []
+      for _ in range(self._trainer.steps_per_epoch):
+        state, sums = self._step((), state, fold, batches)
+        all_sums.append(sums)
     return state, all_sums
 
-  def seconds_per_epoch(self, folds: folds_lib.Folds) -> float:
-    """Compiles the programs and times one epoch of one group, thrown away.
+  def _advance(self, group: Group) -> None:
+    """Queues an epoch, then waits for the one before."""
+    group.state, sums = self._run_epoch(group.state, group.fold)
+    loss = oracle = None
+    if self._chooses_epoch:
+      group.best, loss = self._keep_best(
+        self._data, group.best, group.state, group.fold
+      )
+    if self._oracle:
+      oracle = self._predict(self._data, group.state.variables, group.fold)
+    group.history.append((sums, loss, oracle))
+    if len(group.history) > 1:
+      group.fetch(-2)
 
-    With `loop` two steps are timed, otherwise a whole epoch.
+  def shapes(self, folds: folds_lib.Folds, epochs: int) -> Training:
+    """A fold's training after so many epochs; arrays without a content."""
+    fold = jax.tree.map(lambda leaf: leaf[0], fold_arrays(folds))
+    images = jax.ShapeDtypeStruct(self._data[0].shape[1:], jnp.float32)
+    state = jax.eval_shape(self._trainer.init, fold, images)
+    best = train.Best(np.float32(0), state.variables)
+    sums = [np.zeros((epochs,), dtype) for dtype in (np.float32, np.int32)]
+    oracle = (
+      epochs,
+      folds.test_index.shape[1],
+      self._trainer.model.num_classes,
+    )
+    training = Training(
+      state=state,
+      best=best if self._chooses_epoch else None,
+      history=History(
+        loss=sums[0],
+        correct=sums[1],
+        clips=sums[1],
+        validation_loss=sums[0] if self._chooses_epoch else None,
+        oracle_probabilities=np.zeros(oracle, np.float32)
+        if self._oracle
+        else None,
+      ),
+    )
+    return jax.tree.map(
+      lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape),
+      training,
+    )
+
+  def compile(self, folds: folds_lib.Folds) -> dict[str, jax.stages.Compiled]:
+    """The programs that training runs, by name; they are kept for it."""
+    rows = next(self._groups(folds, [0] * len(folds)))
+    group = self._begin(folds, rows, {})
+    state, fold, data = group.state, group.fold, self._data
+    programs = {'predict': (self._predict, data, state.variables, fold)}
+    if self._scans:
+      programs['epoch'] = self._epoch, data, state, fold
+    else:
+      batches = self._gather(data, state, fold)
+      programs['gather'] = self._gather, data, state, fold
+      programs['step'] = self._step, (), state, fold, batches
+    if self._chooses_epoch:
+      programs['keep_best'] = self._keep_best, data, group.best, state, fold
+    return {
+      name: program.lower(*arguments).compile()
+      for name, (program, *arguments) in programs.items()
+    }
+
+  def seconds_per_epoch(self, folds: folds_lib.Folds) -> float:
+    """Times one epoch of one group, thrown away.
+
+    Where a program is a step, two of them are timed.
     """
-    fold = self._fold_arguments(folds, next(self._groups(folds)))
-    state = self._init(fold)
-    steps = self._trainer.steps_per_epoch
-    if self.strategy != 'loop':
-      state, _ = self._run_epoch(state, fold, 0)
+    rows = next(self._groups(folds, [0] * len(folds)))
+    group = self._begin(folds, rows, {})
+    if self._scans:
+      state, _ = self._run_epoch(group.state, group.fold)
       jax.block_until_ready(state)
       start = time.perf_counter()
-      jax.block_until_ready(self._run_epoch(state, fold, 1))
+      jax.block_until_ready(self._run_epoch(state, group.fold))
       return time.perf_counter() - start
-    number = np.zeros(fold.seed.shape, np.int32)
-    index, valid = map(np.asarray, self._order(fold, number))
-    batch = index[:, :, 0], valid[:, :, 0]
-    state, _ = jax.block_until_ready(self._step(state, fold, *batch))
+    batches = self._gather(self._data, group.state, group.fold)
+    state, _ = self._step((), group.state, group.fold, batches)
+    jax.block_until_ready(state)
     start = time.perf_counter()
     for _ in range(2):
-      state, _ = self._step(state, fold, *batch)
+      state, _ = self._step((), state, group.fold, batches)
     jax.block_until_ready(state)
-    return (time.perf_counter() - start) / 2 * steps
+    seconds = (time.perf_counter() - start) / 2
+    return seconds * self._trainer.steps_per_epoch
 
   def train(
     self,
     folds: folds_lib.Folds,
-    on_epoch: Callable[[int], None] = lambda folds_done: None,
-  ) -> Iterator[list[FoldResult]]:
+    on_epoch: Callable[[int, Callable[[], list[Unfinished]]], None] = (
+      lambda folds_done, snapshot: None
+    ),
+    unfinished: Sequence[Unfinished] = (),
+  ) -> Iterator[list[FoldResult | Diverged]]:
     """Trains every fold; yields the results of a group as it ends.
+
+    A fold whose loss is no number has no part in the others, which go on.
 
     Args:
       folds: which folds.
-      on_epoch: called with the number of folds that ended an epoch.
+      on_epoch: called after every epoch with the number of folds that ended
+        it, and a function that copies them to the host as they are.
+      unfinished: those of them that go on where they were.
 
     Yields:
       The results of one group, without padding.
     """
-    for rows in self._groups(folds):
-      real = len(dict.fromkeys(rows))
-      fold = self._fold_arguments(folds, rows)
-      state = self._init(fold)
-      history, scores = [], _Scores()
-      best = self._no_best(state) if self._chooses_epoch else None
-      for epoch in range(self._trainer.settings.epochs):
-        state, sums = self._run_epoch(state, fold, epoch)
-        history.append(sums)
-        if self._chooses_epoch:
-          best, loss = self._keep_best(best, state, fold)
-          scores.validation.append(loss)
-        if self._oracle:
-          scores.oracle.append(self._predict(state.variables, fold))
-        if epoch:
-          # One epoch late: fetching waits, and the next is already queued.
-          history[-2] = _add(history[-2])
-          on_epoch(real)
-      history[-1] = _add(history[-1])
-      on_epoch(real)
-      variables = best.variables if self._chooses_epoch else state.variables
-      probabilities = self._predict(variables, fold)
-      yield _results(
-        folds.select(rows[:real]), variables, history, scores, probabilities
-      )
+    begun = {(fold.seed, fold.subject): fold for fold in unfinished}
+    done = [
+      begun[key].epochs if key in begun else 0
+      for key in zip(folds.seeds, folds.subjects)
+    ]
+    for rows in self._groups(folds, done):
+      group = self._begin(folds, rows, begun)
+      for _ in range(done[rows[0]], self._trainer.settings.epochs):
+        self._advance(group)
+        on_epoch(group.real, group.snapshot)
+        if all(group.diverged(len(group.history) - 1)):
+          break
+      yield self._results(group)
 
-
-@dataclasses.dataclass
-class _Scores:
-  """What is looked at after every epoch, where it is asked for."""
-
-  validation: list[jax.Array] = dataclasses.field(default_factory=list)
-  oracle: list[jax.Array] = dataclasses.field(default_factory=list)
-
-
-def _add(sums: list[train.Sums]) -> train.Sums:
-  """Sums over steps, on the host."""
-  return jax.tree.map(lambda *leaves: np.sum(leaves, axis=0), *sums)
-
-
-def _results(
-  folds: folds_lib.Folds, variables, history, scores: _Scores, probabilities
-) -> list[FoldResult]:
-  """[device, fold_on_device, ...] -> one result a fold, on the host."""
-
-  def unfold(leaf):
-    leaf = np.asarray(leaf)
-    return leaf.reshape(-1, *leaf.shape[2:])
-
-  variables = jax.tree.map(unfold, variables)
-  probabilities = unfold(probabilities)
-  clips = np.stack([unfold(h.clips) for h in history], axis=1)
-  clips = np.maximum(clips, 1)
-  loss = np.stack([unfold(h.loss) for h in history], axis=1) / clips
-  accuracy = np.stack([unfold(h.correct) for h in history], axis=1) / clips
-  validation, oracle = (
-    np.stack([unfold(score) for score in kept], axis=1) if kept else None
-    for kept in (scores.validation, scores.oracle)
-  )
-  results = []
-  for row, (subject, seed) in enumerate(zip(folds.subjects, folds.seeds)):
-    valid = folds.test_valid[row]
-    results.append(
-      FoldResult(
-        subject=subject,
-        seed=seed,
-        variables=jax.tree.map(lambda leaf, row=row: leaf[row], variables),
-        loss=loss[row].astype(np.float32),
-        accuracy=accuracy[row].astype(np.float32),
-        test_index=folds.test_index[row][valid],
-        probabilities=probabilities[row][valid],
-        validation_loss=None if validation is None else validation[row],
-        oracle_probabilities=None if oracle is None else oracle[row][:, valid],
-      )
+  def _results(self, group: Group) -> list[FoldResult | Diverged]:
+    """One a fold, without padding."""
+    chosen = group.best if self._chooses_epoch else group.state
+    probabilities = self._predict(self._data, chosen.variables, group.fold)
+    variables, probabilities = jax.tree.map(
+      unfold, (chosen.variables, probabilities)
     )
-  return results
+    history = group.whole_history()
+    clips = np.maximum(history.clips, 1)
+    loss, accuracy = history.loss / clips, history.correct / clips
+    results = []
+    for row, epoch in enumerate(group.diverged(len(group.history))):
+      subject, seed = group.folds.subjects[row], group.folds.seeds[row]
+      valid = group.folds.test_valid[row]
+      shares = probabilities[row][valid]
+      if epoch or not np.isfinite(shares).all():
+        results.append(Diverged(subject, seed, epoch or len(group.history)))
+        continue
+      oracle = history.oracle_probabilities
+      if oracle is not None:
+        oracle = oracle[row][:, valid]
+      validation = history.validation_loss
+      results.append(
+        FoldResult(
+          subject=subject,
+          seed=seed,
+          variables=jax.tree.map(lambda leaf, row=row: leaf[row], variables),
+          loss=loss[row].astype(np.float32),
+          accuracy=accuracy[row].astype(np.float32),
+          test_index=group.folds.test_index[row][valid],
+          probabilities=shares,
+          validation_loss=None if validation is None else validation[row],
+          oracle_probabilities=oracle,
+        )
+      )
+    return results

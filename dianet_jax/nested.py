@@ -34,16 +34,18 @@ from dianet_jax import config as configuration
 from dianet_jax import data as data_lib
 from dianet_jax import (
   errors,
+  hosts,
   metrics,
   platform,
   progress,
   report,
+  resumable,
   study,
   workdirs,
 )
 from dianet_jax import folds as folds_lib
 from dianet_jax import run as run_lib
-from dianet_jax.fold_parallel import FoldResult
+from dianet_jax.fold_result import FoldResult
 
 
 def group_subjects(
@@ -163,20 +165,23 @@ def run(config: configuration.Config, workdir: pathlib.Path) -> dict[str, Any]:
     UserError: anything that the user can mend.
   """
   platform.configure(platform.cache_dir(config.data.cache_dir))
+  hosts.start(config.parallel)
   found = study.rows(config)
   with workdirs.exclusive(workdir):
     workdirs.check_config(workdir, config)
     metrics_path = workdir / 'metrics.json'
     selection_path = workdir / 'selection.json'
-    if metrics_path.exists():
+    summary = hosts.of_main(workdirs.read_if_there(metrics_path))
+    if summary:
       progress.console.print('This study is finished; its result:')
-      summary = workdirs.read_json(metrics_path)
-      print_selection(workdirs.read_json(selection_path))
+      if hosts.is_main():
+        print_selection(workdirs.read_json(selection_path))
     else:
       study.describe(found)
       summary = _Nested(config, workdir, found).run(selection_path)
-      # Last: its presence says that the study is finished.
-      report.write_json(metrics_path, summary)
+      if hosts.is_main():
+        # Last: its presence says that the study is finished.
+        report.write_json(metrics_path, summary)
   report.print_table(summary)
   return summary
 
@@ -254,7 +259,8 @@ class _Nested:
     # The first of equals.
     choice = table.argmax(axis=0).tolist()
     held = self._held(table, choice)
-    report.write_json(selection_path, held)
+    if hosts.is_main():
+      report.write_json(selection_path, held)
     print_selection(held)
     results = self._trained(choice)
     summary = run_lib.write_results(
@@ -266,7 +272,7 @@ class _Nested:
     self, config, workdir, dataset, folds, work: float, rest: float
   ) -> list[FoldResult]:
     start = time.perf_counter()
-    results = run_lib.train_folds(
+    results = resumable.train_folds(
       config,
       workdir,
       folds,

@@ -31,10 +31,12 @@ def _columns():
 
 
 @contextlib.contextmanager
-def bar(description: str, total: int) -> Iterator[rich.progress.Progress]:
+def bar(
+  description: str, total: int, done: int = 0
+) -> Iterator[rich.progress.Progress]:
   """A progress bar of one task (id 0); stays on screen when it is done."""
   with rich.progress.Progress(*_columns(), console=console) as progress:
-    progress.add_task(description, total=total)
+    progress.add_task(description, total=total, completed=done)
     yield progress
 
 

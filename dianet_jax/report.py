@@ -14,7 +14,7 @@ import tensorboardX
 
 from dianet_jax import data as data_lib
 from dianet_jax import metrics, progress, tables
-from dianet_jax.fold_parallel import FoldResult
+from dianet_jax.fold_result import FoldResult
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from dianet_jax import config as configuration
 from dianet_jax import data as data_lib
 from dianet_jax import report, scaling
-from dianet_jax.fold_parallel import FoldResult
+from dianet_jax.fold_result import FoldResult
 
 # Clips shown of each class.
 _SHOWN = 3

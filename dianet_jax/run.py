@@ -1,10 +1,8 @@
 """A whole run, top to bottom: data, folds, training, results."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-import contextlib
-import dataclasses
-import datetime
 import pathlib
+import shutil
 import textwrap
 import time
 from typing import Any
@@ -12,20 +10,21 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from dianet_jax import config as configuration
+from dianet_jax import data as data_lib
 from dianet_jax import (
-  checkpoints,
-  errors,
   fold_parallel,
+  hosts,
   platform,
   progress,
   report,
   report_page,
+  resumable,
   train,
   workdirs,
 )
-from dianet_jax import config as configuration
-from dianet_jax import data as data_lib
 from dianet_jax import folds as folds_lib
+from dianet_jax.fold_result import FoldResult
 from dianet_jax.models.dianet import DIANet
 
 
@@ -75,97 +74,11 @@ def make_program(
   )
 
 
-def _nothing_else(seconds: float) -> str:
-  del seconds
-  return ''
-
-
-def train_folds(
-  config: configuration.Config,
-  workdir: pathlib.Path,
-  folds: folds_lib.Folds,
-  parallel: fold_parallel.FoldParallel,
-  of_all: Callable[[float], str] = _nothing_else,
-) -> list[fold_parallel.FoldResult]:
-  """Trains the folds that `workdir` does not hold yet.
-
-  Args:
-    config: of these folds.
-    workdir: of their checkpoints.
-    folds: all of them.
-    parallel: what `make_program` returned.
-    of_all: the estimate for them, seconds -> what to say of all that a study
-      has to do.
-
-  Returns:
-    All folds, without their variables: those are in the checkpoints.
-  """
-  # Closed in any case: what is being written when a run stops is kept.
-  with contextlib.closing(checkpoints.Checkpoints(workdir)) as saved:
-    return _train_missing(config, saved, folds, parallel, of_all)
-
-
-def _without_variables(
-  result: fold_parallel.FoldResult | None,
-) -> fold_parallel.FoldResult | None:
-  # On disk they are safe; those of 26 dual ResNet-18 would fill gigabytes.
-  return result and dataclasses.replace(result, variables={})
-
-
-def _train_missing(
-  config: configuration.Config,
-  saved: checkpoints.Checkpoints,
-  folds: folds_lib.Folds,
-  parallel: fold_parallel.FoldParallel,
-  of_all: Callable[[float], str],
-) -> list[fold_parallel.FoldResult]:
-  results = [
-    _without_variables(saved.load(seed, subject))
-    for seed, subject in zip(folds.seeds, folds.subjects)
-  ]
-  left = [row for row, result in enumerate(results) if result is None]
-  if len(left) < len(folds):
-    progress.console.print(
-      f'{len(folds) - len(left)} of {len(folds)} trainings were done before.'
-    )
-  results = [result for result in results if result is not None]
-  if not left:
-    return results
-  folds = folds.select(left)
-  epochs = config.train.epochs
-  with progress.waiting('Compiling'):
-    seconds = parallel.seconds_per_epoch(folds)
-  size = parallel.group_size(len(folds))
-  seconds *= epochs * -(-len(folds) // size)
-  progress.console.print(
-    f'{len(folds)} trainings of {epochs} epochs, {size} at once: about'
-    f' {datetime.timedelta(seconds=round(seconds))} (from a timed step)'
-    f'{of_all(seconds)}.'
-  )
-  with progress.bar('Training', len(folds) * epochs) as bar:
-    for group in parallel.train(folds, lambda n: bar.advance(0, n)):
-      _check_finite(group)
-      for result in group:
-        saved.save(result)
-      results += map(_without_variables, group)
-  return results
-
-
-def _check_finite(group: Sequence[fold_parallel.FoldResult]) -> None:
-  for result in group:
-    if not np.isfinite(result.probabilities).all():
-      raise errors.UserError(
-        f'Training diverged in fold {result.subject} (seed {result.seed}): its'
-        ' predictions are not finite. Lower --config.train.learning_rate.'
-        ' Finished folds are kept.'
-      )
-
-
 def run(
   config: configuration.Config,
   workdir: pathlib.Path,
   load: Callable[..., data_lib.Dataset] = data_lib.load,
-  of_all: Callable[[float], str] = _nothing_else,
+  of_all: Callable[[float], str] = resumable.nothing_else,
 ) -> dict[str, Any]:
   """Runs `config`, or goes on with it, and writes the results to `workdir`.
 
@@ -173,7 +86,7 @@ def run(
     config: the whole configuration.
     workdir: results and finished folds; re-running resumes.
     load: `data.load`, or one that keeps what it has loaded.
-    of_all: see `train_folds`.
+    of_all: see `resumable.train_folds`.
 
   Returns:
     What `metrics.json` holds.
@@ -182,16 +95,19 @@ def run(
     UserError: anything that the user can mend.
   """
   platform.configure(platform.cache_dir(config.data.cache_dir))
+  hosts.start(config.parallel)
   with workdirs.exclusive(workdir):
     workdirs.check_config(workdir, config)
     metrics_path = workdir / 'metrics.json'
-    if metrics_path.exists():
+    summary = hosts.of_main(workdirs.read_if_there(metrics_path))
+    if summary:
       progress.console.print('This run is finished; its result:')
-      summary = workdirs.read_json(metrics_path)
     else:
       summary = _run(config, workdir, load, of_all)
-      # Last: its presence says that the run is finished.
-      report.write_json(metrics_path, summary)
+      if hosts.is_main():
+        # Last: its presence says that the run is finished.
+        report.write_json(metrics_path, summary)
+        shutil.rmtree(workdir / 'unfinished', ignore_errors=True)
   report.print_table(summary)
   return summary
 
@@ -208,7 +124,7 @@ def _run(
   program = make_program(config, dataset, folds)
   workdirs.begin(workdir, config, dataset)
   describe(config, dataset, folds)
-  results = train_folds(config, workdir, folds, program, of_all)
+  results = resumable.train_folds(config, workdir, folds, program, of_all)
   return write_results(config, workdir, dataset, folds, results, start)
 
 
@@ -217,7 +133,7 @@ def write_results(
   workdir: pathlib.Path,
   dataset: data_lib.Dataset,
   folds: folds_lib.Folds,
-  results: Sequence[fold_parallel.FoldResult],
+  results: Sequence[FoldResult],
   start: float,
 ) -> dict[str, Any]:
   """Writes all but `metrics.json`, whose content it returns.
@@ -246,6 +162,8 @@ def write_results(
     )
   # Of this session alone, where the run was resumed.
   summary['seconds'] = round(time.perf_counter() - start, 1)
+  if not hosts.is_main():
+    return summary
   report.write_predictions(workdir / 'predictions.csv', dataset, pooled)
   report.write_events(workdir / 'tensorboard', results)
   report_page.write(

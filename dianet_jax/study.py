@@ -17,7 +17,7 @@ from typing import Any
 
 from dianet_jax import config as configuration
 from dianet_jax import data as data_lib
-from dianet_jax import errors, platform, progress, report, workdirs
+from dianet_jax import errors, hosts, platform, progress, report, workdirs
 from dianet_jax import folds as folds_lib
 from dianet_jax import run as run_lib
 from dianet_jax.models import fusion
@@ -209,7 +209,7 @@ class Pace:
       self.work += work
 
   def of_all(self, work: float, rest: float) -> Callable[[float], str]:
-    """What to say of a whole study, for `run.train_folds`.
+    """What to say of a whole study, for `resumable.train_folds`.
 
     Args:
       work: of the trainings that are about to begin.
@@ -259,6 +259,7 @@ def run(config: configuration.Config, workdir: pathlib.Path) -> dict[str, Any]:
     UserError: anything that the user can mend.
   """
   platform.configure(platform.cache_dir(config.data.cache_dir))
+  hosts.start(config.parallel)
   found = rows(config)
   fed = [row for row in found if not row.lacking]
   with workdirs.exclusive(workdir):
@@ -280,8 +281,9 @@ def run(config: configuration.Config, workdir: pathlib.Path) -> dict[str, Any]:
       'versions': workdirs.versions(),
       'rows': [_held(row, summaries.get(row.name)) for row in found],
     }
-    report.write_json(workdir / 'ablation.json', held)
-    _print_table(config, found, workdir)
+    if hosts.is_main():
+      report.write_json(workdir / 'ablation.json', held)
+      _print_table(config, found, workdir)
   return held
 
 

@@ -70,6 +70,18 @@ class Best:
 
 
 @flax.struct.dataclass
+class Batch:
+  """The clips of one step; with `step` leading, those of an epoch.
+
+  Slots that are not `valid` hold some clip, to be ignored.
+  """
+
+  images: Float[Array, '*step slot phase height width channel']
+  labels: Int[Array, '*step slot']
+  valid: Bool[Array, '*step slot']
+
+
+@flax.struct.dataclass
 class Sums:
   """Sums over the clips of one or more steps."""
 
@@ -160,6 +172,20 @@ class Trainer:
     index = fold.train_index[order]
     return index.reshape(shape).T, valid.reshape(shape).T
 
+  def gather(
+    self,
+    state: State,
+    fold: Fold,
+    images: PhaseImages,
+    labels: Int[Array, ' clip'],
+  ) -> Batch:
+    """The clips of every step of the epoch that begins.
+
+    Once an epoch: taken in every step, a TPU would slice the whole data set.
+    """
+    index, valid = self.order(fold, state.step // self.steps_per_epoch)
+    return Batch(images[index], labels[index], valid)
+
   def _augmented(self, key: Key[Array, ''], images: PhaseImages) -> PhaseImages:
     settings = self.settings.augment
     return jax.vmap(
@@ -172,13 +198,11 @@ class Trainer:
       )
     )(jax.random.split(key, len(images)), images)
 
-  def _batch(
-    self, key: Key[Array, ''], images: PhaseImages, valid: Bool[Array, ' slot']
-  ) -> PhaseImages:
+  def _input(self, key: Key[Array, ''], batch: Batch) -> PhaseImages:
     """Augmented, as the network takes them, and finite in every slot."""
-    images = self._augmented(key, images)
+    images = self._augmented(key, batch.images)
     # A gradient is a product with the input: what pads must be finite.
-    images = jnp.where(valid[:, None, None, None, None], images, 0)
+    images = jnp.where(batch.valid[:, None, None, None, None], images, 0)
     return self.prepare(images)
 
   def _clip_losses(
@@ -208,33 +232,25 @@ class Trainer:
     current = {'params': new.params, 'batch_stats': new.batch_stats}
     return optax.incremental_update(current, state.average, weight)
 
-  def step(
-    self,
-    state: State,
-    fold: Fold,
-    images: PhaseImages,
-    labels: Int[Array, ' clip'],
-    index: Int[Array, ' slot'],
-    valid: Bool[Array, ' slot'],
-  ) -> tuple[State, Sums]:
-    """One optimiser step on the clips at `index`.
+  def step(self, state: State, fold: Fold, batch: Batch) -> tuple[State, Sums]:
+    """One optimiser step.
 
     Slots that are not valid reach neither the gradient nor the statistics; a
     step without a valid slot changes nothing but the step's number.
     """
     key = jax.random.fold_in(fold.key(_STEP), state.step)
     dropout_key, augment_key = jax.random.split(key)
-    batch = self._batch(augment_key, images[index], valid)
-    truth, num_valid = labels[index], valid.sum()
+    images = self._input(augment_key, batch)
+    truth, valid, num_valid = batch.labels, batch.valid, batch.valid.sum()
     blend = None
     if alpha := self.settings.augment.mixup_alpha:
       mixup_key = jax.random.fold_in(key, _MIXUP)
-      batch, *blend = augment.mix(mixup_key, batch, valid, alpha)
+      images, *blend = augment.mix(mixup_key, images, valid, alpha)
 
     def loss_of(params):
       logits, updated = self.model.apply(
         {'params': params, 'batch_stats': state.batch_stats},
-        batch,
+        images,
         valid,
         mutable=['batch_stats'],
         rngs={'dropout': dropout_key},
@@ -267,19 +283,26 @@ class Trainer:
     sums = Sums(loss=total, correct=correct, clips=num_valid)
     return new.replace(step=state.step + 1), sums
 
+  def next_step(
+    self, state: State, fold: Fold, epoch: Batch
+  ) -> tuple[State, Sums]:
+    """The step of an epoch that comes next, by the state's own count."""
+    number = state.step % self.steps_per_epoch
+    batch = jax.tree.map(lambda leaf: leaf[number], epoch)
+    return self.step(state, fold, batch)
+
   def epoch(
     self,
     state: State,
     fold: Fold,
     images: PhaseImages,
     labels: Int[Array, ' clip'],
-    epoch: Int[Array, ''],
   ) -> tuple[State, Sums]:
-    """All steps of an epoch as one program."""
+    """All steps of the epoch that begins, as one program."""
     state, sums = jax.lax.scan(
-      lambda s, batch: self.step(s, fold, images, labels, *batch),
+      lambda s, batch: self.step(s, fold, batch),
       state,
-      self.order(fold, epoch),
+      self.gather(state, fold, images, labels),
     )
     return state, jax.tree.map(lambda leaf: leaf.sum(axis=0), sums)
 

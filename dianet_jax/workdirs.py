@@ -12,9 +12,9 @@ from typing import Any
 
 import jax
 
+from dianet_jax import checkpoints, errors, hosts, report
 from dianet_jax import config as configuration
 from dianet_jax import data as data_lib
-from dianet_jax import errors, report
 
 _PACKAGES = (
   'dianet-jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint',
@@ -44,7 +44,9 @@ def exclusive(workdir: pathlib.Path) -> Iterator[None]:
   Raises:
     UserError: the folder cannot be written, or another run is using it.
   """
-  lock = workdir / '.lock'
+  # Processes of one run may share a folder.
+  number = jax.process_index()
+  lock = workdir / (f'.lock{number}' if number else '.lock')
   try:
     workdir.mkdir(parents=True, exist_ok=True)
     file = lock.open('w')
@@ -79,6 +81,11 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
       f'{path} cannot be read ({error}). Remove that file, or choose another'
       ' --workdir.'
     ) from error
+
+
+def read_if_there(path: pathlib.Path) -> dict[str, Any] | None:
+  """`read_json`, or None where there is no such file."""
+  return read_json(path) if path.exists() else None
 
 
 def check_config(workdir: pathlib.Path, config: configuration.Config) -> None:
@@ -130,13 +137,16 @@ def begin(
   """
   check_data(workdir, dataset)
   workdir.mkdir(parents=True, exist_ok=True)
-  report.write_json(workdir / 'data.json', _data_held(dataset))
+  if hosts.is_main():
+    report.write_json(workdir / 'data.json', _data_held(dataset))
+    checkpoints.remove_leavings(workdir)
   note_config(workdir, config)
 
 
 def note_config(workdir: pathlib.Path, config: configuration.Config) -> None:
   """Writes what `check_config` reads."""
-  report.write_json(
-    workdir / 'config.json',
-    {'config': configuration.to_dict(config), 'versions': versions()},
-  )
+  if hosts.is_main():
+    report.write_json(
+      workdir / 'config.json',
+      {'config': configuration.to_dict(config), 'versions': versions()},
+    )

@@ -11,7 +11,7 @@ from run_test import (
   predictions,
 )
 
-from dianet_jax import fold_parallel, report, run
+from dianet_jax import fold_result, report, run
 
 OVERRIDES = {
   'seeds': 1,
@@ -23,7 +23,7 @@ OVERRIDES = {
 
 
 def result(subject, seed, shares, index, epochs=None):
-  return fold_parallel.FoldResult(
+  return fold_result.FoldResult(
     subject,
     seed,
     variables={},

@@ -13,6 +13,7 @@ from dianet_jax import (
   checkpoints,
   errors,
   fold_parallel,
+  fold_result,
   metrics,
   nested,
   study,
@@ -38,7 +39,7 @@ def test_groups_are_of_equal_size_and_mixed():
 
 
 def result(pair, clips, guesses, seed=0):
-  return fold_parallel.FoldResult(
+  return fold_result.FoldResult(
     pair, seed, {}, np.zeros(1), np.zeros(1), np.array(clips),
     np.eye(2)[guesses],
   )  # fmt: skip

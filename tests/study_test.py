@@ -9,7 +9,7 @@ import pytest
 from run_test import flow_rows
 
 from dianet_jax import config as configuration
-from dianet_jax import errors, run, study
+from dianet_jax import errors, resumable, run, study
 from dianet_jax import folds as folds_lib
 
 ROWS = (
@@ -152,7 +152,7 @@ def test_an_ablation_runs_and_resumes(make, tmp_path, capsys, monkeypatch):
     assert len(list(csv.DictReader(file))) == 18
 
   (workdir / 'ablation.json').unlink()
-  monkeypatch.setattr(run, 'train_folds', None)
+  monkeypatch.setattr(resumable, 'train_folds', None)
   assert study.run(make(), workdir)['rows'] == held['rows']
   assert 'This run is finished' in capsys.readouterr().out
   # A row may go, and come back.
@@ -170,13 +170,13 @@ def test_rows_of_changed_data_are_not_mixed(make, tmp_path, monkeypatch):
   held = tmp_path / 'study' / 'first-only'
   held.mkdir(parents=True)
   (held / 'data.json').write_text('{"fingerprint": "old", "simulated": false}')
-  monkeypatch.setattr(run, 'train_folds', None)
+  monkeypatch.setattr(resumable, 'train_folds', None)
   with pytest.raises(errors.UserError, match='data have changed.*first-only'):
     study.run(make(), tmp_path / 'study')
 
 
 def test_rows_on_other_clips_are_refused(make, tmp_path, monkeypatch):
-  monkeypatch.setattr(run, 'train_folds', None)
+  monkeypatch.setattr(resumable, 'train_folds', None)
   rows = (*ROWS, 'x: data.permute_labels=true')
   with pytest.raises(errors.UserError, match="'x': its labels are not those"):
     study.run(make(study__rows=rows), tmp_path / 'study')

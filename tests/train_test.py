@@ -42,6 +42,11 @@ def clips():
   return images, jnp.arange(NUM_CLIPS) % 2
 
 
+def batch(images, labels, index, valid):
+  index = jnp.asarray(index)
+  return train.Batch(images[index], labels[index], valid)
+
+
 def test_an_epoch_visits_every_training_clip_once(trainer, fold):
   orders = set()
   for epoch in range(5):
@@ -56,10 +61,8 @@ def test_an_epoch_visits_every_training_clip_once(trainer, fold):
 
 def test_a_step_without_a_valid_clip_changes_nothing(trainer, fold, clips):
   state = trainer.init(fold, clips[0])
-  index = jnp.zeros(4, int)
-  after, sums = jax.jit(trainer.step)(
-    state, fold, *clips, index, jnp.zeros(4, bool)
-  )
+  nothing = batch(*clips, [0] * 4, jnp.zeros(4, bool))
+  after, sums = jax.jit(trainer.step)(state, fold, nothing)
   assert after.step == 1 and sums.clips == 0 and sums.loss == 0
   jax.tree.map(
     np.testing.assert_array_equal, after.replace(step=state.step), state
@@ -73,8 +76,8 @@ def test_padded_slots_change_nothing(trainer, fold, clips):
   state = trainer.init(fold, images)
   valid = jnp.array([True, True, True, False])
   step = jax.jit(trainer.step)
-  one, _ = step(state, fold, spoiled, labels, jnp.array([1, 2, 3, 5]), valid)
-  two, _ = step(state, fold, images, labels, jnp.array([1, 2, 3, 4]), valid)
+  one, _ = step(state, fold, batch(spoiled, labels, [1, 2, 3, 5], valid))
+  two, _ = step(state, fold, batch(images, labels, [1, 2, 3, 4], valid))
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(one.params))
   jax.tree.map(np.testing.assert_array_equal, one.variables, two.variables)
 
@@ -85,8 +88,8 @@ def test_training_learns(trainer, fold, clips):
   state = trainer.init(fold, images)
   epoch = jax.jit(trainer.epoch)
   losses = []
-  for number in range(8):
-    state, sums = epoch(state, fold, images, labels, jnp.int32(number))
+  for _ in range(8):
+    state, sums = epoch(state, fold, images, labels)
     losses.append(float(sums.loss / sums.clips))
   assert sums.clips == NUM_CLIPS
   assert losses[-1] < 0.8 * losses[0]
@@ -124,7 +127,7 @@ def test_the_average_is_that_of_the_steps(make_config, fold, clips):
   step, expected, seen = jax.jit(trainer.step), None, []
   for number in range(4):
     index = jnp.arange(4) + number
-    state, _ = step(state, fold, *clips, index, ALL_VALID)
+    state, _ = step(state, fold, batch(*clips, index, ALL_VALID))
     kernel = np.array(state.params['classifier']['kernel'])
     seen.append(kernel)
     # A mean of the first two, then four tenths of each new one.
@@ -143,7 +146,7 @@ def test_averaging_does_not_touch_the_training(make_config, fold, clips):
     trainer = variant(make_config, train__ema_decay=decay)
     state, step = trainer.init(fold, clips[0]), jax.jit(trainer.step)
     for _ in range(2):
-      state, _ = step(state, fold, *clips, jnp.arange(4), ALL_VALID)
+      state, _ = step(state, fold, batch(*clips, jnp.arange(4), ALL_VALID))
     ends.append(state)
   assert ends[0].average is None
   jax.tree.map(np.testing.assert_array_equal, ends[0].params, ends[1].params)
@@ -156,12 +159,12 @@ def test_padded_slots_change_nothing_with_mixup(make_config, fold, clips):
   state = trainer.init(fold, images)
   valid = jnp.array([True, True, True, False])
   step = jax.jit(trainer.step)
-  one, _ = step(state, fold, spoiled, labels, jnp.array([1, 2, 3, 5]), valid)
-  two, _ = step(state, fold, images, labels, jnp.array([1, 2, 3, 4]), valid)
+  one, _ = step(state, fold, batch(spoiled, labels, [1, 2, 3, 5], valid))
+  two, _ = step(state, fold, batch(images, labels, [1, 2, 3, 4], valid))
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(one.params))
   jax.tree.map(np.testing.assert_array_equal, one.variables, two.variables)
   off, _ = jax.jit(variant(make_config).step)(
-    state, fold, images, labels, jnp.array([1, 2, 3, 4]), valid
+    state, fold, batch(images, labels, [1, 2, 3, 4], valid)
   )
   means = [
     s.batch_stats['backbone_0']['BatchNorm_0']['BatchNorm_0']['var']
