@@ -17,6 +17,13 @@ SUBJECTS = ['a'] * 5 + ['b'] * 3 + ['c'] * 6 + ['d'] * 4 + ['e'] * 2
 NUM_CLIPS = len(SUBJECTS)
 
 
+@pytest.fixture(autouse=True)
+def _forget_programs():
+  """After every test: each makes a dozen programs, and XLA has a limit."""
+  yield
+  jax.clear_caches()
+
+
 @pytest.fixture(scope='module')
 def clips():
   rng = np.random.default_rng(0)
