@@ -12,7 +12,14 @@ from ml_collections import config_flags
 import numpy as np
 
 from dianet_jax import config as configuration
-from dianet_jax import data, errors, platform, rank_pooling, scaling
+from dianet_jax import (
+  data,
+  errors,
+  phase_images,
+  platform,
+  rank_pooling,
+  scaling,
+)
 
 _CONFIG = config_flags.DEFINE_config_file('config', 'configs/demo.py')
 _CLIP = flags.DEFINE_integer('clip', 0, 'Which clip, in the order of records.')
@@ -94,7 +101,7 @@ def _draw_clip(config: configuration.Config) -> None:
     raise errors.UserError(
       f'--config.data.dataset={config.data.dataset} has no frames to draw.'
     )
-  frames = data.decode_clip(record['frames'], config.data)
+  frames = phase_images.decode_clip(record['frames'], config.data)
   keys = (np.array([record[k]]) for k in ('onset', 'apex', 'offset'))
   images = rank_pooling.dynamic_images(
     frames[None], np.array([len(frames)]), *keys
