@@ -62,6 +62,22 @@ def test_a_rotation_is_that_of_opencv(degrees):
   np.testing.assert_allclose(found, expected, atol=0.02 * np.ptp(image))
 
 
+@pytest.mark.parametrize('shape', [(2, 9, 12, 3), (1, 16, 8, 1)])
+def test_the_form_for_tpus_is_the_same(shape):
+  rng = np.random.default_rng(1)
+  images, (height, width) = noise(*shape), shape[1:3]
+  # The border and whole pixels among them.
+  row, column = (
+    np.clip(rng.uniform(-2, n + 2, (height, width)), 0, n - 1)
+    for n in (height, width)
+  )
+  row[0], column[1] = np.round(row[0]), np.round(column[1])
+  args = images, jnp.float32(row), jnp.float32(column)
+  np.testing.assert_allclose(
+    augment._bilinear_on_tpu(*args), augment._bilinear(*args), atol=1e-5
+  )
+
+
 OPTIONS = {
   'flip_probability': 0.5,
   'negated_channels': (),
