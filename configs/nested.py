@@ -5,7 +5,8 @@ python main.py --config=configs/nested.py:megc2019 --config.data.manual_dir=DIR
 What follows the colon names a data set's file in configs/; the demo's simulated
 clips if nothing does. dianet_jax/nested.py describes the procedure.
 
-No score yet.
+Measured on two CPU cores, megc2019 with --config.seeds=5 (278 clips, 52 folds):
+34 minutes with other work on them, UF1 .738 +- .007.
 """
 
 import ml_collections

@@ -12,6 +12,7 @@ the one before is taken.
 from collections.abc import Callable, Sequence
 from concurrent import futures
 import dataclasses
+import multiprocessing
 import pathlib
 import shutil
 from typing import Any
@@ -40,23 +41,44 @@ def _checksum(tree: Any) -> np.ndarray:
   return np.array(value, np.uint32)
 
 
+def _leave_devices_alone() -> None:
+  jax.config.update('jax_platforms', 'cpu')
+
+
+def _save(
+  folder: pathlib.Path, tree: dict[str, Any], outdated: Sequence[pathlib.Path]
+) -> None:
+  """Writes a checkpoint; then removes what is outdated."""
+  whole = tree | {'checksum': _checksum(tree)}
+  with ocp.PyTreeCheckpointer() as checkpointer:
+    checkpointer.save(folder, whole)
+  for path in outdated:
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _restore(folder: pathlib.Path, target: Any) -> Any:
+  """The arrays of a checkpoint, in the form of `target` if there is one."""
+  with ocp.PyTreeCheckpointer() as checkpointer:
+    like = target or checkpointer.metadata(folder).item_metadata.tree
+    of_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), like)
+    return checkpointer.restore(folder, item=target, restore_args=of_numpy)
+
+
 class Checkpoints:
   """The folds of a run."""
 
   def __init__(self, workdir: pathlib.Path):
     """`workdir`: of the run; made by the first `save`."""
     self._workdir = workdir.absolute()
-    process = jax.process_index()
-    self._checkpointer = ocp.Checkpointer(
-      ocp.StandardCheckpointHandler(),
-      # Every process has folds of its own, and waits for no other.
-      multiprocessing_options=ocp.options.MultiprocessingOptions(
-        primary_host=process, active_processes={process}
-      ),
-    )
     # One after another, while training goes on. Orbax's own background would
     # hold up training from the second fold of a group on.
     self._writer = futures.ThreadPoolExecutor(1)
+    if jax.process_count() > 1:
+      # Every process has folds of its own. Orbax writes arrays of the host in
+      # the first of a run's processes alone: so do it where nobody is second.
+      self._writer = futures.ProcessPoolExecutor(
+        1, multiprocessing.get_context('spawn'), _leave_devices_alone
+      )
     self._writes: list[futures.Future] = []
 
   def _finished(self, seed: int, subject: str) -> pathlib.Path:
@@ -73,15 +95,9 @@ class Checkpoints:
   ) -> None:
     """Writes in the background; then removes what is outdated."""
 
-    def write():
-      whole = tree | {'checksum': _checksum(tree)}
-      self._checkpointer.save(folder, args=ocp.args.StandardSave(whole))
-      for path in outdated:
-        shutil.rmtree(path, ignore_errors=True)
-
     # What has failed is told before more is trained.
     self._settle([past for past in self._writes if past.done()])
-    self._writes.append(self._writer.submit(write))
+    self._writes.append(self._writer.submit(_save, folder, tree, outdated))
 
   def _settle(self, writes: Sequence[futures.Future]) -> None:
     for past in writes:
@@ -98,8 +114,7 @@ class Checkpoints:
   def _read(self, folder: pathlib.Path, target: Any = None) -> Any:
     """What a checkpoint holds; None, and a word of it, if it is damaged."""
     try:
-      args = ocp.args.StandardRestore(target)
-      tree = self._checkpointer.restore(folder, args=args)
+      tree = _restore(folder, target)
       checksum = tree.pop('checksum')
       if _checksum(tree) != checksum:
         raise ValueError('its checksum differs')
@@ -180,7 +195,6 @@ class Checkpoints:
       self.wait()
     finally:
       self._writer.shutdown()
-      self._checkpointer.close()
 
 
 def _epochs(folder: pathlib.Path) -> list[int]:

@@ -108,28 +108,34 @@ class FoldParallel:
     self._data = tuple(map(self._replicate, (images, labels)))
     # An epoch as one program; otherwise a program a step.
     self._scans = self.strategy in ('map', 'vmap')
-    self._init = self._program(lambda data, fold: trainer.init(fold, data[0]))
+    self._init = self._program(
+      'init', lambda data, fold: trainer.init(fold, data[0])
+    )
     self._gather = self._program(
-      lambda data, state, fold: trainer.gather(state, fold, *data)
+      'gather', lambda data, state, fold: trainer.gather(state, fold, *data)
     )
     self._step = self._program(
-      lambda data, *args: trainer.next_step(*args), donate_state=True
+      'step', lambda data, *args: trainer.next_step(*args), donate_state=True
     )
     self._epoch = self._program(
+      'epoch',
       lambda data, state, fold: trainer.epoch(state, fold, *data),
       donate_state=True,
     )
     self._predict = self._program(
+      'predict',
       lambda data, variables, fold: trainer.predict(
         variables, data[0], fold.test_index
-      )
+      ),
     )
     self._no_best = self._program(
+      'no_best',
       lambda data, state: train.Best(
         jnp.float32(jnp.inf), jax.tree.map(jnp.zeros_like, state.variables)
-      )
+      ),
     )
     self._keep_best = self._program(
+      'keep_best',
       lambda data, best, state, fold: trainer.keep_best(
         best, state, fold, *data
       ),
@@ -141,7 +147,7 @@ class FoldParallel:
     shape = (len(self.devices), *array.shape)
     return jax.device_put(np.broadcast_to(array, shape), self._sharding)
 
-  def _program(self, one_fold: Callable, donate_state: bool = False):
+  def _program(self, name: str, one_fold: Callable, donate_state: bool = False):
     """`one_fold(data, *arguments)`, over all devices and their folds."""
 
     def on_device(data, *arguments):
@@ -149,6 +155,8 @@ class FoldParallel:
         *arguments
       )
 
+    # As profiles call it.
+    on_device.__name__ = name
     # The only place where devices are spread over.
     return jax.pmap(
       on_device,

@@ -89,8 +89,10 @@ def _refuse_diverged(diverged: list[Diverged]) -> None:
   if not diverged:
     return
   names = ', '.join(
-    f'{d.subject} (seed {d.seed}, epoch {d.epoch})' for d in diverged
+    f'{d.subject} (seed {d.seed}, epoch {d.epoch})' for d in diverged[:5]
   )
+  if len(diverged) > 5:
+    names += f' and {len(diverged) - 5} more'
   raise errors.UserError(
     f'Training diverged in {len(diverged)} fold(s): {names}: the loss or the'
     ' predictions are not finite. All other folds are trained and kept, but'
@@ -161,6 +163,7 @@ class _Job:
     epochs = self._config.train.epochs
     size = parallel.group_size(folds)
     empty = parallel.shapes(folds, 0)
+    self._workdir.mkdir(parents=True, exist_ok=True)
     checkpoints.check_space(self._workdir, size, len(folds), empty)
     begun = self._begun()
     self._announce(begun, size, of_all)

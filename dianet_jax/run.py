@@ -107,7 +107,7 @@ def run(
       if hosts.is_main():
         # Last: its presence says that the run is finished.
         report.write_json(metrics_path, summary)
-        shutil.rmtree(workdir / 'unfinished', ignore_errors=True)
+      shutil.rmtree(workdir / 'unfinished', ignore_errors=True)
   report.print_table(summary)
   return summary
 

@@ -150,19 +150,28 @@ def test_two_runs_do_not_share_a_workdir(flow_config, tmp_path):
     run.run(flow_config(), tmp_path / 'run')
 
 
-@pytest.mark.parametrize(
-  'damaged', ['config.json', 'data.json', 'checkpoints/seed0/samm_005']
-)
+@pytest.mark.parametrize('damaged', ['config.json', 'data.json'])
 def test_a_damaged_workdir_is_named(workdir, flow_config, tmp_path, damaged):
   again = tmp_path / 'again'
   shutil.copytree(workdir, again)
   (again / 'metrics.json').unlink()
-  path = again / damaged
-  for file in [path] if path.is_file() else path.rglob('*'):
+  (again / damaged).write_text('{"')
+  with pytest.raises(errors.UserError, match=damaged):
+    run.run(flow_config(), again)
+
+
+def test_a_damaged_fold_is_trained_anew(workdir, flow_config, tmp_path, capsys):
+  again = tmp_path / 'again'
+  shutil.copytree(workdir, again)
+  (again / 'metrics.json').unlink()
+  for file in (again / 'checkpoints/seed0/samm_005').rglob('*'):
     if file.is_file():
       file.write_text('{"')
-  with pytest.raises(errors.UserError, match=path.name):
-    run.run(flow_config(), again)
+  run.run(flow_config(), again)
+  output = capsys.readouterr().out
+  assert 'samm_005 cannot be read' in output
+  assert '11 of 12 trainings were done before' in output
+  assert predictions(again) == predictions(workdir)
 
 
 def test_changed_data_are_refused(flow_config, tmp_path):
@@ -178,7 +187,10 @@ def test_changed_data_are_refused(flow_config, tmp_path):
 
 def test_divergence_names_the_fold(flow_config, tmp_path):
   config = flow_config(train__learning_rate=1e30, seeds=1)
-  with pytest.raises(errors.UserError, match='diverged in fold casme2/sub00'):
+  with pytest.raises(
+    errors.UserError,
+    match='diverged in 6.*casme2/sub00 .seed 0, epoch 2.* and 1 more',
+  ):
     run.run(config, tmp_path / 'run')
 
 

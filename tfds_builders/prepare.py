@@ -97,7 +97,13 @@ def prepare(
       guide = builder_cls.GUIDE
       checked = raw_folder.check(guide, found, skip_bad_clips, track)
       options |= {'notes': found.notes, 'left_out': checked.left_out}
-      _write(builder_cls, place, variant, checked, options, track)
+      try:
+        _write(builder_cls, place, variant, checked, options, track)
+      except (OSError, RuntimeError) as error:  # RuntimeError: array_record's.
+        raise errors.UserError(
+          f'The records cannot be written to {place}: {error}. Make room there,'
+          ' or choose another --config.data.cache_dir.'
+        ) from error
     summary = json.loads((place / _SUMMARY).read_text(encoding='utf-8'))
     builder = _builder(builder_cls, place, variant)
     decoders = _undecoded(builder_cls.IMAGE_FEATURES)

@@ -103,7 +103,7 @@ class DIANet(nn.Module):
     )(tokens)
     fused = nn.Dropout(self.dropout, deterministic=valid is None)(fused)
     return nn.Dense(self.num_classes, name='classifier')(
-      fused.astype(jnp.float32)
+      fused.astype(jnp.promote_types(fused.dtype, jnp.float32))
     )
 
   def _tokens(

@@ -54,7 +54,8 @@ def _attention(
   of a result would depend on their number.
   """
   del unused
-  scores = jnp.einsum('bqhf,bkhf->bhqk', query, key).astype(jnp.float32)
+  scores = jnp.einsum('bqhf,bkhf->bhqk', query, key)
+  scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
   scores /= np.sqrt(query.shape[-1])
   largest = jax.lax.stop_gradient(scores.max(axis=-1, keepdims=True))
   weights = jnp.exp(scores - largest)
