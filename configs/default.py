@@ -58,6 +58,12 @@ def _data() -> ml_collections.ConfigDict:
   data.coefficients = 'rank'
   # What ranks the frames of a phase: time, motion_intensity (2510.09730).
   data.frame_order = 'time'
+  # Training also sees the phases of offsets up to so many frames earlier, one
+  # drawn for each clip and epoch: offset annotations are uncertain
+  # (2603.04766). Records end at the annotated offset, so never later; at least
+  # one frame after the apex. Prediction uses the annotated one. Phase images
+  # take 1 + this times the memory. 0 = off.
+  data.offset_jitter_frames = 0
   # Part of every frame that is used: top, left, bottom, right, as shares of
   # the frame. For raw frames, whose faces are not cropped.
   data.crop = (0.0, 0.0, 1.0, 1.0)
@@ -137,12 +143,18 @@ def _train() -> ml_collections.ConfigDict:
   # steps, a memory of about 1 / (1 - decay) of them; 0 = off.
   train.ema_decay = 0.0
 
+  # Of every clip in every step, all phases alike. Phase-aware temporal
+  # augmentation (2510.15466), each phase a sample of its own, is
+  # model.fusion=each_phase.
   train.augment = augment = ml_collections.ConfigDict()
   augment.flip_probability = 0.5
   # Channels whose sign turns with the face: horizontal optical flow.
   augment.negated_channels = ()
   # Largest shift, pixels of the phase image.
   augment.shift_pixels = 4
+  # Largest rotation about the centre, either way; 0 = off. Not for optical
+  # flow, whose vectors would have to turn, too.
+  augment.rotation_degrees = 0.0
   # Mixup (Zhang et al., 2018): clips blended in pairs, shares from
   # Beta(alpha, alpha); 0 = off.
   augment.mixup_alpha = 0.0

@@ -38,6 +38,7 @@ class Data:
   phases: tuple[str, ...]
   coefficients: str
   frame_order: str
+  offset_jitter_frames: int
   crop: tuple[float, ...]
   align: bool
   frame_size: int
@@ -68,6 +69,7 @@ class Augment:
   flip_probability: float
   negated_channels: tuple[int, ...]
   shift_pixels: int
+  rotation_degrees: float
   mixup_alpha: float
 
 

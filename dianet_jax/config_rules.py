@@ -32,6 +32,18 @@ def _pooling_rules(data: Any) -> Iterator[tuple[str, bool, str]]:
       rank_pooled or not data.dataset.endswith('_flow'),
       'the default: flow images are not pooled from frames',
     )
+  jitter = data.offset_jitter_frames
+  yield 'offset_jitter_frames', jitter >= 0, 'at least 0'
+  yield (
+    'offset_jitter_frames',
+    not jitter or not data.dataset.endswith('_flow'),
+    '0: flow images are not pooled from frames',
+  )
+  yield (
+    'offset_jitter_frames',
+    not jitter or any(phase.endswith('_offset') for phase in data.phases),
+    '0, or a phase among data.phases that ends at the offset',
+  )
 
 
 def _data_rules(data: Any, fusion: str) -> Iterator[tuple[str, bool, str]]:
@@ -106,9 +118,7 @@ def _model_rules(model: Any) -> Iterator[tuple[str, bool, str]]:
   )
 
 
-def _train_rules(
-  train: Any, image_size: int
-) -> Iterator[tuple[str, bool, str]]:
+def _train_rules(train: Any, data: Any) -> Iterator[tuple[str, bool, str]]:
   """(key, whether it holds, what is expected)."""
   from dianet_jax import folds
 
@@ -130,22 +140,34 @@ def _train_rules(
     '0 to below 1',
   )
   yield 'ema_decay', 0 <= train.ema_decay < 1, '0 to below 1'
-  augment = train.augment
-  yield 'augment.mixup_alpha', augment.mixup_alpha >= 0, 'at least 0'
-  yield (
-    'augment.flip_probability',
-    0 <= augment.flip_probability <= 1,
-    '0 to 1',
+  yield from (
+    (f'augment.{key}', holds, expected)
+    for key, holds, expected in _augment_rules(train.augment, data)
   )
+
+
+def _augment_rules(augment: Any, data: Any) -> Iterator[tuple[str, bool, str]]:
+  """(key, whether it holds, what is expected)."""
+  yield 'mixup_alpha', augment.mixup_alpha >= 0, 'at least 0'
+  yield 'flip_probability', 0 <= augment.flip_probability <= 1, '0 to 1'
+  negated = augment.negated_channels
   yield (
-    'augment.negated_channels',
-    {0, 1, 2}.issuperset(augment.negated_channels),
+    'negated_channels',
+    {0, 1, 2}.issuperset(negated),
     'channels 0, 1 or 2',
   )
   yield (
-    'augment.shift_pixels',
-    0 <= augment.shift_pixels < image_size,
-    f'0 to below data.image_size={image_size}',
+    'shift_pixels',
+    0 <= augment.shift_pixels < data.image_size,
+    f'0 to below data.image_size={data.image_size}',
+  )
+  degrees = augment.rotation_degrees
+  yield 'rotation_degrees', 0 <= degrees <= 180, '0 to 180'
+  yield (
+    'rotation_degrees',
+    not degrees or not (negated or data.dataset.endswith('_flow')),
+    '0: the vectors of optical flow would have to turn with the face, and'
+    ' their components are scaled apart',
   )
 
 
@@ -189,7 +211,7 @@ def rules(config: Any) -> Iterator[tuple[str, bool, str]]:
   sections = {
     'model': _model_rules(config.model),
     'data': _data_rules(config.data, config.model.fusion),
-    'train': _train_rules(config.train, config.data.image_size),
+    'train': _train_rules(config.train, config.data),
     'evaluation': _evaluation_rules(config.evaluation),
     'study': _study_rules(config.study),
   }

@@ -1,32 +1,25 @@
 """Shards -> phase images, once, before training."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent import futures
+from collections.abc import Iterable, Iterator, Sequence
 import dataclasses
 import hashlib
 import itertools
-import os
 import pathlib
 from typing import Any
 
-import cv2
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Float64, Int32, UInt8
+from jaxtyping import Float, Int32
 import numpy as np
 
 from dianet_jax import config as configuration
-from dianet_jax import errors, platform, progress, protocols, rank_pooling
+from dianet_jax import (
+  errors,
+  phase_images,
+  platform,
+  progress,
+  protocols,
+  rank_pooling,
+)
 from tfds_builders import align, prepare, simulate
-from tfds_builders import frames as frames_lib
-
-# Clips pooled in one call; at 224 pixels and 128 frames 150 MB of bytes.
-_BATCH = 8
-# Frames are padded to a multiple, so that few shapes are compiled.
-_FRAME_MULTIPLE = 32
-
-# A crop smaller than this shows no face.
-_LEAST_PIXELS = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +39,9 @@ class Dataset:
 
   Attributes:
     clips: in the order of the records.
-    images: float32 [clip, phase, height, width, channel], raw and signed.
+    images: float32 [image, phase, height, width, channel], raw and signed.
+      First those of the clips, in order. With `data.offset_jitter_frames` = j
+      the same j times more, of offsets 1..j frames earlier: for training alone.
     labels: int32 [clip], class indices (shuffled where the control asks it).
     classes: class names.
     simulated: whether the raw data were simulated.
@@ -56,7 +51,7 @@ class Dataset:
   """
 
   clips: tuple[Clip, ...]
-  images: Float[np.ndarray, 'clip phase height width channel']
+  images: Float[np.ndarray, 'image phase height width channel']
   labels: Int32[np.ndarray, ' clip']
   classes: tuple[str, ...]
   simulated: bool
@@ -123,8 +118,10 @@ def load(config: configuration.Data, seed: int) -> Dataset:
   notes = _notes(records, left_out, clips, chosen, protocol)
   bar = progress.track(chosen, 'Phase images', len(chosen))
   images = [
-    _phase_images([records.source[c.index] for c in batch], config, transforms)
-    for batch in _batches(bar, _BATCH)
+    phase_images.make(
+      [records.source[c.index] for c in batch], config, transforms
+    )
+    for batch in _batches(bar, phase_images.BATCH)
   ]
   labels = np.array([c.label for c in chosen], np.int32)
   if config.permute_labels:
@@ -132,7 +129,7 @@ def load(config: configuration.Data, seed: int) -> Dataset:
     notes.insert(0, 'labels shuffled over all clips: a control, not a result')
   return Dataset(
     clips=tuple(c.clip for c in chosen),
-    images=np.concatenate(images),
+    images=np.concatenate(np.concatenate(images, axis=1)),
     labels=labels,
     classes=protocol.classes,
     simulated=records.simulated,
@@ -273,121 +270,3 @@ def _batches(
   items = iter(items)
   while batch := list(itertools.islice(items, size)):
     yield batch
-
-
-def _phase_images(
-  records: list[dict[str, Any]],
-  config: configuration.Data,
-  transforms: Mapping[str, np.ndarray] | None,
-) -> Float[np.ndarray, 'clip phase height width channel']:
-  """Phase images of a few records, pooled or as they come."""
-  if 'frames' not in records[0]:
-    return _stored_phase_images(records, config)
-
-  def decode(record):
-    transform = transforms and transforms[record['clip_id'].decode()]
-    return decode_clip(record['frames'], config, transform)
-
-  with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    clips = list(pool.map(decode, records))
-  longest = max(map(len, clips))
-  padded_length = -(-longest // _FRAME_MULTIPLE) * _FRAME_MULTIPLE
-  # Always a full batch: the last one would be another shape to compile.
-  frames = np.zeros((_BATCH, padded_length, *clips[0].shape[1:]), np.uint8)
-  lengths = np.ones(_BATCH, np.int32)
-  keys = np.zeros((3, _BATCH), np.int32)
-  for row, (clip, record) in enumerate(zip(clips, records)):
-    frames[row, : len(clip)] = clip
-    lengths[row] = len(clip)
-    keys[:, row] = [record[key] for key in ('onset', 'apex', 'offset')]
-  # Flat, as TPUs want them; here it costs nothing.
-  pooled = rank_pooling.dynamic_images(
-    frames.reshape(*frames.shape[:2], -1),
-    lengths,
-    *keys,
-    phases=config.phases,
-    kind=config.coefficients,
-    order=config.frame_order,
-  )
-  pooled = pooled.reshape(*pooled.shape[:2], *frames.shape[2:])
-  return np.asarray(reduce(pooled, config.image_size))[: len(records)]
-
-
-def decode_clip(
-  encoded: Iterable[bytes],
-  config: configuration.Data,
-  transform: Float64[np.ndarray, '2 3'] | None = None,
-) -> UInt8[np.ndarray, 'frame height width channel']:
-  """The frames of a record, `frame_size` squared.
-
-  Args:
-    encoded: image files.
-    config: the `data` section.
-    transform: of the clip's face, from `align`; None to cut and reduce.
-  """
-  frames = map(frames_lib.decode, encoded)
-  if transform is None:
-    return np.stack([_fit(frame, config) for frame in frames])
-  return np.stack(
-    [align.apply(frame, transform, config.frame_size) for frame in frames]
-  )
-
-
-def _fit(
-  image: UInt8[np.ndarray, 'height width channel'], config: configuration.Data
-) -> UInt8[np.ndarray, 'height width channel']:
-  """The crop of a frame, reduced to `frame_size` squared."""
-  height, width = image.shape[:2]
-  top, left, bottom, right = config.crop
-  image = image[
-    round(top * height) : round(bottom * height),
-    round(left * width) : round(right * width),
-  ]
-  if min(image.shape[:2]) < _LEAST_PIXELS:
-    raise errors.UserError(
-      f'--config.data.crop={config.crop} leaves {image.shape[1]} x'
-      f' {image.shape[0]} pixels of a frame of {width} x {height}; at least'
-      f' {_LEAST_PIXELS} a side are needed.'
-    )
-  size = (config.frame_size, config.frame_size)
-  if image.shape[:2] == size:
-    return image
-  # Averages over areas where the frame is larger: no aliasing.
-  smaller = min(image.shape[:2]) >= config.frame_size
-  return cv2.resize(
-    image, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-  )
-
-
-def reduce(
-  images: Float[Array, 'clip phase height width channel'], size: int
-) -> Float[Array, 'clip phase height width channel']:
-  """Phase images reduced to `size` squared, with anti-aliasing."""
-  shape = (*images.shape[:2], size, size, images.shape[-1])
-  if images.shape == shape:
-    return images
-  return jax.image.resize(images, shape, 'linear')
-
-
-def _stored_phase_images(
-  records: list[dict[str, Any]], config: configuration.Data
-) -> Float[np.ndarray, 'clip phase height width channel']:
-  """Phase images that the record holds, centred on mid-grey."""
-  missing = [phase for phase in config.phases if phase not in records[0]]
-  if missing:
-    raise errors.UserError(
-      f'--config.data.dataset={config.dataset} holds precomputed phase images'
-      f' and none of {missing[0]}; leave it out of --config.data.phases.'
-    )
-  images = [
-    [frames_lib.decode(record[phase]) for phase in config.phases]
-    for record in records
-  ]
-  shapes = sorted({image.shape for clip in images for image in clip})
-  if len(shapes) > 1:
-    raise errors.UserError(
-      f'The phase images in {config.manual_dir} differ in size: {shapes}.'
-      ' All must be of one size.'
-    )
-  centred = jnp.asarray(np.array(images), jnp.float32) - 127.5
-  return np.asarray(reduce(centred, config.image_size))

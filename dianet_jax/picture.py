@@ -12,7 +12,14 @@ from ml_collections import config_flags
 import numpy as np
 
 from dianet_jax import config as configuration
-from dianet_jax import data, errors, platform, rank_pooling, scaling
+from dianet_jax import (
+  data,
+  errors,
+  phase_images,
+  platform,
+  rank_pooling,
+  scaling,
+)
 
 _CONFIG = config_flags.DEFINE_config_file('config', 'configs/demo.py')
 _CLIP = flags.DEFINE_integer('clip', 0, 'Which clip, in the order of records.')
@@ -22,13 +29,18 @@ _FRAMES_SHOWN = 5
 
 
 def draw(
-  frames: np.ndarray, apex: int, images: np.ndarray, path: pathlib.Path
+  frames: np.ndarray,
+  apex: int,
+  weights: np.ndarray,
+  images: np.ndarray,
+  path: pathlib.Path,
 ) -> None:
   """Frames and rank-pooling weights above, dynamic images below.
 
   Args:
     frames: uint8 [frame, height, width, channel], onset to offset.
     apex: index of the apex frame.
+    weights: float32 [phase, frame], of the frames in the dynamic images.
     images: float32 [phase, height, width, channel], onset-apex, apex-offset.
     path: of the picture.
   """
@@ -52,7 +64,7 @@ def draw(
   for phase, (first, end) in enumerate(((0, apex), (apex, last))):
     rows['weights'].plot(
       range(first, end + 1),
-      rank_pooling.coefficients(end - first + 1),
+      weights[phase, first : end + 1],
       color=colors[phase],
       marker='.',
       linewidth=1,
@@ -94,13 +106,34 @@ def _draw_clip(config: configuration.Config) -> None:
     raise errors.UserError(
       f'--config.data.dataset={config.data.dataset} has no frames to draw.'
     )
-  frames = data.decode_clip(record['frames'], config.data)
-  keys = (np.array([record[k]]) for k in ('onset', 'apex', 'offset'))
-  images = rank_pooling.dynamic_images(
-    frames[None], np.array([len(frames)]), *keys
-  )[0]
-  draw(frames, record['apex'], np.asarray(images), pathlib.Path(_OUT.value))
+  frames = phase_images.decode_clip(record['frames'], config.data)
+  weights, images = pool(frames, record['apex'], config.data)
+  draw(frames, record['apex'], weights, images, pathlib.Path(_OUT.value))
   print(f'{record["clip_id"].decode()}: {_OUT.value}')
+
+
+def pool(
+  frames: np.ndarray, apex: int, config: configuration.Data
+) -> tuple[np.ndarray, np.ndarray]:
+  """Weights and dynamic images, onset to apex and apex to offset.
+
+  Args:
+    frames: uint8 [frame, height, width, channel], onset to offset.
+    apex: index of the apex frame.
+    config: the `data` section; of it `coefficients` and `frame_order`.
+
+  Returns:
+    float32 [phase, frame]; float32 [phase, height, width, channel].
+  """
+  number = len(frames)
+  options = {'kind': config.coefficients, 'order': config.frame_order}
+  first, last = np.array([[[0, apex]], [[apex, number - 1]]])
+  weights = rank_pooling.frame_weights(
+    frames.reshape(1, number, -1), first, last, **options
+  )
+  keys = map(np.array, ([number], [0], [apex], [number - 1]))
+  images = rank_pooling.dynamic_images(frames[None], *keys, **options)
+  return np.asarray(weights[0]), np.asarray(images[0])
 
 
 if __name__ == '__main__':

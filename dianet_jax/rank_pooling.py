@@ -134,8 +134,25 @@ def _rank_by_motion(frames, first, inside):
   return jnp.argsort(jnp.argsort(moved, axis=-1), axis=-1)
 
 
-def _weights(frames, first, last, kind, order):
-  """float32 [clip, phase, frame], 0 outside of the phase."""
+def frame_weights(
+  frames: Num[Array, 'clip frame pixel'],
+  first: Int[Array, 'clip phase'],
+  last: Int[Array, 'clip phase'],
+  kind: str = 'rank',
+  order: str = 'time',
+) -> Float32[Array, 'clip phase frame']:
+  """What every frame counts in the dynamic image of a phase.
+
+  Args:
+    frames: of these `order` may need the motion.
+    first: index of each phase's first frame.
+    last: of its last, which belongs to it.
+    kind: which of `COEFFICIENTS`.
+    order: which of `ORDERS`.
+
+  Returns:
+    float32 [clip, phase, frame], 0 outside of the phase.
+  """
   frame = jnp.arange(frames.shape[1])[None, None]
   inside = (frame >= first[..., None]) & (frame <= last[..., None])
   if order == 'time':
@@ -251,6 +268,6 @@ def dynamic_images(
   # Flat: on a TPU a trailing axis of three channels would fill 128 lanes.
   frames = frames.reshape(num_clips, num_frames, math.prod(image))
   sums = frame_sums.frame_sums(
-    frames, _weights(frames, first, last, kind, order), keys['apex']
+    frames, frame_weights(frames, first, last, kind, order), keys['apex']
   )
   return sums.reshape(num_clips, len(phases), *image)

@@ -16,7 +16,7 @@ from dianet_jax.models.dianet import DIANet
 PhaseImages = Float[Array, 'clip phase height width channel']
 
 # What the random numbers of a fold are for.
-_INITIALISE, _SHUFFLE, _STEP = range(3)
+_INITIALISE, _SHUFFLE, _STEP, _VARIANT = range(4)
 # Within a step, besides the two keys of a split.
 _MIXUP = 2
 
@@ -179,12 +179,15 @@ class Trainer:
     images: PhaseImages,
     labels: Int[Array, ' clip'],
   ) -> Batch:
-    """The clips of every step of the epoch that begins.
+    """The clips of every step of the epoch that begins, one variant of each.
 
     Once an epoch: taken in every step, a TPU would slice the whole data set.
     """
-    index, valid = self.order(fold, state.step // self.steps_per_epoch)
-    return Batch(images[index], labels[index], valid)
+    epoch = state.step // self.steps_per_epoch
+    index, valid = self.order(fold, epoch)
+    key = jax.random.fold_in(fold.key(_VARIANT), epoch)
+    rows = augment.draw_variant(key, index, len(labels), len(images))
+    return Batch(images[rows], labels[index], valid)
 
   def _augmented(self, key: Key[Array, ''], images: PhaseImages) -> PhaseImages:
     settings = self.settings.augment
@@ -195,6 +198,7 @@ class Trainer:
         settings.flip_probability,
         settings.negated_channels,
         settings.shift_pixels,
+        settings.rotation_degrees,
       )
     )(jax.random.split(key, len(images)), images)
 

@@ -72,6 +72,8 @@ def build(**overrides):
     ('train__augment__flip_probability', 2.0, '0 to 1'),
     ('train__augment__negated_channels', (3,), '0, 1 or 2'),
     ('train__augment__shift_pixels', 200, 'data.image_size'),
+    ('train__augment__rotation_degrees', 181.0, '0 to 180'),
+    ('data__offset_jitter_frames', -1, 'at least 0'),
     ('model__share_backbone', 1, 'expected bool'),
     ('model__fusion', 'each_phase', 'true with --config.model.fusion'),
     ('model__widths', (8, 6), 'a divisor of 6'),
@@ -95,6 +97,42 @@ def build(**overrides):
 def test_mistakes_are_named(key, value, message):
   with pytest.raises(errors.UserError, match=message):
     build(**{key: value})
+
+
+@pytest.mark.parametrize(
+  'overrides,message',
+  [
+    (
+      {
+        'data__offset_jitter_frames': 1,
+        'data__phases': ('onset_apex',),
+        'model__fusion': 'first_phase',
+      },
+      'data.offset_jitter_frames=1 .* ends at the offset',
+    ),
+    (
+      {'data__offset_jitter_frames': 1, 'data__dataset': 'megc2019_flow'},
+      'data.offset_jitter_frames=1 .* not pooled from frames',
+    ),
+    (
+      {
+        'train__augment__rotation_degrees': 5.0,
+        'data__dataset': 'megc2019_flow',
+      },
+      'augment.rotation_degrees=5.0 .* vectors of optical flow',
+    ),
+    (
+      {
+        'train__augment__rotation_degrees': 5.0,
+        'train__augment__negated_channels': (0,),
+      },
+      'augment.rotation_degrees=5.0 .* vectors of optical flow',
+    ),
+  ],
+)
+def test_options_that_do_not_go_together(overrides, message):
+  with pytest.raises(errors.UserError, match=message):
+    build(**overrides)
 
 
 def test_a_missing_key_is_named():

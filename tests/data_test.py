@@ -66,36 +66,6 @@ def test_phase_images_are_those_of_the_frames_on_disk(load, raw):
   assert min(errors_at) < 1e-3 < np.median(errors_at)
 
 
-def test_reducing_averages():
-  # Stripes of one pixel vanish: no aliasing. A gradient stays one.
-  stripes = np.tile([100.0, -100.0], 16)
-  image = np.broadcast_to(stripes[:, None], (1, 1, 32, 32, 3))
-  reduced = np.asarray(data.reduce(image, 8))
-  assert reduced.shape == (1, 1, 8, 8, 3)
-  assert np.abs(reduced[:, :, :, 1:-1]).max() < 1e-3
-  gradient = np.broadcast_to(np.arange(32.0)[:, None], (1, 1, 32, 32, 3))
-  reduced = np.asarray(data.reduce(gradient, 8))[0, 0, 0, :, 0]
-  np.testing.assert_allclose(reduced[1:-1], np.arange(5.5, 28, 4), atol=1e-3)
-  assert data.reduce(gradient, 32) is gradient
-
-
-def test_crop_and_frame_size(make_config):
-  image = np.zeros((60, 80, 3), np.uint8)
-  image[30:, 40:] = (10, 100, 200)
-  encoded = cv2.imencode('.png', image[..., ::-1])[1].tobytes()
-  config = make_config(data__crop=(0.5, 0.5, 1.0, 1.0)).data
-  frames = data.decode_clip([encoded] * 2, config)
-  assert frames.shape == (2, 224, 224, 3) and frames.dtype == np.uint8
-  assert (frames == (10, 100, 200)).all()
-
-
-def test_a_crop_without_a_face(make_config):
-  encoded = cv2.imencode('.png', np.zeros((60, 80, 3), np.uint8))[1].tobytes()
-  config = make_config(data__crop=(0.5, 0.5, 0.6, 0.6)).data
-  with pytest.raises(errors.UserError, match='8 x 6 pixels'):
-    data.decode_clip([encoded], config)
-
-
 def test_aligned_faces(load):
   pytest.importorskip('dlib', reason='the extra [align] is not installed')
   plain = load(data__image_size=32)
@@ -114,6 +84,18 @@ def test_a_protocol_of_your_own(load):
   assert [dataset.classes[label] for label in dataset.labels] == [
     'positive' if emotion == 'happiness' else 'negative' for emotion in raw
   ]
+
+
+def test_images_of_earlier_offsets_come_behind(load):
+  plain, jittered = load(), load(data__offset_jitter_frames=2)
+  assert jittered.images.shape == (30, *plain.images.shape[1:])
+  np.testing.assert_array_equal(jittered.labels, plain.labels)
+  annotated, one, two = jittered.images.reshape(3, *plain.images.shape)
+  np.testing.assert_array_equal(annotated, plain.images)
+  for variant in (one, two):
+    np.testing.assert_array_equal(variant[:, 0], plain.images[:, 0])
+  for a, b in ((plain.images, one), (one, two), (plain.images, two)):
+    assert (np.abs(a - b)[:, 1].max(axis=(1, 2, 3)) > 0.1).all()
 
 
 def test_single_phase(load):

@@ -69,19 +69,6 @@ def test_a_step_without_a_valid_clip_changes_nothing(trainer, fold, clips):
   )
 
 
-def test_padded_slots_change_nothing(trainer, fold, clips):
-  images, labels = clips
-  # The second of two slots holds a clip that would spoil everything.
-  spoiled = images.at[5].set(jnp.nan)
-  state = trainer.init(fold, images)
-  valid = jnp.array([True, True, True, False])
-  step = jax.jit(trainer.step)
-  one, _ = step(state, fold, batch(spoiled, labels, [1, 2, 3, 5], valid))
-  two, _ = step(state, fold, batch(images, labels, [1, 2, 3, 4], valid))
-  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(one.params))
-  jax.tree.map(np.testing.assert_array_equal, one.variables, two.variables)
-
-
 def test_training_learns(trainer, fold, clips):
   images, labels = clips
   images = images.at[:, :, :6].add(3.0 * labels[:, None, None, None, None])
@@ -152,25 +139,72 @@ def test_averaging_does_not_touch_the_training(make_config, fold, clips):
   jax.tree.map(np.testing.assert_array_equal, ends[0].params, ends[1].params)
 
 
-def test_padded_slots_change_nothing_with_mixup(make_config, fold, clips):
-  trainer = variant(make_config, train__augment__mixup_alpha=0.5)
+@pytest.mark.parametrize(
+  'option,value',
+  [
+    ('flip_probability', 0.5),
+    ('mixup_alpha', 0.5),
+    ('rotation_degrees', 15.0),
+  ],
+)
+def test_padded_slots_change_nothing(make_config, fold, clips, option, value):
+  off = {'flip_probability': 0.0, 'shift_pixels': 0}
+  plain, trainer = (
+    variant(
+      make_config, **{f'train__augment__{k}': v for k, v in options.items()}
+    )
+    for options in (off, off | {option: value})
+  )
   images, labels = clips
+  # The second of two slots holds a clip that would spoil everything.
   spoiled = images.at[5].set(jnp.nan)
   state = trainer.init(fold, images)
   valid = jnp.array([True, True, True, False])
   step = jax.jit(trainer.step)
   one, _ = step(state, fold, batch(spoiled, labels, [1, 2, 3, 5], valid))
-  two, _ = step(state, fold, batch(images, labels, [1, 2, 3, 4], valid))
+  filled = batch(images, labels, [1, 2, 3, 4], valid)
+  two, _ = step(state, fold, filled)
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(one.params))
   jax.tree.map(np.testing.assert_array_equal, one.variables, two.variables)
-  off, _ = jax.jit(variant(make_config).step)(
-    state, fold, batch(images, labels, [1, 2, 3, 4], valid)
-  )
+  # The option was at work.
+  without, _ = jax.jit(plain.step)(state, fold, filled)
   means = [
     s.batch_stats['backbone_0']['BatchNorm_0']['BatchNorm_0']['var']
-    for s in (two, off)
+    for s in (two, without)
   ]
   assert np.abs(means[0] - means[1]).max() > 0
+
+
+def test_variants_are_for_training_alone(trainer, fold, clips):
+  images, labels = clips
+  # Every pixel says which image it is from.
+  marked = (
+    jnp.zeros_like(images) + jnp.arange(NUM_CLIPS)[:, None, None, None, None]
+  )
+  marked = jnp.concatenate([marked + 100 * v for v in range(3)])
+  state = trainer.init(fold, images)
+  gather, drawn = jax.jit(trainer.gather), []
+  for epoch in range(4):
+    state = state.replace(step=jnp.int32(epoch * trainer.steps_per_epoch))
+    varied = gather(state, fold, marked, labels)
+    plain = gather(state, fold, marked[:NUM_CLIPS], labels)
+    np.testing.assert_array_equal(varied.labels, plain.labels)
+    np.testing.assert_array_equal(varied.valid, plain.valid)
+    np.testing.assert_array_equal(varied.images % 100, plain.images)
+    drawn.append(np.asarray(varied.images[..., 0, 0, 0, 0]) // 100)
+  assert {0, 1, 2} == set(np.ravel(drawn))
+  assert all((drawn[0] != other).any() for other in drawn[1:])
+  # Prediction and validation look at the annotated ones.
+  several = jnp.concatenate([images, images + jnp.nan, images + jnp.nan])
+  index = jnp.arange(NUM_CLIPS)
+  np.testing.assert_array_equal(
+    trainer.predict(state.variables, several, index),
+    trainer.predict(state.variables, images, index),
+  )
+  fold = fold.replace(validation_index=index, validation_valid=index < 9)
+  assert trainer.validation_loss(
+    state.variables, fold, several, labels
+  ) == trainer.validation_loss(state.variables, fold, images, labels)
 
 
 def test_validation_counts_classes_alike(trainer, fold, clips, monkeypatch):
