@@ -1,20 +1,17 @@
-"""Max pooling whose gradient is fast on a CPU."""
+"""Pooling whose gradient is fast on a CPU; elsewhere, flax's own."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int8
+import numpy as np
 
 Map = Float[Array, 'clip height width channel']
+Pooled = Float[Array, 'clip rows columns channel']
 
 
-@jax.custom_vjp
-def max_pool(x: Map) -> Map:
-  """Largest value of 3x3 windows two pixels apart, one pixel of padding.
-
-  The gradient goes to the first of equals, row by row, as
-  `flax.linen.max_pool` has it. On a CPU XLA scatters it in plain loops, which
-  takes 20 times the time of gathering it.
+def avg_pool(x: Map) -> Pooled:
+  """Mean of 2x2 windows side by side; an odd last row or column is its own.
 
   Args:
     x: float.
@@ -22,37 +19,71 @@ def max_pool(x: Map) -> Map:
   Returns:
     Half as high and wide, rounded up.
   """
-  return _max_pool(x)
-
-
-def _max_pool(x):
-  return nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
-
-
-def _forward(x):
-  return max_pool(x), x
-
-
-def _backward(x, gradient):
-  return (
-    jax.lax.platform_dependent(
-      x,
-      gradient,
-      cpu=_gathered,
-      default=lambda x, gradient: jax.vjp(_max_pool, x)[1](gradient)[0],
+  return jax.lax.platform_dependent(
+    x,
+    cpu=_sum_of_slices,
+    default=lambda x: nn.avg_pool(
+      x, (2, 2), (2, 2), 'SAME', count_include_pad=False
     ),
   )
 
 
-max_pool.defvjp(_forward, _backward)
+def _sum_of_slices(x):
+  clips, height, width, channels = x.shape
+  x = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
+  rows, columns = x.shape[1] // 2, x.shape[2] // 2
+  # Neighbours of a row as one row of twice the channels.
+  x = x.reshape(clips, rows, 2, columns, 2 * channels)
+  x = x[:, :, 0] + x[:, :, 1]
+  x = x[..., :channels] + x[..., channels:]
+  in_rows = np.minimum(2, height - 2 * np.arange(rows))
+  in_columns = np.minimum(2, width - 2 * np.arange(columns))
+  pixels = in_rows[:, None, None] * in_columns[:, None]
+  return x * jnp.asarray(1 / pixels, x.dtype)
+
+
+@jax.custom_vjp
+def max_pool(x: Map) -> Pooled:
+  """Largest value of 3x3 windows two pixels apart, one pixel of padding.
+
+  The gradient goes to the first of equals, row by row. XLA scatters it, on a
+  CPU in plain loops, which takes 20 times the time of gathering it.
+
+  Args:
+    x: float.
+
+  Returns:
+    Half as high and wide, rounded up.
+  """
+  return _plain_max_pool(x)
+
+
+def _plain_max_pool(x):
+  return nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+
+
+def _backward(x, gradient):
+  def scattered(x, gradient):
+    return jax.vjp(_plain_max_pool, x)[1](gradient)[0]
+
+  return (
+    jax.lax.platform_dependent(x, gradient, cpu=_gathered, default=scattered),
+  )
+
+
+max_pool.defvjp(lambda x: (_plain_max_pool(x), x), _backward)
 
 
 def _first_largest(x: Map) -> Int8[Array, 'clip rows columns channel']:
   """Which of a window's nine pixels is the largest, counted row by row."""
   rows, columns = ((size + 1) // 2 for size in x.shape[1:3])
-  edges = [(1, 2 * n - size) for n, size in zip((rows, columns), x.shape[1:3])]
-  x = jnp.pad(x, ((0, 0), *edges, (0, 0)), constant_values=-jnp.inf)
-  largest, which = x[:, : 2 * rows : 2, : 2 * columns : 2], 0
+  ends = 2 * rows - x.shape[1], 2 * columns - x.shape[2]
+  x = jnp.pad(
+    x,
+    ((0, 0), (1, ends[0]), (1, ends[1]), (0, 0)),
+    constant_values=-jnp.inf,
+  )
+  largest = x[:, : 2 * rows : 2, : 2 * columns : 2]
   which = jnp.zeros(largest.shape, jnp.int8)
   for pixel in range(1, 9):
     row, column = divmod(pixel, 3)
@@ -63,7 +94,7 @@ def _first_largest(x: Map) -> Int8[Array, 'clip rows columns channel']:
   return which
 
 
-def _gathered(x: Map, gradient: Map) -> Map:
+def _gathered(x: Map, gradient: Pooled) -> Map:
   """The gradient with respect to x: each pixel asks its windows, at most four.
 
   A pixel of even row lies in the middle row of one window, one of odd row in
@@ -72,8 +103,8 @@ def _gathered(x: Map, gradient: Map) -> Map:
   which = _first_largest(x)
 
   def of(pixel, down=0, right=0):
-    own = jnp.where(which == pixel, gradient, 0)[:, down:, right:]
-    return jnp.pad(own, ((0, 0), (0, down), (0, right), (0, 0)))
+    chosen = jnp.where(which == pixel, gradient, 0)[:, down:, right:]
+    return jnp.pad(chosen, ((0, 0), (0, down), (0, right), (0, 0)))
 
   even = jnp.stack([of(4), of(5) + of(3, right=1)], axis=3)
   odd = jnp.stack(

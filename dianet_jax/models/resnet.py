@@ -72,6 +72,7 @@ class ResNet18(nn.Module):
       padding=3,
       use_bias=False,
       dtype=self.dtype,
+      conv_general_dilated=convolution.conv,
     )(x)
     x = nn.relu(BatchNorm(self.dtype)(x, valid))
     x = pooling.max_pool(x)
