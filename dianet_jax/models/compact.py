@@ -5,6 +5,7 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
+from dianet_jax.models import convolution, pooling
 from dianet_jax.models.normalization import BatchNorm
 
 
@@ -31,7 +32,13 @@ class Compact(nn.Module):
     """Feature map of phase images; `valid` is None when predicting."""
     for width in self.widths:
       # No bias: the normalisation behind it removes it.
-      x = nn.Conv(width, (3, 3), use_bias=False, dtype=self.dtype)(x)
+      x = nn.Conv(
+        width,
+        (3, 3),
+        use_bias=False,
+        dtype=self.dtype,
+        conv_general_dilated=convolution.conv,
+      )(x)
       x = nn.relu(BatchNorm(dtype=self.dtype)(x, valid))
-      x = nn.avg_pool(x, (2, 2), (2, 2), 'SAME', count_include_pad=False)
+      x = pooling.avg_pool(x)
     return x

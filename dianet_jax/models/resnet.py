@@ -9,6 +9,7 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
+from dianet_jax.models import convolution, pooling
 from dianet_jax.models.normalization import BatchNorm
 
 Features = Float[Array, 'clip rows columns feature']
@@ -36,6 +37,7 @@ class BasicBlock(nn.Module):
         padding=size // 2,
         use_bias=False,
         dtype=self.dtype,
+        conv_general_dilated=convolution.conv,
       )(y)
 
     y = nn.relu(BatchNorm(self.dtype)(conv(x, 3, self.stride), valid))
@@ -70,9 +72,10 @@ class ResNet18(nn.Module):
       padding=3,
       use_bias=False,
       dtype=self.dtype,
+      conv_general_dilated=convolution.conv,
     )(x)
     x = nn.relu(BatchNorm(self.dtype)(x, valid))
-    x = nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+    x = pooling.max_pool(x)
     for stage, width in enumerate(self.widths):
       x = BasicBlock(width, 1 if stage == 0 else 2, self.dtype)(x, valid)
       x = BasicBlock(width, 1, self.dtype)(x, valid)

@@ -1,0 +1,312 @@
+"""Training, leave one subject out, against eager PyTorch on this processor.
+
+    pip install -e '.[bench]'
+    python -m benchmarks.loso            # 10 minutes
+    python -m benchmarks.loso --quick    # 2 minutes, two of three networks
+
+The same dual-stream network, number of parameters checked, float32, the same
+batches, AdamW, all cores for everyone, random images. PyTorch trains fold after
+fold, from images in memory that are scaled already and not augmented; ours is
+what `main.py` runs, scaling and augmentation in the step. A fold is
+everything: a new network, its steps, the prediction of the held-out clips. Ours
+trains as many folds at once as there are devices. Times are medians of
+repeats, ours and PyTorch's by turns, after a first run that is not counted;
+what ours compiles in it is a column of its own. Memory is the peak of a
+process for each that does nothing else.
+"""
+
+import argparse
+from collections.abc import Callable
+import dataclasses
+import importlib.metadata
+import os
+import pathlib
+import platform as machine
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import jax
+import numpy as np
+import rich.box
+import rich.console
+import rich.table
+
+from configs import default
+from dianet_jax import config as configuration
+from dianet_jax import fold_parallel, platform, train
+from dianet_jax import folds as folds_lib
+from dianet_jax.models.dianet import DIANet
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+  """A network and the shape of a data set.
+
+  Attributes:
+    backbone: a key of `dianet.BACKBONES`.
+    pool: 'mean' or 'flatten'.
+    size: pixels a side.
+    clips: of all subjects.
+    subjects: folds.
+    epochs: of each training.
+    classes: of the labels.
+  """
+
+  backbone: str
+  pool: str
+  size: int
+  clips: int
+  subjects: int
+  epochs: int
+  classes: int = 3
+
+  @property
+  def subject_of(self) -> np.ndarray:
+    """int [clip]; subjects differ by one clip at most."""
+    return np.arange(self.clips) % self.subjects
+
+  def held_out(self, fold: int) -> np.ndarray:
+    """bool [clip]."""
+    return self.subject_of == fold
+
+  @property
+  def steps_per_epoch(self) -> int:
+    """Of batches of at most 32 clips."""
+    return -(-(self.clips - self.clips // self.subjects) // 32)
+
+  @property
+  def steps(self) -> int:
+    """Of each training."""
+    return self.epochs * self.steps_per_epoch
+
+  def data(self) -> tuple[np.ndarray, np.ndarray]:
+    """Images [clip, phase, height, width, channel] and labels [clip]."""
+    rng = np.random.default_rng(0)
+    shape = (self.clips, 2, self.size, self.size, 3)
+    images = rng.normal(size=shape).astype(np.float32)
+    return images, rng.integers(self.classes, size=self.clips).astype(np.int32)
+
+
+CASES = {
+  'ResNet-18, 64 px': Case('resnet18', 'mean', 64, 144, 9, 1),
+  'ResNet-18, 112 px': Case('resnet18', 'mean', 112, 144, 9, 1),
+  # The shape of the MEGC 2019 composite's CASME II and SAMM parts.
+  'compact, 28 px': Case('compact', 'flatten', 28, 278, 52, 3),
+}
+_QUICK = ('ResNet-18, 64 px', 'compact, 28 px')
+
+
+class Ours:
+  """This project on a case, through `FoldParallel`."""
+
+  def __init__(self, case: Case, devices: int):
+    config = default.get_config()
+    config.train.epochs = case.epochs
+    config.model.backbone = case.backbone
+    config.model.pool = case.pool
+    config.parallel.devices = devices
+    config = configuration.from_mapping(config.to_dict())
+    images, labels = case.data()
+    self.folds = folds_lib.leave_one_subject_out(
+      [f'{subject:02}' for subject in case.subject_of], labels, case.classes
+    )
+    self.trainer = train.Trainer(
+      DIANet(case.classes, **vars(config.model)),
+      config.train,
+      config.data.scaling,
+      self.folds.train_index.shape[1],
+    )
+    assert self.trainer.steps_per_epoch == case.steps_per_epoch
+    self._parallel = fold_parallel.FoldParallel(
+      self.trainer, images, labels, config.parallel, config.evaluation
+    )
+    self._images = images
+    self.at_once = self._parallel.group_size(len(self.folds))
+
+  def count(self) -> int:
+    """Parameters."""
+    shapes = jax.eval_shape(
+      self.trainer.model.init, jax.random.key(0), self._images[:1]
+    )
+    return sum(leaf.size for leaf in jax.tree.leaves(shapes['params']))
+
+  def train(self, folds: int) -> None:
+    """The first `folds` folds."""
+    for _ in self._parallel.train(self.folds.select(range(folds))):
+      pass
+
+
+class PyTorch:
+  """The peer on a case."""
+
+  def __init__(self, case: Case):
+    # Here, for the memory of a process without it to be ours alone.
+    import torch
+
+    from benchmarks import loso_torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    images, labels = case.data()
+    images = np.ascontiguousarray(images.transpose(0, 1, 4, 2, 3))
+    self._data = torch.from_numpy(images), torch.from_numpy(labels).long()
+    self._case, self._torch = case, loso_torch
+
+  def count(self) -> int:
+    """Parameters."""
+    case = self._case
+    return self._torch.count(
+      self._torch.Dual(case.backbone, case.pool, case.size, case.classes)
+    )
+
+  def train(self, folds: int) -> None:
+    """The first `folds` folds, one after another."""
+    for fold in range(folds):
+      self._torch.train_fold(self._case, *self._data, fold)
+
+
+def seconds_of(run: Callable[[int], None], folds: int) -> float:
+  """Of training so many folds."""
+  start = time.perf_counter()
+  run(folds)
+  return time.perf_counter() - start
+
+
+def peak_megabytes(name: str, side: str, devices: int) -> float:
+  """Of a process that trains one group of folds, and no more."""
+  done = subprocess.run(
+    [
+      *(sys.executable, '-m', 'benchmarks.loso', '--memory_of', name),
+      *('--side', side, '--devices', str(devices)),
+    ],
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  return float(done.stdout.split()[-1])
+
+
+def measure(
+  name: str, devices: int, repeats: int, console: rich.console.Console
+) -> list[str]:
+  """The row of a case; prints the cost of more folds where there are many."""
+  case = CASES[name]
+  ours, peer = Ours(case, devices), PyTorch(case)
+  if ours.count() != peer.count():
+    raise SystemExit(
+      f'{name}: {ours.count():,} parameters here, {peer.count():,} in PyTorch.'
+    )
+  at_once = ours.at_once
+  first = seconds_of(ours.train, at_once)
+  peer.train(1)
+  times = {'ours': [], 'peer': []}
+  for _ in range(repeats):
+    times['ours'].append(seconds_of(ours.train, at_once))
+    times['peer'].append(seconds_of(peer.train, at_once))
+  again, theirs = (statistics.median(times[side]) for side in ('ours', 'peer'))
+  if case.subjects > 50:
+    console.print(growth(name, ours, first))
+  steps = at_once * case.steps
+  clips = at_once * case.epochs * (case.clips - case.clips // case.subjects)
+  return [
+    name,
+    f'{ours.count():,}',
+    *(f'{1e3 * seconds / steps:.1f}' for seconds in (theirs, again)),
+    *(f'{clips / seconds:.0f}' for seconds in (theirs, again)),
+    f'{theirs / again:.2f}',
+    f'{first - again:.0f}',
+    *(f'{peak_megabytes(name, s, devices):.0f}' for s in ('peer', 'ours')),
+  ]
+
+
+def growth(name: str, ours: Ours, first: float) -> rich.table.Table:
+  """Seconds against the number of folds."""
+  table = rich.table.Table(
+    title=f'{name}: ours by the number of folds, {ours.at_once} at once',
+    box=rich.box.MARKDOWN,
+  )
+  for column in ('folds', 's', 's a fold', 's with compilation'):
+    table.add_column(column, justify='right')
+  # A process compiles once, whatever the number of folds.
+  compilation = first - seconds_of(ours.train, ours.at_once)
+  for folds in (1, 2, 4, 8, 16, 32, 52):
+    seconds = seconds_of(ours.train, folds)
+    table.add_row(
+      str(folds),
+      f'{seconds:.2f}',
+      f'{seconds / folds:.2f}',
+      f'{seconds + compilation:.1f}',
+    )
+  return table
+
+
+def describe(devices: int) -> str:
+  """Date, machine and versions, in one line."""
+  versions = ', '.join(
+    f'{package} {importlib.metadata.version(package)}'
+    for package in ('jax', 'torch')
+  )
+  used = len(fold_parallel.choose_devices(devices))
+  return (
+    f'{time.strftime("%Y-%m-%d")}, {machine.machine()},'
+    f' {len(os.sched_getaffinity(0))} cores, {used} device(s) of jax, Python'
+    f' {machine.python_version()}, {versions}'
+  )
+
+
+def main() -> None:
+  """Prints everything."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument('--quick', action='store_true', help=', '.join(_QUICK))
+  parser.add_argument('--only', choices=CASES, help='one network')
+  parser.add_argument(
+    '--devices', type=int, default=0, help='of jax; 0, the default: all'
+  )
+  parser.add_argument('--memory_of', choices=CASES, help=argparse.SUPPRESS)
+  parser.add_argument('--side', help=argparse.SUPPRESS)
+  options = parser.parse_args()
+  with tempfile.TemporaryDirectory() as empty:
+    # An empty cache: what is compiled is timed.
+    platform.configure(pathlib.Path(empty))
+    if options.memory_of:
+      case = CASES[options.memory_of]
+      if options.side == 'peer':
+        PyTorch(case).train(1)
+      else:
+        ours = Ours(case, options.devices)
+        ours.train(ours.at_once)
+      print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+      return
+    console = rich.console.Console(width=200, highlight=False)
+    console.print(describe(options.devices))
+    names = (
+      [options.only] if options.only else _QUICK if options.quick else CASES
+    )
+    rows = [
+      measure(name, options.devices, 3 if options.quick else 7, console)
+      for name in names
+    ]
+    console.print(_table(rows))
+
+
+def _table(rows: list[list[str]]) -> rich.table.Table:
+  table = rich.table.Table(
+    title='a step of a fold, PyTorch | ours', box=rich.box.MARKDOWN
+  )
+  for column in (
+    *('network', 'parameters', 'ms', 'ms', 'clips/s', 'clips/s'),
+    *('times as fast', 'compile s', 'peak MB', 'peak MB'),
+  ):
+    table.add_column(column, justify='right', no_wrap=True)
+  for row in rows:
+    table.add_row(*row)
+  return table
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,74 @@
+"""What `configure` sets, and what it leaves as the user has it."""
+
+import os
+import subprocess
+import sys
+
+import jaxlib.version
+import pytest
+
+_FLAG = '--xla_cpu_experimental_ynn_fusion_type'
+_KNOWN = (0, 10, 2) <= jaxlib.version.__version_info__ < (0, 11)
+
+_PROGRAM = """
+import os, pathlib, sys
+import jaxlib.version
+from dianet_jax import platform
+if len(sys.argv) > 2:
+  jaxlib.version.__version_info__ = (99, 0, 0)
+platform.configure(pathlib.Path(sys.argv[1]))
+platform.configure(pathlib.Path(sys.argv[1]))
+import jax
+print(os.environ.get('XLA_FLAGS', ''))
+print(len(jax.devices()), float(jax.jit(lambda x: x + 1)(1.0)))
+"""
+
+
+@pytest.fixture
+def configured(tmp_path):
+  """Flags and number of devices in a process of its own."""
+
+  def run(*arguments, **environment):
+    kept = {
+      key: value
+      for key, value in os.environ.items()
+      if not key.startswith(('XLA_', 'JAX_'))
+    }
+    done = subprocess.run(
+      [sys.executable, '-c', _PROGRAM, str(tmp_path), *arguments],
+      env=kept | {'JAX_PLATFORMS': 'cpu'} | environment,
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+    flags, result = done.stdout.splitlines()
+    devices, sum_ = result.split()
+    assert float(sum_) == 2
+    return flags, int(devices)
+
+  return run
+
+
+def test_a_device_for_each_core_and_the_flag(configured):
+  flags, devices = configured()
+  assert devices == min(os.cpu_count(), 4)
+  assert flags == (f'{_FLAG}=-individual_convolution' if _KNOWN else '')
+
+
+def test_the_users_flags_are_kept(configured):
+  own = '--xla_force_host_platform_device_count=3'
+  flags, devices = configured(XLA_FLAGS=own)
+  assert devices == 3
+  assert flags.split()[0] == own
+  assert len(flags.split()) == (2 if _KNOWN else 1)
+  own = f'{_FLAG}=dot'
+  if _KNOWN:
+    assert configured(XLA_FLAGS=own)[0] == own
+
+
+def test_no_flag_for_a_jaxlib_that_may_not_know_it(configured):
+  assert configured('another version')[0] == ''
+
+
+def test_no_flag_where_jax_may_run_elsewhere(configured):
+  assert configured(JAX_PLATFORMS='cpu,cuda')[0] == ''
