@@ -265,25 +265,18 @@ class FoldParallel:
     images = jax.ShapeDtypeStruct(self._data[0].shape[1:], jnp.float32)
     state = jax.eval_shape(self._trainer.init, fold, images)
     best = train.Best(np.float32(0), state.variables)
-    sums = [np.zeros((epochs,), dtype) for dtype in (np.float32, np.int32)]
-    oracle = (
-      epochs,
-      folds.test_index.shape[1],
-      self._trainer.model.num_classes,
-    )
-    training = Training(
-      state=state,
-      best=best if self._chooses_epoch else None,
-      history=History(
-        loss=sums[0],
-        correct=sums[1],
-        clips=sums[1],
-        validation_loss=sums[0] if self._chooses_epoch else None,
-        oracle_probabilities=np.zeros(oracle, np.float32)
-        if self._oracle
-        else None,
-      ),
-    )
+    real, whole = np.zeros(epochs, np.float32), np.zeros(epochs, np.int32)
+    history = History(loss=real, correct=whole, clips=whole)
+    if self._chooses_epoch:
+      history = history.replace(validation_loss=real)
+    if self._oracle:
+      clips, classes = (
+        folds.test_index.shape[1],
+        self._trainer.model.num_classes,
+      )
+      oracle = np.zeros((epochs, clips, classes), np.float32)
+      history = history.replace(oracle_probabilities=oracle)
+    training = Training(state, best if self._chooses_epoch else None, history)
     return jax.tree.map(
       lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape),
       training,

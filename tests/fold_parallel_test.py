@@ -1,105 +1,23 @@
 """Folds do not leak, do not speak, and do not care where they run."""
 
-import dataclasses
 import re
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
+from small_folds import (
+  INNER,
+  NUM_CLIPS,
+  OPTIONS,
+  SUBJECTS,
+  assert_identical,
+  clips,
+  forget_programs,
+  run,
+)
 
-from dianet_jax import errors, fold_parallel, fold_result, train
+from dianet_jax import errors
 from dianet_jax import folds as folds_lib
-from dianet_jax.models.dianet import DIANet
-
-SUBJECTS = ['a'] * 5 + ['b'] * 3 + ['c'] * 6 + ['d'] * 4 + ['e'] * 2
-NUM_CLIPS = len(SUBJECTS)
-
-
-@pytest.fixture(autouse=True)
-def _forget_programs():
-  """After every test: each makes a dozen programs, and XLA has a limit."""
-  yield
-  jax.clear_caches()
-
-
-@pytest.fixture(scope='module')
-def clips():
-  rng = np.random.default_rng(0)
-  images = rng.normal(size=(NUM_CLIPS, 2, 12, 12, 3)).astype(np.float32)
-  labels = (np.arange(NUM_CLIPS) % 3).astype(np.int32)
-  return images, labels
-
-
-@pytest.fixture
-def run(clips, make_config):
-  """Trains some folds; every argument has a default."""
-
-  def train_folds(images=None, labels=None, **settings):
-    program, folds = make(images, labels, **settings)
-    return collect(program.train(folds))
-
-  def make(
-    images=None,
-    labels=None,
-    rows=None,
-    seeds=(0,),
-    overrides=None,
-    kind=train.Trainer,
-    **parallel,
-  ):
-    """The program and the folds to train."""
-    images = clips[0] if images is None else images
-    labels = clips[1] if labels is None else labels
-    small = {
-      'train__epochs': 2,
-      'train__batch_size': 6,
-      'train__augment__shift_pixels': 1,
-    }
-    config = make_config(**small | (overrides or {}))
-    inner = config.evaluation.epochs == 'inner_split'
-    folds = folds_lib.leave_one_subject_out(
-      SUBJECTS, labels, 3, seeds=seeds, validation_share=0.3 if inner else 0
-    )
-    trainer = kind(
-      DIANet(
-        3,
-        backbone='compact',
-        dropout=0.3,
-        dtype=images.dtype,
-        fusion=config.model.fusion,
-        share_backbone=config.model.share_backbone,
-        phase_dropout=config.model.phase_dropout,
-      ),
-      config.train,
-      'symmetric',
-      folds.train_index.shape[1],
-    )
-    settings = dataclasses.replace(config.parallel, **parallel)
-    program = fold_parallel.FoldParallel(
-      trainer, images, labels, settings, config.evaluation
-    )
-    return program, folds if rows is None else folds.select(rows)
-
-  train_folds.make = make
-  return train_folds
-
-
-def collect(groups):
-  results = [result for group in groups for result in group]
-  return {(result.seed, result.subject): result for result in results}
-
-
-def shape_and_dtype(leaf):
-  return f'{leaf.dtype}{leaf.shape}'
-
-
-def assert_identical(one, other, fields=('variables', 'probabilities')):
-  for field in fields:
-    jax.tree.map(
-      np.testing.assert_array_equal, getattr(one, field), getattr(other, field)
-    )
 
 
 @pytest.mark.parametrize('strategy', ['loop', 'unroll', 'map', 'vmap'])
@@ -158,71 +76,6 @@ def test_corrupting_a_training_subject_is_noticed(run, clips):
     assert_identical(clean[0, 'c'], other[0, 'c'])
 
 
-class Float64(train.Trainer):
-  """Parameters, statistics and moments in float64."""
-
-  def init(self, fold, images):
-    return jax.tree.map(
-      lambda leaf: (
-        leaf.astype(jnp.promote_types(leaf.dtype, jnp.float64))
-        if jnp.issubdtype(leaf.dtype, jnp.floating)
-        else leaf
-      ),
-      super().init(fold, images),
-    )
-
-
-class Descent(train.Trainer):
-  """A step of length 1 down the gradient, and no more."""
-
-  def optimizer(self):
-    return optax.sgd(1.0)
-
-
-OTHERS = ['unroll', 'map', 'vmap']
-
-
-def test_strategies_agree_in_float64(run, clips):
-  # 20 steps: 5 epochs of 4.
-  settings = {
-    'kind': Float64,
-    'rows': [0, 1, 2],
-    'overrides': {'train__epochs': 5, 'train__batch_size': 5},
-  }
-  with jax.enable_x64(True):
-    images = clips[0].astype(np.float64)
-    loop = run(images, devices=1, strategy='loop', **settings)
-    for strategy in OTHERS:
-      other = run(images, devices=2, strategy=strategy, **settings)
-      for key, result in loop.items():
-        kernel = result.variables['params']['classifier']['kernel']
-        assert kernel.dtype == np.float64
-        assert_close(result, other[key], 1e-9)
-
-
-@pytest.mark.parametrize('strategy', OTHERS)
-def test_gradients_agree_in_float32(run, strategy):
-  # One step of all clips: variables differ by the gradient alone.
-  settings = {
-    'kind': Descent,
-    'rows': [0, 1, 2],
-    'overrides': {'train__epochs': 1, 'train__batch_size': NUM_CLIPS},
-  }
-  loop = run(devices=1, strategy='loop', **settings)
-  other = run(devices=2, strategy=strategy, **settings)
-  for key, result in loop.items():
-    assert_close(result, other[key], 1e-5)
-
-
-def assert_close(one, other, tolerance):
-  """Every array, relative to the largest value in it."""
-  for first, second in zip(
-    jax.tree.leaves(one.variables), jax.tree.leaves(other.variables)
-  ):
-    largest = np.abs(first).max()
-    np.testing.assert_allclose(first, second, atol=tolerance * largest, rtol=0)
-
-
 def test_every_clip_is_predicted_once(run):
   results = run(devices=4)
   tested = np.concatenate([r.test_index for r in results.values()])
@@ -269,92 +122,9 @@ def test_an_epoch_takes_nothing_from_the_host(run, strategy, monkeypatch):
     program._run_epoch(group.state, on_host)
 
 
-class Poisoned(train.Trainer):
-  """Subject b starts from what is no number."""
-
-  def init(self, fold, images):
-    bad = fold.subject_hash == folds_lib.stable_hash('b')
-    return jax.tree.map(
-      lambda leaf: (
-        jnp.where(bad, jnp.nan, leaf)
-        if jnp.issubdtype(leaf.dtype, jnp.floating)
-        else leaf
-      ),
-      super().init(fold, images),
-    )
-
-
-@pytest.mark.parametrize('strategy', ['loop', 'vmap'])
-def test_a_fold_that_diverges_stops_alone(run, strategy):
-  settings = {'devices': 2, 'strategy': strategy}
-  clean, poisoned = run(**settings), run(kind=Poisoned, **settings)
-  lost = poisoned.pop((0, 'b'))
-  assert lost == fold_result.Diverged('b', 0, 1)
-  assert poisoned.keys() == clean.keys() - {(0, 'b')}
-  for key, result in poisoned.items():
-    assert_identical(result, clean[key])
-
-
-def test_a_group_that_diverged_is_not_trained_on(run):
-  program, folds = run.make(
-    kind=Poisoned, devices=1, rows=[1], overrides={'train__epochs': 9}
-  )
-  epochs = []
-  [[lost]] = program.train(folds, lambda *_: epochs.append(1))
-  assert lost == fold_result.Diverged('b', 0, 1) and len(epochs) == 2
-
-
-@pytest.mark.parametrize('strategy', ['loop', 'map'])
-@pytest.mark.parametrize('options', [False, True])
-def test_unfinished_folds_go_on_anywhere(run, strategy, options):
-  overrides = {'train__epochs': 4}
-  if options:
-    overrides = OPTIONS | overrides | {'evaluation__oracle': True}
-  settings = {'strategy': strategy, 'rows': [0, 2], 'overrides': overrides}
-  whole = run(devices=2, **settings)
-  program, folds = run.make(devices=2, **settings)
-  taken = {}
-
-  def on_epoch(number, snapshot):
-    assert number == 2
-    taken[len(taken) + 1] = snapshot()
-
-  for _ in program.train(folds, on_epoch):
-    pass
-  # One after its first epoch, one after its third, and on another number of
-  # devices.
-  begun = [taken[1][0], taken[3][1]]
-  assert [fold.epochs for fold in begun] == [1, 3]
-  program, folds = run.make(devices=1, **settings)
-  for fold in begun:
-    like = program.shapes(folds, fold.epochs)
-    assert jax.tree.map(shape_and_dtype, like) == jax.tree.map(
-      shape_and_dtype, fold.training
-    )
-  counted = []
-  resumed = collect(
-    program.train(folds, lambda number, _: counted.append(number), begun)
-  )
-  assert sum(counted) == 3 + 1
-  for key, result in whole.items():
-    fields = ('variables', 'probabilities', 'loss', 'accuracy')
-    fields += ('validation_loss', 'oracle_probabilities')
-    assert_identical(result, resumed[key], fields)
-
-
 def test_too_many_devices(run):
   with pytest.raises(errors.UserError, match='jax sees 4 cpu'):
     run(devices=5)
-
-
-INNER = {'evaluation__epochs': 'inner_split', 'train__epochs': 3}
-# Everything that is off by default, on.
-OPTIONS = INNER | {
-  'model__phase_dropout': 0.5,
-  'train__augment__mixup_alpha': 0.4,
-  'train__ema_decay': 0.8,
-  'train__focal_gamma': 1.0,
-}
 
 
 @pytest.mark.parametrize('corruption', ['noise', 'nan', 'labels'])
