@@ -79,7 +79,17 @@ def run(clips, make_config):
     )
     return program, folds if rows is None else folds.select(rows)
 
+  def training_of_one(images=None, labels=None, **settings):
+    """All that the training of one fold leaves, predictions apart."""
+    program, folds = make(images, labels, **settings)
+    snapshots = []
+    for _ in program.train(folds, lambda _, take: snapshots.append(take)):
+      pass
+    [fold] = snapshots[-1]()
+    return fold.training
+
   train_folds.make = make
+  train_folds.training_of_one = training_of_one
   return train_folds
 
 
@@ -90,6 +100,10 @@ def collect(groups):
 
 def shape_and_dtype(leaf):
   return f'{leaf.dtype}{leaf.shape}'
+
+
+def assert_same_arrays(one, other):
+  jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
 def assert_identical(one, other, fields=('variables', 'probabilities')):
