@@ -46,7 +46,8 @@ class Dataset:
     classes: class names.
     simulated: whether the raw data were simulated.
     control: whether the labels were shuffled.
-    fingerprint: of the raw data and the builder's options.
+    fingerprint: of the clips' records, file contents included: the same after
+      a copy to another place or machine.
     notes: what was repaired, left out or differs, a sentence each.
   """
 
@@ -117,12 +118,12 @@ def load(config: configuration.Data, seed: int) -> Dataset:
   left_out = [*records.left_out, *faceless]
   notes = _notes(records, left_out, clips, chosen, protocol)
   bar = progress.track(chosen, 'Phase images', len(chosen))
-  images = [
-    phase_images.make(
-      [records.source[c.index] for c in batch], config, transforms
-    )
-    for batch in _batches(bar, phase_images.BATCH)
-  ]
+  images, digest = [], hashlib.sha256()
+  for batch in _batches(bar, phase_images.BATCH):
+    taken = [records.source[c.index] for c in batch]
+    images.append(phase_images.make(taken, config, transforms))
+    for record in taken:
+      _add_record(digest, record)
   labels = np.array([c.label for c in chosen], np.int32)
   if config.permute_labels:
     labels = np.random.default_rng(seed).permutation(labels)
@@ -134,7 +135,7 @@ def load(config: configuration.Data, seed: int) -> Dataset:
     classes=protocol.classes,
     simulated=records.simulated,
     control=config.permute_labels,
-    fingerprint=records.fingerprint,
+    fingerprint=digest.hexdigest()[:16],
     notes=tuple(notes),
   )
 
@@ -208,6 +209,17 @@ def _clip(
   note = f'{" and ".join(empty)} is a single frame: no motion'
   notes = '; '.join(filter(None, [clip.notes, note]))
   return dataclasses.replace(clip, notes=notes)
+
+
+def _add_record(digest: 'hashlib._Hash', record: dict[str, Any]) -> None:
+  """Adds to a digest all that a record holds."""
+  for key in sorted(record):
+    value = record[key]
+    parts = value if isinstance(value, (list, np.ndarray)) else [value]
+    digest.update(f'{key} {len(parts)} '.encode())
+    for part in parts:
+      part = part if isinstance(part, bytes) else str(part).encode()
+      digest.update(f'{len(part)} '.encode() + part)
 
 
 def _raw_folder(config: configuration.Data, cache: pathlib.Path) -> str:

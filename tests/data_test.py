@@ -150,6 +150,17 @@ def test_stored_phase_images_are_centred(make_config, tmp_path):
   assert any('samm is absent' in note for note in dataset.notes)
 
 
+def test_the_fingerprint_is_of_what_the_files_hold(load, raw, tmp_path):
+  before = load().fingerprint
+  copy = tmp_path / 'elsewhere'
+  # Copied without the times, as from a download or an archive.
+  shutil.copytree(raw, copy, copy_function=shutil.copyfile)
+  assert load(data__manual_dir=str(copy)).fingerprint == before
+  path = sorted((copy / 'Cropped').rglob('*.jpg'))[0]
+  cv2.imwrite(str(path), cv2.imread(str(path))[::-1])
+  assert load(data__manual_dir=str(copy)).fingerprint != before
+
+
 def test_stored_phase_images_have_no_whole_clip(make_config, tmp_path):
   write_flow(tmp_path, [('samm', '006', '006_1_2', 0)])
   config = make_config(
