@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 import optax
 
-from dianet_jax import augment, losses, scaling
+from dianet_jax import adam, augment, losses, scaling
 from dianet_jax import config as configuration
 from dianet_jax.models.dianet import DIANet
 
@@ -127,10 +127,13 @@ class Trainer:
       warmup_steps=warmup,
       decay_steps=steps,
     )
-    return optax.adamw(
-      schedule,
-      weight_decay=s.weight_decay,
-      mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
+    return optax.chain(
+      adam.scale_by_adam(),
+      optax.add_decayed_weights(
+        s.weight_decay,
+        lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
+      ),
+      optax.scale_by_learning_rate(schedule),
     )
 
   def prepare(self, images: PhaseImages) -> PhaseImages:

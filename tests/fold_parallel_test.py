@@ -21,7 +21,7 @@ from dianet_jax import errors
 from dianet_jax import folds as folds_lib
 
 
-@pytest.mark.parametrize('strategy', ['loop', 'unroll', 'map'])
+@pytest.mark.parametrize('strategy', ['loop', 'unroll', 'map', 'vmap'])
 def test_any_number_of_devices_gives_the_same_bits(run, strategy):
   one = run(devices=1, strategy=strategy, folds_per_device=1)
   assert [subject for _, subject in one] == list('abcde')
@@ -188,7 +188,7 @@ def test_the_oracle_changes_no_bit(run, overrides, strategy):
     assert oracle[key].oracle_probabilities.shape == shape
 
 
-@pytest.mark.parametrize('strategy', ['loop', 'map'])
+@pytest.mark.parametrize('strategy', ['loop', 'map', 'vmap'])
 def test_with_all_options_devices_do_not_matter_either(run, strategy):
   one, other = (
     run(devices=d, strategy=strategy, folds_per_device=1, overrides=OPTIONS)

@@ -55,6 +55,10 @@ def run(clips, make_config):
       'train__augment__shift_pixels': 1,
     }
     config = make_config(**small | (overrides or {}))
+    settings = dataclasses.replace(config.parallel, **parallel)
+    dtype = images.dtype
+    if settings.compute_dtype != 'auto':
+      dtype = np.dtype(settings.compute_dtype)
     inner = config.evaluation.epochs == 'inner_split'
     folds = folds_lib.leave_one_subject_out(
       SUBJECTS, labels, 3, seeds=seeds, validation_share=0.3 if inner else 0
@@ -64,7 +68,7 @@ def run(clips, make_config):
         3,
         backbone='compact',
         dropout=0.3,
-        dtype=images.dtype,
+        dtype=dtype,
         fusion=config.model.fusion,
         share_backbone=config.model.share_backbone,
         phase_dropout=config.model.phase_dropout,
@@ -73,7 +77,6 @@ def run(clips, make_config):
       'symmetric',
       folds.train_index.shape[1],
     )
-    settings = dataclasses.replace(config.parallel, **parallel)
     program = fold_parallel.FoldParallel(
       trainer, images, labels, settings, config.evaluation
     )
@@ -118,6 +121,7 @@ INNER = {'evaluation__epochs': 'inner_split', 'train__epochs': 3}
 OPTIONS = INNER | {
   'model__phase_dropout': 0.5,
   'train__augment__mixup_alpha': 0.4,
+  'train__augment__rotation_degrees': 10.0,
   'train__ema_decay': 0.8,
   'train__focal_gamma': 1.0,
 }

@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from dianet_jax import train
+from dianet_jax import adam, train
 from dianet_jax.models.dianet import DIANet
 
 NUM_CLIPS, WIDTH = 11, 14
@@ -67,6 +68,25 @@ def test_a_step_without_a_valid_clip_changes_nothing(trainer, fold, clips):
   jax.tree.map(
     np.testing.assert_array_equal, after.replace(step=state.step), state
   )
+
+
+def test_adam_is_that_of_optax():
+  rng = np.random.default_rng(0)
+  params = {'a': jnp.ones((3, 4)), 'b': jnp.ones(5)}
+  ours, theirs = adam.scale_by_adam(), optax.scale_by_adam()
+  states = ours.init(params), theirs.init(params)
+  assert jax.tree.structure(states[0]) == jax.tree.structure(states[1])
+  for _ in range(4):
+    gradients = jax.tree.map(
+      lambda p: jnp.asarray(rng.normal(size=p.shape)), params
+    )
+    one, first = ours.update(gradients, states[0])
+    other, second = theirs.update(gradients, states[1])
+    states = first, second
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), one, other
+    )
+  assert first.count == second.count == 4
 
 
 def test_training_learns(trainer, fold, clips):
