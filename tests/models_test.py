@@ -126,6 +126,28 @@ def test_bfloat16_keeps_parameters_and_logits_in_float32():
   assert model.apply(variables, images).dtype == jnp.float32
 
 
+@pytest.mark.parametrize('backbone', ['compact', 'resnet18'])
+def test_bfloat16_trains_in_a_compiled_program(backbone):
+  # Forms for several platforms are compared when a program is traced.
+  model = DIANet(3, backbone=backbone, dtype=jnp.bfloat16)
+  images = jnp.ones((2, 2, 20, 20, 3))
+  variables = jax.eval_shape(model.init, jax.random.key(0), images)
+
+  def loss(params, statistics):
+    logits, _ = model.apply(
+      {'params': params, 'batch_stats': statistics},
+      images,
+      jnp.ones(2, bool),
+      mutable=['batch_stats'],
+    )
+    return logits.sum()
+
+  found = jax.eval_shape(
+    jax.jit(jax.grad(loss)), variables['params'], variables['batch_stats']
+  )
+  assert {leaf.dtype.name for leaf in jax.tree.leaves(found)} == {'float32'}
+
+
 @pytest.mark.parametrize('phases', [1, 2, 3])
 def test_each_phase_is_classified_by_itself(phases):
   model = DIANet(

@@ -22,9 +22,10 @@ def avg_pool(x: Map) -> Pooled:
   return jax.lax.platform_dependent(
     x,
     cpu=_sum_of_slices,
+    # Flax divides by counts in float32.
     default=lambda x: nn.avg_pool(
       x, (2, 2), (2, 2), 'SAME', count_include_pad=False
-    ),
+    ).astype(x.dtype),
   )
 
 

@@ -1,0 +1,81 @@
+"""bfloat16 computes, float32 keeps, and no loss needs to be scaled."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from small_folds import clips, forget_programs, run
+
+from dianet_jax.models.dianet import DIANet
+
+
+@pytest.fixture
+def gradients(clips):
+  """The gradients of a loss that is multiplied by `scale`, divided by it."""
+  images, labels = jnp.asarray(clips[0]), jnp.asarray(clips[1])
+  variables = DIANet(3, backbone='compact').init(jax.random.key(0), images)
+
+  def of(dtype, scale):
+    model = DIANet(3, backbone='compact', dropout=0.0, dtype=dtype)
+
+    @jax.jit
+    def gradient(params):
+      def loss(params):
+        logits, _ = model.apply(
+          variables | {'params': params},
+          images,
+          jnp.ones(len(images), bool),
+          mutable=['batch_stats'],
+        )
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return scale * losses.mean()
+
+      return jax.tree.map(lambda leaf: leaf / scale, jax.grad(loss)(params))
+
+    return np.concatenate(
+      [
+        np.ravel(leaf)
+        for leaf in jax.tree.leaves(gradient(variables['params']))
+      ]
+    )
+
+  return of
+
+
+def test_a_scaled_loss_changes_no_bit(gradients):
+  # bfloat16 has the exponents of float32: a power of two passes through.
+  plain = gradients(jnp.bfloat16, 1.0)
+  assert plain.dtype == np.float32 and np.count_nonzero(plain) > 1000
+  for scale in (2.0**-20, 2.0**15):
+    np.testing.assert_array_equal(gradients(jnp.bfloat16, scale), plain)
+
+
+def test_float16_would_need_one(gradients):
+  plain, small = (gradients(jnp.float16, s) for s in (1.0, 2.0**-20))
+  assert np.count_nonzero(small) < 0.5 * np.count_nonzero(plain)
+
+
+def test_gradients_are_those_of_float32_as_far_as_bfloat16_goes(gradients):
+  exact, rounded = (gradients(d, 1.0) for d in (jnp.float32, jnp.bfloat16))
+  # 8 bits of mantissa, some dozen roundings.
+  difference = np.linalg.norm(exact - rounded) / np.linalg.norm(exact)
+  assert 1e-4 < difference < 0.1
+
+
+def test_what_is_kept_between_steps_is_float32(run):
+  exact, rounded = (
+    run.training_of_one(
+      devices=1, strategy='map', rows=[0], compute_dtype=dtype
+    )
+    for dtype in ('float32', 'bfloat16')
+  )
+  kinds = {
+    leaf.dtype.name
+    for leaf in jax.tree.leaves(rounded.state)
+    if jnp.issubdtype(leaf.dtype, jnp.floating)
+  }
+  assert kinds == {'float32'}
+  one, other = exact.history.loss, rounded.history.loss
+  assert (one != other).all()
+  np.testing.assert_allclose(one, other, rtol=0.1)
