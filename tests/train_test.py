@@ -83,8 +83,9 @@ def test_adam_is_that_of_optax():
     one, first = ours.update(gradients, states[0])
     other, second = theirs.update(gradients, states[1])
     states = first, second
+    # 1 - b**t loses digits: a rounding of b**t counts a hundred times.
     jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), one, other
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=5e-5), one, other
     )
   assert first.count == second.count == 4
 
