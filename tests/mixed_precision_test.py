@@ -1,5 +1,7 @@
 """bfloat16 computes, float32 keeps, and no loss needs to be scaled."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,12 +12,14 @@ from small_folds import clips, forget_programs, run
 from dianet_jax.models.dianet import DIANet
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def gradients(clips):
   """The gradients of a loss that is multiplied by `scale`, divided by it."""
-  images, labels = jnp.asarray(clips[0]), jnp.asarray(clips[1])
-  variables = DIANet(3, backbone='compact').init(jax.random.key(0), images)
+  images, labels = (jnp.asarray(array[:6]) for array in clips)
+  initialise = jax.jit(DIANet(3, backbone='compact').init)
+  variables = initialise(jax.random.key(0), images)
 
+  @functools.cache
   def of(dtype, scale):
     model = DIANet(3, backbone='compact', dropout=0.0, dtype=dtype)
 
