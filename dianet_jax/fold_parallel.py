@@ -1,7 +1,6 @@
-"""Folds over devices: the one file that knows `jax.pmap`.
+"""Folds over devices.
 
-Arrays here are [device, fold_on_device, ...]. Folds never speak to each other:
-no program has a collective.
+Arrays here are [device, fold_on_device, ...].
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dianet_jax import config as configuration
-from dianet_jax import errors, train
+from dianet_jax import errors, fold_programs, train
 from dianet_jax import folds as folds_lib
 from dianet_jax.fold_group import Group, fold_arrays, unfold
 from dianet_jax.fold_result import (
@@ -57,24 +56,6 @@ def choose_strategy(strategy: str, platform: str) -> str:
   return 'loop' if platform == 'cpu' else 'map'
 
 
-def _within_device(strategy: str, one_fold: Callable) -> Callable:
-  """`one_fold(*arguments)` for arguments with a leading fold axis."""
-  if strategy == 'vmap':
-    return jax.vmap(one_fold)
-  if strategy == 'map':
-    return lambda *args: jax.lax.map(lambda fold: one_fold(*fold), args)
-
-  def one_by_one(*args):
-    number = len(jax.tree.leaves(args)[0])
-    results = [
-      one_fold(*jax.tree.map(lambda leaf, row=row: leaf[row], args))
-      for row in range(number)
-    ]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
-
-  return one_by_one
-
-
 class FoldParallel:
   """Trains folds side by side: devices x folds on each device at once."""
 
@@ -107,61 +88,23 @@ class FoldParallel:
     )
     self._data = tuple(map(self._replicate, (images, labels)))
     # An epoch as one program; otherwise a program a step.
-    self._scans = self.strategy in ('map', 'vmap')
-    self._init = self._program(
-      'init', lambda data, fold: trainer.init(fold, data[0])
-    )
-    self._gather = self._program(
-      'gather', lambda data, state, fold: trainer.gather(state, fold, *data)
-    )
-    self._step = self._program(
-      'step', lambda data, *args: trainer.next_step(*args), donate_state=True
-    )
-    self._epoch = self._program(
-      'epoch',
-      lambda data, state, fold: trainer.epoch(state, fold, *data),
-      donate_state=True,
-    )
-    self._predict = self._program(
-      'predict',
-      lambda data, variables, fold: trainer.predict(
-        variables, data[0], fold.test_index
-      ),
-    )
-    self._no_best = self._program(
-      'no_best',
-      lambda data, state: train.Best(
-        jnp.float32(jnp.inf), jax.tree.map(jnp.zeros_like, state.variables)
-      ),
-    )
-    self._keep_best = self._program(
-      'keep_best',
-      lambda data, best, state, fold: trainer.keep_best(
-        best, state, fold, *data
-      ),
-      donate_state=True,
-    )
+    self._scans = self.strategy in fold_programs.SCANNING
+    self._init = self._program('init')
+    self._gather = self._program('gather')
+    self._step = self._program('step')
+    self._epoch = self._program('epoch')
+    self._predict = self._program('predict')
+    self._no_best = self._program('no_best')
+    self._keep_best = self._program('keep_best')
 
   def _replicate(self, array: np.ndarray) -> jax.Array:
     """[device, ...], one copy on each device."""
     shape = (len(self.devices), *array.shape)
     return jax.device_put(np.broadcast_to(array, shape), self._sharding)
 
-  def _program(self, name: str, one_fold: Callable, donate_state: bool = False):
-    """`one_fold(data, *arguments)`, over all devices and their folds."""
-
-    def on_device(data, *arguments):
-      return _within_device(self.strategy, lambda *fold: one_fold(data, *fold))(
-        *arguments
-      )
-
-    # As profiles call it.
-    on_device.__name__ = name
-    # The only place where devices are spread over.
-    return jax.pmap(
-      on_device,
-      devices=self.devices,
-      donate_argnums=(1,) if donate_state else (),
+  def _program(self, name: str) -> Callable:
+    return fold_programs.program(
+      name, self._trainer, self.strategy, self.devices
     )
 
   def _put(self, tree: Any) -> Any:
