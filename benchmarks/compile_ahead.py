@@ -21,11 +21,11 @@ from jax.experimental import topologies
 
 from benchmarks import hlo_cost
 
-# Published bandwidths. The clock of v5e is published, that of v6e follows from
-# its peak if a core has four matrix units of 256 x 256.
+# Published bandwidths and peaks. The clock of v5e is published, that of v6e
+# follows from its peak if a core has four matrix units of 256 x 256.
 CHIPS = {
-  'v5e': hlo_cost.Chip(clock=1.5e9, bandwidth=819e9),
-  'v6e': hlo_cost.Chip(clock=1.75e9, bandwidth=1640e9),
+  'v5e': hlo_cost.Chip(clock=1.5e9, bandwidth=819e9, peak=197e12),
+  'v6e': hlo_cost.Chip(clock=1.75e9, bandwidth=1640e9, peak=918e12),
 }
 # An H100 SXM, as the compiler wants it described; from its data sheet and
 # NVIDIA's table of compute capabilities.

@@ -20,6 +20,7 @@ import re
 _HEADER = re.compile(r'^(ENTRY )?%?([\w.\-]+) \(.*\{\s*$')
 _INSTRUCTION = re.compile(r'^\s+(ROOT )?%?([\w.\-]+) = (.*)$')
 _ARRAY = re.compile(r'\b([a-z]\w*)\[([\d,]*)\](\{[^}]*\})?')
+_SPACE = re.compile(r'S\((\d+)\)')
 _TILE = re.compile(r'T\(([\d,]+)\)')
 _CALLED = re.compile(r'\b(calls|body|condition|to_apply)=%?([\w.\-]+)')
 _BRANCHES = re.compile(r'\bbranch_computations=\{([^}]*)\}')
@@ -44,10 +45,12 @@ class Chip:
   Attributes:
     clock: cycles a second.
     bandwidth: bytes a second, main memory.
+    peak: bfloat16 operations a second, a multiply-add as two.
   """
 
   clock: float
   bandwidth: float
+  peak: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +131,7 @@ def array_bytes(type_: str) -> int:
 
 def _one_array(dtype: str, shape: str, layout: str | None) -> int:
   layout = layout or ''
-  space = re.search(r'S\((\d+)\)', layout)
+  space = _SPACE.search(layout)
   if space and space.group(1) != '0':
     return 0
   sizes = [int(size) for size in shape.split(',') if size]
@@ -173,6 +176,19 @@ def _parse(line: str) -> _Instruction | None:
   return _Instruction(
     name, type_, opcode, arguments, operands, rest, bool(root)
   )
+
+
+def _copied_bytes(start: _Instruction) -> int:
+  """Bytes of main memory that an asynchronous copy reads and writes.
+
+  Of a slice, whose type is ((operand), result, ...), the part that it takes.
+  """
+  if not start.opcode.endswith('slice-start'):
+    return array_bytes(start.type)
+  operand, result, *_ = (m.group() for m in _ARRAY.finditer(start.type))
+  written = array_bytes(result)
+  read = array_bytes(_SPACE.sub('', result)) if array_bytes(operand) else 0
+  return read + written
 
 
 def _users(instructions, name: str) -> Iterator[tuple[_Instruction, str]]:
@@ -233,7 +249,7 @@ class _Program:
     if opcode == 'call':
       return self._cost(called['to_apply'])
     if opcode.endswith('-start'):
-      return Cost(copied=array_bytes(instruction.type))
+      return Cost(copied=_copied_bytes(instruction))
     is_kernel = 'custom_call_target="tpu_custom_call"' in instruction.rest
     if opcode == 'custom-call' and not is_kernel:
       return Cost()

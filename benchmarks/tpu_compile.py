@@ -1,11 +1,12 @@
-"""What the frame-sum kernel should cost on a TPU or GPU that is not here.
+"""What our programs should cost on a TPU or GPU that is not here.
 
     pip install -e '.[tpu]'
     python -m benchmarks.tpu_compile
-    python -m benchmarks.tpu_compile --chips=v5e --shapes=8x64x224x224x3
+    python -m benchmarks.tpu_compile --only=pooling --shapes=8x64x224x224x3
+    python -m benchmarks.tpu_compile --only=training --chips=v5e --sizes=112
 
-Compiles every form with the real TPU compiler and prints microseconds. All are
-COMPILER ESTIMATES, NOT MEASUREMENTS:
+Compiles with the real TPU compiler. All figures are COMPILER ESTIMATES, NOT
+MEASUREMENTS. Of the frame-sum kernel, every form, microseconds:
 
   floor   frames read once, sums written once, at the memory's full speed
   roof    main memory and the matrix unit, copies hidden behind other work; for
@@ -20,8 +21,15 @@ and raw. A Pallas kernel's bytes equal the floor's by construction; that it can
 run at that speed is seen in "kernel", which must stay below the floor.
 
 Then it compiles for a GPU of compute capability 9.0 and prints temporary
-memory; its compiler gives no times. On a machine with a TPU or GPU, or with
---measure, measured times come first.
+memory; its compiler gives no times.
+
+Of training, the default network and settings by every strategy for the folds of
+a device, milliseconds a fold and step: roof and raw as above, the model FLOPs
+utilisation by each (operations of the network's products, gradients counted as
+twice the forward pass, against the published bfloat16 peak), the time against
+that of `loop`, one fold alone, and the memory of all folds.
+
+On a machine with a TPU or GPU, or with --measure, measured times come first.
 """
 
 import argparse
@@ -35,9 +43,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import compile_ahead
+from benchmarks import compile_ahead, training_program
 from benchmarks import frame_sum_forms as forms
 from benchmarks.compile_ahead import CHIPS
+from configs import default
 from dianet_jax import frame_sums
 
 SHAPES = ('8x64x224x224x3', '8x256x224x224x3', '1x1000x224x224x3')
@@ -150,6 +159,19 @@ def _chip(text: str) -> str:
   return text
 
 
+def _strategy(text: str) -> str:
+  if text not in training_program.STRATEGIES:
+    raise ValueError
+  return text
+
+
+def _count(text: str) -> int:
+  number = int(text)
+  if number < 1:
+    raise ValueError
+  return number
+
+
 def _list_of(read: Callable, example: str) -> Callable:
   def parse(text: str):
     try:
@@ -162,48 +184,85 @@ def _list_of(read: Callable, example: str) -> Callable:
   return parse
 
 
-def main() -> None:
-  """Prints all that can be had on this machine."""
+def _options() -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
-  parser.add_argument(
+  add = parser.add_argument
+  add(
+    '--only',
+    choices=('pooling', 'training'),
+    help='the kernel, or training; by default both',
+  )
+  add(
     '--chips',
     type=_list_of(_chip, 'v5e,v6e'),
     default=','.join(CHIPS),
     help='by default %(default)s',
   )
-  parser.add_argument(
+  add(
     '--shapes',
     type=_list_of(_shape, SHAPES[0]),
     default=','.join(SHAPES),
     help='clips x frames x height x width x channels; by default %(default)s',
   )
-  parser.add_argument(
+  add(
+    '--sizes',
+    type=_list_of(_count, '112,224'),
+    default='112,224',
+    help='of phase images in training, pixels; by default %(default)s',
+  )
+  add(
+    '--strategies',
+    type=_list_of(_strategy, 'loop,map'),
+    default=','.join(training_program.STRATEGIES),
+    help='by default %(default)s',
+  )
+  add(
+    '--batch',
+    type=_count,
+    default=default.get_config().train.batch_size,
+    help='train.batch_size; by default %(default)s',
+  )
+  add(
     '--kernel',
     action=argparse.BooleanOptionalAction,
     default=True,
     help="count kernels' instructions in the TPU compiler's dump; the flags "
     'for that are not documented: another version may end the program',
   )
-  parser.add_argument(
-    '--measure', action='store_true', help='measure on a CPU, too'
+  add('--measure', action='store_true', help='measure on a CPU, too')
+  return parser.parse_args()
+
+
+def main() -> None:
+  """Prints all that can be had on this machine."""
+  options = _options()
+  pooling, training = (
+    options.only in (None, part) for part in ('pooling', 'training')
   )
-  options = parser.parse_args()
+  trained = options.sizes, options.batch, options.strategies
   with tempfile.TemporaryDirectory() as folder:
-    dump = pathlib.Path(folder) if options.kernel else None
+    dump = pathlib.Path(folder) if options.kernel and pooling else None
     compile_ahead.prepare_environment(dump)
     print(f'jax {jax.__version__}, {jax.devices()[0].device_kind} here')
     if options.measure or jax.default_backend() != 'cpu':
-      print_measured(options.shapes)
+      if pooling:
+        print_measured(options.shapes)
+      if training:
+        training_program.print_measured(*trained)
     if missing := compile_ahead.missing_for_tpu():
       print(missing)
     else:
-      print_tpu(options.chips, options.shapes, dump)
-    if missing := compile_ahead.missing_for_gpu():
-      print(missing)
-    else:
-      print_gpu(options.shapes)
+      if pooling:
+        print_tpu(options.chips, options.shapes, dump)
+      if training:
+        training_program.print_estimates(options.chips, *trained)
+    if pooling:
+      if missing := compile_ahead.missing_for_gpu():
+        print(missing)
+      else:
+        print_gpu(options.shapes)
 
 
 if __name__ == '__main__':

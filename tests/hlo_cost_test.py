@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import hlo_cost
 
-CHIP = hlo_cost.Chip(clock=1e9, bandwidth=1e9)
+CHIP = hlo_cost.Chip(clock=1e9, bandwidth=1e9, peak=1e9)
 # A loop of 5 steps around a matrix product of 700 cycles, a fusion that takes
 # one row of a matrix, and one that writes one row; a prefetch and a kernel.
 PROGRAM = """HloModule jit_f, is_scheduled=true
@@ -83,6 +83,15 @@ def test_prefetches_are_hidden_or_exposed():
   assert cost.hidden_seconds(CHIP) == pytest.approx(
     max(cost.seconds, (cost.bytes + _MATRIX) * 1e-9)
   )
+
+
+def test_an_asynchronous_slice_copies_what_it_takes():
+  array = 'f32[%d,128]{1,0:T(8,128)%s}'
+  start = '  %%s = ((%s), %s, s32[]{:S(2)}) slice-start(%%a), slice={[0:8]}'
+  for of, to, rows in (('', 'S(1)', 8), ('', '', 2 * 8), ('S(1)', '', 8)):
+    line = start % (array % (32, of), array % (8, to))
+    text = f'HloModule f\n\nENTRY %main () -> f32[8,128] {{\n{line}\n}}\n'
+    assert hlo_cost.program_cost(text, CHIP).copied == rows * _ROW
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_bundles_are_those_of_the_kernel_and_the_dump_is_emptied(tmp_path):
 
 
 def test_a_slow_kernel_raises_the_roof():
-  chip = hlo_cost.Chip(clock=1.0, bandwidth=1.0)
+  chip = hlo_cost.Chip(clock=1.0, bandwidth=1.0, peak=1.0)
   cost = hlo_cost.Cost(cycles=2, seconds=10, bytes=10, copied=0, kernels=1)
   fast = compile_ahead.Estimate(cost, 0, 3.0, chip)
   slow = compile_ahead.Estimate(cost, 0, 30.0, chip)
