@@ -251,7 +251,7 @@ def print_estimates(
     problem = default_problem('tpu', size, batch)
     print(f'\n{name}, {_described(problem)}. ESTIMATES')
     print(_ceiling(problem, chip))
-    _print_rows(
+    print_rows(
       problem,
       {
         strategy: functools.partial(
@@ -274,7 +274,7 @@ def print_measured(
   for size in sizes:
     problem = default_problem(device.platform, size, batch, backbone)
     print(f'\n{device.device_kind}, {_described(problem)}. MEASURED')
-    _print_rows(
+    print_rows(
       problem,
       {
         strategy: functools.partial(measured, problem, strategy)
@@ -306,11 +306,19 @@ def _ceiling(problem: Problem, chip: hlo_cost.Chip) -> str:
   )
 
 
-def _print_rows(
+def print_rows(
   problem: Problem,
   costs: Mapping[str, Callable[[], Cost]],
   peak: float | None,
 ) -> None:
+  """A table as its rows come.
+
+  Args:
+    problem: what is trained.
+    costs: what finds the cost, by strategy; 'loop', to which the others are
+      compared, comes first.
+    peak: operations a second; None where it is not known.
+  """
   print(
     f'{"ms a fold and step":<20}{"ms":>8}{"raw":>8}{"MFU %":>8}{"raw":>6}'
     f'{"/loop":>8}{"memory MB":>11}'
