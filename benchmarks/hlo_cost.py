@@ -9,6 +9,12 @@ missing for Pallas kernels and asynchronous copies. So a time is estimated as
 
 with the bytes that an instruction reads from and writes to main memory, tiles
 padded as the compiler lays them out. These are estimates, not measurements.
+
+Too low: what stays on the chip (values of memory space 1), such as
+normalisation between two convolutions or the gradient of max pooling, counts
+nothing unless it is fused with a product; nor does starting an instruction. The
+raw cycles bound that from above, but leave out select-and-scatter,
+reduce-window and gathers. Too high: a conditional counts its dearest branch.
 """
 
 from collections.abc import Iterator
