@@ -5,7 +5,7 @@ python main.py --config=configs/casme2.py --config.data.manual_dir=DIR
 DIR is the data set as licensed, in the layout that
 tfds_builders/casme2/README.md shows.
 
-Estimate for two CPU cores, from a timed step: five hours; made for an
+Estimate for two CPU cores, from a timed step: five to ten hours; made for an
 accelerator. No score: the data are licensed and were not at hand.
 """
 
