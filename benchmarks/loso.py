@@ -1,8 +1,8 @@
 """Training, leave one subject out, against eager PyTorch on this processor.
 
     pip install -e '.[bench]'
-    python -m benchmarks.loso            # 10 minutes
-    python -m benchmarks.loso --quick    # 2 minutes, two of three networks
+    python -m benchmarks.loso            # 10 to 20 minutes
+    python -m benchmarks.loso --quick    # 2 to 6, two of three networks
 
 The same dual-stream network, number of parameters checked, float32, the same
 batches, AdamW, all cores for everyone, random images. PyTorch trains fold after
