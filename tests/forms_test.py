@@ -1,5 +1,7 @@
 """Convolution, pooling and normalisation against what flax has for each."""
 
+import re
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -19,25 +21,25 @@ def precision(request):
     yield request.param
 
 
-def assert_close(found, expected, dtype):
+def assert_close(found, expected, dtype, factor=1):
   largest = max(float(jnp.abs(expected).max()), 1e-30)
   assert found.dtype == expected.dtype == jnp.dtype(dtype)
   np.testing.assert_allclose(
-    found / largest, expected / largest, atol=TOLERANCE[dtype], rtol=0
+    found / largest, expected / largest, atol=factor * TOLERANCE[dtype], rtol=0
   )
 
 
-def assert_same(own, reference, arguments, dtype):
+def assert_same(own, reference, arguments, dtype, factor=1):
   """Values and gradients with respect to all arguments."""
   value, transposed = jax.vjp(jax.jit(own), *arguments)
   expected, expected_transposed = jax.vjp(reference, *arguments)
-  assert_close(value, expected, dtype)
+  assert_close(value, expected, dtype, factor)
   rng = np.random.default_rng(1)
   weights = jnp.asarray(rng.normal(size=expected.shape), dtype)
   for one, other in zip(
     transposed(weights), expected_transposed(weights), strict=True
   ):
-    assert_close(one, other, dtype)
+    assert_close(one, other, dtype, factor)
 
 
 def draw(dtype, *shape):
@@ -78,6 +80,50 @@ def test_convolution(precision, size, kernel, stride, channels):
   )
 
 
+@pytest.mark.parametrize(
+  'clips,size,padding,step',
+  [
+    (3, (8, 9), ((1, 1), (1, 1)), 4),
+    (2, (9, 5), ((0, 2), (2, 1)), 4),
+    (3, (7, 7), ((0, 0), (0, 0)), 4),
+    # Hardly more pixels than the kernel has.
+    (1, (4, 3), ((1, 1), (1, 1)), 2),
+    (1, (3, 5), ((1, 2), (0, 0)), 2),
+  ],
+)
+def test_convolution_of_many_channels(precision, clips, size, padding, step):
+  x, kernel = draw(precision, clips, *size, 64), draw(precision, 3, 3, 64, 72)
+
+  def own(x, kernel):
+    return convolution.conv(x, kernel, (1, 1), padding)
+
+  def reference(x, kernel):
+    return jax.lax.conv_general_dilated(
+      x, kernel, (1, 1), padding, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
+
+  # A product for each place in the tile.
+  assert re.search(
+    rf'dot_general.*tensor<{(step + 2) ** 2}x',
+    jax.jit(own).lower(x, kernel).as_text(),
+  )
+  # The transforms of tiles of four have weights up to 8.
+  assert_same(own, reference, (x, kernel), precision, factor=10)
+
+
+def test_few_bits_are_not_transformed():
+  x, kernel = jnp.ones((3, 8, 8, 64)), jnp.ones((3, 3, 64, 64))
+
+  def products(dtype):
+    lowered = jax.jit(convolution.conv, static_argnums=(2, 3)).lower(
+      x.astype(dtype), kernel.astype(dtype), (1, 1), 'SAME'
+    )
+    return lowered.as_text().count('stablehlo.dot_general')
+
+  assert products('float32') == 1
+  assert products('bfloat16') == 0
+
+
 @pytest.mark.parametrize('padding', ['SAME', 'VALID'])
 def test_padding_by_name(padding):
   x, kernel = draw('float32', 2, 7, 8, 3), draw('float32', 3, 3, 3, 4)
@@ -88,8 +134,10 @@ def test_padding_by_name(padding):
   assert_close(found, expected, 'float32')
 
 
-def test_convolutions_side_by_side():
-  x, kernel = draw('float32', 2, 3, 6, 6, 9), draw('float32', 2, 3, 3, 9, 4)
+@pytest.mark.parametrize('channels', [9, 64])
+def test_convolutions_side_by_side(channels):
+  x = draw('float32', 2, 3, 6, 6, channels)
+  kernel = draw('float32', 2, 3, 3, channels, 64)
 
   def gradient(x, kernel):
     return jax.grad(

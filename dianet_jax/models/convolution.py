@@ -4,14 +4,16 @@ Elsewhere, what `flax.linen.Conv` does itself. The form is chosen when the
 program is lowered, so that one compiled for another platform is not changed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax.experimental import xla_metadata
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from dianet_jax.models import winograd
 
 Map = Float[Array, 'clip height width channel']
 Kernel = Float[Array, 'rows columns channel feature']
@@ -20,6 +22,9 @@ _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
 # New pixels of a row that are computed at once from few channels.
 _BLOCK = 4
+
+# Channels and features from which on a kernel of 3x3 is fastest transformed.
+_MANY = 64
 
 
 def conv(
@@ -57,7 +62,7 @@ def _plain(strides, padding, x, kernel):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _conv(x, kernel, strides, padding):
-  cpu = _cpu_form(x.shape, kernel.shape, strides, padding)
+  cpu = _cpu_form(x, kernel, strides, padding).new
   return jax.lax.platform_dependent(
     x,
     kernel,
@@ -72,8 +77,7 @@ def _forward(x, kernel, strides, padding):
 
 def _backward(strides, padding, residuals, gradient):
   x, kernel = residuals
-  cpu = _cpu_form(x.shape, kernel.shape, strides, padding)
-  of_kernel = _of_kernel if cpu is _plain else _gradient(cpu, 1)
+  _, *cpu_gradients = _cpu_form(x, kernel, strides, padding)
   return tuple(
     # One by one: that of the first x is of no use and left out.
     jax.lax.platform_dependent(
@@ -83,7 +87,7 @@ def _backward(strides, padding, residuals, gradient):
       cpu=functools.partial(cpu_gradient, strides, padding),
       default=functools.partial(_gradient(_plain, of), strides, padding),
     )
-    for of, cpu_gradient in enumerate((_gradient(cpu, 0), of_kernel))
+    for of, cpu_gradient in enumerate(cpu_gradients)
   )
 
 
@@ -114,12 +118,45 @@ def _new_size(x_shape, kernel_shape, strides, padding):
   ]
 
 
-def _cpu_form(x_shape, kernel_shape, strides, padding):
-  size = _new_size(x_shape, kernel_shape, strides, padding)
-  rows, columns, channels, _ = kernel_shape
+class _Form(NamedTuple):
+  """Functions of strides, padding, x, the kernel, and a gradient of the new."""
+
+  new: Callable
+  gradient_of_x: Callable
+  gradient_of_kernel: Callable
+
+
+def _derived(form):
+  return _Form(form, _gradient(form, 0), _gradient(form, 1))
+
+
+def _cpu_form(x, kernel, strides, padding):
+  size = _new_size(x.shape, kernel.shape, strides, padding)
+  rows, columns, channels, features = kernel.shape
   if (rows, columns) == (1, 1) or size[0] < rows or size[1] < columns:
-    return _by_patches
-  return _by_blocks if channels < 8 and strides == (1, 1) else _plain
+    return _derived(_by_patches)
+  if strides == (1, 1):
+    if channels < 8:
+      return _derived(_by_blocks)
+    if (
+      (rows, columns) == (3, 3)
+      and min(channels, features) >= _MANY
+      and max(map(max, padding)) <= 2
+      and x.dtype.itemsize >= 4
+    ):
+      return _WINOGRAD
+  return _derived(_plain)._replace(gradient_of_kernel=_of_kernel)
+
+
+_WINOGRAD = _Form(
+  lambda strides, padding, x, kernel: winograd.conv(padding, x, kernel),
+  lambda strides, padding, x, kernel, gradient: winograd.gradient_of_x(
+    padding, kernel, gradient
+  ),
+  lambda strides, padding, x, kernel, gradient: winograd.gradient_of_kernel(
+    padding, x, gradient
+  ),
+)
 
 
 def _by_patches(strides, padding, x, kernel):
