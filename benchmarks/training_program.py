@@ -132,8 +132,8 @@ def default_problem(
 def flops(jaxpr: jax.extend.core.Jaxpr) -> int:
   """Multiplications and additions of matrix products and convolutions.
 
-  Products with padding count. Of forms for several platforms the one with the
-  fewest counts; what a loop does counts once.
+  Products with padding count. Of forms for several platforms the default one
+  counts: those for a CPU compute more or fewer. What a loop does counts once.
   """
   return sum(map(_equation_flops, jaxpr.eqns))
 
@@ -149,7 +149,7 @@ def _equation_flops(equation) -> int:
     features = params['dimension_numbers'].rhs_spec[0]
     return 2 * out.size * kernel.size // kernel.shape[features]
   if name == 'cond':
-    return min(flops(branch.jaxpr) for branch in params['branches'])
+    return flops(params['branches'][-1].jaxpr)
   return sum(map(flops, jax.extend.core.jaxprs_in_params(params)))
 
 
