@@ -98,7 +98,7 @@ def assert_same(workdir, whole):
   assert not list(workdir.rglob('*orbax-checkpoint-tmp*'))
 
 
-def wait_for(process, condition, seconds=60):
+def wait_for(process, condition, seconds=300):
   end = time.monotonic() + seconds
   while process.poll() is None and time.monotonic() < end:
     if condition():
