@@ -289,18 +289,22 @@ class FoldParallel:
       The results of one group, without padding.
     """
     begun = {(fold.seed, fold.subject): fold for fold in unfinished}
-    done = [
-      begun[key].epochs if key in begun else 0
-      for key in zip(folds.seeds, folds.subjects)
-    ]
+    # They may fill gigabytes, and are not needed once they go on.
+    del unfinished
+    keys = list(zip(folds.seeds, folds.subjects))
+    done = [begun[key].epochs if key in begun else 0 for key in keys]
     for rows in self._groups(folds, done):
       group = self._begin(folds, rows, begun)
+      for row in rows:
+        begun.pop(keys[row], None)
       for _ in range(done[rows[0]], self._trainer.settings.epochs):
         self._advance(group)
         on_epoch(group.real, group.snapshot)
         if all(group.diverged(len(group.history) - 1)):
           break
       yield self._results(group)
+      # Before the next one takes its place on the devices: two may not fit.
+      del group
 
   def _results(self, group: Group) -> list[FoldResult | Diverged]:
     """One a fold, without padding."""

@@ -185,7 +185,10 @@ class _Job:
           profile.count_epoch()
         self._write(snapshot, stop.is_set())
 
-      for group in parallel.train(folds, on_epoch, begun):
+      training = parallel.train(folds, on_epoch, begun)
+      # It lets go of each that has gone on.
+      del begun
+      for group in training:
         results += map(self._keep, group)
     return results
 
