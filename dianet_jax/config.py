@@ -249,8 +249,9 @@ def identity(config: Config) -> dict[str, Any]:
   """What a result depends on: not where the cache lies, nor on which devices.
 
   Devices, processes and folds on each change no bit of a result (a test says
-  so), so a run stopped on four devices goes on with one. Nor on the list of an
-  ablation's rows: each has a configuration of its own, and more may be added.
+  so; by `vmap` and `unroll` folds on each may change the last bits), so a run
+  stopped on four devices goes on with one. Nor on the list of an ablation's
+  rows: each has a configuration of its own, and more may be added.
   """
   values = to_dict(config)
   del values['data']['cache_dir']

@@ -8,9 +8,11 @@ os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=4'
 )
 os.environ['JAX_PLATFORMS'] = 'cpu'
-# The same small programs are compiled again and again.
-_COMPILED = tempfile.TemporaryDirectory(prefix='dianet-compiled-')
-os.environ['JAX_COMPILATION_CACHE_DIR'] = _COMPILED.name
+# The same small programs are compiled again and again; pytest's processes share
+# them.
+if 'PYTEST_XDIST_WORKER' not in os.environ:
+  _COMPILED = tempfile.TemporaryDirectory(prefix='dianet-compiled-')
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = _COMPILED.name
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.2'
 
 import jax
