@@ -67,7 +67,7 @@ def run(clips, make_config):
       DIANet(
         3,
         backbone='compact',
-        widths=(8,),
+        widths=config.model.widths or (8,),
         dropout=0.3,
         dtype=dtype,
         fusion=config.model.fusion,

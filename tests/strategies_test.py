@@ -45,6 +45,8 @@ class Descent(train.Trainer):
 
 
 OTHERS = ['unroll', 'map', 'vmap']
+# The compact network as it is; for all else one stage will do.
+WHOLE = {'model__widths': [16, 32, 48]}
 
 
 def test_strategies_agree_in_float64(run, clips):
@@ -52,7 +54,7 @@ def test_strategies_agree_in_float64(run, clips):
   settings = {
     'kind': Float64,
     'rows': [0, 1, 2],
-    'overrides': {'train__epochs': 5, 'train__batch_size': 5},
+    'overrides': WHOLE | {'train__epochs': 5, 'train__batch_size': 5},
   }
   with jax.enable_x64(True):
     images = clips[0].astype(np.float64)
@@ -70,7 +72,7 @@ def test_gradients_agree_in_float32(run):
   settings = {
     'kind': Descent,
     'rows': [0, 1, 2],
-    'overrides': {'train__epochs': 1, 'train__batch_size': NUM_CLIPS},
+    'overrides': WHOLE | {'train__epochs': 1, 'train__batch_size': NUM_CLIPS},
   }
   loop = run(devices=1, strategy='loop', **settings)
   for strategy in OTHERS:
