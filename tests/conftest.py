@@ -4,9 +4,6 @@ import os
 import tempfile
 
 # Before jax is imported anywhere.
-os.environ['XLA_FLAGS'] = (
-  os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=4'
-)
 os.environ['JAX_PLATFORMS'] = 'cpu'
 # The same small programs are compiled again and again; pytest's processes share
 # them.
@@ -20,6 +17,9 @@ import pytest
 
 from configs import default
 from dianet_jax import config as configuration
+
+# Not in the environment, which main.py would inherit where a test starts it.
+jax.config.update('jax_num_cpu_devices', 4)
 
 
 @pytest.fixture(scope='module', autouse=True)

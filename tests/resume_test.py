@@ -40,7 +40,7 @@ def flow(tmp_path_factory):
 def begin(flow, tmp_path_factory):
   """Starts main.py, with a cache of programs of its own."""
   cache = tmp_path_factory.mktemp('cache')
-  env = os.environ | {'DIANET_CACHE': str(cache)}
+  env = os.environ | {'DIANET_CACHE': str(cache), 'JAX_NUM_CPU_DEVICES': '4'}
   del env['JAX_COMPILATION_CACHE_DIR']
 
   def start(workdir, *arguments, before=(), **options):
