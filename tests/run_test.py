@@ -9,7 +9,7 @@ from data_test import write_flow
 import numpy as np
 import pytest
 
-from configs import megc2019
+from configs import default, megc2019
 from dianet_jax import errors, metrics, run, workdirs
 from tfds_builders import simulate
 
@@ -240,14 +240,22 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize('name', ['casme2', 'samm', 'mmew'])
-def test_shipped_configs_run_on_their_layout(make_config, tmp_path, name):
+# They share their network: once whole, then with fewer channels.
+@pytest.mark.parametrize(
+  'name,widths', [('casme2', ()), ('samm', (8,) * 4), ('mmew', (8,) * 4)]
+)
+def test_shipped_configs_run_on_their_layout(
+  make_config, tmp_path, name, widths
+):
   raw = simulate.write(
     name, tmp_path / 'raw', subjects=3, clips_per_subject=5,
     frame_height=64, frame_width=56,
   )  # fmt: skip
   module = importlib.import_module(f'configs.{name}')
-  config = make_config(module, **SMALL, data__manual_dir=str(raw))
+  assert module.get_config().model == default.get_config().model
+  config = make_config(
+    module, **SMALL, data__manual_dir=str(raw), model__widths=widths
+  )
   assert config.model.backbone == 'resnet18'
   summary = run.run(config, tmp_path / 'run')
   assert summary['folds'] == 3 and summary['simulated']
