@@ -158,6 +158,23 @@ def missing_for_tpu() -> str | None:
   return f"TPU: skipped, no compiler here: pip install '{package}'"
 
 
+def unfit_for(chip: str) -> str | None:
+  """Why the TPU compiler here cannot be asked for training, or None.
+
+  Args:
+    chip: a key of `CHIPS`.
+  """
+  version = importlib.metadata.version('libtpu')
+  # It overflows its stack on the gradients of two stages of ResNet-18; 0.0.43.2
+  # and 0.0.52 do not. It would take this process with it.
+  if chip == 'v6e' and version.startswith('0.0.42.'):
+    return (
+      f'{chip}: training skipped, libtpu {version} crashes on it: '
+      "pip install 'libtpu==0.0.43.2' (jax 0.10.2 takes it, though pip warns)"
+    )
+  return None
+
+
 def missing_for_gpu() -> str | None:
   """What to install to compile for GPUs, or None."""
   if importlib.util.find_spec('jax_cuda12_plugin'):

@@ -34,6 +34,7 @@ On a machine with a TPU or GPU, or with --measure, measured times come first.
 
 import argparse
 from collections.abc import Callable
+import importlib.metadata
 import itertools
 import pathlib
 import tempfile
@@ -254,6 +255,7 @@ def main() -> None:
     if missing := compile_ahead.missing_for_tpu():
       print(missing)
     else:
+      print(f'libtpu {importlib.metadata.version("libtpu")}')
       if pooling:
         print_tpu(options.chips, options.shapes, dump)
       if training:

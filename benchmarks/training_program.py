@@ -8,7 +8,6 @@ many clips. `tpu_compile` prints what this finds.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 import dataclasses
 import functools
-import itertools
 import math
 
 import jax
@@ -245,22 +244,26 @@ def print_estimates(
   chips: Iterable[str], sizes: Iterable[int], batch: int, strategies: list[str]
 ) -> None:
   """A table a chip and size; every row takes minutes to compile."""
-  for name, size in itertools.product(chips, sizes):
+  for name in chips:
+    if unfit := compile_ahead.unfit_for(name):
+      print(unfit)
+      continue
     chip = compile_ahead.CHIPS[name]
     topology = compile_ahead.tpu_topology(name)
-    problem = default_problem('tpu', size, batch)
-    print(f'\n{name}, {_described(problem)}. ESTIMATES')
-    print(_ceiling(problem, chip))
-    print_rows(
-      problem,
-      {
-        strategy: functools.partial(
-          estimated, problem, strategy, topology, chip
-        )
-        for strategy in strategies
-      },
-      chip.peak,
-    )
+    for size in sizes:
+      problem = default_problem('tpu', size, batch)
+      print(f'\n{name}, {_described(problem)}. ESTIMATES')
+      print(_ceiling(problem, chip))
+      print_rows(
+        problem,
+        {
+          strategy: functools.partial(
+            estimated, problem, strategy, topology, chip
+          )
+          for strategy in strategies
+        },
+        chip.peak,
+      )
 
 
 def print_measured(

@@ -68,7 +68,10 @@ def test_strategies_agree_in_float64(run, clips):
 
 
 def test_gradients_agree_in_float32(run):
-  # One step of all clips: variables differ by the gradient alone.
+  # One step of all clips: variables differ by the gradient alone. In a dual
+  # ResNet-18 (64 px, 15 random clips, silu for ReLU) float32 itself is 2.5e-5
+  # from float64 by `loop` and by `vmap`, which are 3.1e-5 from one another;
+  # with ReLU .14 in single kernels, where inputs round to the other side of 0.
   settings = {
     'kind': Descent,
     'rows': [0, 1, 2],

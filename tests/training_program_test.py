@@ -1,5 +1,6 @@
 """What is computed around the TPU compiler, which is not needed here."""
 
+import importlib.metadata
 import importlib.util
 import sys
 
@@ -180,6 +181,20 @@ def test_bad_arguments_are_named(monkeypatch, capsys, argument):
   with pytest.raises(SystemExit):
     tpu_compile.main()
   assert argument.split('=')[1] in capsys.readouterr().err
+
+
+def test_a_compiler_that_would_end_the_process_is_not_asked(
+  monkeypatch, capsys
+):
+  monkeypatch.setattr(importlib.metadata, 'version', lambda name: '0.0.42.1')
+  # Before anything is compiled.
+  training_program.print_estimates(['v6e'], [112, 224], 32, ['loop'])
+  printed = capsys.readouterr().out
+  assert printed.startswith('v6e: training skipped, libtpu 0.0.42.1')
+  assert len(printed.splitlines()) == 1
+  assert compile_ahead.unfit_for('v5e') is None
+  monkeypatch.setattr(importlib.metadata, 'version', lambda name: '0.0.43.2')
+  assert compile_ahead.unfit_for('v6e') is None
 
 
 @pytest.mark.skipif(
