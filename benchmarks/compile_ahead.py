@@ -165,12 +165,12 @@ def unfit_for(chip: str) -> str | None:
     chip: a key of `CHIPS`.
   """
   version = importlib.metadata.version('libtpu')
-  # It overflows its stack on the gradients of two stages of ResNet-18; 0.0.43.2
-  # and 0.0.52 do not. It would take this process with it.
-  if chip == 'v6e' and version.startswith('0.0.42.'):
+  # 0.0.42 and 0.0.42.1 overflow their stack on the gradients of two stages of
+  # ResNet-18, which would end this process; 0.0.43.2 and 0.0.52 do not.
+  if chip == 'v6e' and version.split('.')[:3] == ['0', '0', '42']:
     return (
       f'{chip}: training skipped, libtpu {version} crashes on it: '
-      "pip install 'libtpu==0.0.43.2' (jax 0.10.2 takes it, though pip warns)"
+      "pip install 'libtpu==0.0.43.2'"
     )
   return None
 
