@@ -14,8 +14,8 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
-from dianet_jax import config as configuration
-from dianet_jax import errors
+from dianet_jax.core import config as configuration
+from dianet_jax.core import errors
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'A file of configs/, such as configs/demo.py.'
@@ -76,7 +76,8 @@ def main(argv: list[str]) -> None:
   workdir = pathlib.Path(_WORKDIR.value or default_workdir(config))
   workdir = workdir.expanduser()
   # After the flags are known to be good: these imports take seconds.
-  from dianet_jax import hosts, nested, run, study
+  from dianet_jax.core import hosts
+  from dianet_jax.experiments import nested, run, study
 
   kinds = {'': run.run, 'ablation': study.run, 'nested': nested.run}
   kinds[config.study.kind](config, workdir)

@@ -37,10 +37,11 @@ import cv2
 import numpy as np
 
 from configs import casme2
-from dianet_jax import config as configuration
-from dianet_jax import data
+from dianet_jax.core import config as configuration
+from dianet_jax.data import dataset as dataset_lib
 from tfds_builders import frames as frames_lib
-from tfds_builders import prepare, raw_folder, simulate, simulated_layouts
+from tfds_builders import prepare, raw_folder, simulate
+from tfds_builders.simulation import layouts as layouts_lib
 
 # Clips whose pictures are drawn; the others link to the same files, since
 # drawing takes longer than all that is measured.
@@ -60,7 +61,7 @@ def write_tree(
   )  # fmt: skip
   folders = sorted({path.parent for path in drawn.rglob('*.jpg')})
   sources = [sorted(folder.iterdir()) for folder in folders]
-  emotions = list(simulated_layouts.EXPRESSIONS['casme2'])
+  emotions = list(layouts_lib.EXPRESSIONS['casme2'])
   tree = root / 'raw'
   rows = [
     ['Subject', 'Filename', 'OnsetFrame', 'ApexFrame', 'OffsetFrame',
@@ -78,7 +79,7 @@ def write_tree(
     emotion = emotions[clip % len(emotions)]
     rows.append([subject + 1, name, 1, 1 + frames // 2, frames, emotion])
   sheet = tree / 'CASME2-coding-20140508.xlsx'
-  simulated_layouts.write_sheet(sheet, 'Sheet1', rows)
+  layouts_lib.write_sheet(sheet, 'Sheet1', rows)
   shutil.copy(drawn / raw_folder.SIMULATED_MARK, tree)
   return tree
 
@@ -115,10 +116,10 @@ def measure_pipeline(
   config.data.cache_dir = str(cache)
   config = configuration.from_mapping(config.to_dict()).data
   with _timed('shards to phase images', clips):
-    images = data.load(config, 0).images
+    images = dataset_lib.load(config, 0).images
   if clips < 100:
     with _timed('the same, without compiling', clips):
-      data.load(config, 0)
+      dataset_lib.load(config, 0)
   size = sum(shard.stat().st_size for shard in shards)
   print(
     f'{len(shards)} shards, {size / 2**20:.0f} MiB; phase images '

@@ -36,9 +36,11 @@ import rich.console
 import rich.table
 
 from configs import default
-from dianet_jax import config as configuration
-from dianet_jax import fold_parallel, platform, train
-from dianet_jax import folds as folds_lib
+from dianet_jax.core import config as configuration
+from dianet_jax.training import parallel as parallel_lib
+from dianet_jax.training import trainer as trainer_lib
+from dianet_jax.core import runtime
+from dianet_jax.data import folds as folds_lib
 from dianet_jax.models.dianet import DIANet
 
 
@@ -114,14 +116,14 @@ class Ours:
     self.folds = folds_lib.leave_one_subject_out(
       [f'{subject:02}' for subject in case.subject_of], labels, case.classes
     )
-    self.trainer = train.Trainer(
+    self.trainer = trainer_lib.Trainer(
       DIANet(case.classes, **vars(config.model)),
       config.train,
       config.data.scaling,
       self.folds.train_index.shape[1],
     )
     assert self.trainer.steps_per_epoch == case.steps_per_epoch
-    self._parallel = fold_parallel.FoldParallel(
+    self._parallel = parallel_lib.FoldParallel(
       self.trainer, images, labels, config.parallel, config.evaluation
     )
     self._images = images
@@ -147,7 +149,7 @@ class PyTorch:
     # Here, for the memory of a process without it to be ours alone.
     import torch
 
-    from benchmarks import loso_torch
+    from benchmarks.peers import loso_torch
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     images, labels = case.data()
@@ -255,7 +257,7 @@ def describe(devices: int) -> str:
     f'{package} {importlib.metadata.version(package)}'
     for package in ('jax', 'torch')
   )
-  used = len(fold_parallel.choose_devices(devices))
+  used = len(parallel_lib.choose_devices(devices))
   return (
     f'{time.strftime("%Y-%m-%d")}, {machine.machine()},'
     f' {len(os.sched_getaffinity(0))} cores, {used} device(s) of jax, Python'
@@ -278,7 +280,7 @@ def main() -> None:
   options = parser.parse_args()
   with tempfile.TemporaryDirectory() as empty:
     # An empty cache: what is compiled is timed.
-    platform.configure(pathlib.Path(empty))
+    runtime.configure(pathlib.Path(empty))
     if options.memory_of:
       case = CASES[options.memory_of]
       if options.side == 'peer':

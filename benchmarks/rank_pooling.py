@@ -34,16 +34,8 @@ import rich.box
 import rich.console
 import rich.table
 
-from benchmarks.rank_pooling_forms import (
-  COMPILED,
-  FORMS,
-  OURS,
-  THREADS,
-  Clips,
-  make_clips,
-  our_call,
-)
-from dianet_jax import rank_pooling
+from benchmarks.peers.rank_pooling_forms import COMPILED, FORMS, OURS, THREADS, Clips, make_clips, our_call
+from dianet_jax.motion import rank_pooling
 
 # Frames a clip, pixels a side.
 _SHAPES = ((16, 112), (32, 224), (64, 224), (256, 224))

@@ -18,8 +18,11 @@ from ml_collections import config_flags
 import numpy as np
 from sklearn import model_selection, pipeline, preprocessing, svm
 
-from dianet_jax import config as configuration
-from dianet_jax import data, errors, metrics, platform, report, scaling
+from dianet_jax.core import config as configuration
+from dianet_jax.data import dataset as dataset_lib
+from dianet_jax.core import errors, runtime
+from dianet_jax.evaluation import metrics, report
+from dianet_jax.motion import scaling
 
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'A file of configs/.')
 _OUT = flags.DEFINE_string('out', '', 'Folder for predictions.csv files.')
@@ -50,8 +53,8 @@ def main(argv: list[str]) -> None:
   del argv
   try:
     config = configuration.from_mapping(_CONFIG.value.to_dict())
-    platform.configure(platform.cache_dir(config.data.cache_dir))
-    dataset = data.load(config.data, config.seed)
+    runtime.configure(runtime.cache_dir(config.data.cache_dir))
+    dataset = dataset_lib.load(config.data, config.seed)
   except errors.UserError as error:
     sys.exit(f'error: {error}')
   images = np.asarray(scaling.SCALINGS[config.data.scaling](dataset.images))

@@ -12,7 +12,7 @@ def named(name: str) -> ml_collections.ConfigDict:
   Raises:
     UserError: there is none of this name.
   """
-  from dianet_jax import errors
+  from dianet_jax.core import errors
 
   files = pathlib.Path(__file__).parent.glob('[!_]*.py')
   known = {path.stem for path in files} - {'default', 'ablation', 'nested'}

@@ -27,7 +27,7 @@ import cv2
 from jaxtyping import Float64, UInt8
 import numpy as np
 
-from dianet_jax import errors
+from dianet_jax.core import errors
 from tfds_builders import frames, prepare, raw_folder
 
 INSTALL = 'pip install dlib-bin face-recognition-models==0.3.0'

@@ -15,7 +15,7 @@ import zipfile
 
 import openpyxl
 
-from dianet_jax import errors
+from dianet_jax.core import errors
 
 # Header names as `_squeeze` leaves them: lower case, letters only.
 _COLUMNS = {

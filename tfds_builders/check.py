@@ -16,7 +16,8 @@ import shlex
 import sys
 from typing import Any
 
-from dianet_jax import errors, protocols
+from dianet_jax.core import errors
+from tfds_builders import protocols
 from tfds_builders import check_report, prepare, raw_folder
 from tfds_builders.check_report import BLOCKED, DIFFERS, READY
 

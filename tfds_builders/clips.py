@@ -12,7 +12,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from dianet_jax import spotting
+from dianet_jax.clips import spotting
 from tfds_builders import action_units, annotations, frames, raw_folder
 
 # A clip with fewer of its annotated frames than this is not the one annotated.

@@ -11,7 +11,7 @@ import cv2
 from jaxtyping import UInt8
 import numpy as np
 
-from dianet_jax import errors
+from dianet_jax.core import errors
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
 # SAMM's frames have 2.2 megapixels. A few kilobytes can claim to be gigabytes,

@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import logging
 
-from dianet_jax import errors
+from dianet_jax.core import errors
 from tfds_builders import raw_folder
 
 DATASETS = (

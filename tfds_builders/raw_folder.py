@@ -7,7 +7,7 @@ import os
 import pathlib
 from typing import Any
 
-from dianet_jax import errors
+from dianet_jax.core import errors
 from tfds_builders import frames
 
 # Wraps an iteration with its description and length: a progress bar.

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 # Not exported by `tfds.core` in all the versions that have it.
 from tensorflow_datasets.core import dataset_builder
 
-from dianet_jax import errors
+from dianet_jax.core import errors
 from tfds_builders import clip_finder, clips, raw_folder
 
 # Of every data set that `ClipBuilder` reads: they share the record.

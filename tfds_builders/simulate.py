@@ -21,13 +21,15 @@ import tempfile
 
 import cv2
 
-from dianet_jax import errors
-from tfds_builders import simulated_faces, simulated_layouts, simulated_motion
+from dianet_jax.core import errors
+from tfds_builders.simulation import faces as faces_lib
+from tfds_builders.simulation import layouts as layouts_lib
+from tfds_builders.simulation import motion as motion_lib
 
 # Raised when the same parameters come to mean other pictures.
 _VERSION = 1
 _DESCRIPTION = 'SIMULATED.md'
-_RECORDING = simulated_motion.Recording()
+_RECORDING = motion_lib.Recording()
 
 # Argument -> the least it may be, and what it is.
 _NUMBERS = {
@@ -52,7 +54,7 @@ class _Parameters:
 
   def check(self):
     """Raises a `UserError` if a tree can't be made."""
-    expected = simulated_layouts.EXPRESSIONS
+    expected = layouts_lib.EXPRESSIONS
     if self.dataset not in expected:
       raise errors.UserError(
         f'Cannot simulate the data set {self.dataset!r}. Expected one of: '
@@ -67,7 +69,7 @@ class _Parameters:
         )
 
   def rng(self, subject, use, clip=0):
-    return simulated_layouts.generator(
+    return layouts_lib.generator(
       self.dataset, self.seed, subject, use, clip
     )
 
@@ -89,12 +91,12 @@ class _Parameters:
       the same `rise` are told apart after the apex only. Pixels are those of a
       face 340 pixels high.
       """
-    expressions = simulated_layouts.EXPRESSIONS[self.dataset]
+    expressions = layouts_lib.EXPRESSIONS[self.dataset]
     listing = json.dumps(
       {
         'version': _VERSION,
         **dataclasses.asdict(self),
-        'film': dataclasses.asdict(simulated_layouts.FILMS[self.dataset]),
+        'film': dataclasses.asdict(layouts_lib.FILMS[self.dataset]),
         'recording': dataclasses.asdict(_RECORDING),
         # Action unit: strength.
         'expressions': {
@@ -136,15 +138,15 @@ def _kept(root, description):
 
 def _write_clip(tree, parameters, clip, face, noise):
   rng = parameters.rng(clip.subject, 'clip', clip.index)
-  expression = simulated_layouts.EXPRESSIONS[parameters.dataset][clip.emotion]
-  weights, fields = simulated_motion.motion(
+  expression = layouts_lib.EXPRESSIONS[parameters.dataset][clip.emotion]
+  weights, fields = motion_lib.motion(
     face, expression, clip.timing, clip.asymmetry, _RECORDING, rng
   )
-  frames = simulated_motion.film(face, weights, fields, noise, _RECORDING, rng)
+  frames = motion_lib.film(face, weights, fields, noise, _RECORDING, rng)
   folder = tree / clip.folder
   folder.mkdir(parents=True)
   for number, frame in enumerate(frames, clip.first_number):
-    if simulated_layouts.FILMS[parameters.dataset].grey:
+    if layouts_lib.FILMS[parameters.dataset].grey:
       frame = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
     quality = [cv2.IMWRITE_JPEG_QUALITY, _RECORDING.jpeg_quality]
     # Not cv2.imwrite: it hides why a file can't be written, as on a full disk.
@@ -154,19 +156,19 @@ def _write_clip(tree, parameters, clip, face, noise):
 
 def _write_tree(tree, parameters, track):
   size = parameters.frame_height, parameters.frame_width
-  clips = simulated_layouts.plan(
+  clips = layouts_lib.plan(
     parameters.dataset,
     parameters.subjects,
     parameters.clips_per_subject,
     parameters.seed,
   )
-  noise = simulated_motion.noise_bank(
+  noise = motion_lib.noise_bank(
     parameters.rng(0, 'noise'), *size, _RECORDING.noise_levels
   )
 
   def face(subject):
     rng = parameters.rng(subject, 'face')
-    return simulated_faces.draw(rng, subject, *size)
+    return faces_lib.draw(rng, subject, *size)
 
   with futures.ThreadPoolExecutor() as pool:
     faces = list(pool.map(face, range(parameters.subjects)))
@@ -182,8 +184,8 @@ def _write_tree(tree, parameters, track):
     finally:
       # After an interrupt, don't write the other clips first.
       pool.shutdown(cancel_futures=True)
-  name, title, rows = simulated_layouts.sheet(parameters.dataset, clips)
-  simulated_layouts.write_sheet(tree / name, title, rows)
+  name, title, rows = layouts_lib.sheet(parameters.dataset, clips)
+  layouts_lib.write_sheet(tree / name, title, rows)
 
 
 def _unchanged(items, description, total):
@@ -267,7 +269,7 @@ def main(arguments: list[str] | None = None) -> None:
     description='Writes a raw data set with simulated faces.',
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
   )
-  choices = list(simulated_layouts.EXPRESSIONS)
+  choices = list(layouts_lib.EXPRESSIONS)
   parser.add_argument('--dataset', required=True, choices=choices)
   parser.add_argument('--root', required=True, help='folder to make')
   defaults = inspect.signature(write).parameters

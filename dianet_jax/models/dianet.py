@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from dianet_jax.models import fusion as fusions
-from dianet_jax.models.compact import Compact
-from dianet_jax.models.resnet import ResNet18
+from dianet_jax.models import fusions as fusions
+from dianet_jax.models.backbones.compact import Compact
+from dianet_jax.models.backbones.resnet import ResNet18
 
 BACKBONES: Mapping[str, type[nn.Module]] = {
   'resnet18': ResNet18,

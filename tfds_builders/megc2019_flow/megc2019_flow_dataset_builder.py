@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from dianet_jax import errors
+from dianet_jax.core import errors
 from tfds_builders import annotations, raw_folder, records
 
 _GUIDE = raw_folder.Guide(

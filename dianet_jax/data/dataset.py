@@ -1,0 +1,280 @@
+"""Shards -> phase images, once, before training."""
+
+from collections.abc import Iterable, Iterator, Sequence
+import dataclasses
+import hashlib
+import itertools
+import pathlib
+from typing import Any
+
+from jaxtyping import Float, Int32
+import numpy as np
+
+from dianet_jax.core import config as configuration
+from dianet_jax.core import errors, progress, runtime
+from dianet_jax.data import phase_images
+from tfds_builders import protocols
+from dianet_jax.motion import rank_pooling
+from tfds_builders import align, prepare, simulate
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+  """What is known of a clip besides its images."""
+
+  clip_id: str
+  subject: str
+  dataset: str
+  emotion: str
+  notes: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """The clips of a protocol, ready to train on.
+
+  Attributes:
+    clips: in the order of the records.
+    images: float32 [image, phase, height, width, channel], raw and signed.
+      First those of the clips, in order. With `data.offset_jitter_frames` = j
+      the same j times more, of offsets 1..j frames earlier: for training alone.
+    labels: int32 [clip], class indices (shuffled where the control asks it).
+    classes: class names.
+    simulated: whether the raw data were simulated.
+    control: whether the labels were shuffled.
+    fingerprint: of the clips' records, file contents included: the same after
+      a copy to another place or machine.
+    notes: what was repaired, left out or differs, a sentence each.
+  """
+
+  clips: tuple[Clip, ...]
+  images: Float[np.ndarray, 'image phase height width channel']
+  labels: Int32[np.ndarray, ' clip']
+  classes: tuple[str, ...]
+  simulated: bool
+  control: bool
+  fingerprint: str
+  notes: tuple[str, ...]
+
+  @property
+  def subjects(self) -> list[str]:
+    """The subject of each clip."""
+    return [clip.subject for clip in self.clips]
+
+
+def open_records(config: configuration.Data) -> prepare.PreparedRecords:
+  """The records of the raw data, prepared if need be; see `prepare`."""
+  cache = runtime.cache_dir(config.cache_dir)
+  return prepare.prepare(
+    config.dataset,
+    _raw_folder(config, cache),
+    cache / 'records',
+    variant=config.variant,
+    skip_bad_clips=config.skip_bad_clips,
+    annotation_policy=config.annotation_policy,
+    track=progress.track,
+  )
+
+
+def load(config: configuration.Data, seed: int) -> Dataset:
+  """Prepares the records if need be and makes the phase images.
+
+  Args:
+    config: the `data` section.
+    seed: for the shuffling of labels, where `permute_labels` asks for it.
+
+  Returns:
+    The clips of the protocol.
+
+  Raises:
+    UserError: no raw data, bad clips, or no clip of the protocol.
+  """
+  protocol = _protocol(config)
+  records = open_records(config)
+  clips = [
+    _clip(records.source[index], config.phases, records.simulated)
+    for index in range(len(records.source))
+  ]
+  chosen = _choose(clips, protocol)
+  if not chosen:
+    raise errors.UserError(
+      f'No clip of {config.manual_dir or "the simulated data"} belongs to'
+      f' --config.data.protocol={config.protocol} (classes'
+      f' {", ".join(protocol.classes)}).'
+    )
+  transforms, faceless = None, []
+  if config.align:
+    transforms, faceless = align.find_transforms(
+      _Subset(records.source, [c.index for c in chosen]),
+      config.frame_size,
+      config.skip_bad_clips,
+      progress.track,
+    )
+    chosen = [c for c in chosen if c.clip.clip_id in transforms]
+  left_out = [*records.left_out, *faceless]
+  notes = _notes(records, left_out, clips, chosen, protocol)
+  bar = progress.track(chosen, 'Phase images', len(chosen))
+  images, digest = [], hashlib.sha256()
+  for batch in _batches(bar, phase_images.BATCH):
+    taken = [records.source[c.index] for c in batch]
+    images.append(phase_images.make(taken, config, transforms))
+    for record in taken:
+      _add_record(digest, record)
+  labels = np.array([c.label for c in chosen], np.int32)
+  if config.permute_labels:
+    labels = np.random.default_rng(seed).permutation(labels)
+    notes.insert(0, 'labels shuffled over all clips: a control, not a result')
+  return Dataset(
+    clips=tuple(c.clip for c in chosen),
+    images=np.concatenate(np.concatenate(images, axis=1)),
+    labels=labels,
+    classes=protocol.classes,
+    simulated=records.simulated,
+    control=config.permute_labels,
+    fingerprint=digest.hexdigest()[:16],
+    notes=tuple(notes),
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+  """A clip of the protocol: where its record is, and its class."""
+
+  index: int
+  clip: Clip
+  label: int
+
+
+class _Subset(Sequence):
+  """Some records of a source, read when they are asked for."""
+
+  def __init__(self, source: Sequence[dict[str, Any]], indices: list[int]):
+    self._source, self._indices = source, indices
+
+  def __len__(self) -> int:
+    return len(self._indices)
+
+  def __getitem__(self, row: int) -> dict[str, Any]:
+    return self._source[self._indices[row]]
+
+
+def _protocol(config: configuration.Data) -> protocols.Protocol:
+  """The protocol of the configuration, if it fits the data set."""
+  if config.emotions:
+    pairs = [text.partition('=')[::2] for text in config.emotions]
+    return protocols.custom(dict(pairs))
+  protocol = protocols.get(config.protocol)
+  if config.dataset not in protocol.datasets:
+    raise errors.UserError(
+      f'--config.data.protocol={config.protocol} is for the data set'
+      f' {" or ".join(protocol.datasets)}, not for'
+      f' --config.data.dataset={config.dataset}.'
+    )
+  return protocol
+
+
+def _choose(
+  clips: Sequence[Clip], protocol: protocols.Protocol
+) -> list[_Chosen]:
+  """The clips of the protocol, in the order of the records."""
+  chosen = []
+  for index, clip in enumerate(clips):
+    label = protocol.class_of(clip.clip_id, clip.emotion)
+    if label is not None:
+      chosen.append(_Chosen(index, clip, label))
+  return chosen
+
+
+def _clip(
+  record: dict[str, Any], phases: Sequence[str], simulated: bool
+) -> Clip:
+  keys = ('clip_id', 'subject', 'dataset', 'emotion', 'notes')
+  clip = Clip(*(record[key].decode() for key in keys))
+  if simulated:
+    # Wherever the data set is named, so that no table passes as a real one.
+    clip = dataclasses.replace(clip, dataset=f'simulated {clip.dataset}')
+  empty = [
+    phase
+    for phase in phases
+    if 'frames' in record
+    and len({record[key] for key in rank_pooling.PHASES[phase]}) == 1
+  ]
+  if not empty:
+    return clip
+  # One frame has no motion: its dynamic image is 0, and stays in the data.
+  note = f'{" and ".join(empty)} is a single frame: no motion'
+  notes = '; '.join(filter(None, [clip.notes, note]))
+  return dataclasses.replace(clip, notes=notes)
+
+
+def _add_record(digest: 'hashlib._Hash', record: dict[str, Any]) -> None:
+  """Adds to a digest all that a record holds."""
+  for key in sorted(record):
+    value = record[key]
+    parts = value if isinstance(value, (list, np.ndarray)) else [value]
+    digest.update(f'{key} {len(parts)} '.encode())
+    for part in parts:
+      part = part if isinstance(part, bytes) else str(part).encode()
+      digest.update(f'{len(part)} '.encode() + part)
+
+
+def _raw_folder(config: configuration.Data, cache: pathlib.Path) -> str:
+  """`manual_dir`, or a simulated tree in a root of its own."""
+  simulation = config.simulation
+  if not simulation.enabled:
+    return config.manual_dir
+  if config.manual_dir:
+    raise errors.UserError(
+      '--config.data.manual_dir and --config.data.simulation.enabled=true'
+      ' exclude each other: the first is for real data. Leave one out.'
+    )
+  key = hashlib.sha256(repr((config.dataset, simulation)).encode()).hexdigest()
+  root = cache / 'simulated' / f'{config.dataset}-{key[:12]}'
+  return str(
+    simulate.write(
+      config.dataset,
+      root,
+      subjects=simulation.subjects,
+      clips_per_subject=simulation.clips_per_subject,
+      seed=simulation.seed,
+      track=progress.track,
+    )
+  )
+
+
+def _notes(
+  records: prepare.PreparedRecords,
+  left_out: Sequence[tuple[str, str]],
+  everything: Sequence[Clip],
+  chosen: Sequence[_Chosen],
+  protocol: protocols.Protocol,
+) -> list[str]:
+  """What a reader of the result must know about its clips."""
+  notes = [f'{name} left out: {reason}' for name, reason in left_out]
+  clips = [c.clip for c in chosen]
+  without_clip = {clip.subject for clip in everything}
+  without_clip -= {clip.subject for clip in clips}
+  for subject in sorted(without_clip):
+    notes.append(f'subject {subject} has no clip of the protocol: no fold')
+  if not records.simulated:
+    notes += protocol.differences(
+      [clip.dataset for clip in clips],
+      [clip.subject for clip in clips],
+      [c.label for c in chosen],
+      [clip.clip_id for clip in clips],
+    )
+    notes += protocol.unexpected(
+      [clip.clip_id for clip in everything],
+      [clip.emotion for clip in everything],
+    )
+  notes += records.notes
+  notes += [f'{clip.clip_id}: {clip.notes}' for clip in clips if clip.notes]
+  return notes
+
+
+def _batches(
+  items: Iterable[dict[str, Any]], size: int
+) -> Iterator[list[dict[str, Any]]]:
+  items = iter(items)
+  while batch := list(itertools.islice(items, size)):
+    yield batch

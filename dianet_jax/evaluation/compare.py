@@ -1,0 +1,401 @@
+"""Runs side by side, from their `predictions.csv` alone.
+
+python -m dianet_jax.compare runs/a runs/b   (or NAME=runs/a for a short name)
+"""
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+import csv
+import dataclasses
+import io
+import itertools
+import pathlib
+import sys
+from typing import Any
+
+from dianet_jax.core import errors
+from dianet_jax.evaluation import metrics, predictions, significance, tables
+from dianet_jax.evaluation.predictions import Predictions, load
+from dianet_jax.evaluation.significance import Differences, differences
+
+FORMATS = ('text', 'markdown', 'latex', 'csv')
+_NAMES = {'accuracy': 'accuracy', 'uf1': 'UF1', 'uar': 'UAR'}
+_SIGNIFICANT = 0.05
+_CSV_COLUMNS = (
+  'run', 'against', 'dataset', 'measure', 'class', 'n', 'classes', 'folds',
+  'seeds', 'value', 'std', 'low', 'high', 'only_run_right',
+  'only_against_right', 'test', 'p', 'p_holm', 'left_out', 'remark',
+)  # fmt: skip
+
+
+def _pairs(
+  names: Sequence[str], against: str, all_pairs: bool
+) -> list[tuple[str, str]]:
+  """(run, reference) pairs; the first run is the reference by default."""
+  if all_pairs:
+    return [(b, a) for a, b in itertools.combinations(names, 2)]
+  if against and against not in names:
+    raise errors.UserError(
+      f'against {against!r}: there is no such run, but {", ".join(names)}.'
+    )
+  reference = against or names[0]
+  return [(name, reference) for name in names if name != reference]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+  """All that is said of one set of clips."""
+
+  dataset: str
+  runs: Mapping[str, Predictions]
+  summaries: dict[str, dict[str, Any]]
+  pairs: dict[tuple[str, str], Differences]
+
+  @property
+  def folds(self) -> int:
+    return len(set(next(iter(self.runs.values())).subjects.tolist()))
+
+
+def _parts(
+  runs: Mapping[str, Predictions],
+  pairs: Sequence[tuple[str, str]],
+  by_dataset: bool,
+) -> Iterator[_Part]:
+  datasets = next(iter(runs.values())).datasets
+  names = sorted(set(datasets.tolist()))
+  for part in ['', *names] if by_dataset and len(names) > 1 else ['']:
+    chosen = {
+      name: run.only(datasets == part) if part else run
+      for name, run in runs.items()
+    }
+    found = [differences(chosen[a], chosen[b]) for a, b in pairs]
+    yield _Part(
+      dataset=part,
+      runs=chosen,
+      summaries={
+        name: metrics.summarise(
+          run.truth, run.predictions, run.classes, run.subjects
+        )
+        for name, run in chosen.items()
+      },
+      pairs=dict(zip(pairs, significance.adjust(found))),
+    )
+
+
+def _range(interval: Sequence[float] | None, sign: str = '') -> str:
+  if interval is None:
+    return 'one subject'
+  return ' to '.join(_number(value, sign) for value in interval)
+
+
+def _number(value: float, sign: str = '') -> str:
+  # Rounded first, and 0 added: no -0.000.
+  return f'{round(value, 3) + 0.0:{sign}.3f}'
+
+
+def _p(value: float) -> str:
+  return '<0.001' if value < 0.001 else f'{value:.3f}'
+
+
+def _runs_table(part: _Part, title: str) -> tables.Table:
+  header = ['run', 'n', 'classes', 'folds', 'seeds', *_NAMES.values()]
+  rows = []
+  for name, run in part.runs.items():
+    summary = part.summaries[name]
+    row = [name, summary['n'], len(run.classes), part.folds, len(run.seeds)]
+    for key in _NAMES:
+      value = summary[key]
+      std = '' if value['std'] is None else f' ± {value["std"]:.3f}'
+      row.append(f'{value["mean"]:.3f}{std}\n{_range(value["interval_95"])}')
+    rows.append([str(cell) for cell in row])
+  return tables.Table(title, header, rows)
+
+
+def _classes_table(part: _Part, title: str) -> tables.Table:
+  counts = next(iter(part.summaries.values()))['clips_per_class']
+  header = ['run', *(f'{name} ({count})' for name, count in counts.items())]
+  rows = []
+  for name, summary in part.summaries.items():
+    values = [
+      [summary[key][class_] for key in ('f1_per_class', 'recall_per_class')]
+      for class_ in counts
+    ]
+    texts = (
+      ['none' if value is None else f'{value:.3f}' for value in pair]
+      for pair in values
+    )
+    rows.append([name, *(' / '.join(pair) for pair in texts)])
+  return tables.Table(
+    f'{title}, by class (clips): F1 / recall, means over seeds', header, rows
+  )
+
+
+def _pairs_table(part: _Part, title: str) -> tables.Table:
+  several = len(part.pairs) > 1
+  header = ['difference', 'of', 'value', '95 % interval', 'p']
+  rows = []
+  for (name, reference), pair in part.pairs.items():
+    lines = [
+      (
+        _NAMES[key],
+        _number(d.value, '+'),
+        _range(d.interval, '+'),
+        d.p,
+        d.p_holm,
+      )
+      for key, d in pair.metrics.items()
+    ]
+    test = pair.mcnemar
+    split = f'{test.only_first} : {test.only_second}'
+    lines.append(('clips', split, '', test.p, pair.mcnemar_p_holm))
+    for *cells, p, p_holm in lines:
+      star = ' *' if p_holm < _SIGNIFICANT else ''
+      row = [f'{name} - {reference}', *cells, _p(p)]
+      rows.append([*row, _p(p_holm) + star] if several else row)
+      if not several:
+        rows[-1][-1] += star
+  return tables.Table(
+    f'{title}, differences', [*header, 'p (Holm)'] if several else header, rows
+  )
+
+
+def _notes(parts: Sequence[_Part]) -> list[str]:
+  notes = [
+    'Mean ± standard deviation over seeds, one confusion matrix pooled over'
+    ' all folds; intervals: 95 %, 2,000 draws of subjects.'
+  ]
+  pairs = parts[0].pairs
+  if not pairs:
+    return notes
+  notes += [
+    'p: all predictions of random subjects swapped between the two runs'
+    ' (10,000 swaps, or all there are).',
+    "Clips: right in the first run only : in the second only, a run's seeds"
+    ' taken as one ensemble (their mean probability); p by'
+    " McNemar's exact test.",
+  ]
+  if len(pairs) > 1:
+    notes.append(
+      f'p (Holm): adjusted for the {len(pairs)} comparisons of each measure, by'
+      ' data set.'
+    )
+  notes.append(f'* below {_SIGNIFICANT}.')
+  runs = parts[0].runs
+  for (name, reference), pair in pairs.items():
+    if len(runs[name].seeds) != len(runs[reference].seeds):
+      notes.append(
+        f'{name} - {reference}: unequal numbers of seeds, so the first'
+        f' {pair.seeds} of each are compared.'
+      )
+  return notes
+
+
+def _measures(part: _Part) -> Iterator[dict[str, Any]]:
+  """Rows of the CSV that are about one run."""
+  for name, run in part.runs.items():
+    summary = part.summaries[name]
+    shared = {'run': name, 'seeds': len(run.seeds), 'remark': run.remark}
+    for key in _NAMES:
+      value = summary[key]
+      low, high = value['interval_95'] or (None, None)
+      yield shared | {
+        'measure': key,
+        'n': summary['n'],
+        'value': value['mean'],
+        'std': value['std'],
+        'low': low,
+        'high': high,
+      }
+    for class_, clips in summary['clips_per_class'].items():
+      for key in ('f1', 'recall'):
+        yield shared | {
+          'measure': key,
+          'class': class_,
+          'n': clips,
+          'value': summary[f'{key}_per_class'][class_],
+        }
+
+
+def _compared(part: _Part) -> Iterator[dict[str, Any]]:
+  """Rows of the CSV that are about two runs."""
+  for (name, reference), pair in part.pairs.items():
+    shared = {
+      'run': name,
+      'against': reference,
+      'n': part.summaries[name]['n'],
+      'seeds': pair.seeds,
+      'remark': part.runs[name].remark,
+    }
+    for key, difference in pair.metrics.items():
+      low, high = difference.interval or (None, None)
+      yield shared | {
+        'measure': key,
+        'value': difference.value,
+        'low': low,
+        'high': high,
+        'test': 'permutation',
+        'p': difference.p,
+        'p_holm': difference.p_holm,
+      }
+    test = pair.mcnemar
+    yield shared | {
+      'measure': 'clips',
+      'value': test.only_first - test.only_second,
+      'only_run_right': test.only_first,
+      'only_against_right': test.only_second,
+      'test': 'mcnemar',
+      'p': test.p,
+      'p_holm': pair.mcnemar_p_holm,
+    }
+
+
+def _csv(parts: Sequence[_Part], left_out: Mapping[str, int]) -> str:
+  """One tidy table with full precision; what doesn't apply is empty.
+
+  `left_out` is how many clips a run has that not every run has.
+  """
+  file = io.StringIO()
+  writer = csv.DictWriter(file, _CSV_COLUMNS, lineterminator='\n')
+  writer.writeheader()
+  for part in parts:
+    for row in itertools.chain(_measures(part), _compared(part)):
+      shared = {
+        'dataset': part.dataset or 'all',
+        'classes': len(part.summaries[row['run']]['clips_per_class']),
+        'folds': part.folds,
+        'left_out': left_out[row['run']],
+      }
+      writer.writerow(shared | row)
+  return file.getvalue().rstrip()
+
+
+def table(
+  runs: Mapping[str, Predictions],
+  format: str = 'text',
+  *,
+  against: str = '',
+  all_pairs: bool = False,
+  by_dataset: bool = False,
+  common: bool = False,
+) -> str:
+  """Metrics with intervals, classes, and paired differences of runs.
+
+  Args:
+    runs: name -> run; on the same clips, unless `common`.
+    format: one of `FORMATS`.
+    against: the run that the others are compared with; the first by default.
+    all_pairs: compare every run with every other.
+    by_dataset: all of it for each data set, too.
+    common: leave out the clips that not every run has.
+
+  Raises:
+    errors.UserError: the runs are not about the same clips; `against` or
+      `format` is unknown.
+  """
+  if format not in FORMATS:
+    raise errors.UserError(
+      f'format {format!r}: expected one of {", ".join(FORMATS)}.'
+    )
+  clips = {name: len(run.clips) for name, run in runs.items()}
+  runs, notes = predictions.align(runs, common)
+  parts = list(_parts(runs, _pairs(list(runs), against, all_pairs), by_dataset))
+  if format == 'csv':
+    left_out = {
+      name: clips[name] - len(run.clips) for name, run in runs.items()
+    }
+    return _csv(parts, left_out)
+  shown = []
+  for part in parts:
+    title = ', '.join([*_remarks(runs), part.dataset or 'all clips'])
+    shown += [_runs_table(part, title), _classes_table(part, title)]
+    if part.pairs:
+      shown.append(_pairs_table(part, title))
+  return tables.render(shown, notes + _notes(parts), format)
+
+
+def _remarks(runs: Mapping[str, Predictions]) -> Iterator[str]:
+  """What titles warn of, and of which runs if not of all."""
+  for remark in sorted({run.remark for run in runs.values()} - {''}):
+    names = [name for name, run in runs.items() if run.remark == remark]
+    of = '' if len(names) == len(runs) else f' ({", ".join(names)})'
+    yield remark + of
+
+
+def _paths(arguments: Sequence[str]) -> dict[str, pathlib.Path]:
+  """Names of the runs: given, or the folder's; the path if two are alike."""
+  found = []
+  for argument in arguments:
+    name, equals, rest = argument.partition('=')
+    path = pathlib.Path(argument)
+    given = bool(equals) and not path.exists()
+    if given:
+      path = pathlib.Path(rest)
+    else:
+      name = (path.parent if path.is_file() else path).resolve().name
+    found.append((name, given, path))
+  names, named = [name for name, _, _ in found], {}
+  for name, given, path in found:
+    if not given and names.count(name) > 1:
+      name = str(path)
+    if name in named:
+      raise errors.UserError(
+        f'Two runs are called {name!r}. Write NAME=RUN, with another NAME.'
+      )
+    named[name] = path
+  return named
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+  """Compares the runs that the arguments name.
+
+  Args:
+    arguments: the command line's, without the program.
+  """
+  parser = argparse.ArgumentParser(
+    prog='python -m dianet_jax.compare',
+    description='Compares runs by their predictions.csv.',
+  )
+  parser.add_argument(
+    'runs', nargs='+', metavar='[NAME=]RUN', help='folder or predictions.csv'
+  )
+  pairs = parser.add_mutually_exclusive_group()
+  pairs.add_argument(
+    '--against', default='', help='compare with this run; default: the first'
+  )
+  pairs.add_argument(
+    '--all_pairs', action='store_true', help='compare every run with every run'
+  )
+  parser.add_argument(
+    '--by_dataset', action='store_true', help='and for each data set'
+  )
+  parser.add_argument(
+    '--common', action='store_true', help='only clips that all runs have'
+  )
+  parser.add_argument('--format', default='text', choices=FORMATS)
+  parser.add_argument('--output', default='', help='a file, not the screen')
+  options = vars(parser.parse_args(arguments))
+  paths, output = options.pop('runs'), options.pop('output')
+  try:
+    runs = {name: load(path) for name, path in _paths(paths).items()}
+    text = table(runs, **options)
+    if output:
+      _write(pathlib.Path(output), text)
+    else:
+      print(text)
+  except errors.UserError as error:
+    sys.exit(f'error: {error}')
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+  try:
+    path.write_text(text + '\n', encoding='utf-8')
+  except OSError as error:
+    raise errors.UserError(
+      f'--output={path} cannot be written ({error.strerror}).'
+    ) from error
+
+
+if __name__ == '__main__':
+  # Names in files need not be what the terminal can show.
+  sys.stdout.reconfigure(errors='backslashreplace')
+  main()

@@ -1,0 +1,367 @@
+"""Nested selection: a configuration for every subject, chosen without it.
+
+The subjects are split into G groups. For every candidate (a row of `study`)
+and every pair of groups one model is trained without the subjects of both,
+and predicts the clips of both. The score of a candidate for group g is the
+pooled UF1 over the clips of all other groups h, each predicted by the model
+that was trained without g and h: nothing of g is in the training nor in the
+score. The best candidate, the earlier of equals, is chosen for g.
+
+Then comes leave-one-subject-out: the folds of g's subjects are trained with
+the configuration chosen for g, on all other subjects, and all folds are pooled
+like those of any run. So no held-out clip had a part in its own prediction,
+nor in the choice of the configuration that made it.
+
+This takes G (G - 1) / 2 trainings a candidate, where a leave-one-subject-out
+in every fold would take thousands. Selection has seeds of its own, and no
+ensembles.
+"""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import functools
+import itertools
+import pathlib
+import time
+from typing import Any
+
+from jaxtyping import Float64, Int
+import numpy as np
+import rich.box
+import rich.table
+
+from dianet_jax.core import config as configuration
+from dianet_jax.data import dataset as data_lib
+from dianet_jax.core import errors, hosts, progress, runtime
+from dianet_jax.evaluation import metrics, report
+from dianet_jax.training import resume as resume_lib
+from dianet_jax.experiments import study, workdirs
+from dianet_jax.data import folds as folds_lib
+from dianet_jax.experiments import run as run_lib
+from dianet_jax.training.results import FoldResult
+
+
+def group_subjects(
+  subjects: Sequence[str], num_groups: int
+) -> list[tuple[str, ...]]:
+  """Groups with about equally many clips, of every data set and in all.
+
+  Only names and numbers of clips count, no label: subjects with many clips are
+  dealt first, each to the group with the fewest clips of its data set.
+
+  Args:
+    subjects: the subject of each clip; '<data set>/<subject>' in a composite.
+    num_groups: how many groups.
+
+  Raises:
+    UserError: fewer subjects than groups.
+  """
+  names, clips = np.unique(subjects, return_counts=True)
+  if len(names) < num_groups:
+    raise errors.UserError(
+      f'--config.study.groups={num_groups}, but there are {len(names)}'
+      ' subjects. Choose fewer groups.'
+    )
+  order = sorted(zip(-clips, names.tolist()))
+  groups = [[] for _ in range(num_groups)]
+  dealt = [{} for _ in range(num_groups)]
+  for minus_clips, name in order:
+    dataset = name.rpartition('/')[0]
+
+    def load(group, dataset=dataset):
+      return dealt[group].get(dataset, 0), sum(dealt[group].values()), group
+
+    least = min(range(num_groups), key=load)
+    groups[least].append(name)
+    dealt[least][dataset] = dealt[least].get(dataset, 0) - int(minus_clips)
+  return [tuple(sorted(group)) for group in groups]
+
+
+def pairs(
+  groups: Sequence[Sequence[str]],
+) -> dict[str, tuple[int, int]]:
+  """Fold name -> the two groups that it holds out."""
+  return {
+    f'groups {one} and {other}': (one, other)
+    for one, other in itertools.combinations(range(len(groups)), 2)
+  }
+
+
+def scores(
+  results: Sequence[FoldResult],
+  folds: Mapping[str, tuple[int, int]],
+  group_of_clip: Int[np.ndarray, ' clip'],
+  labels: Int[np.ndarray, ' clip'],
+) -> Float64[np.ndarray, ' group']:
+  """A candidate's score for each group: see the module's description.
+
+  Args:
+    results: of one candidate; every pair of groups, for one seed or more.
+    folds: what `pairs` returned.
+    group_of_clip: the group of each clip.
+    labels: class index of each clip.
+
+  Returns:
+    UF1 over the clips of all other groups, mean over seeds; 0..1.
+  """
+  seeds = sorted({result.seed for result in results})
+  num_groups = max(map(max, folds.values())) + 1
+  num_classes = results[0].probabilities.shape[1]
+  # [left-out group, seed, clip]; -1 for the group's own clips.
+  guesses = np.full((num_groups, len(seeds), len(labels)), -1)
+  for result in results:
+    one, other = folds[result.subject]
+    guess = result.probabilities.argmax(axis=-1)
+    for left_out, scored in ((one, other), (other, one)):
+      rows = group_of_clip[result.test_index] == scored
+      clips = result.test_index[rows]
+      guesses[left_out, seeds.index(result.seed), clips] = guess[rows]
+  values = np.empty((num_groups, len(seeds)))
+  for group, seed in np.ndindex(values.shape):
+    clips = group_of_clip != group
+    guess = guesses[group, seed, clips]
+    if guess.min() < 0:
+      raise ValueError('A clip was not predicted without its groups.')
+    values[group, seed] = metrics.uf1(
+      metrics.confusion_matrix(labels[clips], guess, num_classes)
+    )
+  return values.mean(axis=1)
+
+
+def selection_config(
+  row: study.Row, config: configuration.Config
+) -> configuration.Config:
+  """The candidate's configuration while it is being compared."""
+  return dataclasses.replace(
+    row.config,
+    # The seeds of the result have no part in the choice.
+    seed=config.training_seeds.stop,
+    seeds=config.study.selection_seeds,
+    evaluation=dataclasses.replace(
+      row.config.evaluation, ensemble=1, oracle=False
+    ),
+  )
+
+
+def run(config: configuration.Config, workdir: pathlib.Path) -> dict[str, Any]:
+  """Chooses and trains; writes what a run writes, and `selection.json`.
+
+  Args:
+    config: with the candidates in its section `study`.
+    workdir: results; trainings of the selection lie in `selection/`, those of
+      the result in `chosen/`, a folder a candidate.
+
+  Returns:
+    What `metrics.json` holds.
+
+  Raises:
+    UserError: anything that the user can mend.
+  """
+  runtime.configure(runtime.cache_dir(config.data.cache_dir))
+  hosts.start(config.parallel)
+  found = study.rows(config)
+  with workdirs.exclusive(workdir):
+    workdirs.check_config(workdir, config)
+    metrics_path = workdir / 'metrics.json'
+    selection_path = workdir / 'selection.json'
+    summary = hosts.of_main(workdirs.read_if_there(metrics_path))
+    if summary:
+      progress.console.print('This study is finished; its result:')
+      if hosts.is_main():
+        print_selection(workdirs.read_json(selection_path))
+    else:
+      study.describe(found)
+      summary = _Nested(config, workdir, found).run(selection_path)
+      if hosts.is_main():
+        # Last: its presence says that the study is finished.
+        report.write_json(metrics_path, summary)
+  report.print_table(summary)
+  return summary
+
+
+@dataclasses.dataclass(frozen=True)
+class _Candidate:
+  """What is trained for one row, in the selection and, if chosen, after it."""
+
+  row: study.Row
+  config: configuration.Config
+  dataset: data_lib.Dataset
+  folds: folds_lib.Folds
+  final_folds: folds_lib.Folds
+  workdir: pathlib.Path
+  final_workdir: pathlib.Path
+
+  @property
+  def work(self) -> float:
+    """What is left of the selection, in the unit of `study.Pace`."""
+    return study.work(self.row, self.folds, self.workdir)
+
+
+class _Nested:
+  """One study in progress."""
+
+  def __init__(
+    self,
+    config: configuration.Config,
+    workdir: pathlib.Path,
+    found: Sequence[study.Row],
+  ):
+    self._config, self._workdir, self._found = config, workdir, found
+    load = functools.lru_cache(maxsize=None)(data_lib.load)
+    self._dataset = load(config.data, config.seed)
+    subjects = self._dataset.subjects
+    self._groups = group_subjects(subjects, config.study.groups)
+    self._pairs = pairs(self._groups)
+    self._group_of = {
+      name: number for number, g in enumerate(self._groups) for name in g
+    }
+    self._group_of_clip = np.array([self._group_of[s] for s in subjects])
+    self._pace = study.Pace()
+    fed = [row for row in found if not row.lacking]
+    ready = study.load_rows(fed, load, self._dataset)
+    self._candidates = [self._candidate(one) for one in ready]
+
+  def _candidate(self, ready: study.Ready) -> _Candidate:
+    row, dataset = ready.row, ready.dataset
+    config = selection_config(row, self._config)
+    held_out = {
+      name: self._groups[one] + self._groups[other]
+      for name, (one, other) in self._pairs.items()
+    }
+    return _Candidate(
+      row=row,
+      config=config,
+      dataset=dataset,
+      folds=run_lib.make_folds(config, dataset, held_out),
+      final_folds=ready.folds,
+      workdir=self._workdir / 'selection' / row.folder,
+      final_workdir=self._workdir / 'chosen' / row.folder,
+    )
+
+  def run(self, selection_path: pathlib.Path) -> dict[str, Any]:
+    """Selection, then the folds."""
+    start = time.perf_counter()
+    config, dataset = self._config, self._dataset
+    folds = run_lib.make_folds(config, dataset)
+    for one in self._candidates:
+      workdirs.check_config(one.workdir, one.config)
+      workdirs.check_data(one.workdir, one.dataset)
+    workdirs.begin(self._workdir, config, dataset)
+    run_lib.describe(config, dataset, folds)
+    table = np.stack([self._scored(n) for n in range(len(self._candidates))])
+    # The first of equals.
+    choice = table.argmax(axis=0).tolist()
+    held = self._held(table, choice)
+    if hosts.is_main():
+      report.write_json(selection_path, held)
+    print_selection(held)
+    results = self._trained(choice)
+    summary = run_lib.write_results(
+      config, self._workdir, dataset, folds, results, start
+    )
+    return summary | {'chosen': held['groups']}
+
+  def _train(
+    self, config, workdir, dataset, folds, work: float, rest: float
+  ) -> list[FoldResult]:
+    start = time.perf_counter()
+    results = resume_lib.train_folds(
+      config,
+      workdir,
+      folds,
+      run_lib.make_program(config, dataset, folds),
+      self._pace.of_all(work, rest),
+    )
+    self._pace.add(time.perf_counter() - start, work)
+    return results
+
+  def _scored(self, number: int) -> Float64[np.ndarray, ' group']:
+    """The scores of a candidate, for each group."""
+    one = self._candidates[number]
+    progress.console.print(
+      f'\nCandidate {number + 1} of {len(self._candidates)}: {one.row.name}',
+      markup=False,
+    )
+    rest = sum(other.work for other in self._candidates[number + 1 :])
+    # Which of them will be chosen is not known yet.
+    rest += np.mean(
+      [
+        study.work(other.row, other.final_folds, other.final_workdir)
+        for other in self._candidates
+      ]
+    )
+    workdirs.begin(one.workdir, one.config, one.dataset)
+    results = self._train(
+      one.config, one.workdir, one.dataset, one.folds, one.work, rest
+    )
+    labels = one.dataset.labels
+    return scores(results, self._pairs, self._group_of_clip, labels)
+
+  def _trained(self, choice: Sequence[int]) -> list[FoldResult]:
+    """Leave-one-subject-out, each fold as chosen for its group."""
+    parts = []
+    for number in sorted(set(choice)):
+      one = self._candidates[number]
+      groups = [g for g, chosen in enumerate(choice) if chosen == number]
+      # Cut from the folds of all subjects: the widths of padding stay.
+      folds = one.final_folds.select(
+        [
+          index
+          for index, subject in enumerate(one.final_folds.subjects)
+          if self._group_of[subject] in groups
+        ]
+      )
+      work = study.work(one.row, folds, one.final_workdir)
+      parts.append((one, groups, folds, work))
+    results = []
+    for number, (one, groups, folds, work) in enumerate(parts):
+      progress.console.print(
+        f'\nSubjects of groups {groups}, with {one.row.name}:', markup=False
+      )
+      rest = sum(part[-1] for part in parts[number + 1 :])
+      results += self._train(
+        one.row.config, one.final_workdir, one.dataset, folds, work, rest
+      )
+    return results
+
+  def _held(self, table: np.ndarray, choice: Sequence[int]) -> dict[str, Any]:
+    """What `selection.json` holds."""
+    return {
+      'candidates': [
+        {
+          'name': one.row.name,
+          'settings': one.row.settings,
+          'uf1_without_group': scores_of_groups.tolist(),
+        }
+        for one, scores_of_groups in zip(self._candidates, table)
+      ],
+      'left_out': {row.name: row.lacking for row in self._found if row.lacking},
+      'groups': [
+        {
+          'chosen': self._candidates[number].row.name,
+          'subjects': list(group),
+        }
+        for number, group in zip(choice, self._groups)
+      ],
+    }
+
+
+def print_selection(held: dict[str, Any]) -> None:
+  """A row a candidate, a column a group; the chosen one has a star."""
+  progress.console.print(
+    '\nUF1 by which candidates were compared: on the clips of all groups but'
+    ' the one named, by models that saw neither; * is chosen for the group.'
+  )
+  table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1))
+  table.add_column('candidate')
+  for number in range(len(held['groups'])):
+    table.add_column(f'group {number}', justify='right')
+  for row in held['candidates']:
+    cells = [
+      f'{value:.3f}' + ('*' if group['chosen'] == row['name'] else ' ')
+      for value, group in zip(row['uf1_without_group'], held['groups'])
+    ]
+    table.add_row(row['name'], *cells)
+  progress.console.print(table)
+  for name, reason in held['left_out'].items():
+    progress.console.print(f'{name}: left out, {reason}', markup=False)

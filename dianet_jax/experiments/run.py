@@ -1,0 +1,201 @@
+"""A whole run, top to bottom: data, folds, training, results."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+import pathlib
+import shutil
+import textwrap
+import time
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from dianet_jax.core import config as configuration
+from dianet_jax.data import dataset as data_lib
+from dianet_jax.training import parallel as parallel_lib
+from dianet_jax.training import resume as resume_lib
+from dianet_jax.training import trainer as trainer_lib
+from dianet_jax.core import hosts, progress, runtime
+from dianet_jax.evaluation import page as page_lib
+from dianet_jax.evaluation import report
+from dianet_jax.experiments import workdirs
+from dianet_jax.data import folds as folds_lib
+from dianet_jax.training.results import FoldResult
+from dianet_jax.models.dianet import DIANet
+
+
+def make_folds(
+  config: configuration.Config,
+  dataset: data_lib.Dataset,
+  groups: Mapping[str, Collection[str]] | None = None,
+) -> folds_lib.Folds:
+  """The folds of a data set: one a subject, or one a group where given."""
+  inner = config.evaluation.epochs == 'inner_split'
+  options = {
+    'subjects': dataset.subjects,
+    'labels': dataset.labels,
+    'num_classes': len(dataset.classes),
+    'seeds': config.training_seeds,
+    'balance': config.train.class_balance,
+    'beta': config.train.effective_number_beta,
+    'validation_share': config.evaluation.validation_share if inner else 0.0,
+  }
+  if groups is None:
+    return folds_lib.leave_one_subject_out(**options)
+  return folds_lib.hold_out(groups, **options)
+
+
+def make_program(
+  config: configuration.Config,
+  dataset: data_lib.Dataset,
+  folds: folds_lib.Folds,
+) -> parallel_lib.FoldParallel:
+  """The program that trains folds of a data set."""
+  device = parallel_lib.choose_devices(config.parallel.devices)[0]
+  dtype = runtime.compute_dtype(config.parallel.compute_dtype, device.platform)
+  model = DIANet(
+    num_classes=len(dataset.classes),
+    dtype=jnp.dtype(dtype),
+    **vars(config.model),
+  )
+  trainer = trainer_lib.Trainer(
+    model, config.train, config.data.scaling, folds.train_index.shape[1]
+  )
+  return parallel_lib.FoldParallel(
+    trainer,
+    dataset.images,
+    dataset.labels,
+    config.parallel,
+    config.evaluation,
+  )
+
+
+def run(
+  config: configuration.Config,
+  workdir: pathlib.Path,
+  load: Callable[..., data_lib.Dataset] = data_lib.load,
+  of_all: Callable[[float], str] = resume_lib.nothing_else,
+) -> dict[str, Any]:
+  """Runs `config`, or goes on with it, and writes the results to `workdir`.
+
+  Args:
+    config: the whole configuration.
+    workdir: results and finished folds; re-running resumes.
+    load: `data.load`, or one that keeps what it has loaded.
+    of_all: see `resume_lib.train_folds`.
+
+  Returns:
+    What `metrics.json` holds.
+
+  Raises:
+    UserError: anything that the user can mend.
+  """
+  runtime.configure(runtime.cache_dir(config.data.cache_dir))
+  hosts.start(config.parallel)
+  with workdirs.exclusive(workdir):
+    workdirs.check_config(workdir, config)
+    metrics_path = workdir / 'metrics.json'
+    summary = hosts.of_main(workdirs.read_if_there(metrics_path))
+    if summary:
+      progress.console.print('This run is finished; its result:')
+    else:
+      summary = _run(config, workdir, load, of_all)
+      if hosts.is_main():
+        # Last: its presence says that the run is finished.
+        report.write_json(metrics_path, summary)
+      shutil.rmtree(workdir / 'unfinished', ignore_errors=True)
+  report.print_table(summary)
+  return summary
+
+
+def _run(
+  config: configuration.Config,
+  workdir: pathlib.Path,
+  load: Callable[..., data_lib.Dataset],
+  of_all: Callable[[float], str],
+) -> dict[str, Any]:
+  start = time.perf_counter()
+  dataset = load(config.data, config.seed)
+  folds = make_folds(config, dataset)
+  program = make_program(config, dataset, folds)
+  workdirs.begin(workdir, config, dataset)
+  describe(config, dataset, folds)
+  results = resume_lib.train_folds(config, workdir, folds, program, of_all)
+  return write_results(config, workdir, dataset, folds, results, start)
+
+
+def write_results(
+  config: configuration.Config,
+  workdir: pathlib.Path,
+  dataset: data_lib.Dataset,
+  folds: folds_lib.Folds,
+  results: Sequence[FoldResult],
+  start: float,
+) -> dict[str, Any]:
+  """Writes all but `metrics.json`, whose content it returns.
+
+  `start` is the `time.perf_counter` of the run's beginning.
+  """
+  evaluation = config.evaluation
+  # Those of a resumed run come in another order.
+  results = sorted(results, key=lambda result: (result.seed, result.subject))
+  reported = report.ensemble(results, evaluation.ensemble)
+  pooled = report.pool(reported, len(dataset.clips))
+  summary = report.summarise(
+    config.name, dataset, pooled, folds.absent_classes()
+  )
+  summary['evaluation'] = {
+    'epochs': report.EPOCHS[evaluation.epochs],
+    'trainings_of_a_seed': evaluation.ensemble,
+  }
+  if evaluation.epochs == 'inner_split':
+    summary['evaluation']['chosen'] = [
+      {'seed': r.seed, 'subject': r.subject, 'epoch': r.epoch} for r in results
+    ]
+  if evaluation.oracle:
+    summary['oracle'] = report.oracle(
+      results, dataset.labels, evaluation.ensemble
+    )
+  # Of this session alone, where the run was resumed.
+  summary['seconds'] = round(time.perf_counter() - start, 1)
+  if not hosts.is_main():
+    return summary
+  report.write_predictions(workdir / 'predictions.csv', dataset, pooled)
+  report.write_events(workdir / 'tensorboard', results)
+  page_lib.write(
+    workdir / 'report.html',
+    config,
+    dataset,
+    pooled,
+    results,
+    summary,
+    workdirs.versions(),
+  )
+  return summary
+
+
+def describe(
+  config: configuration.Config,
+  dataset: data_lib.Dataset,
+  folds: folds_lib.Folds,
+) -> None:
+  """What is about to be trained on, and all that is odd about it."""
+  say = progress.console.print
+  if dataset.simulated:
+    say('The data are SIMULATED: the numbers say nothing of real faces.')
+  counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
+  say(
+    f'{len(dataset.clips)} clips ('
+    + ', '.join(f'{n} {c}' for c, n in zip(dataset.classes, counts))
+    + f'), {len(set(dataset.subjects))} folds, {config.seeds} seed(s).'
+  )
+  notes = list(dataset.notes)
+  for subject, class_ in folds.absent_classes():
+    notes.append(
+      f'fold {subject}: no training clip of {dataset.classes[class_]}'
+    )
+  for note in notes[:10]:
+    # Some notes list clips; report.html has them whole.
+    say(f'  note: {textwrap.shorten(note, 200, placeholder=" ...")}')
+  if len(notes) > 10:
+    say(f'  {len(notes) - 10} more notes in report.html')

@@ -1,0 +1,247 @@
+"""Convolution in the forms that XLA is fast at on a CPU.
+
+Elsewhere, what `flax.linen.Conv` does itself. The form is chosen when the
+program is lowered, so that one compiled for another platform is not changed.
+"""
+
+from collections.abc import Callable, Sequence
+import functools
+from typing import Any, NamedTuple
+
+import jax
+from jax.experimental import xla_metadata
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from dianet_jax.models.layers.cpu import winograd
+
+Map = Float[Array, 'clip height width channel']
+Kernel = Float[Array, 'rows columns channel feature']
+
+_LAYOUT = ('NHWC', 'HWIO', 'NHWC')
+
+# New pixels of a row that are computed at once from few channels.
+_BLOCK = 4
+
+# Channels and features from which on a kernel of 3x3 is fastest transformed.
+_MANY = 64
+
+
+def conv(
+  x: Map,
+  kernel: Kernel,
+  strides: Sequence[int],
+  padding: Sequence[tuple[int, int]] | str,
+  **unused: Any,
+) -> Float[Array, 'clip new_height new_width feature']:
+  """`jax.lax.conv_general_dilated`, to be given to `flax.linen.Conv`.
+
+  Differentiable once, in reverse.
+
+  Args:
+    x: of any float type.
+    kernel: of the same type.
+    strides: of the kernel, down and to the right.
+    padding: pixels of zeros above and below, to the left and to the right; or
+      'SAME' or 'VALID'.
+    **unused: what `flax.linen.Conv` passes besides, all left at its default.
+  """
+  del unused
+  if isinstance(padding, str):
+    padding = jax.lax.padtype_to_pads(
+      x.shape[1:3], kernel.shape[:2], strides, padding
+    )
+  return _conv(x, kernel, tuple(strides), tuple(map(tuple, padding)))
+
+
+def _plain(strides, padding, x, kernel):
+  return jax.lax.conv_general_dilated(
+    x, kernel, strides, padding, dimension_numbers=_LAYOUT
+  )
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _conv(x, kernel, strides, padding):
+  cpu = _cpu_form(x, kernel, strides, padding).new
+  return jax.lax.platform_dependent(
+    x,
+    kernel,
+    cpu=functools.partial(cpu, strides, padding),
+    default=functools.partial(_plain, strides, padding),
+  )
+
+
+def _forward(x, kernel, strides, padding):
+  return _conv(x, kernel, strides, padding), (x, kernel)
+
+
+def _backward(strides, padding, residuals, gradient):
+  x, kernel = residuals
+  _, *cpu_gradients = _cpu_form(x, kernel, strides, padding)
+  return tuple(
+    # One by one: that of the first x is of no use and left out.
+    jax.lax.platform_dependent(
+      x,
+      kernel,
+      gradient,
+      cpu=functools.partial(cpu_gradient, strides, padding),
+      default=functools.partial(_gradient(_plain, of), strides, padding),
+    )
+    for of, cpu_gradient in enumerate(cpu_gradients)
+  )
+
+
+_conv.defvjp(_forward, _backward)
+
+
+def _gradient(form, of):
+  """The gradient of a form with respect to x (0) or the kernel (1)."""
+
+  def gradient_of(strides, padding, x, kernel, gradient):
+    arguments = [x, kernel]
+
+    def alone(argument):
+      arguments[of] = argument
+      return form(strides, padding, *arguments)
+
+    return jax.vjp(alone, arguments[of])[1](gradient)[0]
+
+  return gradient_of
+
+
+def _new_size(x_shape, kernel_shape, strides, padding):
+  return [
+    (size + before + after - window) // stride + 1
+    for size, window, stride, (before, after) in zip(
+      x_shape[1:3], kernel_shape, strides, padding
+    )
+  ]
+
+
+class _Form(NamedTuple):
+  """Functions of strides, padding, x, the kernel, and a gradient of the new."""
+
+  new: Callable
+  gradient_of_x: Callable
+  gradient_of_kernel: Callable
+
+
+def _derived(form):
+  return _Form(form, _gradient(form, 0), _gradient(form, 1))
+
+
+def _cpu_form(x, kernel, strides, padding):
+  size = _new_size(x.shape, kernel.shape, strides, padding)
+  rows, columns, channels, features = kernel.shape
+  if (rows, columns) == (1, 1) or size[0] < rows or size[1] < columns:
+    return _derived(_by_patches)
+  if strides == (1, 1):
+    if channels < 8:
+      return _derived(_by_blocks)
+    if (
+      (rows, columns) == (3, 3)
+      and min(channels, features) >= _MANY
+      and max(map(max, padding)) <= 2
+      and x.dtype.itemsize >= 4
+    ):
+      return _WINOGRAD
+  return _derived(_plain)._replace(gradient_of_kernel=_of_kernel)
+
+
+_WINOGRAD = _Form(
+  lambda strides, padding, x, kernel: winograd.conv(padding, x, kernel),
+  lambda strides, padding, x, kernel, gradient: winograd.gradient_of_x(
+    padding, kernel, gradient
+  ),
+  lambda strides, padding, x, kernel, gradient: winograd.gradient_of_kernel(
+    padding, x, gradient
+  ),
+)
+
+
+def _by_patches(strides, padding, x, kernel):
+  """The patches under the kernel times the kernel as a matrix.
+
+  For new maps smaller than the kernel, where XLA has but plain loops, 200
+  times slower, and for kernels of one pixel, whose gradient is slow.
+  """
+  height, width = _new_size(x.shape, kernel.shape, strides, padding)
+  x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+  down, right = strides
+  patches = [
+    x[
+      :,
+      row : row + down * (height - 1) + 1 : down,
+      column : column + right * (width - 1) + 1 : right,
+    ]
+    for row in range(kernel.shape[0])
+    for column in range(kernel.shape[1])
+  ]
+  matrix = kernel.reshape(-1, kernel.shape[-1])
+  # Of two axes: of more, the gradient takes a transposition.
+  new = jnp.concatenate(patches, -1).reshape(-1, len(matrix)) @ matrix
+  return new.reshape(len(x), height, width, -1)
+
+
+def _by_blocks(strides, padding, x, kernel):
+  """Some pixels of a row at once, as one product; for few channels, stride 1.
+
+  What they see of a row of x is contiguous, and longer than the few values
+  that one row of the kernel sees. The matrix holds the kernel once for each
+  of the pixels, shifted, and zeros besides.
+  """
+  clips, _, _, channels = x.shape
+  rows, columns, _, features = kernel.shape
+  new_height, new_width = _new_size(x.shape, kernel.shape, strides, padding)
+  blocks = -(-new_width // _BLOCK)
+  seen = _BLOCK + columns - 1
+  above_and_below, (left, right) = padding
+  # The last block may be cut short.
+  right += blocks * _BLOCK - new_width
+  x = jnp.pad(x, ((0, 0), above_and_below, (left, right), (0, 0)))
+  x = x.reshape(clips, x.shape[1], -1)
+  pieces = [
+    x[:, row : row + new_height, first * channels : (first + seen) * channels]
+    for first in range(0, blocks * _BLOCK, _BLOCK)
+    for row in range(rows)
+  ]
+  pieces = jnp.concatenate(pieces, -1).reshape(-1, rows * seen * channels)
+  shifted = [
+    jnp.pad(kernel, ((0, 0), (shift, _BLOCK - 1 - shift), (0, 0), (0, 0)))
+    for shift in range(_BLOCK)
+  ]
+  matrix = jnp.stack(shifted, axis=3).reshape(-1, _BLOCK * features)
+  new = (pieces @ matrix).reshape(clips, new_height, -1, features)
+  return new[:, :, :new_width]
+
+
+@jax.jit
+def _channels_first(x):
+  return x.transpose(3, 1, 2, 0)
+
+
+def _of_kernel(strides, padding, x, kernel, gradient):
+  """The plain form's gradient with respect to the kernel: over clips.
+
+  XLA would merge the transposition of x with the normalisation that made x,
+  and compute that again for each value, in an order that is slow to read and
+  write. In a call that is not inlined it is a transposition alone.
+  """
+  with xla_metadata.set_xla_metadata(inlineable='false'):
+    x = _channels_first(x)
+  befores = [before for before, _ in padding]
+  afters = [
+    window + stride * (new - 1) - old - before
+    for window, stride, new, old, before in zip(
+      kernel.shape, strides, gradient.shape[1:3], x.shape[1:3], befores
+    )
+  ]
+  of_kernel = jax.lax.conv_general_dilated(
+    x,
+    gradient.transpose(1, 2, 0, 3),
+    (1, 1),
+    list(zip(befores, afters)),
+    rhs_dilation=strides,
+    dimension_numbers=_LAYOUT,
+  )
+  return of_kernel.transpose(1, 2, 0, 3)

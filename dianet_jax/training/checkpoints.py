@@ -1,0 +1,241 @@
+"""Folds on disk, by orbax: the finished ones, and those in training.
+
+    checkpoints/seed0/sub01       the finished fold
+    unfinished/seed0/sub01/12     the same after 12 epochs; the last two stay
+
+A fold is stored without padding or device axis, so that a run stopped on four
+devices goes on with one. Orbax writes to a temporary name and renames: what
+bears its final name is whole. What was damaged later fails its checksum, and
+the one before is taken.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent import futures
+import dataclasses
+import multiprocessing
+import pathlib
+import shutil
+from typing import Any
+import zlib
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from dianet_jax.core import errors, progress
+from dianet_jax.training.results import FoldResult, Training, Unfinished
+
+# How many of an unfinished fold are kept: should the last one be damaged.
+_KEPT = 2
+
+
+def _name(seed: int, subject: str) -> str:
+  # Subjects of composites are '<data set>/<subject>'.
+  return f'seed{seed}/{subject.replace("/", "_")}'
+
+
+def _checksum(tree: Any) -> np.ndarray:
+  value = 0
+  for leaf in jax.tree.leaves(tree):
+    value = zlib.crc32(np.ascontiguousarray(leaf), value)
+  return np.array(value, np.uint32)
+
+
+def _leave_devices_alone() -> None:
+  jax.config.update('jax_platforms', 'cpu')
+
+
+def _save(
+  folder: pathlib.Path, tree: dict[str, Any], outdated: Sequence[pathlib.Path]
+) -> None:
+  """Writes a checkpoint; then removes what is outdated."""
+  whole = tree | {'checksum': _checksum(tree)}
+  with ocp.PyTreeCheckpointer() as checkpointer:
+    checkpointer.save(folder, whole)
+  for path in outdated:
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _restore(folder: pathlib.Path, target: Any) -> Any:
+  """The arrays of a checkpoint, in the form of `target` if there is one."""
+  with ocp.PyTreeCheckpointer() as checkpointer:
+    like = target or checkpointer.metadata(folder).item_metadata.tree
+    of_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), like)
+    return checkpointer.restore(folder, item=target, restore_args=of_numpy)
+
+
+class Checkpoints:
+  """The folds of a run."""
+
+  def __init__(self, workdir: pathlib.Path):
+    """`workdir`: of the run; made by the first `save`."""
+    self._workdir = workdir.absolute()
+    # One after another, while training goes on. Orbax's own background would
+    # hold up training from the second fold of a group on.
+    self._writer = futures.ThreadPoolExecutor(1)
+    if jax.process_count() > 1:
+      # Every process has folds of its own. Orbax writes arrays of the host in
+      # the first of a run's processes alone: so do it where nobody is second.
+      self._writer = futures.ProcessPoolExecutor(
+        1, multiprocessing.get_context('spawn'), _leave_devices_alone
+      )
+    self._writes: list[futures.Future] = []
+
+  def _finished(self, seed: int, subject: str) -> pathlib.Path:
+    return self._workdir / 'checkpoints' / _name(seed, subject)
+
+  def _unfinished(self, seed: int, subject: str) -> pathlib.Path:
+    return self._workdir / 'unfinished' / _name(seed, subject)
+
+  def _write(
+    self,
+    folder: pathlib.Path,
+    tree: dict[str, Any],
+    outdated: Sequence[pathlib.Path] = (),
+  ) -> None:
+    """Writes in the background; then removes what is outdated."""
+
+    # What has failed is told before more is trained.
+    self._settle([past for past in self._writes if past.done()])
+    self._writes.append(self._writer.submit(_save, folder, tree, outdated))
+
+  def _settle(self, writes: Sequence[futures.Future]) -> None:
+    for past in writes:
+      self._writes.remove(past)
+      try:
+        past.result()
+      except Exception as error:  # Of the file system, tensorstore or orbax.
+        raise errors.UserError(
+          f'{self._workdir} cannot be written: {error}. What was written before'
+          ' is kept. Make room, or give the right to write, and run the same'
+          ' command again: it goes on from there.'
+        ) from error
+
+  def _read(self, folder: pathlib.Path, target: Any = None) -> Any:
+    """What a checkpoint holds; None, and a word of it, if it is damaged."""
+    try:
+      tree = _restore(folder, target)
+      checksum = tree.pop('checksum')
+      if _checksum(tree) != checksum:
+        raise ValueError('its checksum differs')
+    except Exception as error:  # Orbax raises many kinds for a damaged file.
+      progress.console.print(
+        f'The checkpoint {folder} cannot be read ({type(error).__name__}).'
+        ' Training goes on from the one before, or from the start: the result'
+        ' is the same.',
+        markup=False,
+      )
+      # Out of the way of the next one, and there for whoever wants to look.
+      aside = self._workdir / 'damaged' / folder.relative_to(self._workdir)
+      shutil.rmtree(aside, ignore_errors=True)
+      aside.parent.mkdir(parents=True, exist_ok=True)
+      folder.rename(aside)
+      return None
+    return tree
+
+  def save(self, result: FoldResult) -> None:
+    """Writes a finished fold, in the background; `close` waits for it."""
+    tree = {
+      field.name: getattr(result, field.name)
+      for field in dataclasses.fields(result)
+      if field.name not in ('subject', 'seed')
+    }
+    # What was not asked for is None; orbax stores arrays alone.
+    tree = {name: leaf for name, leaf in tree.items() if leaf is not None}
+    key = result.seed, result.subject
+    self._write(self._finished(*key), tree, [self._unfinished(*key)])
+
+  def holds(self, seed: int, subject: str) -> bool:
+    """Whether there is a finished fold."""
+    return self._finished(seed, subject).exists()
+
+  def load(self, seed: int, subject: str) -> FoldResult | None:
+    """A finished fold without its variables; None where there is none."""
+    folder = self._finished(seed, subject)
+    if not folder.exists():
+      return None
+    tree = self._read(folder)
+    if tree is None:
+      return None
+    return FoldResult(subject, seed, **tree).without_variables()
+
+  def save_unfinished(self, fold: Unfinished) -> None:
+    """Writes a fold in training, in the background."""
+    folder = self._unfinished(fold.seed, fold.subject)
+    outdated = [folder / str(epoch) for epoch in _epochs(folder)[_KEPT - 1 :]]
+    tree = {'training': fold.training}
+    self._write(folder / str(fold.epochs), tree, outdated)
+
+  def load_unfinished(
+    self, seed: int, subject: str, like: Callable[[int], Training]
+  ) -> Unfinished | None:
+    """The latest of a fold that is whole, or None.
+
+    Args:
+      seed: of the training.
+      subject: the held-out subject.
+      like: number of epochs -> a training of that length; of its arrays only
+        shape and dtype matter.
+    """
+    folder = self._unfinished(seed, subject)
+    for epoch in _epochs(folder):
+      target = {'training': like(epoch), 'checksum': np.zeros((), np.uint32)}
+      tree = self._read(folder / str(epoch), target)
+      if tree is not None:
+        return Unfinished(subject, seed, tree['training'])
+    return None
+
+  def wait(self) -> None:
+    """Waits until everything is on disk; UserError if something is not."""
+    self._settle([*self._writes])
+
+  def close(self) -> None:
+    """`wait`, for the last time."""
+    try:
+      self.wait()
+    finally:
+      self._writer.shutdown()
+
+
+def _epochs(folder: pathlib.Path) -> list[int]:
+  """Of the checkpoints in it, the latest first."""
+  # What orbax was writing when a run was killed has a longer name.
+  names = [path.name for path in folder.glob('*')]
+  return sorted((int(name) for name in names if name.isdigit()), reverse=True)
+
+
+def remove_leavings(workdir: pathlib.Path) -> None:
+  """Removes what orbax was writing when a run was killed."""
+  for kind in ('checkpoints', 'unfinished'):
+    for path in (workdir / kind).rglob('*orbax-checkpoint-tmp*'):
+      shutil.rmtree(path, ignore_errors=True)
+
+
+def check_space(
+  workdir: pathlib.Path, at_once: int, trainings: int, training: Training
+) -> None:
+  """Refuses a disk that is too small, before anything is trained.
+
+  Args:
+    workdir: of the run.
+    at_once: trainings that are unfinished at the same time.
+    trainings: all that are left.
+    training: one of them; only sizes matter.
+
+  Raises:
+    UserError: it is.
+  """
+
+  def size(tree):
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+
+  needed = trainings * size(training.state.variables)
+  # The last two, and the one that is being written.
+  needed += (_KEPT + 1) * min(at_once, trainings) * size(training)
+  free = shutil.disk_usage(workdir).free
+  if free < needed:
+    raise errors.UserError(
+      f'{workdir} has {free / 1e9:.2f} GB left, and the checkpoints of this run'
+      f' take up to {needed / 1e9:.2f} GB. Make room, or choose another'
+      ' --workdir.'
+    )

@@ -1,0 +1,92 @@
+"""Folds that train at once: between the devices and single folds on the host.
+
+On the devices arrays are [device, fold_on_device, ...], here [fold, ...].
+"""
+
+import dataclasses
+
+import jax
+import numpy as np
+
+from dianet_jax.data import folds as folds_lib
+from dianet_jax.training import trainer as trainer_lib
+from dianet_jax.training.results import History, Training, Unfinished
+
+
+@dataclasses.dataclass
+class Group:
+  """Folds that train at once.
+
+  Attributes:
+    folds: as many as `FoldParallel.group_size`.
+    real: how many are no padding; those come first.
+    fold: the same on the devices.
+    state: on the devices.
+    best: on the devices; None where no epoch is chosen.
+    history: an entry an epoch, of arrays that lead with the fold; the last one
+      is still on the devices.
+  """
+
+  folds: folds_lib.Folds
+  real: int
+  fold: trainer_lib.Fold
+  state: trainer_lib.State
+  best: trainer_lib.Best | None
+  history: list[History]
+
+  def fetch(self, index: int) -> None:
+    """Brings an entry of the history to the host; waits for it."""
+    entry = self.history[index]
+    if isinstance(entry, History):
+      return
+    sums, validation_loss, oracle = jax.tree.map(unfold, entry)
+    added = jax.tree.map(lambda *x: np.sum(x, axis=0, dtype=x[0].dtype), *sums)
+    self.history[index] = History(
+      added.loss, added.correct, added.clips, validation_loss, oracle
+    )
+
+  def diverged(self, epochs: int) -> list[int]:
+    """The first epoch, from 1, whose loss is no number; 0 where all are."""
+    losses = [epoch.loss[: self.real] for epoch in self.history[:epochs]]
+    bad = ~np.isfinite(np.array(losses).reshape(-1, self.real))
+    return [int(c.argmax()) + 1 if c.any() else 0 for c in bad.T]
+
+  def whole_history(self) -> History:
+    """[fold, epoch, ...], with padding."""
+    self.fetch(-1)
+    return jax.tree.map(lambda *x: np.stack(x, axis=1), *self.history)
+
+  def snapshot(self) -> list[Unfinished]:
+    """Every fold as it is, copied to the host."""
+    state, best = jax.tree.map(unfold, (self.state, self.best))
+    training = Training(state=state, best=best, history=self.whole_history())
+    return [
+      Unfinished(
+        subject, seed, jax.tree.map(lambda leaf, row=row: leaf[row], training)
+      )
+      for row, (subject, seed) in enumerate(
+        zip(self.folds.subjects[: self.real], self.folds.seeds)
+      )
+    ]
+
+
+def unfold(leaf: jax.Array) -> np.ndarray:
+  """[device, fold_on_device, ...] -> [fold, ...] on the host.
+
+  A copy: what is donated to the next step must not be looked at.
+  """
+  return np.array(leaf).reshape(-1, *leaf.shape[2:])
+
+
+def fold_arrays(folds: folds_lib.Folds) -> trainer_lib.Fold:
+  """[fold, ...] on the host."""
+  return trainer_lib.Fold(
+    seed=np.array(folds.seeds, np.uint32),
+    subject_hash=folds.subject_hash,
+    train_index=folds.train_index,
+    train_valid=folds.train_valid,
+    validation_index=folds.validation_index,
+    validation_valid=folds.validation_valid,
+    test_index=folds.test_index,
+    class_weights=folds.class_weights,
+  )

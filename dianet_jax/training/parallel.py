@@ -1,0 +1,340 @@
+"""Folds over devices.
+
+Arrays here are [device, fold_on_device, ...].
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dianet_jax.core import config as configuration
+from dianet_jax.core import errors
+from dianet_jax.training import programs as programs_lib
+from dianet_jax.training import trainer as trainer_lib
+from dianet_jax.data import folds as folds_lib
+from dianet_jax.training.group import Group, fold_arrays, unfold
+from dianet_jax.training.results import Diverged, FoldResult, History, Training, Unfinished
+
+# Share of a device's memory that the states of its folds may fill, by default.
+# `vmap` holds the activations of all folds at once.
+_STATES_OF_MEMORY = {'map': 0.5, 'vmap': 0.125}
+# A program of many folds one after another takes long to compile.
+_MOST_UNROLLED = 4
+
+
+def choose_devices(number: int) -> list[jax.Device]:
+  """The first `number` devices, 0 for all; UserError if there are fewer."""
+  devices = jax.local_devices()
+  if not 0 <= number <= len(devices):
+    raise errors.UserError(
+      f'--config.parallel.devices={number}, but jax sees {len(devices)}'
+      f' {devices[0].platform} device(s). 0 uses all.'
+    )
+  return devices[: number or None]
+
+
+def choose_strategy(strategy: str, platform: str) -> str:
+  """The strategy by which the folds of one device run.
+
+  loop: a program a step, one fold after another. unroll: the same for several
+  folds. map, vmap: a program an epoch, its steps in a scan; the folds one after
+  another or all in every operation.
+
+  On a CPU gradients of convolutions inside a compiled loop run five times
+  slower, and vmap is bound by memory.
+  """
+  if strategy != 'auto':
+    return strategy
+  return 'loop' if platform == 'cpu' else 'map'
+
+
+class FoldParallel:
+  """Trains folds side by side: devices x folds on each device at once."""
+
+  def __init__(
+    self,
+    trainer: trainer_lib.Trainer,
+    images: np.ndarray,
+    labels: np.ndarray,
+    settings: configuration.Parallel,
+    evaluation: configuration.Evaluation,
+  ):
+    """Puts the data on every device.
+
+    Args:
+      trainer: what is the same in every fold.
+      images: float32 [clip, phase, height, width, channel], raw.
+      labels: int32 [clip].
+      settings: the `parallel` section.
+      evaluation: the `evaluation` section; of it `epochs` and `oracle`.
+    """
+    self._trainer = trainer
+    self._chooses_epoch = evaluation.epochs == 'inner_split'
+    self._oracle = evaluation.oracle
+    self.devices = choose_devices(settings.devices)
+    self.strategy = choose_strategy(settings.strategy, self.devices[0].platform)
+    self._folds_per_device = settings.folds_per_device
+    mesh = jax.sharding.Mesh(np.array(self.devices), ('device',))
+    self._sharding = jax.sharding.NamedSharding(
+      mesh, jax.sharding.PartitionSpec('device')
+    )
+    self._data = tuple(map(self._replicate, (images, labels)))
+    # An epoch as one program; otherwise a program a step.
+    self._scans = self.strategy in programs_lib.SCANNING
+    self._init = self._program('init')
+    self._gather = self._program('gather')
+    self._step = self._program('step')
+    self._epoch = self._program('epoch')
+    self._predict = self._program('predict')
+    self._no_best = self._program('no_best')
+    self._keep_best = self._program('keep_best')
+
+  def _replicate(self, array: np.ndarray) -> jax.Array:
+    """[device, ...], one copy on each device."""
+    shape = (len(self.devices), *array.shape)
+    return jax.device_put(np.broadcast_to(array, shape), self._sharding)
+
+  def _program(self, name: str) -> Callable:
+    return programs_lib.program(
+      name, self._trainer, self.strategy, self.devices
+    )
+
+  def _put(self, tree: Any) -> Any:
+    """[fold, ...] on the host -> [device, fold_on_device, ...] there."""
+    devices = len(self.devices)
+
+    def put(leaf):
+      leaf = np.asarray(leaf)
+      shape = (devices, len(leaf) // devices, *leaf.shape[1:])
+      return jax.device_put(leaf.reshape(shape), self._sharding)
+
+    return jax.tree.map(put, tree)
+
+  def group_size(self, folds: folds_lib.Folds) -> int:
+    """How many folds train at once."""
+    devices = len(self.devices)
+    if self.strategy == 'loop':
+      return devices
+    on_device = self._folds_per_device
+    if not on_device:
+      on_device = min(-(-len(folds) // devices), self._most_on_device(folds))
+    return on_device * devices
+
+  def _most_on_device(self, folds: folds_lib.Folds) -> int:
+    if self.strategy == 'unroll':
+      return _MOST_UNROLLED
+    memory = (self.devices[0].memory_stats() or {}).get('bytes_limit')
+    if not memory:
+      return len(folds)
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(self.shapes(folds, 0)))
+    return max(int(memory * _STATES_OF_MEMORY[self.strategy] / size), 1)
+
+  def _groups(
+    self, folds: folds_lib.Folds, done: Sequence[int]
+  ) -> Iterator[list[int]]:
+    """Rows of each group, without padding; all have as many epochs done."""
+    size = self.group_size(folds)
+    for epochs in sorted(set(done), reverse=True):
+      rows = [row for row, number in enumerate(done) if number == epochs]
+      for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+
+  def _begin(
+    self,
+    folds: folds_lib.Folds,
+    rows: list[int],
+    unfinished: Mapping[tuple[int, str], Unfinished],
+  ) -> Group:
+    """A group, untrained or as far as it is; its first fold pads it."""
+    size = self.group_size(folds)
+    group = folds.select(rows + rows[:1] * (size - len(rows)))
+    fold = self._put(fold_arrays(group))
+    keys = list(zip(group.seeds, group.subjects))
+    if keys[0] not in unfinished:
+      state = self._init(self._data, fold)
+      best = self._no_best(self._data, state) if self._chooses_epoch else None
+      return Group(group, len(rows), fold, state, best, [])
+    saved = jax.tree.map(
+      lambda *leaves: np.stack(leaves),
+      *(unfinished[key].training for key in keys),
+    )
+    history = [
+      jax.tree.map(lambda leaf, epoch=epoch: leaf[:, epoch], saved.history)
+      for epoch in range(saved.history.loss.shape[1])
+    ]
+    state, best = self._put((saved.state, saved.best))
+    return Group(group, len(rows), fold, state, best, history)
+
+  def _run_epoch(self, state: trainer_lib.State, fold: trainer_lib.Fold):
+    """One epoch of every fold of a group -> state, list of sums to add.
+
+    Nothing goes to the devices or comes from them.
+    """
+    with jax.transfer_guard('disallow'):
+      if self._scans:
+        state, sums = self._epoch(self._data, state, fold)
+        return state, [sums]
+      batches, all_sums = self._gather(self._data, state, fold), []
+      for _ in range(self._trainer.steps_per_epoch):
+        state, sums = self._step((), state, fold, batches)
+        all_sums.append(sums)
+    return state, all_sums
+
+  def _advance(self, group: Group) -> None:
+    """Queues an epoch, then waits for the one before."""
+    group.state, sums = self._run_epoch(group.state, group.fold)
+    loss = oracle = None
+    if self._chooses_epoch:
+      group.best, loss = self._keep_best(
+        self._data, group.best, group.state, group.fold
+      )
+    if self._oracle:
+      oracle = self._predict(self._data, group.state.variables, group.fold)
+    group.history.append((sums, loss, oracle))
+    if len(group.history) > 1:
+      group.fetch(-2)
+
+  def shapes(self, folds: folds_lib.Folds, epochs: int) -> Training:
+    """A fold's training after so many epochs; arrays without a content."""
+    fold = jax.tree.map(lambda leaf: leaf[0], fold_arrays(folds))
+    images = jax.ShapeDtypeStruct(self._data[0].shape[1:], jnp.float32)
+    state = jax.eval_shape(self._trainer.init, fold, images)
+    best = trainer_lib.Best(np.float32(0), state.variables)
+    real, whole = np.zeros(epochs, np.float32), np.zeros(epochs, np.int32)
+    history = History(loss=real, correct=whole, clips=whole)
+    if self._chooses_epoch:
+      history = history.replace(validation_loss=real)
+    if self._oracle:
+      clips, classes = (
+        folds.test_index.shape[1],
+        self._trainer.model.num_classes,
+      )
+      oracle = np.zeros((epochs, clips, classes), np.float32)
+      history = history.replace(oracle_probabilities=oracle)
+    training = Training(state, best if self._chooses_epoch else None, history)
+    return jax.tree.map(
+      lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape),
+      training,
+    )
+
+  def compile(self, folds: folds_lib.Folds) -> dict[str, jax.stages.Compiled]:
+    """The programs that training runs, by name; they are kept for it."""
+    rows = next(self._groups(folds, [0] * len(folds)))
+    group = self._begin(folds, rows, {})
+    state, fold, data = group.state, group.fold, self._data
+    programs = {'predict': (self._predict, data, state.variables, fold)}
+    if self._scans:
+      programs['epoch'] = self._epoch, data, state, fold
+    else:
+      batches = self._gather(data, state, fold)
+      programs['gather'] = self._gather, data, state, fold
+      programs['step'] = self._step, (), state, fold, batches
+    if self._chooses_epoch:
+      programs['keep_best'] = self._keep_best, data, group.best, state, fold
+    return {
+      name: program.lower(*arguments).compile()
+      for name, (program, *arguments) in programs.items()
+    }
+
+  def seconds_per_epoch(self, folds: folds_lib.Folds) -> float:
+    """Times one epoch of one group, thrown away.
+
+    Where a program is a step, two of them are timed.
+    """
+    rows = next(self._groups(folds, [0] * len(folds)))
+    group = self._begin(folds, rows, {})
+    if self._scans:
+      state, _ = self._run_epoch(group.state, group.fold)
+      jax.block_until_ready(state)
+      start = time.perf_counter()
+      jax.block_until_ready(self._run_epoch(state, group.fold))
+      return time.perf_counter() - start
+    batches = self._gather(self._data, group.state, group.fold)
+    state, _ = self._step((), group.state, group.fold, batches)
+    jax.block_until_ready(state)
+    start = time.perf_counter()
+    for _ in range(2):
+      state, _ = self._step((), state, group.fold, batches)
+    jax.block_until_ready(state)
+    seconds = (time.perf_counter() - start) / 2
+    return seconds * self._trainer.steps_per_epoch
+
+  def train(
+    self,
+    folds: folds_lib.Folds,
+    on_epoch: Callable[[int, Callable[[], list[Unfinished]]], None] = (
+      lambda folds_done, snapshot: None
+    ),
+    unfinished: Sequence[Unfinished] = (),
+  ) -> Iterator[list[FoldResult | Diverged]]:
+    """Trains every fold; yields the results of a group as it ends.
+
+    A fold whose loss is no number has no part in the others, which go on.
+
+    Args:
+      folds: which folds.
+      on_epoch: called after every epoch with the number of folds that ended
+        it, and a function that copies them to the host as they are.
+      unfinished: those of them that go on where they were.
+
+    Yields:
+      The results of one group, without padding.
+    """
+    begun = {(fold.seed, fold.subject): fold for fold in unfinished}
+    # They may fill gigabytes, and are not needed once they go on.
+    del unfinished
+    keys = list(zip(folds.seeds, folds.subjects))
+    done = [begun[key].epochs if key in begun else 0 for key in keys]
+    for rows in self._groups(folds, done):
+      group = self._begin(folds, rows, begun)
+      for row in rows:
+        begun.pop(keys[row], None)
+      for _ in range(done[rows[0]], self._trainer.settings.epochs):
+        self._advance(group)
+        on_epoch(group.real, group.snapshot)
+        if all(group.diverged(len(group.history) - 1)):
+          break
+      yield self._results(group)
+      # Before the next one takes its place on the devices: two may not fit.
+      del group
+
+  def _results(self, group: Group) -> list[FoldResult | Diverged]:
+    """One a fold, without padding."""
+    chosen = group.best if self._chooses_epoch else group.state
+    probabilities = self._predict(self._data, chosen.variables, group.fold)
+    variables, probabilities = jax.tree.map(
+      unfold, (chosen.variables, probabilities)
+    )
+    history = group.whole_history()
+    clips = np.maximum(history.clips, 1)
+    loss, accuracy = history.loss / clips, history.correct / clips
+    results = []
+    for row, epoch in enumerate(group.diverged(len(group.history))):
+      subject, seed = group.folds.subjects[row], group.folds.seeds[row]
+      valid = group.folds.test_valid[row]
+      shares = probabilities[row][valid]
+      if epoch or not np.isfinite(shares).all():
+        results.append(Diverged(subject, seed, epoch or len(group.history)))
+        continue
+      oracle = history.oracle_probabilities
+      if oracle is not None:
+        oracle = oracle[row][:, valid]
+      validation = history.validation_loss
+      results.append(
+        FoldResult(
+          subject=subject,
+          seed=seed,
+          variables=jax.tree.map(lambda leaf, row=row: leaf[row], variables),
+          loss=loss[row].astype(np.float32),
+          accuracy=accuracy[row].astype(np.float32),
+          test_index=group.folds.test_index[row][valid],
+          probabilities=shares,
+          validation_loss=None if validation is None else validation[row],
+          oracle_probabilities=oracle,
+        )
+      )
+    return results

@@ -1,0 +1,114 @@
+"""What training leaves of a fold, on the host: whole, unfinished or lost."""
+
+import dataclasses
+from typing import Any
+
+import flax.struct
+import numpy as np
+
+from dianet_jax.training import trainer as trainer_lib
+
+
+@flax.struct.dataclass
+class History:
+  """What is noted of every epoch; [epoch] leads.
+
+  Attributes:
+    loss: float32, summed over the training clips, in nats.
+    correct: int32, training clips, augmented, that were right in training.
+    clips: int32, training clips.
+    validation_loss: float32, on the clips set aside, in nats; None where none
+      are.
+    oracle_probabilities: float32 [epoch, clip, class], of the held-out clips;
+      None unless asked for. For the oracle figure alone.
+  """
+
+  loss: Any
+  correct: Any
+  clips: Any
+  validation_loss: Any = None
+  oracle_probabilities: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldResult:
+  """One trained fold.
+
+  Attributes:
+    subject: the held-out subject.
+    seed: of this training.
+    variables: parameters and batch statistics.
+    loss: float32 [epoch], mean over the training clips, in nats.
+    accuracy: float32 [epoch], share of training clips, augmented, in training.
+    test_index: int32 [clip], the held-out subject's clips.
+    probabilities: float32 [clip, class], of those clips.
+    validation_loss: float32 [epoch], on the clips set aside, in nats; None
+      where none are. The first of the lowest gave variables and probabilities.
+    oracle_probabilities: float32 [epoch, clip, class], of the held-out clips
+      after every epoch; None unless asked for. For the oracle figure alone.
+  """
+
+  subject: str
+  seed: int
+  variables: dict[str, Any]
+  loss: np.ndarray
+  accuracy: np.ndarray
+  test_index: np.ndarray
+  probabilities: np.ndarray
+  validation_loss: np.ndarray | None = None
+  oracle_probabilities: np.ndarray | None = None
+
+  @property
+  def epoch(self) -> int:
+    """The epoch that predicts, from 1."""
+    if self.validation_loss is None:
+      return len(self.loss)
+    return int(np.argmin(self.validation_loss)) + 1
+
+  def without_variables(self) -> 'FoldResult':
+    """On disk they are safe; those of 26 dual ResNet-18 fill gigabytes."""
+    return dataclasses.replace(self, variables={})
+
+
+@flax.struct.dataclass
+class Training:
+  """All that a training needs to go on; random keys follow from the step.
+
+  Attributes:
+    state: after the last epoch.
+    best: the epoch with the lowest validation loss; None where none is chosen.
+    history: of the epochs so far.
+  """
+
+  state: trainer_lib.State
+  best: trainer_lib.Best | None
+  history: History
+
+
+@dataclasses.dataclass(frozen=True)
+class Unfinished:
+  """One fold in the middle of its training."""
+
+  subject: str
+  seed: int
+  training: Training
+
+  @property
+  def epochs(self) -> int:
+    """How many are done."""
+    return len(self.training.history.loss)
+
+
+@dataclasses.dataclass(frozen=True)
+class Diverged:
+  """A fold whose loss or prediction is no number.
+
+  Attributes:
+    subject: the held-out subject.
+    seed: of this training.
+    epoch: in which it was seen, from 1.
+  """
+
+  subject: str
+  seed: int
+  epoch: int

@@ -1,0 +1,257 @@
+"""Trains the folds that a workdir does not hold yet, so that none is lost."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import datetime
+import pathlib
+import signal
+import threading
+import time
+
+import jax
+
+from dianet_jax.training import parallel as parallel_lib
+from dianet_jax.training import checkpoints
+from dianet_jax.core import errors, hosts, progress
+from dianet_jax.core import config as configuration
+from dianet_jax.data import folds as folds_lib
+from dianet_jax.training.results import Diverged, FoldResult, Unfinished
+
+
+def nothing_else(seconds: float) -> str:
+  """Says nothing of what else there is to do."""
+  del seconds
+  return ''
+
+
+def train_folds(
+  config: configuration.Config,
+  workdir: pathlib.Path,
+  folds: folds_lib.Folds,
+  parallel: parallel_lib.FoldParallel,
+  of_all: Callable[[float], str] = nothing_else,
+) -> list[FoldResult]:
+  """Trains what `workdir` does not hold yet; each process its own folds.
+
+  Args:
+    config: of these folds.
+    workdir: of their checkpoints.
+    folds: all of them.
+    parallel: what `run.make_program` returned.
+    of_all: the estimate for them, seconds -> what to say of all that a study
+      has to do.
+
+  Returns:
+    All folds of all processes, without their variables: those are in the
+    checkpoints.
+
+  Raises:
+    UserError: a fold diverged, or something cannot be written.
+    Stopped: by SIGTERM; all folds in training were saved.
+  """
+  # Closed in any case: what is being written when a run stops is kept.
+  with contextlib.closing(checkpoints.Checkpoints(workdir)) as saved:
+    results = _finished(saved, folds)
+    found = {
+      (r.seed, r.subject) for part in hosts.gather(results) for r in part
+    }
+    keys = list(zip(folds.seeds, folds.subjects))
+    left = [row for row, key in enumerate(keys) if key not in found]
+    if len(left) < len(folds):
+      progress.console.print(
+        f'{len(folds) - len(left)} of {len(folds)} trainings were done before.'
+      )
+    own = hosts.own(left)
+    diverged = []
+    if own:
+      job = _Job(config, workdir, saved, folds.select(own), parallel)
+      trained = job.run(of_all)
+      results += [r for r in trained if isinstance(r, FoldResult)]
+      diverged += [r for r in trained if isinstance(r, Diverged)]
+  everyone = hosts.gather((results, diverged))
+  _refuse_diverged([one for part in everyone for one in part[1]])
+  return [result for part in everyone for result in part[0]]
+
+
+def _finished(
+  saved: checkpoints.Checkpoints, folds: folds_lib.Folds
+) -> list[FoldResult]:
+  """The finished folds that this process is the first to have."""
+  keys = list(zip(folds.seeds, folds.subjects))
+  held = hosts.gather([saved.holds(*key) for key in keys])
+  results = []
+  for row, key in enumerate(keys):
+    holders = [process for process, h in enumerate(held) if h[row]]
+    if holders[:1] == [jax.process_index()]:
+      results.append(saved.load(*key))
+  return [result for result in results if result is not None]
+
+
+def _refuse_diverged(diverged: list[Diverged]) -> None:
+  if not diverged:
+    return
+  names = ', '.join(
+    f'{d.subject} (seed {d.seed}, epoch {d.epoch})' for d in diverged[:5]
+  )
+  if len(diverged) > 5:
+    names += f' and {len(diverged) - 5} more'
+  raise errors.UserError(
+    f'Training diverged in {len(diverged)} fold(s): {names}: the loss or the'
+    ' predictions are not finite. All other folds are trained and kept, but'
+    ' without these there is no pooled result. Lower'
+    ' --config.train.learning_rate (that is another run).'
+  )
+
+
+@contextlib.contextmanager
+def _sigterm() -> Iterator[threading.Event]:
+  """An event that is set when the system asks this process to end."""
+  asked = threading.Event()
+  if threading.current_thread() is not threading.main_thread():
+    yield asked
+    return
+  before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+  try:
+    yield asked
+  finally:
+    signal.signal(signal.SIGTERM, before)
+
+
+class _Profile:
+  """A trace of the second and third epoch; the first one warms up."""
+
+  def __init__(self, folder: pathlib.Path):
+    self._folder, self._epochs = folder, 0
+
+  def count_epoch(self) -> None:
+    self._epochs += 1
+    if self._epochs == 1:
+      jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
+    elif self._epochs == 3:
+      self._stop()
+
+  def close(self) -> None:
+    """Where training was shorter than that."""
+    if 1 <= self._epochs < 3:
+      self._stop()
+
+  def _stop(self) -> None:
+    jax.profiler.stop_trace()
+    progress.console.print(
+      f'Profile: {self._folder}, for TensorBoard; perfetto_trace.json.gz in it'
+      ' for Perfetto.',
+      markup=False,
+    )
+
+
+class _Job:
+  """The folds that one process trains."""
+
+  def __init__(
+    self,
+    config: configuration.Config,
+    workdir: pathlib.Path,
+    saved: checkpoints.Checkpoints,
+    folds: folds_lib.Folds,
+    parallel: parallel_lib.FoldParallel,
+  ):
+    self._config, self._workdir, self._saved = config, workdir, saved
+    self._folds, self._parallel = folds, parallel
+    self._written = time.monotonic()
+
+  def run(self, of_all: Callable[[float], str]) -> list[FoldResult | Diverged]:
+    """Trains them all, and writes each when it is finished."""
+    folds, parallel = self._folds, self._parallel
+    epochs = self._config.train.epochs
+    size = parallel.group_size(folds)
+    empty = parallel.shapes(folds, 0)
+    self._workdir.mkdir(parents=True, exist_ok=True)
+    checkpoints.check_space(self._workdir, size, len(folds), empty)
+    begun = self._begun()
+    self._announce(begun, size, of_all)
+    done = sum(fold.epochs for fold in begun)
+    results = []
+    with (
+      progress.bar('Training', len(folds) * epochs, done) as bar,
+      _sigterm() as stop,
+      contextlib.ExitStack() as stack,
+    ):
+      profile = None
+      if self._config.profile:
+        profile = _Profile(self._workdir / 'profile')
+        stack.callback(profile.close)
+
+      def on_epoch(number, snapshot):
+        bar.advance(0, number)
+        if profile:
+          profile.count_epoch()
+        self._write(snapshot, stop.is_set())
+
+      training = parallel.train(folds, on_epoch, begun)
+      # It lets go of each that has gone on.
+      del begun
+      for group in training:
+        results += map(self._keep, group)
+    return results
+
+  def _begun(self) -> list[Unfinished]:
+    found = [
+      self._saved.load_unfinished(seed, subject, self._shapes)
+      for seed, subject in zip(self._folds.seeds, self._folds.subjects)
+    ]
+    begun = [fold for fold in found if fold is not None]
+    if begun:
+      progress.console.print(
+        f'{len(begun)} training(s) go on after epoch '
+        + ', '.join(map(str, sorted({fold.epochs for fold in begun})))
+        + '.'
+      )
+    return begun
+
+  def _shapes(self, epochs: int):
+    return self._parallel.shapes(self._folds, epochs)
+
+  def _announce(self, begun, size: int, of_all) -> None:
+    """Compiles, and says how long training will take."""
+    folds, epochs = self._folds, self._config.train.epochs
+    start = time.perf_counter()
+    with progress.waiting('Compiling'):
+      programs = self._parallel.compile(folds)
+      compiled = time.perf_counter() - start
+      seconds = self._parallel.seconds_per_epoch(folds)
+    left = len(folds) * epochs - sum(fold.epochs for fold in begun)
+    seconds *= left / min(size, len(folds))
+    progress.console.print(
+      f'{len(programs)} programs compiled in {compiled:.0f} s.'
+      f' {len(folds)} trainings of {epochs} epochs, {size} at once: about'
+      f' {datetime.timedelta(seconds=round(seconds))} (from a timed step)'
+      f'{of_all(seconds)}.'
+    )
+
+  def _write(self, snapshot: Callable, stop: bool) -> None:
+    """Writes folds in training when it is time, or the last thing to do."""
+    interval = 60 * self._config.parallel.checkpoint_minutes
+    if not stop and time.monotonic() - self._written < interval:
+      return
+    # What is still being written would otherwise pile up in memory.
+    self._saved.wait()
+    for fold in snapshot():
+      self._saved.save_unfinished(fold)
+    self._written = time.monotonic()
+    if stop:
+      self._saved.wait()
+      raise errors.Stopped(
+        'stopped by SIGTERM; all folds in training are saved, and the same'
+        ' command goes on with them'
+      )
+
+  def _keep(self, result: FoldResult | Diverged) -> FoldResult | Diverged:
+    if isinstance(result, Diverged):
+      progress.console.print(
+        f'Fold {result.subject} (seed {result.seed}) diverged in epoch'
+        f' {result.epoch}; the others go on.',
+        markup=False,
+      )
+      return result
+    self._saved.save(result)
+    return result.without_variables()

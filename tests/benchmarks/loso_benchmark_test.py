@@ -1,0 +1,44 @@
+"""The benchmark compares equals."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from benchmarks import loso
+
+torch = pytest.importorskip('torch')
+
+SMALL = dataclasses.replace(
+  loso.CASES['compact, 28 px'], clips=12, subjects=3, epochs=1
+)
+
+
+@pytest.mark.parametrize('name', loso.CASES)
+def test_networks_have_equally_many_parameters(name):
+  # As many clips as subjects: the data are not what is tested.
+  case = dataclasses.replace(loso.CASES[name], clips=6, subjects=3)
+  assert loso.Ours(case, 1).count() == loso.PyTorch(case).count()
+
+
+def test_both_train_and_predict():
+  from benchmarks.peers import loso_torch
+
+  images, labels = SMALL.data()
+  images = torch.from_numpy(images.transpose(0, 1, 4, 2, 3).copy())
+  shares = loso_torch.train_fold(
+    SMALL, images, torch.from_numpy(labels).long(), 1
+  )
+  assert shares.shape == (4, 3)
+  np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
+  ours = loso.Ours(SMALL, 2)
+  assert ours.at_once == 2
+  ours.train(3)
+
+
+@pytest.mark.parametrize('name', loso.CASES)
+def test_steps_of_a_case(name):
+  case = loso.CASES[name]
+  kept = [int((~case.held_out(fold)).sum()) for fold in range(case.subjects)]
+  assert sum(case.clips - number for number in kept) == case.clips
+  assert -(-max(kept) // 32) == case.steps_per_epoch

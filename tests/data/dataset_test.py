@@ -1,0 +1,205 @@
+"""From records to phase images, and what is said about odd data."""
+
+import shutil
+
+import cv2
+import numpy as np
+import openpyxl
+import pytest
+
+from configs import casme2, megc2019
+from dianet_jax.data import dataset as dataset_lib
+from dianet_jax.core import errors
+from dianet_jax.motion import rank_pooling, scaling
+from tfds_builders import simulate
+
+
+@pytest.fixture(scope='module')
+def raw(tmp_path_factory):
+  """A small simulated CASME II."""
+  root = tmp_path_factory.mktemp('raw') / 'casme2'
+  return simulate.write(
+    'casme2',
+    root,
+    subjects=2,
+    clips_per_subject=5,
+    # No smaller: the face detector wants 80 pixels.
+    frame_height=140,
+    frame_width=115,
+  )
+
+
+@pytest.fixture
+def load(make_config, raw):
+  def load_clips(module=casme2, seed=0, **overrides):
+    overrides = {
+      'data__manual_dir': str(raw),
+      'data__frame_size': 32,
+      'data__image_size': 16,
+      'train__augment__shift_pixels': 1,
+    } | overrides
+    return dataset_lib.load(make_config(module, **overrides).data, seed)
+
+  return load_clips
+
+
+def test_phase_images_are_those_of_the_frames_on_disk(load, raw):
+  dataset = load(data__image_size=32)
+  assert dataset.images.shape == (10, 2, 32, 32, 3)
+  assert dataset.images.dtype == np.float32 and dataset.simulated
+  assert dataset.classes[dataset.labels[3]] == dataset.clips[3].emotion
+  # One clip again, by hand and in float64.
+  clip = dataset.clips[3]
+  folder = raw / 'Cropped' / clip.clip_id
+  paths = sorted(folder.iterdir(), key=lambda p: int(p.stem.split('img')[1]))
+  frames = [cv2.imread(str(path))[..., ::-1] for path in paths]
+  frames = np.stack(
+    [cv2.resize(f, (32, 32), interpolation=cv2.INTER_AREA) for f in frames]
+  ).astype(np.float64)
+  # The apex is somewhere inside; the right one explains both phases.
+  errors_at = []
+  for apex in range(2, len(frames) - 2):
+    phases = frames[: apex + 1], frames[apex:]
+    error = 0
+    for image, part in zip(dataset.images[3], phases):
+      alpha = rank_pooling.coefficients(len(part))
+      error += np.abs(np.tensordot(alpha, part, 1) - image).max()
+    errors_at.append(error)
+  assert min(errors_at) < 1e-3 < np.median(errors_at)
+
+
+def test_aligned_faces(load):
+  pytest.importorskip('dlib', reason='the extra [align] is not installed')
+  plain = load(data__image_size=32)
+  aligned = load(data__image_size=32, data__align=True)
+  assert aligned.images.shape == plain.images.shape
+  assert [c.clip_id for c in aligned.clips] == [c.clip_id for c in plain.clips]
+  assert np.abs(aligned.images - plain.images).max() > 1
+
+
+def test_a_protocol_of_your_own(load):
+  pairs = ('happiness=positive', 'disgust=negative', 'Repression=negative')
+  dataset = load(data__emotions=(*pairs, 'others=', 'surprise='))
+  assert dataset.classes == ('positive', 'negative')
+  raw = [clip.emotion for clip in dataset.clips]
+  assert sorted(set(raw)) == ['disgust', 'happiness', 'repression']
+  assert [dataset.classes[label] for label in dataset.labels] == [
+    'positive' if emotion == 'happiness' else 'negative' for emotion in raw
+  ]
+
+
+def test_images_of_earlier_offsets_come_behind(load):
+  plain, jittered = load(), load(data__offset_jitter_frames=2)
+  assert jittered.images.shape == (30, *plain.images.shape[1:])
+  np.testing.assert_array_equal(jittered.labels, plain.labels)
+  annotated, one, two = jittered.images.reshape(3, *plain.images.shape)
+  np.testing.assert_array_equal(annotated, plain.images)
+  for variant in (one, two):
+    np.testing.assert_array_equal(variant[:, 0], plain.images[:, 0])
+  for a, b in ((plain.images, one), (one, two), (plain.images, two)):
+    assert (np.abs(a - b)[:, 1].max(axis=(1, 2, 3)) > 0.1).all()
+
+
+def test_single_phase(load):
+  dataset = load(data__phases=('onset_offset',), model__fusion='first_phase')
+  assert dataset.images.shape[1] == 1
+
+
+def test_permuted_labels_are_the_same_labels_elsewhere(load):
+  plain, control = load(), load(data__permute_labels=True)
+  assert sorted(plain.labels) == sorted(control.labels)
+  assert (plain.labels != control.labels).any()
+  np.testing.assert_array_equal(plain.images, control.images)
+  assert any('shuffled' in note for note in control.notes)
+  other = load(data__permute_labels=True, seed=1)
+  assert (other.labels != control.labels).any()
+
+
+def test_a_protocol_of_another_data_set(load):
+  with pytest.raises(errors.UserError, match='is for the data set samm, not'):
+    load(data__protocol='samm_5class')
+
+
+def write_flow(root, rows):
+  """A tree of phase-flow images: (data set, subject, clip, label)."""
+  rng = np.random.default_rng(0)
+  lines = ['dataset,sub,filename_o,label,apex,imagename,sub_filename']
+  for dataset, subject, clip, label in rows:
+    name = f'{subject}_{clip}'
+    lines.append(f'{dataset},{subject},{clip},{label},,,{name}.jpg')
+    for phase, ending in enumerate((' .png', '_1 .png')):
+      # The label shows as a bright square, so that it can be learned.
+      image = rng.integers(0, 60, (28, 28, 3)).astype(np.uint8)
+      image[8 * label : 8 * label + 8, 5 + 4 * phase : 20] += 150
+      cv2.imwrite(str(root / (name + ending)), image)
+  path = root / 'combined_3_class2_for_optical_flow.csv'
+  path.write_text('\n'.join(lines) + '\n')
+  return root
+
+
+def test_stored_phase_images_are_centred(make_config, tmp_path):
+  rows = [('casme2', f'sub0{s}', f'EP0{s}', s) for s in (1, 2)]
+  write_flow(tmp_path, rows)
+  config = make_config(megc2019, data__manual_dir=str(tmp_path))
+  dataset = dataset_lib.load(config.data, 0)
+  assert dataset.images.shape == (2, 2, 28, 28, 3)
+  first = cv2.imread(str(tmp_path / 'sub01_EP01 .png'))[..., ::-1]
+  np.testing.assert_array_equal(dataset.images[0, 0], first - 127.5)
+  assert [clip.subject for clip in dataset.clips] == [
+    'casme2/sub01', 'casme2/sub02'
+  ]  # fmt: skip
+  assert not dataset.simulated
+  assert any('samm is absent' in note for note in dataset.notes)
+
+
+def test_the_fingerprint_is_of_what_the_files_hold(load, raw, tmp_path):
+  before = load().fingerprint
+  copy = tmp_path / 'elsewhere'
+  # Copied without the times, as from a download or an archive.
+  shutil.copytree(raw, copy, copy_function=shutil.copyfile)
+  assert load(data__manual_dir=str(copy)).fingerprint == before
+  path = sorted((copy / 'Cropped').rglob('*.jpg'))[0]
+  cv2.imwrite(str(path), cv2.imread(str(path))[::-1])
+  assert load(data__manual_dir=str(copy)).fingerprint != before
+
+
+def test_stored_phase_images_have_no_whole_clip(make_config, tmp_path):
+  write_flow(tmp_path, [('samm', '006', '006_1_2', 0)])
+  config = make_config(
+    megc2019,
+    data__manual_dir=str(tmp_path),
+    data__phases=('onset_offset',),
+    model__fusion='first_phase',
+  )
+  with pytest.raises(errors.UserError, match='none of onset_offset'):
+    dataset_lib.load(config.data, 0)
+
+
+def test_an_empty_phase_is_reported(load, raw, tmp_path):
+  copy = tmp_path / 'casme2'
+  shutil.copytree(raw, copy)
+  path = next(copy.glob('*.xlsx'))
+  book = openpyxl.load_workbook(path)
+  header = [cell.value for cell in book.active[1]]
+  onset, apex = (header.index(k) + 1 for k in ('OnsetFrame', 'ApexFrame'))
+  book.active.cell(2, apex).value = book.active.cell(2, onset).value
+  book.save(path)
+  dataset = load(data__manual_dir=str(copy))
+  empty = np.flatnonzero(np.abs(dataset.images).max(axis=(2, 3, 4)) == 0)
+  assert len(empty) == 1
+  reported = [
+    note for note in dataset.notes if 'onset_apex is a single' in note
+  ]
+  assert len(reported) == 1
+  clip = dataset.clips[np.unravel_index(empty[0], (10, 2))[0]]
+  assert reported[0].startswith(clip.clip_id)
+
+
+def test_simulation_and_manual_dir_exclude_each_other(load):
+  with pytest.raises(errors.UserError, match='exclude each other'):
+    load(data__simulation__enabled=True)
+
+
+def test_display_of_a_phase_image(load):
+  shown = scaling.to_display(load().images[0, 0])
+  assert shown.dtype == np.uint8 and (shown.min(), shown.max()) == (0, 255)

@@ -1,0 +1,224 @@
+"""Nested selection: the better candidate wins, and nothing leaks."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from study_test import flow  # noqa: F401
+from study_test import make as make_study  # noqa: F401
+
+from dianet_jax.training import parallel as parallel_lib
+from dianet_jax.training import results as results_lib
+from dianet_jax.training import checkpoints
+from dianet_jax.core import errors
+from dianet_jax.evaluation import metrics
+from dianet_jax.experiments import nested, study
+from dianet_jax.data import dataset as data_lib
+
+NAMES = [f'casme2/{s}' for s in range(6)] + [f'samm/{s}' for s in range(9)]
+
+
+def test_groups_are_of_equal_size_and_mixed():
+  rng = np.random.default_rng(0)
+  clips = rng.integers(1, 12, len(NAMES))
+  subjects = np.repeat(NAMES, clips).tolist()
+  groups = nested.group_subjects(subjects, 3)
+  assert sorted(name for group in groups for name in group) == sorted(NAMES)
+  sizes = [sum(subjects.count(n) for n in group) for group in groups]
+  assert max(sizes) - min(sizes) <= 12
+  for group in groups:
+    assert {name.split('/')[0] for name in group} == {'casme2', 'samm'}
+  assert groups == nested.group_subjects(subjects[::-1], 3)
+  with pytest.raises(errors.UserError, match='groups=16, but there are 15'):
+    nested.group_subjects(subjects, 16)
+
+
+def result(pair, clips, guesses, seed=0):
+  return results_lib.FoldResult(
+    pair, seed, {}, np.zeros(1), np.zeros(1), np.array(clips),
+    np.eye(2)[guesses],
+  )  # fmt: skip
+
+
+def test_a_score_uses_models_and_clips_without_the_group():
+  # Two clips a group; each pair's model is right or wrong in a way of its own.
+  group_of_clip = np.array([0, 0, 1, 1, 2, 2])
+  labels = np.array([0, 1, 0, 1, 0, 1])
+  pairs = nested.pairs([(), (), ()])
+  assert list(pairs.values()) == [(0, 1), (0, 2), (1, 2)]
+  first, second, third = pairs
+  results = [
+    result(first, [0, 1, 2, 3], [0, 1, 0, 0]),
+    result(second, [0, 1, 4, 5], [1, 0, 0, 1]),
+    result(third, [2, 3, 4, 5], [1, 1, 0, 1]),
+  ]
+  found = nested.scores(results, pairs, group_of_clip, labels)
+  guesses = {
+    # Group 1 by the model without 0 and 1, group 2 by that without 0 and 2.
+    0: ([0, 1, 0, 1], [0, 0, 0, 1]),
+    1: ([0, 1, 0, 1], [0, 1, 0, 1]),
+    2: ([0, 1, 0, 1], [1, 0, 1, 1]),
+  }
+  for group, (truth, guess) in guesses.items():
+    confusion = metrics.confusion_matrix(np.array(truth), np.array(guess), 2)
+    assert found[group] == pytest.approx(metrics.uf1(confusion))
+  # A second seed, all wrong, takes half of it.
+  results += [
+    result(r.subject, r.test_index, 1 - labels[r.test_index], seed=1)
+    for r in results
+  ]
+  both = nested.scores(results, pairs, group_of_clip, labels)
+  np.testing.assert_allclose(both, found / 2)
+
+
+CANDIDATES = (
+  'frozen: train.learning_rate=1e-9',
+  'default: train.learning_rate=5e-3',
+)
+
+
+@pytest.fixture
+def make(make_study):  # noqa: F811
+  def make_nested(**overrides):
+    overrides = {
+      'study__kind': 'nested',
+      'study__rows': CANDIDATES,
+      'study__groups': 3,
+      'train__epochs': 6,
+      'data__image_size': 12,
+      'train__augment__shift_pixels': 0,
+      'model__fusion': 'concat',
+      'model__widths': (8, 8),
+      'model__dropout': 0.0,
+    } | overrides
+    return make_study(**overrides)
+
+  return make_nested
+
+
+@pytest.fixture
+def planted(monkeypatch):
+  """Clips whose class can be seen; `planted[...]` corrupts some of them."""
+  corruption = {'subjects': set()}
+
+  def load(config, seed, load=data_lib.load):
+    dataset = load(config, seed)
+    rng = np.random.default_rng(0)
+    images = 20 * rng.normal(size=dataset.images.shape).astype(np.float32)
+    size = images.shape[2] // 3
+    # Every subject has a clip of each class.
+    subjects = dataset.subjects
+    labels = np.array([subjects[:i].count(s) for i, s in enumerate(subjects)])
+    for index, label in enumerate(labels):
+      images[index, :, label * size : (label + 1) * size] += 100
+    bad = np.isin(dataset.subjects, list(corruption['subjects']))
+    images[bad] = np.random.default_rng(1).normal(size=images[bad].shape)
+    labels[bad] = (labels[bad] + 1) % 3
+    return dataclasses.replace(dataset, images=images, labels=labels)
+
+  monkeypatch.setattr(data_lib, 'load', load)
+  return corruption
+
+
+def test_the_better_candidate_is_chosen(make, planted, tmp_path, capsys):
+  config = make()
+  summary = nested.run(config, tmp_path / 'clean')
+  held = json.loads((tmp_path / 'clean' / 'selection.json').read_text())
+  assert [group['chosen'] for group in held['groups']] == ['default'] * 3
+  assert summary['chosen'] == held['groups']
+  assert summary['overall']['n'] == 18 and summary['folds'] == 6
+  frozen, default = (
+    np.array(c['uf1_without_group']) for c in held['candidates']
+  )
+  assert (default > frozen + 0.1).all()
+  shown = capsys.readouterr().out
+  assert 'Candidate 2 of 2: default' in shown
+  # Two of the selection, one of what was chosen.
+  assert shown.count('for all that is left of the study') == 3
+  done = (tmp_path / 'clean/selection').glob('*/checkpoints/*/*')
+  assert len(list(done)) == 6
+  # Seeds of the selection are not those of the result.
+  assert (tmp_path / 'clean/selection/default/checkpoints/seed1').is_dir()
+  assert (tmp_path / 'clean/chosen/default/checkpoints/seed0').is_dir()
+
+  nested.run(config, tmp_path / 'clean')
+  again = capsys.readouterr().out
+  assert 'This study is finished' in again and 'default' in again
+
+
+@pytest.mark.parametrize('how_many', ['one subject', 'its whole group'])
+def test_nothing_leaks(make, planted, tmp_path, how_many):
+  config = make(train__epochs=2)
+  nested.run(config, tmp_path / 'clean')
+  held = json.loads((tmp_path / 'clean' / 'selection.json').read_text())
+  group = 1
+  subjects = held['groups'][group]['subjects']
+  whole = how_many == 'its whole group'
+  planted['subjects'] = set(subjects if whole else subjects[:1])
+  nested.run(config, tmp_path / 'spoiled')
+  other = json.loads((tmp_path / 'spoiled' / 'selection.json').read_text())
+  assert other['groups'][group] == held['groups'][group]
+  changed = False
+  for one, two in zip(held['candidates'], other['candidates']):
+    clean, spoiled = one['uf1_without_group'], two['uf1_without_group']
+    # Bit for bit for the group itself; the others must notice.
+    assert clean[group] == spoiled[group]
+    changed |= clean != spoiled
+  assert changed
+  if whole:
+    return
+  # Nor does the subject reach the network that predicts it.
+  chosen = held['groups'][group]['chosen']
+  variables = [
+    checkpoints.Checkpoints(tmp_path / name / 'chosen' / chosen)
+    .load(0, subjects[0])
+    .variables
+    for name in ('clean', 'spoiled')
+  ]
+  jax.tree.map(np.testing.assert_array_equal, *variables)
+
+
+def test_resuming_selects_the_same(make, planted, tmp_path, monkeypatch):
+  config = make(train__epochs=1)
+  before = nested.run(config, tmp_path)
+  predictions = (tmp_path / 'predictions.csv').read_bytes()
+  selection_json = (tmp_path / 'selection.json').read_bytes()
+  (tmp_path / 'metrics.json').unlink()
+  # All trainings were done: nothing may be compiled or trained.
+  monkeypatch.setattr(parallel_lib.FoldParallel, 'train', None)
+  after = nested.run(config, tmp_path)
+  assert (tmp_path / 'predictions.csv').read_bytes() == predictions
+  assert (tmp_path / 'selection.json').read_bytes() == selection_json
+  assert after['overall'] == before['overall']
+
+
+@pytest.mark.parametrize(
+  'row', ['x: seeds=2', 'x: evaluation.epochs=inner_split', 'x: seed=4']
+)
+def test_what_candidates_share(make, row):
+  with pytest.raises(errors.UserError, match='is one for all rows'):
+    study.rows(make(study__rows=(row,)))
+
+
+def test_other_clips_are_refused_before_training(make, tmp_path, monkeypatch):
+  monkeypatch.setattr(parallel_lib.FoldParallel, 'train', None)
+  rows = (*CANDIDATES, 'x: data.permute_labels=true')
+  with pytest.raises(errors.UserError, match="'x': its labels are not those"):
+    nested.run(make(study__rows=rows, train__epochs=1), tmp_path / 'run')
+
+
+def test_chosen_candidates_may_differ_in_epochs(make, tmp_path, monkeypatch):
+  rows = ('short: train.epochs=1', 'long: train.epochs=2')
+  values = iter([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
+  monkeypatch.setattr(nested, 'scores', lambda *args: np.array(next(values)))
+  summary = nested.run(make(study__rows=rows), tmp_path / 'run')
+  assert [group['chosen'] for group in summary['chosen']] == [
+    'short', 'long', 'long'
+  ]  # fmt: skip
+  assert summary['overall']['n'] == 18
+  assert '<svg' in (tmp_path / 'run' / 'report.html').read_text()
+  for name, trainings in (('short', 2), ('long', 4)):
+    place = tmp_path / 'run' / 'chosen' / name
+    assert study.trainings_on_disk(place) == trainings

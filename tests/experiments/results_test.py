@@ -1,0 +1,129 @@
+"""The kept results are what their predictions say, and what README says."""
+
+import csv
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from dianet_jax.evaluation import compare, metrics, predictions
+
+ROOT = pathlib.Path(__file__).parents[1]
+RESULTS = ROOT / 'benchmarks/results'
+FOLDERS = sorted(path.parent for path in RESULTS.rglob('metrics.json'))
+STUDIES = sorted(path.parent for path in RESULTS.rglob('ablation.json'))
+README = (ROOT / 'README.md').read_text()
+
+
+def name(folder):
+  return str(folder.relative_to(RESULTS))
+
+
+@pytest.mark.parametrize('folder', FOLDERS, ids=name)
+def test_metrics_follow_from_the_predictions(folder):
+  summary = json.loads((folder / 'metrics.json').read_text())
+  classes = summary['classes']
+  with (folder / 'predictions.csv').open(newline='') as file:
+    rows = list(csv.DictReader(file))
+  assert len({row['fold'] for row in rows}) == summary['folds']
+  for index, seed in enumerate(summary['seeds']):
+    chosen = [row for row in rows if row['seed'] == str(seed)]
+    assert len(chosen) == summary['overall']['n']
+    truth, prediction = (
+      np.array([classes.index(row[key]) for row in chosen])
+      for key in ('truth', 'prediction')
+    )
+    confusion = metrics.confusion_matrix(truth, prediction, len(classes))
+    for name, metric in metrics.METRICS.items():
+      assert metric(confusion) == pytest.approx(
+        summary['overall'][name]['seeds'][index]
+      )
+
+
+@pytest.mark.parametrize('folder', FOLDERS, ids=name)
+def test_intervals_follow_from_the_predictions(folder):
+  summary = json.loads((folder / 'metrics.json').read_text())
+  run = predictions.load(folder)
+  for part, kept in (('', summary['overall']), *summary['by_dataset'].items()):
+    chosen = run.only(run.datasets == part) if part else run
+    made = metrics.summarise(
+      chosen.truth, chosen.predictions, chosen.classes, chosen.subjects
+    )
+    for name in metrics.METRICS:
+      for interval in ('interval_95', 'chance_95'):
+        assert made[name][interval] == pytest.approx(kept[name][interval])
+    for key in ('f1_per_class', 'recall_per_class', 'clips_per_class'):
+      assert made[key] == pytest.approx(kept[key])
+
+
+def mean_and_deviation(metric):
+  mean, deviation = metric['mean'], metric['std']
+  return f'{mean:.3f}' + (f' ± {deviation:.3f}' if deviation else '')
+
+
+def interval(metric, key='interval_95'):
+  return '{:.3f} to {:.3f}'.format(*metric[key])
+
+
+@pytest.mark.parametrize(
+  'folder', ['ablation-megc2019/dual-cross-attention', 'nested-megc2019']
+)
+def test_readme_quotes_the_kept_results(folder):
+  summary = json.loads((RESULTS / folder / 'metrics.json').read_text())
+  parts = {'all': summary['overall'], **summary['by_dataset']}
+  names = {'casme2': 'CASME II', 'samm': 'SAMM', 'all': 'all'}
+  for part, kept in parts.items():
+    folds = kept.get('folds', summary['folds'])
+    uf1 = kept['uf1']
+    cells = [names[part], str(kept['n']), str(folds)]
+    cells += [mean_and_deviation(kept['accuracy']), mean_and_deviation(uf1)]
+    cells += [interval(uf1), mean_and_deviation(kept['uar'])]
+    line = f'| {" | ".join(cells)} |'
+    if 'ablation' in folder:
+      line += f' {interval(uf1, "chance_95")} |'
+    assert line in README
+
+
+@pytest.mark.parametrize('folder', STUDIES, ids=name)
+def test_readme_quotes_the_kept_tables(folder):
+  held = json.loads((folder / 'ablation.json').read_text())
+  table = (folder / 'ablation.md').read_text()
+  first = held['rows'][0]['name']
+  for row in held['rows']:
+    if 'left_out' in row:
+      assert f'| {row["name"]} | left out' in README
+      continue
+    summary = json.loads((folder / row['folder'] / 'metrics.json').read_text())
+    kept = [summary['overall'], *summary['by_dataset'].values()]
+    values = [mean_and_deviation(part['uf1']) for part in kept]
+    cells = [row['name'], values[0], interval(kept[0]['uf1'])]
+    cells += values[1:] if len(kept) > 2 else []
+    if row['name'] != first:
+      start = f'| {row["name"]} - {first} | UF1 | '
+      line = next(x for x in table.splitlines() if x.startswith(start))
+      difference, of_it, _, holm = line[len(start) : -2].split(' | ')
+      cells += [difference, of_it, holm.replace('\\', '')]
+    assert f'| {" | ".join(cells)} |' in README
+
+
+@pytest.mark.parametrize('folder', STUDIES, ids=name)
+def test_tables_follow_from_the_predictions(folder):
+  held = json.loads((folder / 'ablation.json').read_text())
+  runs = {
+    row['name']: compare.load(folder / row['folder'])
+    for row in held['rows']
+    if 'left_out' not in row
+  }
+  made = compare.table(runs, 'markdown', by_dataset=True)
+  assert made in (folder / 'ablation.md').read_text()
+
+
+def test_readme_quotes_a_comparison():
+  begin = README.index('$ python -m dianet_jax.compare \\')
+  lines = README[begin:].split('\n```')[0].splitlines()
+  arguments = ' '.join(line.rstrip('\\').strip() for line in lines[1:3]).split()
+  runs = dict(argument.split('=') for argument in arguments)
+  loaded = {key: compare.load(ROOT / path) for key, path in runs.items()}
+  made = compare.table(loaded, 'text').splitlines()
+  assert [line.rstrip() for line in made] == lines[3:]

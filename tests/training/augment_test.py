@@ -1,0 +1,166 @@
+"""Augmentation: what moves, and who is blended with whom."""
+
+import functools
+import math
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dianet_jax.training import augment
+
+IMAGES = jnp.arange(6.0)[:, None, None, None, None] * jnp.ones((6, 2, 4, 4, 3))
+
+
+def noise(*shape):
+  rng = np.random.default_rng(0)
+  return rng.normal(size=shape).astype(np.float32)
+
+
+def turned(images, degrees, rows=0, columns=0, flipped=False):
+  radians = jnp.float32(math.radians(degrees))
+  return np.asarray(
+    augment.move(images, rows, columns, jnp.bool_(flipped), (), radians)
+  )
+
+
+@pytest.mark.parametrize('flipped', [False, True])
+@pytest.mark.parametrize('rows,columns', [(0, 0), (3, -2), (-20, 1)])
+def test_a_rotation_by_nothing_is_the_move(rows, columns, flipped):
+  images = noise(2, 9, 12, 3)
+  expected = augment.move(images, rows, columns, jnp.bool_(flipped))
+  np.testing.assert_array_equal(
+    turned(images, 0, rows, columns, flipped), expected
+  )
+
+
+@pytest.mark.parametrize('size', [9, 12])
+def test_a_quarter_turn_is_counter_clockwise(size):
+  images = noise(2, size, size, 3)
+  np.testing.assert_allclose(
+    turned(images, 90), np.rot90(images, axes=(1, 2)), atol=1e-4
+  )
+  # The flip comes first, then the rotation, then the shift.
+  expected = np.rot90(images[:, :, ::-1], axes=(1, 2))
+  expected = np.roll(expected, (1, -2), (1, 2))
+  found = turned(images, 90, rows=1, columns=-2, flipped=True)
+  np.testing.assert_allclose(found[:, 1:, :-2], expected[:, 1:, :-2], atol=1e-4)
+
+
+@pytest.mark.parametrize('degrees', [-37.0, 5.0, 170.0])
+def test_a_rotation_is_that_of_opencv(degrees):
+  # Smooth: OpenCV rounds positions to 1/32 of a pixel.
+  image = cv2.GaussianBlur(noise(32, 40, 3), (0, 0), 3)
+  turn = cv2.getRotationMatrix2D((19.5, 15.5), degrees, 1)
+  turn[:, 2] += (2, -3)
+  expected = cv2.warpAffine(
+    image, turn, (40, 32), borderMode=cv2.BORDER_REPLICATE
+  )
+  found = turned(image[None], degrees, rows=-3, columns=2)[0]
+  np.testing.assert_allclose(found, expected, atol=0.02 * np.ptp(image))
+
+
+@pytest.mark.parametrize('shape', [(2, 9, 12, 3), (1, 16, 8, 1)])
+def test_the_form_for_tpus_is_the_same(shape):
+  rng = np.random.default_rng(1)
+  images, (height, width) = noise(*shape), shape[1:3]
+  # The border and whole pixels among them.
+  row, column = (
+    np.clip(rng.uniform(-2, n + 2, (height, width)), 0, n - 1)
+    for n in (height, width)
+  )
+  row[0], column[1] = np.round(row[0]), np.round(column[1])
+  args = images, jnp.float32(row), jnp.float32(column)
+  np.testing.assert_allclose(
+    augment._bilinear_on_tpu(*args), augment._bilinear(*args), atol=1e-5
+  )
+
+
+OPTIONS = {
+  'flip_probability': 0.5,
+  'negated_channels': (),
+  'shift_pixels': 2,
+}
+
+
+def test_clips_turn_by_themselves_and_phases_alike():
+  images = np.broadcast_to(noise(1, 1, 16, 16, 3), (8, 2, 16, 16, 3))
+  turn = functools.partial(augment.augment, rotation_degrees=20.0, **OPTIONS)
+  keys = jax.random.split(jax.random.key(0), 8)
+  found = np.asarray(jax.jit(jax.vmap(turn))(keys, images))
+  np.testing.assert_array_equal(found[:, 0], found[:, 1])
+  assert len({clip.tobytes() for clip in found}) == 8
+  np.testing.assert_allclose(found[3], turn(keys[3], images[3]), atol=1e-5)
+
+
+def test_rotation_takes_flip_and_shift_as_they_were():
+  images, key = noise(2, 16, 16, 3), jax.random.key(0)
+  plain = augment.augment(key, images, **OPTIONS)
+  # So small an angle moves nothing by more than a thousandth of a pixel.
+  found = augment.augment(key, images, rotation_degrees=0.001, **OPTIONS)
+  np.testing.assert_allclose(found, plain, atol=5e-3)
+  assert np.abs(found - plain).max() > 0
+  np.testing.assert_array_equal(
+    augment.augment(key, images, rotation_degrees=0.0, **OPTIONS), plain
+  )
+
+
+def test_angles_fill_their_range():
+  keys = jax.random.split(jax.random.key(0), 300)
+  # A ramp to the right: the slope says by how much it was turned.
+  ramp = jnp.broadcast_to(jnp.arange(33.0)[:, None], (1, 33, 33, 1))
+  turn = functools.partial(
+    augment.augment,
+    flip_probability=0.0,
+    negated_channels=(),
+    shift_pixels=0,
+    rotation_degrees=30.0,
+  )
+  found = np.asarray(jax.vmap(lambda key: turn(key, ramp))(keys))[:, 0, ..., 0]
+  down = found[:, 17, 16] - found[:, 15, 16]
+  right = found[:, 16, 17] - found[:, 16, 15]
+  degrees = np.degrees(np.arctan2(-down, right))
+  assert -30 <= degrees.min() < -28 and 28 < degrees.max() <= 30
+  assert abs(degrees.mean()) < 3
+
+
+def test_every_variant_of_a_clip_is_drawn_as_often():
+  index = jnp.tile(jnp.arange(4), 300)
+  rows = np.asarray(augment.draw_variant(jax.random.key(1), index, 4, 12))
+  np.testing.assert_array_equal(rows % 4, index)
+  share = np.bincount(rows, minlength=12) / 300
+  assert len(share) == 12 and share.min() > 0.25 and share.max() < 0.42
+
+
+def test_a_single_variant_is_not_drawn():
+  index = jnp.arange(4)
+  assert augment.draw_variant(jax.random.key(1), index, 4, 4) is index
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_filled_slots_are_blended_with_filled_slots(seed):
+  valid = jnp.array([True, False, True, True, True, False])
+  _, partner, share = augment.mix(jax.random.key(seed), IMAGES, valid, 0.4)
+  filled = np.flatnonzero(valid)
+  # Everybody is somebody's partner, and nobody is his own.
+  assert sorted(np.array(partner)[filled]) == list(filled)
+  assert (np.array(partner)[filled] != filled).all()
+  assert (share >= 0.5).all() and (share <= 1).all()
+
+
+def test_the_blend_is_of_the_stated_shares():
+  key, valid = jax.random.key(3), jnp.ones(6, bool)
+  blended, partner, share = augment.mix(key, IMAGES, valid, 1.0)
+  expected = share * jnp.arange(6) + (1 - share) * partner
+  np.testing.assert_allclose(blended[:, 1, 2, 3, 0], expected, rtol=1e-6)
+  assert len(np.unique(share)) == 6
+
+
+@pytest.mark.parametrize('filled', [0, 1])
+def test_without_a_partner_a_clip_stays_as_it_is(filled):
+  valid = jnp.arange(6) < filled
+  blended, _, _ = augment.mix(jax.random.key(0), IMAGES + 1, valid, 0.4)
+  np.testing.assert_allclose(blended[0], IMAGES[0] + 1, rtol=1e-6)
+  assert np.isfinite(blended).all()

@@ -1,0 +1,252 @@
+"""One fold: what a step may change, and how clips are dealt to steps."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dianet_jax.training import trainer as trainer_lib
+from dianet_jax.training import adam
+from dianet_jax.models.dianet import DIANet
+
+NUM_CLIPS, WIDTH = 11, 14
+
+
+@pytest.fixture
+def trainer(make_config):
+  config = make_config(
+    train__epochs=8, train__batch_size=4, train__augment__shift_pixels=1
+  )
+  model = DIANet(2, backbone='compact')
+  return trainer_lib.Trainer(model, config.train, 'symmetric', WIDTH)
+
+
+@pytest.fixture
+def fold():
+  index = np.arange(WIDTH) % NUM_CLIPS
+  return trainer_lib.Fold(
+    seed=jnp.uint32(0),
+    subject_hash=jnp.uint32(7),
+    train_index=jnp.array(index),
+    train_valid=jnp.arange(WIDTH) < NUM_CLIPS,
+    validation_index=jnp.zeros(0, int),
+    validation_valid=jnp.zeros(0, bool),
+    test_index=jnp.array([0]),
+    class_weights=jnp.ones(2),
+  )
+
+
+@pytest.fixture
+def clips():
+  rng = np.random.default_rng(0)
+  images = jnp.asarray(rng.normal(size=(NUM_CLIPS, 2, 12, 12, 3)), jnp.float32)
+  return images, jnp.arange(NUM_CLIPS) % 2
+
+
+def batch(images, labels, index, valid):
+  index = jnp.asarray(index)
+  return trainer_lib.Batch(images[index], labels[index], valid)
+
+
+def test_an_epoch_visits_every_training_clip_once(trainer, fold):
+  orders = set()
+  for epoch in range(5):
+    index, valid = trainer.order(fold, jnp.int32(epoch))
+    assert index.shape == (trainer.steps_per_epoch, trainer.slots) == (4, 4)
+    assert sorted(np.array(index[valid])) == list(range(NUM_CLIPS))
+    # Spread evenly: 3, 3, 3, 2.
+    assert valid.sum(axis=1).min() >= 2
+    orders.add(np.array(index[valid]).tobytes())
+  assert len(orders) == 5
+
+
+def test_a_step_without_a_valid_clip_changes_nothing(trainer, fold, clips):
+  state = trainer.init(fold, clips[0])
+  nothing = batch(*clips, [0] * 4, jnp.zeros(4, bool))
+  after, sums = jax.jit(trainer.step)(state, fold, nothing)
+  assert after.step == 1 and sums.clips == 0 and sums.loss == 0
+  jax.tree.map(
+    np.testing.assert_array_equal, after.replace(step=state.step), state
+  )
+
+
+def test_adam_is_that_of_optax():
+  rng = np.random.default_rng(0)
+  params = {'a': jnp.ones((3, 4)), 'b': jnp.ones(5)}
+  ours, theirs = adam.scale_by_adam(), optax.scale_by_adam()
+  states = ours.init(params), theirs.init(params)
+  assert jax.tree.structure(states[0]) == jax.tree.structure(states[1])
+  for _ in range(4):
+    gradients = jax.tree.map(
+      lambda p: jnp.asarray(rng.normal(size=p.shape)), params
+    )
+    one, first = ours.update(gradients, states[0])
+    other, second = theirs.update(gradients, states[1])
+    states = first, second
+    # 1 - b**t loses digits: a rounding of b**t counts a hundred times.
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=5e-5), one, other
+    )
+  assert first.count == second.count == 4
+
+
+def test_training_learns(trainer, fold, clips):
+  images, labels = clips
+  images = images.at[:, :, :6].add(3.0 * labels[:, None, None, None, None])
+  state = trainer.init(fold, images)
+  epoch = jax.jit(trainer.epoch)
+  losses = []
+  for _ in range(8):
+    state, sums = epoch(state, fold, images, labels)
+    losses.append(float(sums.loss / sums.clips))
+  assert sums.clips == NUM_CLIPS
+  assert losses[-1] < 0.8 * losses[0]
+
+
+def test_weight_decay_spares_biases_and_norms(trainer, fold, clips):
+  params = trainer.init(fold, clips[0]).params
+  gradients = jax.tree.map(jnp.zeros_like, params)
+  optimizer = trainer.optimizer()
+  state = optimizer.init(params)
+  # The learning rate is 0 at the very first step of the warm-up.
+  _, state = optimizer.update(gradients, state, params)
+  updates, _ = optimizer.update(gradients, state, params)
+  for update, param in zip(
+    jax.tree.leaves(updates), jax.tree.leaves(params), strict=True
+  ):
+    assert (np.abs(update).max() > 0) == (
+      param.ndim > 1 and np.abs(param).max() > 0
+    )
+
+
+def variant(make_config, **overrides):
+  config = make_config(train__epochs=8, train__batch_size=4, **overrides)
+  return trainer_lib.Trainer(
+    DIANet(2, backbone='compact'), config.train, 'symmetric', WIDTH
+  )
+
+
+ALL_VALID = jnp.ones(4, bool)
+
+
+def test_the_average_is_that_of_the_steps(make_config, fold, clips):
+  trainer = variant(make_config, train__ema_decay=0.6)
+  state = trainer.init(fold, clips[0])
+  step, expected, seen = jax.jit(trainer.step), None, []
+  for number in range(4):
+    index = jnp.arange(4) + number
+    state, _ = step(state, fold, batch(*clips, index, ALL_VALID))
+    kernel = np.array(state.params['classifier']['kernel'])
+    seen.append(kernel)
+    # A mean of the first two, then four tenths of each new one.
+    if number < 2:
+      expected = np.mean(seen, axis=0)
+    else:
+      expected = 0.6 * expected + 0.4 * kernel
+  found = state.variables['params']['classifier']['kernel']
+  np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+  assert np.abs(found - seen[-1]).max() > 0
+
+
+def test_averaging_does_not_touch_the_training(make_config, fold, clips):
+  ends = []
+  for decay in (0.0, 0.9):
+    trainer = variant(make_config, train__ema_decay=decay)
+    state, step = trainer.init(fold, clips[0]), jax.jit(trainer.step)
+    for _ in range(2):
+      state, _ = step(state, fold, batch(*clips, jnp.arange(4), ALL_VALID))
+    ends.append(state)
+  assert ends[0].average is None
+  jax.tree.map(np.testing.assert_array_equal, ends[0].params, ends[1].params)
+
+
+@pytest.mark.parametrize(
+  'option,value',
+  [
+    ('flip_probability', 0.5),
+    ('mixup_alpha', 0.5),
+    ('rotation_degrees', 15.0),
+  ],
+)
+def test_padded_slots_change_nothing(make_config, fold, clips, option, value):
+  off = {'flip_probability': 0.0, 'shift_pixels': 0}
+  plain, trainer = (
+    variant(
+      make_config, **{f'train__augment__{k}': v for k, v in options.items()}
+    )
+    for options in (off, off | {option: value})
+  )
+  images, labels = clips
+  # The second of two slots holds a clip that would spoil everything.
+  spoiled = images.at[5].set(jnp.nan)
+  state = trainer.init(fold, images)
+  valid = jnp.array([True, True, True, False])
+  step = jax.jit(trainer.step)
+  one, _ = step(state, fold, batch(spoiled, labels, [1, 2, 3, 5], valid))
+  filled = batch(images, labels, [1, 2, 3, 4], valid)
+  two, _ = step(state, fold, filled)
+  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(one.params))
+  jax.tree.map(np.testing.assert_array_equal, one.variables, two.variables)
+  # The option was at work.
+  without, _ = jax.jit(plain.step)(state, fold, filled)
+  means = [
+    s.batch_stats['backbone_0']['BatchNorm_0']['BatchNorm_0']['var']
+    for s in (two, without)
+  ]
+  assert np.abs(means[0] - means[1]).max() > 0
+
+
+def test_variants_are_for_training_alone(trainer, fold, clips):
+  images, labels = clips
+  # Every pixel says which image it is from.
+  marked = (
+    jnp.zeros_like(images) + jnp.arange(NUM_CLIPS)[:, None, None, None, None]
+  )
+  marked = jnp.concatenate([marked + 100 * v for v in range(3)])
+  state = trainer.init(fold, images)
+  gather, drawn = jax.jit(trainer.gather), []
+  for epoch in range(4):
+    state = state.replace(step=jnp.int32(epoch * trainer.steps_per_epoch))
+    varied = gather(state, fold, marked, labels)
+    plain = gather(state, fold, marked[:NUM_CLIPS], labels)
+    np.testing.assert_array_equal(varied.labels, plain.labels)
+    np.testing.assert_array_equal(varied.valid, plain.valid)
+    np.testing.assert_array_equal(varied.images % 100, plain.images)
+    drawn.append(np.asarray(varied.images[..., 0, 0, 0, 0]) // 100)
+  assert {0, 1, 2} == set(np.ravel(drawn))
+  assert all((drawn[0] != other).any() for other in drawn[1:])
+  # Prediction and validation look at the annotated ones.
+  several = jnp.concatenate([images, images + jnp.nan, images + jnp.nan])
+  index = jnp.arange(NUM_CLIPS)
+  np.testing.assert_array_equal(
+    trainer.predict(state.variables, several, index),
+    trainer.predict(state.variables, images, index),
+  )
+  fold = fold.replace(validation_index=index, validation_valid=index < 9)
+  assert trainer.validation_loss(
+    state.variables, fold, several, labels
+  ) == trainer.validation_loss(state.variables, fold, images, labels)
+
+
+def test_validation_counts_classes_alike(trainer, fold, clips, monkeypatch):
+  shares = jnp.array([[0.5, 0.5], [0.25, 0.75], [0.9, 0.1], [0.1, 0.9]])
+  monkeypatch.setattr(trainer_lib.Trainer, 'predict', lambda *_: shares)
+  fold = fold.replace(
+    validation_index=jnp.array([0, 2, 1, 4]),
+    validation_valid=jnp.array([True, True, True, False]),
+  )
+  found = trainer.validation_loss({}, fold, *clips)
+  # Clips 0 and 2 are of class 0, clip 1 of class 1; clip 4 is padding.
+  first = -np.mean(np.log([0.5, 0.25]))
+  assert found == pytest.approx((first - np.log(0.1)) / 2, rel=1e-5)
+
+
+def test_a_diverged_training_is_not_hidden(trainer, fold, clips, monkeypatch):
+  state = trainer.init(fold, clips[0])
+  best = trainer_lib.Best(jnp.float32(0.3), state.variables)
+  monkeypatch.setattr(
+    trainer_lib.Trainer, 'validation_loss', lambda *_: jnp.float32(jnp.nan)
+  )
+  best, _ = trainer.keep_best(best, state, fold, *clips)
+  assert np.isnan(best.loss)
