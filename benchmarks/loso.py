@@ -37,11 +37,11 @@ import rich.table
 
 from configs import default
 from dianet_jax.core import config as configuration
-from dianet_jax.training import parallel as parallel_lib
-from dianet_jax.training import trainer as trainer_lib
 from dianet_jax.core import runtime
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.models.dianet import DIANet
+from dianet_jax.training import parallel as parallel_lib
+from dianet_jax.training import trainer as trainer_lib
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,7 +34,15 @@ import rich.box
 import rich.console
 import rich.table
 
-from benchmarks.peers.rank_pooling_forms import COMPILED, FORMS, OURS, THREADS, Clips, make_clips, our_call
+from benchmarks.peers.rank_pooling_forms import (
+  COMPILED,
+  FORMS,
+  OURS,
+  THREADS,
+  Clips,
+  make_clips,
+  our_call,
+)
 from dianet_jax.motion import rank_pooling
 
 # Frames a clip, pixels a side.

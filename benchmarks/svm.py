@@ -7,7 +7,7 @@ scikit-learn's `SVC` as it comes, with balanced classes, on the pixels of the
 phase images, standardised by the fold's training clips; leave-one-subject-out,
 pooled. Nothing was tuned. Any configuration will do; of it `data` is used.
 With --out=DIR there are DIR/<phases>/predictions.csv for
-`python -m dianet_jax.compare`. Needs the extra [test].
+`python -m dianet_jax.evaluation.compare`. Needs the extra [test].
 """
 
 import pathlib
@@ -19,8 +19,8 @@ import numpy as np
 from sklearn import model_selection, pipeline, preprocessing, svm
 
 from dianet_jax.core import config as configuration
-from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.core import errors, runtime
+from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.evaluation import metrics, report
 from dianet_jax.motion import scaling
 

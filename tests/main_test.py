@@ -79,7 +79,7 @@ def test_mistakes(tmp_path, arguments, messages):
   [
     'benchmarks.input_pipeline',
     'benchmarks.rank_pooling',
-    'dianet_jax.picture',
+    'dianet_jax.evaluation.picture',
     'tfds_builders.align',
     'tfds_builders.check',
     'tfds_builders.simulate',

@@ -17,8 +17,7 @@ import sys
 from typing import Any
 
 from dianet_jax.core import errors
-from tfds_builders import protocols
-from tfds_builders import check_report, prepare, raw_folder
+from tfds_builders import check_report, prepare, protocols, raw_folder
 from tfds_builders.check_report import BLOCKED, DIFFERS, READY
 
 # Data sets whose config is not called after them, or that have none.

@@ -69,9 +69,7 @@ class _Parameters:
         )
 
   def rng(self, subject, use, clip=0):
-    return layouts_lib.generator(
-      self.dataset, self.seed, subject, use, clip
-    )
+    return layouts_lib.generator(self.dataset, self.seed, subject, use, clip)
 
   def describe(self):
     """Text of `SIMULATED.md`: the same for the same parameters alone."""

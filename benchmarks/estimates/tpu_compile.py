@@ -1,9 +1,9 @@
 """What our programs should cost on a TPU or GPU that is not here.
 
     pip install -e '.[tpu]'
-    python -m benchmarks.tpu_compile
-    python -m benchmarks.tpu_compile --only=pooling --shapes=8x64x224x224x3
-    python -m benchmarks.tpu_compile --only=training --chips=v5e --sizes=112
+    python -m benchmarks.estimates.tpu_compile
+    python -m benchmarks.estimates.tpu_compile --shapes=8x64x224x224x3
+    python -m benchmarks.estimates.tpu_compile --chips=v5e --sizes=112
 
 Compiles with the real TPU compiler. All figures are COMPILER ESTIMATES, NOT
 MEASUREMENTS. Of the frame-sum kernel, every form, microseconds:
@@ -45,8 +45,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.estimates import compile_ahead, training_program
-from benchmarks.peers import frame_sum_forms as forms
 from benchmarks.estimates.compile_ahead import CHIPS
+from benchmarks.peers import frame_sum_forms as forms
 from configs import default
 from dianet_jax.motion import frame_sums
 

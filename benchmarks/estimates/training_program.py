@@ -19,13 +19,13 @@ import numpy as np
 from benchmarks.estimates import compile_ahead, hlo_cost
 from configs import default
 from dianet_jax.core import config as configuration
+from dianet_jax.core import runtime
+from dianet_jax.data import folds as folds_lib
+from dianet_jax.models.dianet import DIANet
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import programs as programs_lib
 from dianet_jax.training import trainer as trainer_lib
-from dianet_jax.core import runtime
-from dianet_jax.data import folds as folds_lib
 from dianet_jax.training.group import fold_arrays
-from dianet_jax.models.dianet import DIANet
 
 CLIPS, SUBJECTS, CLASSES = 246, 26, 5
 # On one device at once, except by `loop`.

@@ -10,8 +10,8 @@ import functools
 import json
 from typing import Any, get_args, get_origin, get_type_hints
 
-from dianet_jax.experiments import rules
 from dianet_jax.core import errors
+from dianet_jax.experiments import rules
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,9 +13,8 @@ import numpy as np
 from dianet_jax.core import config as configuration
 from dianet_jax.core import errors, progress, runtime
 from dianet_jax.data import phase_images
-from tfds_builders import protocols
 from dianet_jax.motion import rank_pooling
-from tfds_builders import align, prepare, simulate
+from tfds_builders import align, prepare, protocols, simulate
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Runs side by side, from their `predictions.csv` alone.
 
-python -m dianet_jax.compare runs/a runs/b   (or NAME=runs/a for a short name)
+python -m dianet_jax.evaluation.compare runs/a runs/b (or NAME=runs/a)
 """
 
 import argparse
@@ -352,7 +352,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments: the command line's, without the program.
   """
   parser = argparse.ArgumentParser(
-    prog='python -m dianet_jax.compare',
+    prog='python -m dianet_jax.evaluation.compare',
     description='Compares runs by their predictions.csv.',
   )
   parser.add_argument(

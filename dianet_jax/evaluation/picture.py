@@ -1,6 +1,6 @@
 """Draws how one clip becomes its dynamic images.
 
-python -m dianet_jax.picture --config=configs/demo.py --clip=0 --out=clip.png
+python -m dianet_jax.evaluation.picture --config=configs/demo.py --out=clip.png
 """
 
 import pathlib
@@ -12,9 +12,9 @@ from ml_collections import config_flags
 import numpy as np
 
 from dianet_jax.core import config as configuration
+from dianet_jax.core import errors, runtime
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import phase_images
-from dianet_jax.core import errors, runtime
 from dianet_jax.motion import rank_pooling, scaling
 
 _CONFIG = config_flags.DEFINE_config_file('config', 'configs/demo.py')

@@ -12,9 +12,9 @@ from jaxtyping import Float, Int
 import numpy as np
 import tensorboardX
 
+from dianet_jax.core import progress
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.evaluation import metrics, tables
-from dianet_jax.core import progress
 from dianet_jax.training.results import FoldResult
 
 

@@ -31,13 +31,13 @@ import rich.box
 import rich.table
 
 from dianet_jax.core import config as configuration
-from dianet_jax.data import dataset as data_lib
 from dianet_jax.core import errors, hosts, progress, runtime
-from dianet_jax.evaluation import metrics, report
-from dianet_jax.training import resume as resume_lib
-from dianet_jax.experiments import study, workdirs
+from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import folds as folds_lib
+from dianet_jax.evaluation import metrics, report
 from dianet_jax.experiments import run as run_lib
+from dianet_jax.experiments import study, workdirs
+from dianet_jax.training import resume as resume_lib
 from dianet_jax.training.results import FoldResult
 
 

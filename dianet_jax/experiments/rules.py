@@ -48,8 +48,8 @@ def _pooling_rules(data: Any) -> Iterator[tuple[str, bool, str]]:
 
 def _data_rules(data: Any, fusion: str) -> Iterator[tuple[str, bool, str]]:
   """(key, whether it holds, what is expected)."""
-  from dianet_jax.motion import rank_pooling, scaling
   from dianet_jax.models import fusions as fusions
+  from dianet_jax.motion import rank_pooling, scaling
 
   phases = data.phases
   known = set(rank_pooling.PHASES)

@@ -11,17 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from dianet_jax.core import config as configuration
-from dianet_jax.data import dataset as data_lib
-from dianet_jax.training import parallel as parallel_lib
-from dianet_jax.training import resume as resume_lib
-from dianet_jax.training import trainer as trainer_lib
 from dianet_jax.core import hosts, progress, runtime
+from dianet_jax.data import dataset as data_lib
+from dianet_jax.data import folds as folds_lib
 from dianet_jax.evaluation import page as page_lib
 from dianet_jax.evaluation import report
 from dianet_jax.experiments import workdirs
-from dianet_jax.data import folds as folds_lib
-from dianet_jax.training.results import FoldResult
 from dianet_jax.models.dianet import DIANet
+from dianet_jax.training import parallel as parallel_lib
+from dianet_jax.training import resume as resume_lib
+from dianet_jax.training import trainer as trainer_lib
+from dianet_jax.training.results import FoldResult
 
 
 def make_folds(

@@ -16,12 +16,12 @@ import time
 from typing import Any
 
 from dianet_jax.core import config as configuration
-from dianet_jax.data import dataset as data_lib
 from dianet_jax.core import errors, hosts, progress, runtime
-from dianet_jax.evaluation import report
-from dianet_jax.experiments import workdirs
+from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import folds as folds_lib
+from dianet_jax.evaluation import report
 from dianet_jax.experiments import run as run_lib
+from dianet_jax.experiments import workdirs
 from dianet_jax.models import fusions
 
 # How keys begin that a row cannot set: rows would not be comparable, or what

@@ -12,11 +12,11 @@ from typing import Any
 
 import jax
 
-from dianet_jax.training import checkpoints
-from dianet_jax.core import errors, hosts
-from dianet_jax.evaluation import report
 from dianet_jax.core import config as configuration
+from dianet_jax.core import errors, hosts
 from dianet_jax.data import dataset as data_lib
+from dianet_jax.evaluation import report
+from dianet_jax.training import checkpoints
 
 _PACKAGES = (
   'dianet-jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint',

@@ -13,11 +13,17 @@ import numpy as np
 
 from dianet_jax.core import config as configuration
 from dianet_jax.core import errors
+from dianet_jax.data import folds as folds_lib
 from dianet_jax.training import programs as programs_lib
 from dianet_jax.training import trainer as trainer_lib
-from dianet_jax.data import folds as folds_lib
 from dianet_jax.training.group import Group, fold_arrays, unfold
-from dianet_jax.training.results import Diverged, FoldResult, History, Training, Unfinished
+from dianet_jax.training.results import (
+  Diverged,
+  FoldResult,
+  History,
+  Training,
+  Unfinished,
+)
 
 # Share of a device's memory that the states of its folds may fill, by default.
 # `vmap` holds the activations of all folds at once.

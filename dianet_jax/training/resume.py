@@ -10,11 +10,11 @@ import time
 
 import jax
 
-from dianet_jax.training import parallel as parallel_lib
-from dianet_jax.training import checkpoints
-from dianet_jax.core import errors, hosts, progress
 from dianet_jax.core import config as configuration
+from dianet_jax.core import errors, hosts, progress
 from dianet_jax.data import folds as folds_lib
+from dianet_jax.training import checkpoints
+from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training.results import Diverged, FoldResult, Unfinished
 
 

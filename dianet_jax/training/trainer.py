@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 import optax
 
-from dianet_jax.training import adam, augment, losses
-from dianet_jax.motion import scaling
 from dianet_jax.core import config as configuration
 from dianet_jax.models.dianet import DIANet
+from dianet_jax.motion import scaling
+from dianet_jax.training import adam, augment, losses
 
 PhaseImages = Float[Array, 'clip phase height width channel']
 

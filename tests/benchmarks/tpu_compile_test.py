@@ -17,7 +17,8 @@ SHAPE = (2, 9, 4, 5, 3)
 
 def test_help_is_printed():
   text = subprocess.check_output(
-    [sys.executable, '-m', 'benchmarks.tpu_compile', '--help'], text=True
+    [sys.executable, '-m', 'benchmarks.estimates.tpu_compile', '--help'],
+    text=True,
   )
   assert '--shapes' in text
 

@@ -10,7 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks.estimates import compile_ahead, hlo_cost, tpu_compile, training_program
+from benchmarks.estimates import (
+  compile_ahead,
+  hlo_cost,
+  tpu_compile,
+  training_program,
+)
 
 CHIP = hlo_cost.Chip(clock=1e9, bandwidth=1e9, peak=1e12)
 

@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 import pytest
-import raw_trees
 
 from dianet_jax.clips import spotting
+from tests.support import raw_trees
 from tfds_builders import prepare, simulate
 
 

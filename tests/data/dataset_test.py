@@ -8,8 +8,8 @@ import openpyxl
 import pytest
 
 from configs import casme2, megc2019
-from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.core import errors
+from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.motion import rank_pooling, scaling
 from tfds_builders import simulate
 

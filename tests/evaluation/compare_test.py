@@ -9,12 +9,12 @@ import sys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import numpy as np
-import prediction_files
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from dianet_jax.evaluation import compare
 from dianet_jax.core import errors
+from dianet_jax.evaluation import compare
+from tests.support import prediction_files
 
 
 @pytest.fixture(scope='module')
@@ -346,7 +346,7 @@ def test_runs_of_one_name_are_called_by_their_paths(tmp_path, capsys):
 
 def test_it_starts_without_jax():
   code = (
-    'import sys; import dianet_jax.compare;'
+    'import sys; import dianet_jax.evaluation.compare;'
     'assert not {"jax", "flax", "tensorflow"} & set(sys.modules)'
   )
   subprocess.run([sys.executable, '-c', code], check=True)

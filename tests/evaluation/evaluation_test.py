@@ -5,15 +5,15 @@ import shutil
 
 import numpy as np
 import pytest
-from run_test import (
+
+from dianet_jax.evaluation import report
+from dianet_jax.experiments import run
+from dianet_jax.training import results as results_lib
+from tests.experiments.run_test import (
   flow,  # noqa: F401
   flow_config,  # noqa: F401
   predictions,
 )
-
-from dianet_jax.training import results as results_lib
-from dianet_jax.evaluation import report
-from dianet_jax.experiments import run
 
 OVERRIDES = {
   'seeds': 1,

@@ -7,11 +7,11 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import numpy as np
-import prediction_files
 import pytest
 
 from dianet_jax.core import errors
 from dianet_jax.evaluation import predictions
+from tests.support import prediction_files
 
 
 def test_what_is_read_is_what_was_written(tmp_path):

@@ -5,8 +5,8 @@ import types
 from matplotlib import axes
 import numpy as np
 
-from dianet_jax.evaluation import page as page_lib
 from dianet_jax.evaluation import metrics, report
+from dianet_jax.evaluation import page as page_lib
 
 
 def summary(seeds):

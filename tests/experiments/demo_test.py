@@ -2,8 +2,9 @@
 
 import re
 
-from main_test import start
 import pytest
+
+from tests.main_test import start
 
 
 @pytest.fixture(scope='module')

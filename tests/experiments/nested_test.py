@@ -6,16 +6,16 @@ import json
 import jax
 import numpy as np
 import pytest
-from study_test import flow  # noqa: F401
-from study_test import make as make_study  # noqa: F401
 
-from dianet_jax.training import parallel as parallel_lib
-from dianet_jax.training import results as results_lib
-from dianet_jax.training import checkpoints
 from dianet_jax.core import errors
+from dianet_jax.data import dataset as data_lib
 from dianet_jax.evaluation import metrics
 from dianet_jax.experiments import nested, study
-from dianet_jax.data import dataset as data_lib
+from dianet_jax.training import checkpoints
+from dianet_jax.training import parallel as parallel_lib
+from dianet_jax.training import results as results_lib
+from tests.experiments.study_test import flow  # noqa: F401
+from tests.experiments.study_test import make as make_study  # noqa: F401
 
 NAMES = [f'casme2/{s}' for s in range(6)] + [f'samm/{s}' for s in range(9)]
 

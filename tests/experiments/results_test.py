@@ -9,7 +9,7 @@ import pytest
 
 from dianet_jax.evaluation import compare, metrics, predictions
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 RESULTS = ROOT / 'benchmarks/results'
 FOLDERS = sorted(path.parent for path in RESULTS.rglob('metrics.json'))
 STUDIES = sorted(path.parent for path in RESULTS.rglob('ablation.json'))
@@ -120,7 +120,7 @@ def test_tables_follow_from_the_predictions(folder):
 
 
 def test_readme_quotes_a_comparison():
-  begin = README.index('$ python -m dianet_jax.compare \\')
+  begin = README.index('$ python -m dianet_jax.evaluation.compare \\')
   lines = README[begin:].split('\n```')[0].splitlines()
   arguments = ' '.join(line.rstrip('\\').strip() for line in lines[1:3]).split()
   runs = dict(argument.split('=') for argument in arguments)

@@ -5,7 +5,6 @@ import importlib
 import json
 import shutil
 
-from data_test import write_flow
 import numpy as np
 import pytest
 
@@ -13,6 +12,7 @@ from configs import default, megc2019
 from dianet_jax.core import errors
 from dianet_jax.evaluation import metrics
 from dianet_jax.experiments import run, workdirs
+from tests.data.dataset_test import write_flow
 from tfds_builders import simulate
 
 

@@ -4,15 +4,15 @@ import csv
 import importlib
 import json
 
-from data_test import write_flow
 import pytest
-from run_test import flow_rows
 
 from dianet_jax.core import config as configuration
 from dianet_jax.core import errors
-from dianet_jax.training import resume as resume_lib
-from dianet_jax.experiments import run, study
 from dianet_jax.data import folds as folds_lib
+from dianet_jax.experiments import run, study
+from dianet_jax.training import resume as resume_lib
+from tests.data.dataset_test import write_flow
+from tests.experiments.run_test import flow_rows
 
 ROWS = (
   "whole: data.phases=('onset_offset',) model.fusion=first_phase",

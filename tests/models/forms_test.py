@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dianet_jax.models.layers.cpu import convolution
-from dianet_jax.models.layers import normalization, pooling
 from dianet_jax.models.dianet import DIANet
+from dianet_jax.models.layers import normalization, pooling
+from dianet_jax.models.layers.cpu import convolution
 
 # Relative to the largest value.
 TOLERANCE = {'float32': 2e-6, 'float64': 1e-14}

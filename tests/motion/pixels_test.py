@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dianet_jax.training import augment
 from dianet_jax.motion import scaling
+from dianet_jax.training import augment
 
 IMAGES = jax.random.normal(jax.random.key(0), (2, 8, 6, 3)) * 30
 

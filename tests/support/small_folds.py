@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from dianet_jax.training import parallel as parallel_lib
-from dianet_jax.training import trainer as trainer_lib
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.models.dianet import DIANet
+from dianet_jax.training import parallel as parallel_lib
+from dianet_jax.training import trainer as trainer_lib
 
 SUBJECTS = ['a'] * 5 + ['b'] * 3 + ['c'] * 6 + ['d'] * 4 + ['e'] * 2
 NUM_CLIPS = len(SUBJECTS)

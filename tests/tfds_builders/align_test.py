@@ -6,9 +6,9 @@ import threading
 import cv2
 import numpy as np
 import pytest
-import raw_trees
 
 from dianet_jax.core import errors
+from tests.support import raw_trees
 from tfds_builders import align, raw_folder, simulate
 from tfds_builders.casme2 import casme2_dataset_builder as casme2
 

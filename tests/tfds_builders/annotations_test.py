@@ -9,9 +9,9 @@ import hypothesis
 from hypothesis import strategies as st
 import openpyxl
 import pytest
-import raw_trees
 
 from dianet_jax.core import errors
+from tests.support import raw_trees
 from tfds_builders import annotations
 
 _SAMM_HEADER = (

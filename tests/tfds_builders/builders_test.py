@@ -4,9 +4,9 @@ import importlib
 import pathlib
 
 import pytest
-import raw_trees
 import tensorflow_datasets as tfds
 
+from tests.support import raw_trees
 from tfds_builders import clip_finder, prepare, raw_folder
 from tfds_builders.casme2 import casme2_dataset_builder as casme2
 from tfds_builders.mmew import mmew_dataset_builder as mmew

@@ -7,11 +7,17 @@ import subprocess
 import sys
 
 import pytest
-import raw_trees
 
 from dianet_jax.core import errors
-from tfds_builders import protocols
-from tfds_builders import check, frames, prepare, raw_folder, simulate
+from tests.support import raw_trees
+from tfds_builders import (
+  check,
+  frames,
+  prepare,
+  protocols,
+  raw_folder,
+  simulate,
+)
 
 
 def _complete(root, monkeypatch):

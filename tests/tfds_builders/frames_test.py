@@ -7,9 +7,9 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-import raw_trees
 
 from dianet_jax.core import errors
+from tests.support import raw_trees
 from tfds_builders import frames
 
 

@@ -5,9 +5,9 @@ import sys
 import textwrap
 
 import pytest
-import raw_trees
 
 from dianet_jax.core import errors
+from tests.support import raw_trees
 from tfds_builders import annotations
 
 

@@ -14,12 +14,12 @@ import zlib
 
 import cv2
 import pytest
-import raw_trees
 
 from dianet_jax.core import errors
+from tests.support import raw_trees
 from tfds_builders import check, frames, prepare
 
-_REPOSITORY = pathlib.Path(__file__).parents[1]
+_REPOSITORY = pathlib.Path(__file__).parents[2]
 _CLIP = 'Cropped/Cropped/sub01/EP03_02'
 
 

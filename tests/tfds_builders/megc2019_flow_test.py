@@ -12,7 +12,7 @@ from tfds_builders import frames, raw_folder
 from tfds_builders.megc2019_flow import megc2019_flow_dataset_builder as flow
 
 _REAL_FLOW = (
-  pathlib.Path(__file__).parents[2] / 'shared/data/megc2019_phase_flow'
+  pathlib.Path(__file__).parents[3] / 'shared/data/megc2019_phase_flow'
 )
 
 

@@ -3,11 +3,10 @@
 import dataclasses
 
 import pytest
-import raw_trees
 
 from dianet_jax.core import errors
-from tfds_builders import protocols
-from tfds_builders import prepare, raw_folder
+from tests.support import raw_trees
+from tfds_builders import prepare, protocols, raw_folder
 from tfds_builders.megc2019 import megc2019_dataset_builder as megc2019
 
 Clip = raw_trees.Clip

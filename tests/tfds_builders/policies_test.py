@@ -3,9 +3,9 @@
 import dataclasses
 
 import pytest
-import raw_trees
 
 from dianet_jax.core import errors
+from tests.support import raw_trees
 from tfds_builders import clip_finder, clips, prepare, raw_folder
 from tfds_builders.casme2 import casme2_dataset_builder as casme2
 

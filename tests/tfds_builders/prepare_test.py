@@ -14,12 +14,12 @@ import time
 import cv2
 import numpy as np
 import pytest
-import raw_trees
 
 from dianet_jax.core import errors
+from tests.support import raw_trees
 from tfds_builders import frames, prepare
 
-_REPOSITORY = pathlib.Path(__file__).parents[1]
+_REPOSITORY = pathlib.Path(__file__).parents[2]
 
 
 def _prepare(root, cache, **kwargs):

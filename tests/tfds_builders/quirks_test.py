@@ -10,10 +10,9 @@ import pathlib
 from typing import Any
 
 import pytest
-import raw_trees
 
-from tfds_builders import protocols
-from tfds_builders import prepare, raw_folder
+from tests.support import raw_trees
+from tfds_builders import prepare, protocols, raw_folder
 
 Clip = raw_trees.Clip
 

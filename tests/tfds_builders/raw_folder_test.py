@@ -1,9 +1,9 @@
 """Tests of what a user is told about a folder or clip that cannot be used."""
 
 import pytest
-import raw_trees
 
 from dianet_jax.core import errors
+from tests.support import raw_trees
 from tfds_builders import prepare
 
 

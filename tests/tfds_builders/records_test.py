@@ -1,9 +1,9 @@
 """Tests of how records are laid out in shards."""
 
 import pytest
-import raw_trees
 
 from dianet_jax.core import errors
+from tests.support import raw_trees
 from tfds_builders import prepare, records
 
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from small_folds import clips, forget_programs, run
 
 from dianet_jax.models.dianet import DIANet
+from tests.support.small_folds import clips, forget_programs, run
 
 
 @pytest.fixture(scope='module')

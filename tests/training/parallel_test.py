@@ -5,7 +5,10 @@ import re
 import jax
 import numpy as np
 import pytest
-from small_folds import (
+
+from dianet_jax.core import errors
+from dianet_jax.data import folds as folds_lib
+from tests.support.small_folds import (
   INNER,
   NUM_CLIPS,
   OPTIONS,
@@ -16,9 +19,6 @@ from small_folds import (
   forget_programs,
   run,
 )
-
-from dianet_jax.core import errors
-from dianet_jax.data import folds as folds_lib
 
 
 @pytest.mark.parametrize('strategy', ['loop', 'unroll', 'map', 'vmap'])

@@ -12,20 +12,20 @@ import subprocess
 import sys
 import time
 
-from data_test import write_flow
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
-from run_test import flow_rows
 
 from configs import megc2019
-from dianet_jax.training import checkpoints
 from dianet_jax.core import errors
 from dianet_jax.experiments import run
+from dianet_jax.training import checkpoints
 from dianet_jax.training.results import History, Training, Unfinished
+from tests.data.dataset_test import write_flow
+from tests.experiments.run_test import flow_rows
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 EPOCHS = 12
 RUN = f"""
 --config.train.epochs={EPOCHS} --config.seeds=2

@@ -8,7 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from small_folds import (
+
+from dianet_jax.data import folds as folds_lib
+from dianet_jax.training import results as results_lib
+from dianet_jax.training import trainer as trainer_lib
+from tests.support.small_folds import (
   NUM_CLIPS,
   OPTIONS,
   assert_identical,
@@ -18,10 +22,6 @@ from small_folds import (
   run,
   shape_and_dtype,
 )
-
-from dianet_jax.training import results as results_lib
-from dianet_jax.training import trainer as trainer_lib
-from dianet_jax.data import folds as folds_lib
 
 
 class Float64(trainer_lib.Trainer):

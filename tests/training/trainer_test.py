@@ -6,9 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from dianet_jax.training import trainer as trainer_lib
-from dianet_jax.training import adam
 from dianet_jax.models.dianet import DIANet
+from dianet_jax.training import adam
+from dianet_jax.training import trainer as trainer_lib
 
 NUM_CLIPS, WIDTH = 11, 14
 

@@ -9,8 +9,8 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from dianet_jax.models.layers.cpu import convolution
 from dianet_jax.models.layers import pooling
+from dianet_jax.models.layers.cpu import convolution
 from dianet_jax.models.layers.normalization import BatchNorm
 
 Features = Float[Array, 'clip rows columns feature']

@@ -1,0 +1,1 @@
+"""Figures of compilers, for devices that are not at hand."""

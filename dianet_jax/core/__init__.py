@@ -1,0 +1,7 @@
+"""What every other package stands on.
+
+Errors, progress, processes, devices, files, the types of the configuration.
+
+In: nothing of this project. Out: helpers and plain data types.
+May import: no other package of the project.
+"""

@@ -1,0 +1,5 @@
+"""Backbones: images -> feature map.
+
+In: [clip, height, width, channel]. Out: [clip, rows, columns, feature].
+May import: models.layers, core.
+"""

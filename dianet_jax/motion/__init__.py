@@ -1,0 +1,6 @@
+"""A clip's frames -> what a model reads (representations).
+
+In: decoded frames and key frames of a batch of clips, or images that a data
+set stores. Out: one array for each representation, clips leading.
+May import: clips, models, core.
+"""
