@@ -101,6 +101,8 @@ class DIANet(nn.Module):
     fused = fusions.FUSIONS[self.fusion](
       pool=self.pool, heads=self.heads, dtype=self.dtype, name='fusion'
     )(tokens)
+    if self.fusion != 'each_phase':
+      fused = fused[:, 0]
     fused = nn.Dropout(self.dropout, deterministic=valid is None)(fused)
     return nn.Dense(self.num_classes, name='classifier')(
       fused.astype(jnp.promote_types(fused.dtype, jnp.float32))
@@ -121,17 +123,17 @@ class DIANet(nn.Module):
       # One batch: its statistics are those of all phase images.
       images = phase_images.reshape(-1, *phase_images.shape[2:])
       mask = None if valid is None else jnp.repeat(valid, phases)
-      features = make(name='backbone')(images, mask)
+      features = make(name='backbone')(images, mask, valid is not None)
       features = features.reshape(
         -1, phases, features.shape[1] * features.shape[2], features.shape[3]
       )
       return [features[:, phase] for phase in range(phases)]
     shared = make(name='backbone')
     tokens = []
-    for phase in fusions.SELECTED.get(self.fusion, range(phases)):
+    for phase in range(phases):
       backbone = (
         shared if self.share_backbone else make(name=f'backbone_{phase}')
       )
-      features = backbone(phase_images[:, phase], valid)
+      features = backbone(phase_images[:, phase], valid, valid is not None)
       tokens.append(features.reshape(features.shape[0], -1, features.shape[-1]))
     return tokens

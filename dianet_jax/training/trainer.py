@@ -12,7 +12,7 @@ import optax
 from dianet_jax.core import config as configuration
 from dianet_jax.models.dianet import DIANet
 from dianet_jax.motion import scaling
-from dianet_jax.training import adam, augment, losses
+from dianet_jax.training import augment, losses
 
 PhaseImages = Float[Array, 'clip phase height width channel']
 
@@ -129,7 +129,7 @@ class Trainer:
       decay_steps=steps,
     )
     return optax.chain(
-      adam.scale_by_adam(),
+      optax.scale_by_adam(),
       optax.add_decayed_weights(
         s.weight_decay,
         lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
