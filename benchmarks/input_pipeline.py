@@ -37,9 +37,9 @@ import cv2
 import numpy as np
 
 from configs import casme2
+from dianet_jax.clips import images
 from dianet_jax.core import config as configuration
 from dianet_jax.data import dataset as dataset_lib
-from tfds_builders import frames as frames_lib
 from tfds_builders import prepare, raw_folder, simulate
 from tfds_builders.simulation import layouts as layouts_lib
 
@@ -155,7 +155,7 @@ def _encodings(size: int):
     return values.reshape(size, size, 3)
 
   return {
-    'original bytes': (lambda file: file, frames_lib.decode),
+    'original bytes': (lambda file: file, images.decode),
     'PNG': (_cv2_encoder('.png'), _cv2_decode),
     'WebP, lossless': (
       _cv2_encoder('.webp', cv2.IMWRITE_WEBP_QUALITY, 101),
@@ -163,7 +163,7 @@ def _encodings(size: int):
     ),
     # As `tfds.features.Tensor(encoding='zlib')` stores it.
     'zlib tensor': (
-      lambda file: zlib.compress(frames_lib.decode(file).tobytes()),
+      lambda file: zlib.compress(images.decode(file).tobytes()),
       unzip,
     ),
   }
@@ -179,7 +179,7 @@ def compare_encodings(
   """
   clips = range(min(_COMPARED_CLIPS, len(source)))
   files = [file for clip in clips for file in source[clip]['frames']]
-  expected = frames_lib.decode(files[0])
+  expected = images.decode(files[0])
   results = {}
   for name, (encode, decode) in _encodings(size).items():
     path = folder / f'{name}.array_record'

@@ -15,7 +15,7 @@ from typing import Any
 
 from absl import logging
 
-from dianet_jax.core import errors
+from dianet_jax.core import errors, progress
 from tfds_builders import raw_folder
 
 DATASETS = (
@@ -32,8 +32,8 @@ class PreparedRecords:
     source: random access, `len(source)` and `source[i]`, in the order of the
       clip ids. A record is a dict; texts come as bytes (UTF-8), numbers as int
       and float, `frame_numbers` as a list, images as the bytes of the files,
-      to be decoded by `frames.decode` (`frames` is a numpy array of objects,
-      one bytes each). Safe to read from several threads.
+      for `images.decode` (`frames` is a numpy array of objects, one bytes
+      each). Safe to read from several threads.
     records_dir: where the array_record shards lie, a TFDS version folder.
     fingerprint: of the raw folder, the options and the builder's version.
     simulated: whether the raw folder was simulated.
@@ -59,7 +59,7 @@ def prepare(
   variant: str = '',
   skip_bad_clips: bool = False,
   annotation_policy: str = raw_folder.DEFAULT_POLICY,
-  track: raw_folder.Track = lambda items, description, total: items,
+  track: progress.Track = progress.silent,
 ) -> PreparedRecords:
   """Makes the records of a raw folder, or finds those made before.
 
@@ -220,7 +220,7 @@ def _write(
   variant: str,
   checked: raw_folder.Checked,
   summary: dict[str, Any],
-  track: raw_folder.Track,
+  track: progress.Track,
 ) -> None:
   """Writes records and summary beside `place`, then renames them into it."""
   incomplete = place.with_name(f'{place.name}.incomplete')

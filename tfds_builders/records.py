@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 # Not exported by `tfds.core` in all the versions that have it.
 from tensorflow_datasets.core import dataset_builder
 
-from dianet_jax.core import errors
+from dianet_jax.core import errors, progress
 from tfds_builders import clip_finder, clips, raw_folder
 
 # Of every data set that `ClipBuilder` reads: they share the record.
@@ -23,7 +23,6 @@ RELEASE_NOTES = {
   '1.1.0': 'Action units as lists; policies for doubtful annotations.',
 }
 
-_Track = raw_folder.Track
 # A new shard is begun when one holds this much: small enough that a data set
 # has several to read at once, large enough that it has not thousands.
 _SHARD_BYTES = 64 * 2**20
@@ -52,7 +51,7 @@ class RawFolderBuilder(
     self,
     *,
     checked: raw_folder.Checked | None = None,
-    track: _Track = lambda items, description, total: items,
+    track: progress.Track = progress.silent,
     **kwargs: Any,
   ):
     """Constructs the builder.

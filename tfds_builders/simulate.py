@@ -8,7 +8,6 @@ program works; they say nothing about people.
 """
 
 import argparse
-from collections.abc import Callable, Iterable
 from concurrent import futures
 import dataclasses
 import inspect
@@ -21,7 +20,7 @@ import tempfile
 
 import cv2
 
-from dianet_jax.core import errors
+from dianet_jax.core import errors, progress
 from tfds_builders.simulation import faces as faces_lib
 from tfds_builders.simulation import layouts as layouts_lib
 from tfds_builders.simulation import motion as motion_lib
@@ -186,11 +185,6 @@ def _write_tree(tree, parameters, track):
   layouts_lib.write_sheet(tree / name, title, rows)
 
 
-def _unchanged(items, description, total):
-  del description, total
-  return items
-
-
 def write(
   dataset: str,
   root: str | pathlib.Path,
@@ -200,7 +194,7 @@ def write(
   seed: int = 0,
   frame_height: int = 280,
   frame_width: int = 230,
-  track: Callable[..., Iterable] = _unchanged,
+  track: progress.Track = progress.silent,
 ) -> pathlib.Path:
   """Writes a simulated raw data set, or keeps the one that is there.
 

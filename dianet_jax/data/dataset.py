@@ -10,11 +10,12 @@ from typing import Any
 from jaxtyping import Float, Int32
 import numpy as np
 
+from dianet_jax.clips import faces
 from dianet_jax.core import config as configuration
 from dianet_jax.core import errors, progress, runtime
 from dianet_jax.data import phase_images
 from dianet_jax.motion import rank_pooling
-from tfds_builders import align, prepare, protocols, simulate
+from tfds_builders import prepare, protocols, simulate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +104,7 @@ def load(config: configuration.Data, seed: int) -> Dataset:
     )
   transforms, faceless = None, []
   if config.align:
-    transforms, faceless = align.find_transforms(
+    transforms, faceless = faces.find_transforms(
       _Subset(records.source, [c.index for c in chosen]),
       config.frame_size,
       config.skip_bad_clips,

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float64, UInt8
 import numpy as np
 
+from dianet_jax.clips import faces
+from dianet_jax.clips import images as images_lib
 from dianet_jax.core import config as configuration
 from dianet_jax.core import errors
 from dianet_jax.motion import rank_pooling
-from tfds_builders import align
-from tfds_builders import frames as frames_lib
 
 # Clips pooled in one call; at 224 pixels and 128 frames 150 MB of bytes.
 BATCH = 8
@@ -36,7 +36,7 @@ def make(
   Args:
     records: at most `BATCH`.
     config: the `data` section.
-    transforms: of each clip's face, by its name, from `align`; None to cut and
+    transforms: of each clip's face, by its name, from `faces`; None to cut and
       reduce.
 
   Returns:
@@ -100,13 +100,13 @@ def decode_clip(
   Args:
     encoded: image files.
     config: the `data` section.
-    transform: of the clip's face, from `align`; None to cut and reduce.
+    transform: of the clip's face, from `clips.faces`; None to cut and reduce.
   """
-  frames = map(frames_lib.decode, encoded)
+  frames = map(images_lib.decode, encoded)
   if transform is None:
     return np.stack([_fit(frame, config) for frame in frames])
   return np.stack(
-    [align.apply(frame, transform, config.frame_size) for frame in frames]
+    [faces.apply(frame, transform, config.frame_size) for frame in frames]
   )
 
 
@@ -157,7 +157,7 @@ def _stored(
       f' and none of {missing[0]}; leave it out of --config.data.phases.'
     )
   images = [
-    [frames_lib.decode(record[phase]) for phase in config.phases]
+    [images_lib.decode(record[phase]) for phase in config.phases]
     for record in records
   ]
   shapes = sorted({image.shape for clip in images for image in clip})

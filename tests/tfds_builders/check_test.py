@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
+from dianet_jax.clips import images
 from dianet_jax.core import errors
 from tests.support import raw_trees
 from tfds_builders import (
   check,
-  frames,
   prepare,
   protocols,
   raw_folder,
@@ -159,13 +159,13 @@ def test_policies(tmp_path, monkeypatch, capsys):
 def test_only_first_frames_are_opened(tmp_path, monkeypatch):
   root = _complete(tmp_path / 'raw', monkeypatch)
   opened = []
-  decode = frames.decode
+  decode = images.decode
 
   def count(data):
     opened.append(len(data))
     return decode(data)
 
-  monkeypatch.setattr(frames, 'decode', count)
+  monkeypatch.setattr(images, 'decode', count)
   check.check('casme2', root)
   assert len(opened) == 3
 

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from dianet_jax.clips import images
 from dianet_jax.core import errors
-from tfds_builders import frames, raw_folder
+from tfds_builders import raw_folder
 from tfds_builders.megc2019_flow import megc2019_flow_dataset_builder as flow
 
 _REAL_FLOW = (
@@ -51,7 +52,7 @@ def test_flow_reads_all_three_parts(tmp_path, blank):
     ('smic/s09/s09_po_01', 'smic/s09', 'positive'),
   ]
   first, second = (
-    frames.decode(pathlib.Path(records[3][phase]).read_bytes())[0, 0, 0]
+    images.load(records[3][phase])[0, 0, 0]
     for phase in ('onset_apex', 'apex_offset')
   )
   assert (first, second) == (20, 21)

@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 import pytest
 
+from dianet_jax.clips import images
 from dianet_jax.core import errors
 from tests.support import raw_trees
-from tfds_builders import frames, prepare
+from tfds_builders import prepare
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
 
@@ -43,7 +44,7 @@ def test_records_hold_the_bytes_of_the_files(tmp_path):
   folder = root / 'Cropped/Cropped/sub01/EP03_02'
   expected = [(folder / f'reg_img{n}.jpg').read_bytes() for n in range(10, 20)]
   assert list(record['frames']) == expected
-  assert frames.decode(record['frames'][0]).shape == (24, 32, 3)
+  assert images.decode(record['frames'][0]).shape == (24, 32, 3)
   assert list(record.pop('frame_numbers')) == list(range(10, 20))
   del record['frames']
   assert record == {
@@ -126,7 +127,7 @@ def test_second_time_is_from_cache_and_opens_no_image(tmp_path, monkeypatch):
   def decode(_):
     raise AssertionError('an image was opened')
 
-  monkeypatch.setattr(frames, 'decode', decode)
+  monkeypatch.setattr(images, 'decode', decode)
   second = _prepare(root, tmp_path / 'cache')
   assert second.from_cache
   assert second.fingerprint == first.fingerprint
@@ -333,7 +334,7 @@ def test_clips_are_checked_on_several_threads(tmp_path, monkeypatch):
     time.sleep(0.002)
     return np.zeros((24, 32, 3), np.uint8)
 
-  monkeypatch.setattr(frames, 'decode', decode)
+  monkeypatch.setattr(images, 'decode', decode)
   monkeypatch.setattr(os, 'cpu_count', lambda: 2)
   _prepare(root, tmp_path / 'cache')
   assert len(threads) == 2
