@@ -40,7 +40,7 @@ from configs import casme2
 from dianet_jax.clips import images
 from dianet_jax.core import config as configuration
 from dianet_jax.data import dataset as dataset_lib
-from tfds_builders import prepare, raw_folder, simulate
+from tfds_builders import prepare, raw_folder, registry, simulate
 from tfds_builders.simulation import layouts as layouts_lib
 
 # Clips whose pictures are drawn; the others link to the same files, since
@@ -61,7 +61,7 @@ def write_tree(
   )  # fmt: skip
   folders = sorted({path.parent for path in drawn.rglob('*.jpg')})
   sources = [sorted(folder.iterdir()) for folder in folders]
-  emotions = list(layouts_lib.EXPRESSIONS['casme2'])
+  emotions = list(registry.facts('casme2').simulation.expressions)
   tree = root / 'raw'
   rows = [
     ['Subject', 'Filename', 'OnsetFrame', 'ApexFrame', 'OffsetFrame',

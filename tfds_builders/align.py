@@ -61,7 +61,7 @@ def contact_sheet(
   return np.concatenate(rows), left_out
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str]) -> None:
   """Draws a contact sheet of clips before and after alignment.
 
   Args:
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     SystemExit: with a message, where there is an `errors.UserError`.
   """
   parser = argparse.ArgumentParser(
-    prog='python -m tfds_builders.align',
+    prog='dianet align',
     description='Draws clips before and after the alignment of their faces.',
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
   )
@@ -86,23 +86,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.error('--clips must be at least 1 and --size at least 8')
   try:
     builder_cls = prepare.builder_class(options.dataset, options.variant)
-    if 'frames' not in builder_cls.IMAGE_FEATURES:
+    if builder_cls.FACTS.stored:
       raise errors.UserError(f'{options.dataset} holds no frames to align.')
     found = builder_cls.find(options.manual_dir, options.variant)
     step = max(1, len(found.clips) // options.clips)
     chosen = found.clips[::step][: options.clips]
     checked = raw_folder.check(
-      builder_cls.GUIDE,
+      builder_cls.FACTS.guide,
       dataclasses.replace(found, clips=chosen),
       skip_bad_clips=True,
     )
     sheet, left_out = contact_sheet(checked.records, options.size)
   except errors.UserError as error:
-    sys.exit(str(error))
+    sys.exit(f'error: {error}')
   if not options.out.casefold().endswith('.png') or not cv2.imwrite(
     options.out, sheet[..., ::-1]
   ):
-    sys.exit(f'{options.out} cannot be written: expected a .png file.')
+    sys.exit(f'error: {options.out} cannot be written: expected a .png file.')
   for clip_id, why in checked.left_out + left_out:
     print(f'{clip_id}: {why}')
   print(
@@ -110,7 +110,3 @@ def main(arguments: Sequence[str] | None = None) -> None:
     'each; from the left: onset with the square that is kept, onset, apex, '
     'their difference times 4'
   )
-
-
-if __name__ == '__main__':
-  main()

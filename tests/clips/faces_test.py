@@ -40,7 +40,7 @@ def records(tmp_path_factory):
     subjects=2, clips_per_subject=2,
   )  # fmt: skip
   found = casme2.Builder.find(root)
-  return raw_folder.check(casme2.DATA_SET.guide, found).records
+  return raw_folder.check(casme2.Builder.FACTS.guide, found).records
 
 
 def _onset(record):

@@ -181,7 +181,7 @@ def test_names_that_are_not_utf8(tmp_path):
   again = prepare.prepare('casme2', root, tmp_path / 'cache')
   assert again.from_cache
   result = subprocess.run(
-    [sys.executable, '-m', 'tfds_builders.check', '--dataset=casme2',
+    [sys.executable, '-m', 'dianet_jax', 'check', '--dataset=casme2',
      f'--manual_dir={root}'],
     cwd=_REPOSITORY, env=os.environ | {'PYTHONIOENCODING': 'utf-8:strict'},
     capture_output=True, text=True, check=False,
