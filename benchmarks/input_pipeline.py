@@ -37,10 +37,10 @@ import cv2
 import numpy as np
 
 from configs import casme2
+from dianet_jax.clips import images
 from dianet_jax.core import config as configuration
 from dianet_jax.data import dataset as dataset_lib
-from tfds_builders import frames as frames_lib
-from tfds_builders import prepare, raw_folder, simulate
+from tfds_builders import prepare, raw_folder, registry, simulate
 from tfds_builders.simulation import layouts as layouts_lib
 
 # Clips whose pictures are drawn; the others link to the same files, since
@@ -61,7 +61,7 @@ def write_tree(
   )  # fmt: skip
   folders = sorted({path.parent for path in drawn.rglob('*.jpg')})
   sources = [sorted(folder.iterdir()) for folder in folders]
-  emotions = list(layouts_lib.EXPRESSIONS['casme2'])
+  emotions = list(registry.facts('casme2').simulation.expressions)
   tree = root / 'raw'
   rows = [
     ['Subject', 'Filename', 'OnsetFrame', 'ApexFrame', 'OffsetFrame',
@@ -155,7 +155,7 @@ def _encodings(size: int):
     return values.reshape(size, size, 3)
 
   return {
-    'original bytes': (lambda file: file, frames_lib.decode),
+    'original bytes': (lambda file: file, images.decode),
     'PNG': (_cv2_encoder('.png'), _cv2_decode),
     'WebP, lossless': (
       _cv2_encoder('.webp', cv2.IMWRITE_WEBP_QUALITY, 101),
@@ -163,7 +163,7 @@ def _encodings(size: int):
     ),
     # As `tfds.features.Tensor(encoding='zlib')` stores it.
     'zlib tensor': (
-      lambda file: zlib.compress(frames_lib.decode(file).tobytes()),
+      lambda file: zlib.compress(images.decode(file).tobytes()),
       unzip,
     ),
   }
@@ -179,7 +179,7 @@ def compare_encodings(
   """
   clips = range(min(_COMPARED_CLIPS, len(source)))
   files = [file for clip in clips for file in source[clip]['frames']]
-  expected = frames_lib.decode(files[0])
+  expected = images.decode(files[0])
   results = {}
   for name, (encode, decode) in _encodings(size).items():
     path = folder / f'{name}.array_record'
