@@ -42,8 +42,8 @@ def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
     )
     rows_lib.describe(found)
     load = functools.lru_cache(maxsize=None)(data_lib.load)
-    first = rows_lib.load_dataset(fed[0].config, load)
-    ready = rows_lib.load_rows(fed, load, first)
+    read = functools.partial(run_lib.read_dataset, load=load)
+    ready = rows_lib.load_rows(fed, read, read(fed[0].config))
     for one in ready:
       workdirs.check_config(workdir / one.row.folder, one.row.config)
       workdirs.check_data(workdir / one.row.folder, one.dataset)

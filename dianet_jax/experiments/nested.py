@@ -214,7 +214,8 @@ class _Nested:
   ):
     self._config, self._workdir, self._found = config, workdir, found
     load = functools.lru_cache(maxsize=None)(data_lib.load)
-    self._dataset = rows_lib.load_dataset(config, load)
+    read = functools.partial(run_lib.read_dataset, load=load)
+    self._dataset = read(config)
     subjects = self._dataset.subjects
     self._groups = group_subjects(subjects, config.study.groups)
     self._pairs = pairs(self._groups)
@@ -224,7 +225,7 @@ class _Nested:
     self._group_of_clip = np.array([self._group_of[s] for s in subjects])
     self._pace = pace_lib.Pace()
     fed = [row for row in found if not row.lacking]
-    ready = rows_lib.load_rows(fed, load, self._dataset)
+    ready = rows_lib.load_rows(fed, read, self._dataset)
     self._candidates = [self._candidate(one) for one in ready]
 
   def _candidate(self, ready: rows_lib.Ready) -> _Candidate:

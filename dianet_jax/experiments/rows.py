@@ -16,7 +16,6 @@ from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.experiments import configuration, rules
-from dianet_jax.models.registry import MODELS
 
 # Prefixes of the keys that a row may not set, because all rows must share them
 # to be comparable, or because the study as a whole depends on them.
@@ -135,28 +134,16 @@ class Ready:
   folds: folds_lib.Folds
 
 
-def load_dataset(
-  config: Config, load: Callable[..., data_lib.Dataset]
-) -> data_lib.Dataset:
-  """The clips of a configuration.
-
-  Args:
-    config: the configuration.
-    load: `data.dataset.load`, or one that keeps what it has loaded.
-  """
-  return load(config.data, config.seed, MODELS[config.model.name].reads)
-
-
 def load_rows(
   found: Sequence[Row],
-  load: Callable[..., data_lib.Dataset],
+  read: Callable[[Config], data_lib.Dataset],
   reference: data_lib.Dataset,
 ) -> list[Ready]:
   """Loads the data of every row, so that a mistake shows before any training.
 
   Args:
     found: rows that the data can feed.
-    load: see `load_dataset`; most rows share their data.
+    read: `run.read_dataset`, keeping what it has loaded: most rows share it.
     reference: what the rows must have the clips of.
 
   Raises:
@@ -166,7 +153,7 @@ def load_rows(
   ready = []
   for row in found:
     try:
-      dataset = load_dataset(row.config, load)
+      dataset = read(row.config)
       _check_alike(dataset, reference)
       folds = folds_lib.of(row.config, dataset)
     except errors.UserError as error:

@@ -10,6 +10,7 @@ import re
 from dianet_jax.core.config import Config, Data, Parallel, Study
 from dianet_jax.models.registry import MODELS
 from dianet_jax.motion import registry as motion
+from tfds_builders import registry as data_sets
 
 # (dotted key, whether its value holds, what is expected)
 Rule = tuple[str, bool, str]
@@ -17,7 +18,7 @@ Rule = tuple[str, bool, str]
 
 def stored(dataset: str) -> str:
   """The representation that a data set's records hold; '' where frames."""
-  return 'phase_flow' if dataset == 'megc2019_flow' else ''
+  return data_sets.facts(dataset).stored if dataset else ''
 
 
 def feed(config: Config) -> dict[str, str]:
