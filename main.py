@@ -1,10 +1,8 @@
 """python main.py --config=configs/demo.py [--workdir=DIR] [--config.KEY=VALUE]
 
-Prepares a data set, trains DIANet leave-one-subject-out, writes the results.
+Prepares a data set, trains a model leave-one-subject-out, writes the results.
 """
 
-import hashlib
-import json
 import os
 import pathlib
 import re
@@ -14,26 +12,25 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
-from dianet_jax.core import config as configuration
-from dianet_jax.core import errors
+from dianet_jax.core import errors, hosts, schema
+from dianet_jax.experiments import configuration
 
 _CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'A file of configs/, such as configs/demo.py.'
+  'config',
+  None,
+  'A file of configs/, such as configs/demo.py. A model may follow a colon.',
+  # An unknown key gets this program's message, and a model or an objective that
+  # is named on the command line has keys of its own.
+  lock_config=False,
+  accept_new_attributes=True,
 )
 _WORKDIR = flags.DEFINE_string(
   'workdir', '', 'Results; by default runs/<name>-<hash of the configuration>.'
 )
 
 
-def default_workdir(config: configuration.Config) -> pathlib.Path:
-  """A folder of its own for every configuration, the same every time."""
-  values = configuration.identity(config)
-  digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
-  return pathlib.Path('runs') / f'{config.name}-{digest.hexdigest()[:8]}'
-
-
 def parse_flags(argv: list[str]) -> list[str]:
-  """absl's parser, with a readable message for a wrong `--config.` key."""
+  """absl's parser, with a readable message for a wrong flag."""
   try:
     arguments = flags.FLAGS(argv)
   except (AttributeError, KeyError, OSError, flags.Error) as error:
@@ -57,29 +54,32 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def _flag_message(argv: list[str], error: Exception) -> str:
-  known = configuration.all_keys()
-  for argument in argv:
-    key = argument.split('=', 1)[0].lstrip('-')
-    if key.startswith('config.') and key[7:] not in known:
-      return configuration.unknown_key(key[7:])
+  known = configuration.all_keys(configuration.parse({}))
   wrong = re.match(r'flag --config\.([\w.]+)=(.*?): ', str(error))
   if wrong and wrong.group(1) in known:
     key, value = wrong.groups()
-    return f'--config.{key}={value!r}: expected {known[key]}.'
+    return f'--config.{key}={value!r}: expected {known[key].takes}.'
+  sections = {key.rpartition('.')[0] for key in known}
+  for argument in argv:
+    key = argument.split('=', 1)[0].lstrip('-')
+    if key.startswith('config.') and key[7:].rpartition('.')[0] not in sections:
+      return schema.unknown_key(key[7:], known)
   return str(error)
 
 
 def main(argv: list[str]) -> None:
   """Runs the configuration that the flags name."""
   del argv
-  config = configuration.from_mapping(_CONFIG.value.to_dict())
-  workdir = pathlib.Path(_WORKDIR.value or default_workdir(config))
-  workdir = workdir.expanduser()
+  overrides = config_flags.get_override_values(flags.FLAGS['config'])
+  config = configuration.from_mapping(
+    configuration.changed(_CONFIG.value.to_dict(), overrides)
+  )
+  default = f'runs/{config.name}-{configuration.digest(config)}'
+  workdir = pathlib.Path(_WORKDIR.value or default).expanduser()
   # After the flags are known to be good: these imports take seconds.
-  from dianet_jax.core import hosts
-  from dianet_jax.experiments import nested, run, study
+  from dianet_jax.experiments import ablation, nested, run
 
-  kinds = {'': run.run, 'ablation': study.run, 'nested': nested.run}
+  kinds = {'': run.run, 'ablation': ablation.run, 'nested': nested.run}
   kinds[config.study.kind](config, workdir)
   if hosts.is_main():
     print(f'Results: {workdir.absolute()}')

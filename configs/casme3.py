@@ -15,9 +15,9 @@ import ml_collections
 from configs import default
 
 
-def get_config() -> ml_collections.ConfigDict:
-  """The default network on this data set."""
-  config = default.get_config()
+def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
+  """The model, by default DIANet, on this data set."""
+  config = default.get_config(model)
   config.name = 'casme3'
   config.data.dataset = 'casme3'
   config.data.protocol = 'casme3_7class'

@@ -12,17 +12,18 @@ import ml_collections
 from configs import default
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
   """CASME II's layout and protocol, six simulated subjects, a small network."""
-  config = default.get_config()
+  config = default.get_config(model)
   config.name = 'demo'
   config.data.dataset = 'casme2'
   config.data.protocol = 'casme2_5class'
   config.data.simulation.enabled = True
   config.data.frame_size = 96
   config.data.image_size = 48
-  config.model.backbone = 'compact'
-  config.model.pool = 'flatten'
+  if model == 'dianet':
+    config.model.backbone = 'compact'
+    config.model.pool = 'flatten'
   config.train.epochs = 40
   config.train.batch_size = 25
   config.train.augment.shift_pixels = 2

@@ -12,20 +12,21 @@ import ml_collections
 from configs import default
 
 
-def get_config() -> ml_collections.ConfigDict:
+def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
   """28 x 28 flow images of both phases, a small network, three seeds."""
-  config = default.get_config()
+  config = default.get_config(model)
   config.name = 'megc2019'
   config.seeds = 3
   config.data.dataset = 'megc2019_flow'
   config.data.protocol = 'megc2019_3class'
+  config.data.inputs = ('phase_flow',)
   config.data.frame_size = 28
   config.data.image_size = 28
   # The grey value of no motion is unknown, and differs by image.
   config.data.scaling = 'standardize'
-  config.model.backbone = 'compact'
-  config.model.pool = 'flatten'
+  if model == 'dianet':
+    config.model.backbone = 'compact'
+    config.model.pool = 'flatten'
   config.train.epochs = 30
-  config.train.augment.negated_channels = (0,)
   config.train.augment.shift_pixels = 2
   return config

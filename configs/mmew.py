@@ -14,9 +14,9 @@ import ml_collections
 from configs import default
 
 
-def get_config() -> ml_collections.ConfigDict:
-  """The default network on this data set."""
-  config = default.get_config()
+def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
+  """The model, by default DIANet, on this data set."""
+  config = default.get_config(model)
   config.name = 'mmew'
   config.data.dataset = 'mmew'
   config.data.protocol = 'mmew_6class'

@@ -3,7 +3,7 @@
 python main.py --config=configs/nested.py:megc2019 --config.data.manual_dir=DIR
 
 What follows the colon names a data set's file in configs/; the demo's simulated
-clips if nothing does. dianet_jax/nested.py describes the procedure.
+clips if nothing does. dianet_jax/experiments/nested.py describes the procedure.
 
 Measured on two CPU cores, megc2019 with --config.seeds=5 (278 clips, 52 folds):
 34 minutes with other work on them, UF1 .738 +- .007.
@@ -28,7 +28,7 @@ def get_config(base: str = 'demo') -> ml_collections.ConfigDict:
     # The fewest parameters that see both phases apart: few clips, less to fit.
     'concat: model.fusion=concat',
     # If the second phase is noise, the first alone must win.
-    'onset-apex only: model.fusion=first_phase',
+    "onset-apex only: data.phases=('onset_apex',) model.fusion=concat",
     # Forces each phase to be of use by itself.
     'phase dropout: model.phase_dropout=0.3',
     # Whether the small network is too small.

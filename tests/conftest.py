@@ -16,7 +16,7 @@ import jax
 import pytest
 
 from configs import default
-from dianet_jax.core import config as configuration
+from dianet_jax.experiments import configuration
 
 # Not in the environment, which main.py would inherit where a test starts it.
 jax.config.update('jax_num_cpu_devices', 4)

@@ -34,6 +34,22 @@ def start(*arguments, cache):
       ['--config=configs/demo.py', '--config.train.epochs=many'],
       ["--config.train.epochs='many': expected a whole number"],
     ),
+    (
+      ['--config=configs/demo.py', '--config.modl.fusion=add'],
+      ['--config.modl.fusion is not', '--config.model.fusion;'],
+    ),
+    (
+      ['--config=configs/demo.py', '--config.objective.name=nope'],
+      ["objective.name='nope' is not a known objective", "'cross_entropy'"],
+    ),
+    (
+      ['--config=configs/casme2.py:nosuchmodel'],
+      ["model.name='nosuchmodel' is not a known model", "'dianet'"],
+    ),
+    (
+      ['--config=configs/ablation.py:nope'],
+      ["'nope' is no configuration", 'megc2019'],
+    ),
     (['--config=configs/demo.py', '--workdi=x'], ['workdi', 'workdir']),
     (['demo', '--config=configs/demo.py'], ["'demo' is not an option"]),
     (
@@ -99,7 +115,7 @@ def test_other_commands_start(module):
 
 def test_imports_without_tensorflow_and_pytorch():
   code = (
-    'import sys, main, tfds_builders, dianet_jax.run;'
+    'import sys, main, tfds_builders, dianet_jax.experiments.run;'
     "assert not {'tensorflow', 'torch'} & set(sys.modules)"
   )
   subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)

@@ -1,4 +1,4 @@
-"""JSON files of a workdir: written whole, read with readable errors."""
+"""JSON files of a workdir."""
 
 import json
 import pathlib
@@ -15,7 +15,7 @@ def write_json(path: pathlib.Path, values: Any) -> None:
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
-  """What a file of the workdir holds; UserError if it cannot be read."""
+  """The content of a file; UserError if it cannot be read."""
   try:
     return json.loads(path.read_text(encoding='utf-8'))
   except (OSError, ValueError) as error:

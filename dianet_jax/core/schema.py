@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import functools
 import json
-import math
+import sys
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from dianet_jax.core import errors
@@ -34,10 +34,13 @@ def at_least(least: float) -> Check:
 
 def one_of(*names: str) -> Check:
   """One of a few texts."""
-  return Check(lambda value: value in names, 'one of ' + ', '.join(names))
+  return Check(
+    lambda value: value in names,
+    'one of ' + ', '.join(name or "''" for name in names),
+  )
 
 
-ABOVE_ZERO = Check(lambda value: 0 < value < math.inf, '> 0')
+ABOVE_ZERO = Check(lambda value: value > 0, '> 0')
 BELOW_ONE = Check(lambda value: 0 <= value < 1, '0 to below 1')
 SHARE = Check(lambda value: 0 <= value <= 1, '0 to 1')
 
@@ -64,22 +67,34 @@ def parse(values: Mapping[str, Any], cls: type, sections: Sections) -> Any:
   Args:
     values: as of a ConfigDict or a JSON file.
     cls: of the whole configuration.
-    sections: 'model' and 'objective' -> name -> their settings' class.
+    sections: 'model' and 'objective' -> name -> their settings' class; the
+      name is '' where `values` give none, and then the class knows it.
 
   Raises:
     UserError: an unknown key (with the nearest valid one), or a value of the
       wrong type or out of range.
   """
-  chosen = {
-    # Who names none gets the default one.
-    name: choose(dict(values.get(name, {})).get('name', ''))
-    for name, choose in sections.items()
-  }
+  chosen = choose(values, sections)
+  values = {section_: {} for section_ in chosen} | dict(values)
+  return _parse(values, cls, '', chosen, known_keys(cls, chosen))
+
+
+def choose(values: Mapping[str, Any], sections: Sections) -> dict[str, type]:
+  """Each of `sections` -> the class that its name in `values` stands for."""
+  chosen = {}
+  for section_, choose_class in sections.items():
+    own = values.get(section_, {})
+    name = own.get('name', '') if isinstance(own, Mapping) else ''
+    chosen[section_] = choose_class(_convert(name, str, f'{section_}.name'))
+  return chosen
+
+
+def known_keys(cls: type, chosen: Mapping[str, type]) -> dict[str, 'Key']:
+  """Every key of a configuration, with the sections that were chosen."""
   known = all_keys(cls())
-  for name, section_cls in chosen.items():
-    known |= all_keys(section_cls(), f'{name}.')
-  values = {name: {} for name in chosen} | dict(values)
-  return _parse(values, cls, '', chosen, known)
+  for section_, section_cls in chosen.items():
+    known |= all_keys(section_cls(), f'{section_}.')
+  return known
 
 
 def _parse(
@@ -89,26 +104,35 @@ def _parse(
   chosen: Mapping[str, type],
   known: Mapping[str, 'Key'],
 ) -> Any:
+  fields = [field.name for field in dataclasses.fields(cls)]
   if not isinstance(values, Mapping):
     raise errors.UserError(
       f'--config.{prefix}={values!r} must be a section with the keys '
-      + ', '.join(field.name for field in dataclasses.fields(cls))
+      + ', '.join(fields)
     )
   types, found = get_type_hints(cls), {}
-  fields = {field.name: field for field in dataclasses.fields(cls)}
   for name, value in values.items():
     dotted = f'{prefix}.{name}' if prefix else name
-    if name not in types:
+    if name not in fields:
       raise errors.UserError(unknown_key(dotted, known))
     wanted = chosen.get(dotted, types[name])
     if dataclasses.is_dataclass(wanted):
       found[name] = _parse(value, wanted, dotted, chosen, known)
       continue
     found[name] = _convert(value, wanted, dotted)
-    check = fields[name].metadata.get('check')
+    check = _declared(cls, name).get('check')
     if check and not check.holds(found[name]):
       raise errors.UserError(out_of_range(dotted, value, check.expected))
   return cls(**found)
+
+
+def _declared(cls: type, name: str) -> Mapping[str, Any]:
+  """What `key` said of a field; a subclass may state a default alone."""
+  for base in cls.__mro__:
+    field = vars(base).get('__dataclass_fields__', {}).get(name)
+    if field is not None and field.metadata:
+      return field.metadata
+  return {}
 
 
 def _convert(value: Any, wanted: Any, name: str) -> Any:
@@ -119,7 +143,9 @@ def _convert(value: Any, wanted: Any, name: str) -> Any:
       return tuple(
         _convert(v, item, f'{name}[{i}]') for i, v in enumerate(value)
       )
-  elif wanted is float and isinstance(value, int) and value is not True:
+  elif wanted is float and type(value) in (int, float):
+    if not abs(value) <= sys.float_info.max:
+      raise errors.UserError(out_of_range(name, value, 'a finite number'))
     return float(value)
   elif type(value) is wanted:
     return value
@@ -165,7 +191,8 @@ def all_keys(config: Any, prefix: str = '') -> dict[str, Key]:
     takes = _IN_WORDS.get(wanted, 'a text')
     if get_origin(wanted) is tuple:
       takes = 'a tuple, such as "(1,)"'
-    found[name] = Key(takes, field.default, field.metadata.get('help', ''))
+    help_ = _declared(type(config), field.name).get('help', '')
+    found[name] = Key(takes, field.default, help_)
   return found
 
 

@@ -1,6 +1,6 @@
 """Nested selection: a configuration for every subject, chosen without it.
 
-The subjects are split into G groups. For every candidate (a row of `study`)
+The subjects are split into G groups. For every candidate (a row of the study)
 and every pair of groups one model is trained without the subjects of both,
 and predicts the clips of both. The score of a candidate for group g is the
 pooled UF1 over the clips of all other groups h, each predicted by the model
@@ -30,13 +30,15 @@ import numpy as np
 import rich.box
 import rich.table
 
-from dianet_jax.core import config as configuration
-from dianet_jax.core import errors, hosts, progress, runtime
+from dianet_jax.core import errors, files, hosts, progress, runtime
+from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.evaluation import metrics, report
+from dianet_jax.experiments import pace as pace_lib
+from dianet_jax.experiments import rows as rows_lib
 from dianet_jax.experiments import run as run_lib
-from dianet_jax.experiments import study, workdirs
+from dianet_jax.experiments import workdirs
 from dianet_jax.training import resume as resume_lib
 from dianet_jax.training.results import FoldResult
 
@@ -128,9 +130,7 @@ def scores(
   return values.mean(axis=1)
 
 
-def selection_config(
-  row: study.Row, config: configuration.Config
-) -> configuration.Config:
+def selection_config(row: rows_lib.Row, config: Config) -> Config:
   """The candidate's configuration while it is being compared."""
   return dataclasses.replace(
     row.config,
@@ -143,7 +143,7 @@ def selection_config(
   )
 
 
-def run(config: configuration.Config, workdir: pathlib.Path) -> dict[str, Any]:
+def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
   """Chooses and trains; writes what a run writes, and `selection.json`.
 
   Args:
@@ -159,42 +159,48 @@ def run(config: configuration.Config, workdir: pathlib.Path) -> dict[str, Any]:
   """
   runtime.configure(runtime.cache_dir(config.data.cache_dir))
   hosts.start(config.parallel)
-  found = study.rows(config)
+  found = rows_lib.parse(config)
   with workdirs.exclusive(workdir):
     workdirs.check_config(workdir, config)
     metrics_path = workdir / 'metrics.json'
     selection_path = workdir / 'selection.json'
-    summary = hosts.of_main(workdirs.read_if_there(metrics_path))
+    summary = hosts.of_main(files.read_if_there(metrics_path))
     if summary:
       progress.console.print('This study is finished; its result:')
       if hosts.is_main():
-        print_selection(workdirs.read_json(selection_path))
+        print_selection(files.read_json(selection_path))
     else:
-      study.describe(found)
+      rows_lib.describe(found)
       summary = _Nested(config, workdir, found).run(selection_path)
       if hosts.is_main():
         # Last: its presence says that the study is finished.
-        report.write_json(metrics_path, summary)
+        files.write_json(metrics_path, summary)
   report.print_table(summary)
   return summary
 
 
 @dataclasses.dataclass(frozen=True)
-class _Candidate:
-  """What is trained for one row, in the selection and, if chosen, after it."""
+class _Trainings:
+  """Folds that are trained in a workdir of their own."""
 
-  row: study.Row
-  config: configuration.Config
+  config: Config
   dataset: data_lib.Dataset
   folds: folds_lib.Folds
-  final_folds: folds_lib.Folds
   workdir: pathlib.Path
-  final_workdir: pathlib.Path
 
   @property
   def work(self) -> float:
-    """What is left of the selection, in the unit of `study.Pace`."""
-    return study.work(self.row, self.folds, self.workdir)
+    """What is left to do, in the unit of `pace`."""
+    return pace_lib.work(self.config, self.dataset, self.folds, self.workdir)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Candidate:
+  """What is trained for one row: in the selection and, if chosen, after it."""
+
+  row: rows_lib.Row
+  selection: _Trainings
+  final: _Trainings
 
 
 class _Nested:
@@ -202,13 +208,14 @@ class _Nested:
 
   def __init__(
     self,
-    config: configuration.Config,
+    config: Config,
     workdir: pathlib.Path,
-    found: Sequence[study.Row],
+    found: Sequence[rows_lib.Row],
   ):
     self._config, self._workdir, self._found = config, workdir, found
     load = functools.lru_cache(maxsize=None)(data_lib.load)
-    self._dataset = load(config.data, config.seed)
+    read = functools.partial(run_lib.read_dataset, load=load)
+    self._dataset = read(config)
     subjects = self._dataset.subjects
     self._groups = group_subjects(subjects, config.study.groups)
     self._pairs = pairs(self._groups)
@@ -216,12 +223,12 @@ class _Nested:
       name: number for number, g in enumerate(self._groups) for name in g
     }
     self._group_of_clip = np.array([self._group_of[s] for s in subjects])
-    self._pace = study.Pace()
+    self._pace = pace_lib.Pace()
     fed = [row for row in found if not row.lacking]
-    ready = study.load_rows(fed, load, self._dataset)
+    ready = rows_lib.load_rows(fed, read, self._dataset)
     self._candidates = [self._candidate(one) for one in ready]
 
-  def _candidate(self, ready: study.Ready) -> _Candidate:
+  def _candidate(self, ready: rows_lib.Ready) -> _Candidate:
     row, dataset = ready.row, ready.dataset
     config = selection_config(row, self._config)
     held_out = {
@@ -229,23 +236,30 @@ class _Nested:
       for name, (one, other) in self._pairs.items()
     }
     return _Candidate(
-      row=row,
-      config=config,
-      dataset=dataset,
-      folds=run_lib.make_folds(config, dataset, held_out),
-      final_folds=ready.folds,
-      workdir=self._workdir / 'selection' / row.folder,
-      final_workdir=self._workdir / 'chosen' / row.folder,
+      row,
+      _Trainings(
+        config,
+        dataset,
+        folds_lib.of(config, dataset, held_out),
+        self._workdir / 'selection' / row.folder,
+      ),
+      _Trainings(
+        row.config,
+        dataset,
+        ready.folds,
+        self._workdir / 'chosen' / row.folder,
+      ),
     )
 
   def run(self, selection_path: pathlib.Path) -> dict[str, Any]:
     """Selection, then the folds."""
     start = time.perf_counter()
     config, dataset = self._config, self._dataset
-    folds = run_lib.make_folds(config, dataset)
+    folds = folds_lib.of(config, dataset)
     for one in self._candidates:
-      workdirs.check_config(one.workdir, one.config)
-      workdirs.check_data(one.workdir, one.dataset)
+      for trainings in (one.selection, one.final):
+        workdirs.check_config(trainings.workdir, trainings.config)
+        workdirs.check_data(trainings.workdir, trainings.dataset)
     workdirs.begin(self._workdir, config, dataset)
     run_lib.describe(config, dataset, folds)
     table = np.stack([self._scored(n) for n in range(len(self._candidates))])
@@ -253,7 +267,7 @@ class _Nested:
     choice = table.argmax(axis=0).tolist()
     held = self._held(table, choice)
     if hosts.is_main():
-      report.write_json(selection_path, held)
+      files.write_json(selection_path, held)
     print_selection(held)
     results = self._trained(choice)
     summary = run_lib.write_results(
@@ -261,19 +275,18 @@ class _Nested:
     )
     return summary | {'chosen': held['groups']}
 
-  def _train(
-    self, config, workdir, dataset, folds, work: float, rest: float
-  ) -> list[FoldResult]:
-    start = time.perf_counter()
-    results = resume_lib.train_folds(
-      config,
-      workdir,
-      folds,
-      run_lib.make_program(config, dataset, folds),
-      self._pace.of_all(work, rest),
-    )
-    self._pace.add(time.perf_counter() - start, work)
-    return results
+  def _train(self, one: _Trainings, rest: float) -> list[FoldResult]:
+    """Trains; `rest` is the work that follows, in the unit of `pace`."""
+    work = one.work
+    workdirs.begin(one.workdir, one.config, one.dataset)
+    with self._pace.timed(work):
+      return resume_lib.train_folds(
+        one.config,
+        one.workdir,
+        one.folds,
+        run_lib.make_program(one.config, one.dataset, one.folds),
+        functools.partial(self._pace.remark, work=work, rest=rest),
+      )
 
   def _scored(self, number: int) -> Float64[np.ndarray, ' group']:
     """The scores of a candidate, for each group."""
@@ -282,19 +295,11 @@ class _Nested:
       f'\nCandidate {number + 1} of {len(self._candidates)}: {one.row.name}',
       markup=False,
     )
-    rest = sum(other.work for other in self._candidates[number + 1 :])
+    rest = sum(other.selection.work for other in self._candidates[number + 1 :])
     # Which of them will be chosen is not known yet.
-    rest += np.mean(
-      [
-        study.work(other.row, other.final_folds, other.final_workdir)
-        for other in self._candidates
-      ]
-    )
-    workdirs.begin(one.workdir, one.config, one.dataset)
-    results = self._train(
-      one.config, one.workdir, one.dataset, one.folds, one.work, rest
-    )
-    labels = one.dataset.labels
+    rest += np.mean([other.final.work for other in self._candidates])
+    results = self._train(one.selection, rest)
+    labels = one.final.dataset.labels
     return scores(results, self._pairs, self._group_of_clip, labels)
 
   def _trained(self, choice: Sequence[int]) -> list[FoldResult]:
@@ -304,24 +309,21 @@ class _Nested:
       one = self._candidates[number]
       groups = [g for g, chosen in enumerate(choice) if chosen == number]
       # Cut from the folds of all subjects: the widths of padding stay.
-      folds = one.final_folds.select(
+      folds = one.final.folds.select(
         [
           index
-          for index, subject in enumerate(one.final_folds.subjects)
+          for index, subject in enumerate(one.final.folds.subjects)
           if self._group_of[subject] in groups
         ]
       )
-      work = study.work(one.row, folds, one.final_workdir)
-      parts.append((one, groups, folds, work))
+      parts.append((one, groups, dataclasses.replace(one.final, folds=folds)))
     results = []
-    for number, (one, groups, folds, work) in enumerate(parts):
+    for number, (one, groups, final) in enumerate(parts):
       progress.console.print(
         f'\nSubjects of groups {groups}, with {one.row.name}:', markup=False
       )
-      rest = sum(part[-1] for part in parts[number + 1 :])
-      results += self._train(
-        one.row.config, one.final_workdir, one.dataset, folds, work, rest
-      )
+      rest = sum(later.work for _, _, later in parts[number + 1 :])
+      results += self._train(final, rest)
     return results
 
   def _held(self, table: np.ndarray, choice: Sequence[int]) -> dict[str, Any]:

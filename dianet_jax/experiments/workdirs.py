@@ -1,21 +1,26 @@
-"""Whose a workdir is: the configuration and the data that it was begun with."""
+"""Guards a workdir: one run at a time, of one configuration and one data set.
+
+`config.json` holds the number of its schema, the configuration that the run
+was begun with, and the versions of each session; `data.json` the fingerprint
+of the data.
+"""
 
 from collections.abc import Iterator
 import contextlib
 import fcntl
 import importlib.metadata
-import json
+import os
 import pathlib
 import platform
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import jax
 
-from dianet_jax.core import config as configuration
-from dianet_jax.core import errors, hosts
+from dianet_jax.core import errors, files, hosts, schema
+from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
-from dianet_jax.evaluation import report
+from dianet_jax.experiments import configuration, migrations
 from dianet_jax.training import checkpoints
 
 _PACKAGES = (
@@ -44,67 +49,102 @@ def exclusive(workdir: pathlib.Path) -> Iterator[None]:
   """Keeps other runs out of `workdir`; leaves no trace if nothing was written.
 
   Raises:
-    UserError: the folder cannot be written, or another run is using it.
+    UserError: the folder cannot be written or locked, or another run is using
+      it.
   """
   # Processes of one run may share a folder.
   number = jax.process_index()
   lock = workdir / (f'.lock{number}' if number else '.lock')
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    file = lock.open('w')
-  except OSError as error:
-    raise errors.UserError(
-      f'The workdir {workdir} cannot be written ({error.strerror}).'
-      ' Choose another --workdir.'
-    ) from error
-  with file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-      raise errors.UserError(
-        f'Another run is using the workdir {workdir}. Wait for it, or choose'
-        ' another --workdir.'
-      ) from error
+  with _locked(lock):
     try:
       yield
     finally:
-      lock.unlink(missing_ok=True)
+      # The lock stays, unless the run never began: whoever has opened it
+      # meanwhile finds out by `_is_at`. The folder of other processes stays.
       with contextlib.suppress(OSError):
-        # Only an empty folder goes: one of a run that never began.
-        workdir.rmdir()
+        if all(path.name.startswith('.lock') for path in workdir.iterdir()):
+          lock.unlink()
+          workdir.rmdir()
 
 
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-  """What a file of the workdir holds; UserError if it cannot be read."""
+def _locked(lock: pathlib.Path) -> TextIO:
+  """The lock file, open and locked until it is closed."""
+  while True:
+    try:
+      lock.parent.mkdir(parents=True, exist_ok=True)
+      file = lock.open('w')
+    except OSError as error:
+      raise errors.UserError(
+        f'The workdir {lock.parent} cannot be written ({error.strerror}).'
+        ' Choose another --workdir.'
+      ) from error
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      file.close()
+      if isinstance(error, BlockingIOError):
+        message = (
+          f'Another run is using the workdir {lock.parent}. Wait for it, or'
+          ' choose another --workdir.'
+        )
+      else:
+        message = (
+          f'{lock} cannot be locked ({error.strerror}), so two runs could write'
+          ' there at once. Choose a --workdir on a file system with locks, such'
+          ' as a local disk.'
+        )
+      raise errors.UserError(message) from error
+    if _is_at(file, lock):
+      return file
+    file.close()
+
+
+def _is_at(file: TextIO, path: pathlib.Path) -> bool:
+  """Whether an open file still bears its name."""
   try:
-    return json.loads(path.read_text(encoding='utf-8'))
-  except (OSError, ValueError) as error:
-    raise errors.UserError(
-      f'{path} cannot be read ({error}). Remove that file, or choose another'
-      ' --workdir.'
-    ) from error
+    return os.path.samestat(os.fstat(file.fileno()), path.stat())
+  except FileNotFoundError:
+    return False
 
 
-def read_if_there(path: pathlib.Path) -> dict[str, Any] | None:
-  """`read_json`, or None where there is no such file."""
-  return read_json(path) if path.exists() else None
+def _held(workdir: pathlib.Path) -> dict[str, Any] | None:
+  """`config.json` in today's schema; None where there is none."""
+  path = workdir / 'config.json'
+  held = files.read_if_there(path)
+  return None if held is None else migrations.migrate(held, path)
 
 
-def check_config(workdir: pathlib.Path, config: configuration.Config) -> None:
+def load_config(workdir: pathlib.Path) -> Config:
+  """The configuration of a run, whatever version has begun it.
+
+  Keys that it did not know have their defaults.
+
+  Raises:
+    UserError: there is none, or it cannot be read.
+  """
+  held = _held(workdir)
+  if held is None:
+    raise errors.UserError(f'{workdir} is no workdir: it has no config.json.')
+  try:
+    return configuration.parse(held['config'])
+  except errors.UserError as error:
+    raise errors.UserError(f'{workdir / "config.json"}: {error}') from error
+
+
+def check_config(workdir: pathlib.Path, config: Config) -> None:
   """Refuses a workdir that holds a run of another configuration.
 
   Raises:
     UserError: it does; the keys that differ are named.
   """
-  path = workdir / 'config.json'
-  if not path.exists():
+  if not (workdir / 'config.json').exists():
     return
-  held = configuration.from_mapping(read_json(path)['config'])
-  held, wanted = configuration.identity(held), configuration.identity(config)
+  held = configuration.identity(load_config(workdir))
+  wanted = configuration.identity(config)
   if held != wanted:
     raise errors.UserError(
       f'{workdir} holds a run of another configuration:\n'
-      + '\n'.join(configuration.differences(held, wanted))
+      + '\n'.join(schema.differences(held, wanted))
       + '\nChoose another --workdir, or remove that folder.'
     )
 
@@ -120,7 +160,7 @@ def check_data(workdir: pathlib.Path, dataset: data_lib.Dataset) -> None:
     UserError: they are.
   """
   path = workdir / 'data.json'
-  if path.exists() and read_json(path) != _data_held(dataset):
+  if path.exists() and files.read_json(path) != _data_held(dataset):
     raise errors.UserError(
       f'The raw data have changed since the run in {workdir} was begun.'
       ' Choose another --workdir, or remove that folder.'
@@ -128,9 +168,7 @@ def check_data(workdir: pathlib.Path, dataset: data_lib.Dataset) -> None:
 
 
 def begin(
-  workdir: pathlib.Path,
-  config: configuration.Config,
-  dataset: data_lib.Dataset,
+  workdir: pathlib.Path, config: Config, dataset: data_lib.Dataset
 ) -> None:
   """Notes down configuration, versions and data, before the first fold.
 
@@ -140,15 +178,21 @@ def begin(
   check_data(workdir, dataset)
   workdir.mkdir(parents=True, exist_ok=True)
   if hosts.is_main():
-    report.write_json(workdir / 'data.json', _data_held(dataset))
+    files.write_json(workdir / 'data.json', _data_held(dataset))
     checkpoints.remove_leavings(workdir)
   note_config(workdir, config)
 
 
-def note_config(workdir: pathlib.Path, config: configuration.Config) -> None:
-  """Writes what `check_config` reads."""
-  if hosts.is_main():
-    report.write_json(
-      workdir / 'config.json',
-      {'config': configuration.to_dict(config), 'versions': versions()},
-    )
+def note_config(workdir: pathlib.Path, config: Config) -> None:
+  """Writes what `check_config` reads; what is there stays as it was begun."""
+  if not hosts.is_main():
+    return
+  held = _held(workdir) or {
+    'schema': migrations.SCHEMA,
+    'config': schema.to_dict(config),
+    'sessions': [],
+  }
+  session = versions()
+  if session not in held['sessions']:
+    held['sessions'].append(session)
+  files.write_json(workdir / 'config.json', held)

@@ -13,11 +13,11 @@ _KNOWN = (0, 10, 2) <= jaxlib.version.__version_info__ < (0, 11)
 _PROGRAM = """
 import os, pathlib, sys
 import jaxlib.version
-from dianet_jax import platform
+from dianet_jax.core import runtime
 if len(sys.argv) > 2:
   jaxlib.version.__version_info__ = (99, 0, 0)
-platform.configure(pathlib.Path(sys.argv[1]))
-platform.configure(pathlib.Path(sys.argv[1]))
+runtime.configure(pathlib.Path(sys.argv[1]))
+runtime.configure(pathlib.Path(sys.argv[1]))
 import jax
 print(os.environ.get('XLA_FLAGS', ''))
 print(len(jax.devices()), float(jax.jit(lambda x: x + 1)(1.0)))

@@ -1,5 +1,6 @@
 """Nested selection: the better candidate wins, and nothing leaks."""
 
+import contextlib
 import dataclasses
 import json
 
@@ -10,12 +11,10 @@ import pytest
 from dianet_jax.core import errors
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.evaluation import metrics
-from dianet_jax.experiments import nested, study
+from dianet_jax.experiments import nested, pace, rows, workdirs
 from dianet_jax.training import checkpoints
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import results as results_lib
-from tests.experiments.study_test import flow  # noqa: F401
-from tests.experiments.study_test import make as make_study  # noqa: F401
 
 NAMES = [f'casme2/{s}' for s in range(6)] + [f'samm/{s}' for s in range(9)]
 
@@ -80,7 +79,7 @@ CANDIDATES = (
 
 
 @pytest.fixture
-def make(make_study):  # noqa: F811
+def make(make_study):
   def make_nested(**overrides):
     overrides = {
       'study__kind': 'nested',
@@ -103,20 +102,23 @@ def planted(monkeypatch):
   """Clips whose class can be seen; `planted[...]` corrupts some of them."""
   corruption = {'subjects': set()}
 
-  def load(config, seed, load=data_lib.load):
-    dataset = load(config, seed)
+  def load(config, seed, reads, load=data_lib.load):
+    dataset = load(config, seed, reads)
+    [(name, images)] = dataset.inputs.items()
     rng = np.random.default_rng(0)
-    images = 20 * rng.normal(size=dataset.images.shape).astype(np.float32)
-    size = images.shape[2] // 3
+    # [variant, clip, view, height, width, channel].
+    images = 20 * rng.normal(size=images.shape).astype(np.float32)
+    size = images.shape[3] // 3
     # Every subject has a clip of each class.
     subjects = dataset.subjects
     labels = np.array([subjects[:i].count(s) for i, s in enumerate(subjects)])
     for index, label in enumerate(labels):
-      images[index, :, label * size : (label + 1) * size] += 100
+      images[:, index, :, label * size : (label + 1) * size] += 100
     bad = np.isin(dataset.subjects, list(corruption['subjects']))
-    images[bad] = np.random.default_rng(1).normal(size=images[bad].shape)
+    noise = np.random.default_rng(1).normal(size=images.shape)
+    images[:, bad] = noise[:, bad]
     labels[bad] = (labels[bad] + 1) % 3
-    return dataclasses.replace(dataset, images=images, labels=labels)
+    return dataclasses.replace(dataset, inputs={name: images}, labels=labels)
 
   monkeypatch.setattr(data_lib, 'load', load)
   return corruption
@@ -169,15 +171,26 @@ def test_nothing_leaks(make, planted, tmp_path, how_many):
   assert changed
   if whole:
     return
-  # Nor does the subject reach the network that predicts it.
+  # Nor does the subject reach the network that predicts it. The network of
+  # the group's other subject was trained on it, by the same configuration: so
+  # a leak would show.
   chosen = held['groups'][group]['chosen']
-  variables = [
-    checkpoints.Checkpoints(tmp_path / name / 'chosen' / chosen)
-    .load(0, subjects[0])
-    .variables
-    for name in ('clean', 'spoiled')
-  ]
-  jax.tree.map(np.testing.assert_array_equal, *variables)
+  held_out, seen = (
+    [weights(tmp_path / name / 'chosen' / chosen, subject)
+     for name in ('clean', 'spoiled')]
+    for subject in subjects[:2]
+  )  # fmt: skip
+  jax.tree.map(np.testing.assert_array_equal, *held_out)
+  different = jax.tree.map(lambda one, two: (one != two).any(), *seen)
+  assert all(jax.tree.leaves(different['params']))
+
+
+def weights(workdir, subject):
+  """The variables of the finished fold that holds out `subject`."""
+  with contextlib.closing(checkpoints.Checkpoints(workdir)) as saved:
+    variables = saved.load_variables(0, subject)
+  assert jax.tree.leaves(variables)
+  return variables
 
 
 def test_resuming_selects_the_same(make, planted, tmp_path, monkeypatch):
@@ -199,21 +212,21 @@ def test_resuming_selects_the_same(make, planted, tmp_path, monkeypatch):
 )
 def test_what_candidates_share(make, row):
   with pytest.raises(errors.UserError, match='is one for all rows'):
-    study.rows(make(study__rows=(row,)))
+    rows.parse(make(study__rows=(row,)))
 
 
 def test_other_clips_are_refused_before_training(make, tmp_path, monkeypatch):
   monkeypatch.setattr(parallel_lib.FoldParallel, 'train', None)
-  rows = (*CANDIDATES, 'x: data.permute_labels=true')
+  texts = (*CANDIDATES, 'x: data.permute_labels=true')
   with pytest.raises(errors.UserError, match="'x': its labels are not those"):
-    nested.run(make(study__rows=rows, train__epochs=1), tmp_path / 'run')
+    nested.run(make(study__rows=texts, train__epochs=1), tmp_path / 'run')
 
 
 def test_chosen_candidates_may_differ_in_epochs(make, tmp_path, monkeypatch):
-  rows = ('short: train.epochs=1', 'long: train.epochs=2')
+  texts = ('short: train.epochs=1', 'long: train.epochs=2')
   values = iter([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
   monkeypatch.setattr(nested, 'scores', lambda *args: np.array(next(values)))
-  summary = nested.run(make(study__rows=rows), tmp_path / 'run')
+  summary = nested.run(make(study__rows=texts), tmp_path / 'run')
   assert [group['chosen'] for group in summary['chosen']] == [
     'short', 'long', 'long'
   ]  # fmt: skip
@@ -221,4 +234,32 @@ def test_chosen_candidates_may_differ_in_epochs(make, tmp_path, monkeypatch):
   assert '<svg' in (tmp_path / 'run' / 'report.html').read_text()
   for name, trainings in (('short', 2), ('long', 4)):
     place = tmp_path / 'run' / 'chosen' / name
-    assert study.trainings_on_disk(place) == trainings
+    assert pace.trainings_on_disk(place) == trainings
+    assert workdirs.load_config(place).train.epochs == int(name == 'long') + 1
+
+
+def test_leavings_of_a_killed_write_are_removed(make, tmp_path):
+  config = make(train__epochs=1)
+  run = tmp_path / 'run'
+  left = [
+    run / kind / 'default/checkpoints/seed0/x.orbax-checkpoint-tmp-1'
+    for kind in ('selection', 'chosen')
+  ]
+  for path in left:
+    path.mkdir(parents=True)
+  nested.run(config, run)
+  chosen = json.loads((run / 'selection.json').read_text())['groups']
+  assert not left[0].exists()
+  if 'default' in {group['chosen'] for group in chosen}:
+    assert not left[1].exists()
+
+
+def test_what_was_chosen_under_other_settings_is_refused(
+  make, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(parallel_lib.FoldParallel, 'train', None)
+  place = tmp_path / 'chosen' / 'default'
+  place.mkdir(parents=True)
+  workdirs.note_config(place, make(train__epochs=3))
+  with pytest.raises(errors.UserError, match='chosen/default holds a run of'):
+    nested.run(make(train__epochs=1), tmp_path)

@@ -1,12 +1,16 @@
 """A workdir of something else is refused, with a message."""
 
 import dataclasses
+import errno
+import json
+import threading
 import types
 
 import pytest
 
-from dianet_jax.core import errors
-from dianet_jax.experiments import workdirs
+from dianet_jax.core import config as config_lib
+from dianet_jax.core import errors, schema
+from dianet_jax.experiments import configuration, migrations, workdirs
 
 DATA = types.SimpleNamespace(fingerprint='ab', simulated=True)
 
@@ -30,16 +34,148 @@ def test_rows_of_an_ablation_are_not_its_identity(make_config, tmp_path):
   def make(kind, rows):
     return make_config(study__kind=kind, study__rows=rows)
 
-  workdirs.note_config(tmp_path, make('ablation', ('a:',)))
-  workdirs.check_config(tmp_path, make('ablation', ('a:', 'b:')))
-  workdirs.note_config(tmp_path, make('nested', ('a:',)))
+  one, other = tmp_path / 'ablation', tmp_path / 'nested'
+  one.mkdir()
+  workdirs.note_config(one, make('ablation', ('a:',)))
+  workdirs.check_config(one, make('ablation', ('a:', 'b:')))
+  other.mkdir()
+  workdirs.note_config(other, make('nested', ('a:',)))
   with pytest.raises(errors.UserError, match='study.rows'):
-    workdirs.check_config(tmp_path, make('nested', ('a:', 'b:')))
+    workdirs.check_config(other, make('nested', ('a:', 'b:')))
 
 
-def test_files_that_cannot_be_read_are_named(tmp_path):
-  (tmp_path / 'damaged.json').write_text('{"a": ')
-  (tmp_path / 'folder.json').mkdir()
-  for name in ('damaged', 'folder', 'missing'):
-    with pytest.raises(errors.UserError, match=f'{name}.json cannot be read'):
-      workdirs.read_json(tmp_path / f'{name}.json')
+def test_data_that_were_moved_are_the_same_run(make_config, tmp_path):
+  workdirs.begin(tmp_path, make_config(data__manual_dir='/here'), DATA)
+  moved = make_config(data__manual_dir='/there', parallel__devices=1)
+  workdirs.check_config(tmp_path, moved)
+  workdirs.begin(tmp_path, moved, DATA)
+  # What the run was begun with stays.
+  assert workdirs.load_config(tmp_path).data.manual_dir == '/here'
+
+
+def test_every_session_is_noted_once(make_config, tmp_path, monkeypatch):
+  def held():
+    return json.loads((tmp_path / 'config.json').read_text())
+
+  monkeypatch.setattr(workdirs, 'versions', lambda: {'jax': '1'})
+  workdirs.begin(tmp_path, make_config(), DATA)
+  workdirs.begin(tmp_path, make_config(), DATA)
+  assert held()['sessions'] == [{'jax': '1'}]
+  monkeypatch.setattr(workdirs, 'versions', lambda: {'jax': '2'})
+  workdirs.begin(tmp_path, make_config(), DATA)
+  assert held()['sessions'] == [{'jax': '1'}, {'jax': '2'}]
+  assert held()['schema'] == migrations.SCHEMA
+  assert held()['config'] == schema.to_dict(make_config())
+
+
+def test_a_new_key_does_not_lock_old_workdirs(
+  make_config, tmp_path, monkeypatch
+):
+  config = make_config(seeds=2)
+  workdirs.begin(tmp_path, config, DATA)
+  grown = dataclasses.make_dataclass(
+    'Config',
+    [('future', int, schema.key(7, 'New.', schema.at_least(1)))],
+    bases=(config_lib.Config,),
+    frozen=True,
+  )
+  monkeypatch.setattr(configuration, 'Config', grown)
+  values = schema.to_dict(config)
+  assert workdirs.load_config(tmp_path).future == 7
+  workdirs.check_config(tmp_path, configuration.from_mapping(values))
+  with pytest.raises(errors.UserError, match='future: 7 there, 8 here'):
+    workdirs.check_config(
+      tmp_path, configuration.from_mapping(values | {'future': 8})
+    )
+
+
+@pytest.mark.parametrize(
+  'change,message',
+  [
+    ({'schema': migrations.SCHEMA + 1}, 'follows schema .* Update dianet-jax'),
+    ({'config': {'seed': 'x'}}, "config.json: --config.seed='x' is of type"),
+    ({'config': {'sed': 1}}, 'config.json: --config.sed is not'),
+  ],
+)
+def test_a_config_that_cannot_be_read_is_named(
+  make_config, tmp_path, change, message
+):
+  workdirs.begin(tmp_path, make_config(), DATA)
+  path = tmp_path / 'config.json'
+  path.write_text(json.dumps(json.loads(path.read_text()) | change))
+  with pytest.raises(errors.UserError, match=message):
+    workdirs.check_config(tmp_path, make_config())
+  with pytest.raises(errors.UserError, match='is no workdir'):
+    workdirs.load_config(tmp_path / 'other')
+
+
+def test_one_run_at_a_time_and_no_trace_of_none(tmp_path):
+  workdir = tmp_path / 'deep' / 'run'
+  with workdirs.exclusive(workdir):
+    for _ in range(2):
+      with (
+        pytest.raises(errors.UserError, match='Another run is using'),
+        workdirs.exclusive(workdir),
+      ):
+        pass
+  assert not workdir.exists()
+  with workdirs.exclusive(workdir):
+    (workdir / 'config.json').touch()
+  # It stays: to remove it would let two runs in.
+  assert (workdir / '.lock').exists()
+  with workdirs.exclusive(workdir):
+    pass
+
+
+def test_runs_that_never_begin_let_no_two_in(tmp_path):
+  inside, met = [], []
+
+  def contend():
+    for turn in range(300):
+      try:
+        with workdirs.exclusive(tmp_path / 'run'):
+          inside.append(turn)
+          met.append(len(inside))
+          inside.pop()
+      except errors.UserError:
+        continue
+
+  threads = [threading.Thread(target=contend) for _ in range(4)]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  assert set(met) == {1} and len(met) > 4
+
+
+def test_a_lock_whose_name_is_gone_is_no_lock(tmp_path, monkeypatch):
+  """Another run unlinks the file between our `open` and our `flock`."""
+  lock = tmp_path / '.lock'
+  flock, times = workdirs.fcntl.flock, []
+
+  def slow(file, operation):
+    times.append(operation)
+    if len(times) == 1:
+      lock.unlink()
+    flock(file, operation)
+
+  monkeypatch.setattr(workdirs.fcntl, 'flock', slow)
+  with workdirs.exclusive(tmp_path):
+    assert len(times) == 2 and lock.exists()
+    with (
+      pytest.raises(errors.UserError, match='Another run'),
+      workdirs.exclusive(tmp_path),
+    ):
+      pass
+
+
+def test_a_file_system_without_locks_says_so(tmp_path, monkeypatch):
+  def flock(file, operation):
+    raise OSError(errno.ENOTSUP, 'Operation not supported')
+
+  monkeypatch.setattr(workdirs.fcntl, 'flock', flock)
+  with (
+    pytest.raises(errors.UserError, match='cannot be locked .Operation not'),
+    workdirs.exclusive(tmp_path / 'run'),
+  ):
+    pass

@@ -1,0 +1,129 @@
+"""From nested values to a checked `Config`, and what a result depends on."""
+
+from collections.abc import Mapping
+import copy
+import dataclasses
+import functools
+import hashlib
+import json
+from typing import Any
+
+import ml_collections
+
+from dianet_jax.core import errors, schema
+from dianet_jax.core.config import Config
+from dianet_jax.experiments import rules
+from dianet_jax.models.registry import MODELS
+from dianet_jax.training.objectives import OBJECTIVES
+
+# Sections whose keys depend on their `name`.
+SECTIONS: schema.Sections = {
+  'model': lambda name: MODELS[name or 'dianet'].Settings,
+  'objective': lambda name: OBJECTIVES[name or 'cross_entropy'].Settings,
+}
+
+
+def parse(values: Mapping[str, Any]) -> Config:
+  """`from_mapping` without `rules`: what an older version may have allowed."""
+  return schema.parse(values, Config, SECTIONS)
+
+
+def from_mapping(values: Mapping[str, Any]) -> Config:
+  """The configuration that `values` (a ConfigDict or nested dict) spell.
+
+  Missing keys take defaults.
+
+  Raises:
+    UserError: an unknown key (with the nearest valid one), or a value of the
+      wrong type, out of range or at odds with another.
+  """
+  config = parse(values)
+  for key, holds, expected in rules.rules(config):
+    if not holds:
+      value = schema.value_of(config, key)
+      raise errors.UserError(schema.out_of_range(key, value, expected))
+  return config
+
+
+def changed(
+  values: Mapping[str, Any], settings: Mapping[str, Any]
+) -> dict[str, Any]:
+  """Nested values in which some keys are set.
+
+  Args:
+    values: with every section.
+    settings: dotted key -> value. A model or an objective that is named here
+      has its own defaults, whatever `values` say of the one before.
+
+  Raises:
+    UserError: an unknown key.
+  """
+  values = copy.deepcopy(dict(values))
+  for section in SECTIONS:
+    if f'{section}.name' in settings:
+      values[section] = {'name': settings[f'{section}.name']}
+  known = schema.known_keys(Config, schema.choose(values, SECTIONS))
+  for key, value in settings.items():
+    if key not in known:
+      raise errors.UserError(schema.unknown_key(key, known))
+    *sections, last = key.split('.')
+    functools.reduce(dict.get, sections, values)[last] = value
+  return values
+
+
+def default(model: str = 'dianet') -> ml_collections.ConfigDict:
+  """Every key with its default, and what the authors of `model` recommend."""
+  values = dataclasses.asdict(parse({'model': {'name': model}}))
+  config = parse(changed(values, MODELS[model].recommended))
+  return ml_collections.ConfigDict(dataclasses.asdict(config))
+
+
+def all_keys(config: Config) -> dict[str, schema.Key]:
+  """Every key of a configuration, as after `--config.`."""
+  return schema.all_keys(config)
+
+
+def identity(config: Config) -> dict[str, Any]:
+  """What a result depends on: not where files lie, nor on which devices.
+
+  The data themselves are known by the fingerprint of their content; see
+  `workdirs`. Nor does it depend on the list of an ablation's rows: each has a
+  configuration of its own, and more may be added. `parallel.strategy` and
+  `compute_dtype` are those asked for; what 'auto' became is kept with each
+  fold.
+  """
+  values = schema.to_dict(config)
+  del values['data']['manual_dir'], values['data']['cache_dir']
+  del values['profile']
+  parallel = values['parallel']
+  values['parallel'] = {
+    key: parallel[key] for key in ('strategy', 'compute_dtype')
+  }
+  if config.study.kind == 'ablation':
+    del values['study']['rows']
+  return values
+
+
+def digest(config: Config) -> str:
+  """Eight hexadecimal digits that name the default workdir.
+
+  Keys at their defaults have no part in them, so that a new key moves no run.
+  """
+  names = {key: {'name': getattr(config, key).name} for key in SECTIONS}
+  differing = {'sections': names}
+  differing |= _differing(identity(config), schema.to_dict(parse(names)))
+  text = json.dumps(differing, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _differing(
+  values: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> dict[str, Any]:
+  """The values that are not the defaults."""
+  found = {}
+  for key, value in values.items():
+    if isinstance(value, dict):
+      value = _differing(value, defaults[key])
+    if value not in (defaults[key], {}):
+      found[key] = value
+  return found

@@ -1,0 +1,98 @@
+"""`config.json` as older versions wrote it, brought to today's keys.
+
+The file says which schema it follows. A key that is new needs nothing: missing
+keys take defaults. One that is renamed or removed, or whose values are, needs
+a new number and a function here.
+"""
+
+import ast
+import copy
+import pathlib
+import re
+from typing import Any
+
+from dianet_jax.core import errors
+
+SCHEMA = 2
+
+
+def migrate(held: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
+  """The content of a `config.json`, as `SCHEMA` has it.
+
+  Args:
+    held: what the file holds.
+    path: of the file, for messages.
+
+  Raises:
+    UserError: a newer version has written it.
+  """
+  version = held.get('schema', 1)
+  if version > SCHEMA:
+    raise errors.UserError(
+      f'{path} follows schema {version}, and this version of dianet-jax knows'
+      f' none after {SCHEMA}. Update dianet-jax, or choose another --workdir.'
+    )
+  held = copy.deepcopy(held)
+  for migration in _MIGRATIONS[version - 1 :]:
+    migration(held)
+  return held | {'schema': SCHEMA}
+
+
+def _name_model_and_objective(held: dict[str, Any]) -> None:
+  """From 1, which said no number, to 2.
+
+  A model and an objective are chosen by name. What a mirror does follows from
+  the representation, no longer from `negated_channels`. A single phase is
+  chosen by `data.phases`, no longer by the fusion. Sessions are listed.
+  """
+  config = held['config']
+  data, model, train = config['data'], config['model'], config['train']
+  if data['dataset'] == 'megc2019_flow':
+    data['inputs'] = ['phase_flow']
+  train['augment'].pop('negated_channels', None)
+  model['name'] = 'dianet'
+  config['objective'] = {'name': 'cross_entropy'} | {
+    key: train.pop(key)
+    for key in ('label_smoothing', 'focal_gamma')
+    if key in train
+  }
+  study = config['study']
+  study['rows'] = [_row(row, data['phases']) for row in study['rows']]
+  single = _single_phase(model['fusion'], data['phases'])
+  if single:
+    data['phases'], model['fusion'] = single, 'concat'
+  held['sessions'] = [held.pop('versions')]
+
+
+def _single_phase(fusion: str, phases: list[str]) -> list[str]:
+  """What the fusions that read one phase read; [] for the others."""
+  first = {'first_phase': 0, 'second_phase': 1}.get(fusion)
+  return [] if first is None else [phases[first]]
+
+
+def _row(row: str, phases: list[str]) -> str:
+  """A study's row of schema 1; `phases` are the study's."""
+  name, colon, text = row.partition(':')
+  settings = dict(
+    setting.split('=', 1)
+    for setting in re.split(r'\s+(?=[\w.]+=)', text.strip())
+    if setting
+  )
+  settings.pop('train.augment.negated_channels', None)
+  if 'data.phases' in settings:
+    phases = list(ast.literal_eval(settings['data.phases']))
+  single = _single_phase(settings.get('model.fusion', ''), phases)
+  if single:
+    phase = {'data.phases': f'{tuple(single)}'}
+    settings = phase | settings | phase | {'model.fusion': 'concat'}
+  words = [f'{_RENAMED.get(key, key)}={settings[key]}' for key in settings]
+  return ' '.join([name + colon, *words])
+
+
+_RENAMED = {
+  'train.label_smoothing': 'objective.label_smoothing',
+  'train.focal_gamma': 'objective.focal_gamma',
+}
+
+# From schema 1 to 2, from 2 to 3, ...
+_MIGRATIONS = (_name_model_and_objective,)

@@ -1,0 +1,62 @@
+"""An ablation: rows that run, resume, and are compared."""
+
+import csv
+import json
+
+import pytest
+
+from dianet_jax.core import errors
+from dianet_jax.experiments import ablation, run
+from dianet_jax.training import resume as resume_lib
+from tests.experiments.conftest import ROWS
+
+
+def test_an_ablation_runs_and_resumes(make, tmp_path, capsys, monkeypatch):
+  workdir = tmp_path / 'study'
+  held = ablation.run(make(), workdir)
+  shown = capsys.readouterr().out
+  assert '2 of 3 rows can be run' in shown
+  assert 'Row 2 of 2: first only' in shown
+  assert shown.count('for all that is left of the study') == 2
+  # The reference is the first row that runs; each data set has its tables.
+  markdown = (workdir / 'ablation.md').read_text()
+  for text in (shown, markdown):
+    assert 'first only - Both, added' in text and 'samm, differences' in text
+    assert 'whole: left out, megc2019_flow' in text
+  assert '| run' in markdown and '| run' not in shown
+  assert held == json.loads((workdir / 'ablation.json').read_text())
+  assert [list(row)[2] for row in held['rows']] == [
+    'left_out', 'folder', 'folder',
+  ]  # fmt: skip
+  with (workdir / 'first-only' / 'predictions.csv').open() as file:
+    assert len(list(csv.DictReader(file))) == 18
+
+  (workdir / 'ablation.json').unlink()
+  monkeypatch.setattr(resume_lib, 'train_folds', None)
+  assert ablation.run(make(), workdir)['rows'] == held['rows']
+  assert 'This run is finished' in capsys.readouterr().out
+  # A row may go, and come back.
+  fewer = ablation.run(make(study__rows=ROWS[1:]), workdir)
+  assert fewer['rows'] == held['rows'][1:]
+  for other in (make(seeds=2), make(study__kind='nested', study__groups=3)):
+    with pytest.raises(errors.UserError, match='another configuration'):
+      ablation.run(other, workdir)
+  plain = make(study__kind='', study__rows=())
+  with pytest.raises(errors.UserError, match='study.kind: .ablation. there'):
+    run.run(plain, workdir)
+
+
+def test_rows_of_changed_data_are_not_mixed(make, tmp_path, monkeypatch):
+  held = tmp_path / 'study' / 'first-only'
+  held.mkdir(parents=True)
+  (held / 'data.json').write_text('{"fingerprint": "old", "simulated": false}')
+  monkeypatch.setattr(resume_lib, 'train_folds', None)
+  with pytest.raises(errors.UserError, match='data have changed.*first-only'):
+    ablation.run(make(), tmp_path / 'study')
+
+
+def test_rows_on_other_clips_are_refused(make, tmp_path, monkeypatch):
+  monkeypatch.setattr(resume_lib, 'train_folds', None)
+  rows = (*ROWS, 'x: data.permute_labels=true')
+  with pytest.raises(errors.UserError, match="'x': its labels are not those"):
+    ablation.run(make(study__rows=rows), tmp_path / 'study')

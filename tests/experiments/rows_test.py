@@ -1,0 +1,129 @@
+"""Rows of a study: configurations, each with every mistake named."""
+
+import dataclasses
+import importlib
+
+import pytest
+
+from dianet_jax.core import errors
+from dianet_jax.core.config import PHASES
+from dianet_jax.experiments import configuration, rows
+from tests.experiments.configuration_test import (
+  SharpSettings,
+  others,  # noqa: F401
+)
+from tests.experiments.conftest import ROWS
+
+
+def test_rows_are_configurations(make):
+  config = make()
+  whole, both, first = rows.parse(config)
+  assert both.config.model.fusion == 'add' and both.folder == 'both-added'
+  assert first.config.train.learning_rate == 2e-3
+  assert first.config.data.phases == ('onset_apex',)
+  assert both.config.data == config.data and not both.lacking
+  assert whole.config.data.phases == ('onset_offset',)
+  assert 'not the whole clip' in whole.lacking
+  for row in (whole, both, first):
+    assert row.config.study.kind == '' and row.config.study.rows == ()
+    assert row.config.name == row.name
+
+
+@pytest.mark.parametrize(
+  'row,message',
+  [
+    ('no colon', 'expected .name: key=value'),
+    (': train.epochs=1', 'expected .name: key=value'),
+    ('x: model.fusion add', "'model.fusion add' is not key=value"),
+    ('x: train.epochs=1 train.epochs=2', 'train.epochs is set twice'),
+    ('x: name=y', 'name is one for all rows'),
+    ('x: study.groups=4', 'study.groups is one for all rows'),
+    ('x: seed=1', 'seed is one for all rows'),
+    ('x: seeds=2', 'seeds is one for all rows'),
+    ('x: evaluation.ensemble=2', 'evaluation.ensemble is one for all rows'),
+    ('x: model={}', 'model is not a configuration key'),
+    ('x: model.fusion={[]: 1}', 'expected one of'),
+    ('x: train.epoch=1', 'nearest is --config.train.epochs'),
+    ('x: epochs=1', 'nearest is --config.train.epochs'),
+    ('x: data.phases.no=1', 'is not a configuration key'),
+    ('x: train.epochs=many', "'x: train.epochs=many': .* expected int"),
+    ('x: train.epochs=0', 'expected at least 1'),
+    ('both added: train.epochs=1', "two rows are called 'Both, added'"),
+  ],
+)
+def test_mistakes_in_rows_are_named(make, row, message):
+  with pytest.raises(errors.UserError, match=message):
+    rows.parse(make(study__rows=(*ROWS, row)))
+
+
+def test_a_row_may_name_a_model_and_an_objective(make, others):  # noqa: F811
+  row = 'x: model.name=other model.depth=4 objective.name=sharp'
+  (found,) = rows.parse(make(study__rows=(row,)))
+  assert found.config.model.depth == 4
+  assert found.config.objective == SharpSettings()
+  # What the study says of the model before is not a key of this one.
+  assert 'widths' not in dataclasses.asdict(found.config.model)
+  mistake = 'x: model.name=other model.fusion=add'
+  with pytest.raises(errors.UserError, match='model.fusion is not a config'):
+    rows.parse(make(study__rows=(mistake,)))
+
+
+def test_blanks_may_follow_commas(make):
+  row = "x: data.phases=('onset_apex', 'apex_offset')  train.epochs=3"
+  (found,) = rows.parse(make(study__rows=(row,)))
+  assert found.config.data.phases == ('onset_apex', 'apex_offset')
+  assert found.config.train.epochs == 3
+
+
+def test_nothing_to_run(make):
+  with pytest.raises(errors.UserError, match='can feed none'):
+    rows.parse(make(study__rows=ROWS[:1]))
+
+
+@pytest.mark.parametrize('base', ['demo', 'megc2019', 'samm'])
+@pytest.mark.parametrize('kind', ['ablation', 'nested'])
+def test_shipped_studies_can_start_from_every_config(kind, base):
+  module = importlib.import_module(f'configs.{kind}')
+  config = configuration.from_mapping(module.get_config(base).to_dict())
+  found = rows.parse(config)
+  assert config.study.kind == kind and config.data.dataset in (
+    'casme2', 'megc2019_flow', 'samm',
+  )  # fmt: skip
+  lacking = [row.name for row in found if row.lacking]
+  expected = base == 'megc2019' and kind == 'ablation'
+  assert lacking == (['whole clip'] if expected else [])
+
+
+@pytest.mark.parametrize('base', ['casme2', 'megc2019'])
+def test_the_ablation_has_the_rows_of_the_question(base):
+  module = importlib.import_module('configs.ablation')
+  config = configuration.from_mapping(module.get_config(base).to_dict())
+  found = {row.name: row.config for row in rows.parse(config)}
+  assert next(iter(found)) == 'dual cross-attention'
+  both = PHASES[:2]
+  every = both if base == 'megc2019' else PHASES
+  assert {
+    name: (c.model.fusion, c.model.share_backbone, c.data.phases)
+    for name, c in found.items()
+  } == {
+    'dual cross-attention': ('cross_attention', False, both),
+    'whole clip': ('concat', False, ('onset_offset',)),
+    'onset-apex only': ('concat', False, ('onset_apex',)),
+    'apex-offset only': ('concat', False, ('apex_offset',)),
+    'dual concat': ('concat', False, both),
+    'dual add': ('add', False, both),
+    'dual gated': ('gated', False, both),
+    'dual cross-attention shared': ('cross_attention', True, both),
+    'phase-aware augmentation': ('each_phase', True, every),
+  }
+
+
+def test_an_unknown_base_is_named():
+  module = importlib.import_module('configs.ablation')
+  with pytest.raises(errors.UserError, match="'nope' is no .* casme2"):
+    module.get_config('nope')
+
+
+def test_rows_without_a_kind_are_refused(make):
+  with pytest.raises(errors.UserError, match='study.kind.*ablation or nested'):
+    make(study__kind='')
