@@ -4,18 +4,19 @@
     python -m benchmarks.input_pipeline --clips=1000 --frames=70 --size=256
 
 Writes a simulated raw tree of JPEG frames, as the data sets have them, and
-prints from one run: the time and peak memory from the tree to shards to phase
+prints from one run: the time and peak memory from the tree to shards to dynamic
 images, and a table of encodings that all keep the pixels of the files. "Write"
 starts from the files and ends with a closed array_record file; "read" starts
 there and ends with decoded frames; both on all cores. What is written or read
 lies in the page cache: the figures are the processor's, not the disk's.
 
 Measured with the second command on two cores, shared with other programs: 25 s
-and 0.3 GiB to the shards, 71 s and 1.2 GiB to phase images. PNG took 4.6 times
-the space of the original bytes and was read at 0.3 times their speed, lossless
-WebP 2.5 and 0.3, zlib tensors 5.3 and 0.4. So records hold the original bytes:
-nothing that keeps the pixels is smaller or faster, since the files of the data
-sets are JPEGs and whatever is made of them must store their losses, too.
+and 0.3 GiB to the shards, 71 s and 1.2 GiB to dynamic images. PNG took 4.6
+times the space of the original bytes and was read at 0.3 times their speed,
+lossless WebP 2.5 and 0.3, zlib tensors 5.3 and 0.4. So records hold the
+original bytes: nothing that keeps the pixels is smaller or faster, since the
+files of the data sets are JPEGs and whatever is made of them must store their
+losses, too.
 """
 
 import argparse
@@ -38,8 +39,8 @@ import numpy as np
 
 from configs import casme2
 from dianet_jax.clips import images
-from dianet_jax.core import config as configuration
 from dianet_jax.data import dataset as dataset_lib
+from dianet_jax.experiments import configuration
 from tfds_builders import prepare, raw_folder, registry, simulate
 from tfds_builders.simulation import layouts as layouts_lib
 
@@ -102,7 +103,7 @@ def _timed(what: str, clips: int) -> Iterator[None]:
 def measure_pipeline(
   tree: pathlib.Path, cache: pathlib.Path, clips: int
 ) -> prepare.PreparedRecords:
-  """Times the way from the raw tree to phase images; returns the records."""
+  """Times the way from the raw tree to dynamic images; returns the records."""
   with _timed('raw files to checked shards', clips):
     prepared = prepare.prepare('casme2', tree, cache / 'records')
   shards = list(prepared.records_dir.glob('*.array_record*'))
@@ -115,15 +116,15 @@ def measure_pipeline(
   config.data.manual_dir = str(tree)
   config.data.cache_dir = str(cache)
   config = configuration.from_mapping(config.to_dict()).data
-  with _timed('shards to phase images', clips):
-    images = dataset_lib.load(config, 0).images
+  with _timed('shards to dynamic images', clips):
+    [inputs] = dataset_lib.load(config, 0).inputs.values()
   if clips < 100:
     with _timed('the same, without compiling', clips):
       dataset_lib.load(config, 0)
   size = sum(shard.stat().st_size for shard in shards)
   print(
-    f'{len(shards)} shards, {size / 2**20:.0f} MiB; phase images '
-    f'{images.shape}, {images.nbytes / 2**20:.0f} MiB'
+    f'{len(shards)} shards, {size / 2**20:.0f} MiB; dynamic images '
+    f'{inputs[0].shape}, {inputs.nbytes / 2**20:.0f} MiB'
   )
   return prepared
 
@@ -237,11 +238,12 @@ def print_table(results: dict[str, tuple[float, float, float]]) -> None:
 def main() -> None:
   """Runs all and removes what it wrote."""
   parser = argparse.ArgumentParser(
-    description='Costs of preparing and loading, and of record encodings.',
-    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   for name, default in {'clips': 24, 'frames': 70, 'size': 256}.items():
-    parser.add_argument(f'--{name}', type=int, default=default)
+    parser.add_argument(
+      f'--{name}', type=int, default=default, help='by default %(default)s'
+    )
   parser.add_argument('--folder', help='where to write; removed afterwards')
   options = parser.parse_args()
   with tempfile.TemporaryDirectory(dir=options.folder) as folder:
