@@ -27,6 +27,7 @@ class Registry(Mapping[str, T], Generic[T]):
       rows: name -> row.
     """
     self._what, self._key, self._rows = what, key, dict(rows)
+    self._imported: dict[str, T] = {}
 
   def register(self, name: str, row: T | str) -> None:
     """Adds a row; the same row may be added again.
@@ -42,6 +43,7 @@ class Registry(Mapping[str, T], Generic[T]):
   def unregister(self, name: str) -> None:
     """Removes a row."""
     del self._rows[name]
+    self._imported.pop(name, None)
 
   def __getitem__(self, name: str) -> T:
     """The row called `name`.
@@ -57,11 +59,12 @@ class Registry(Mapping[str, T], Generic[T]):
         + f' Known are: {", ".join(self._rows)}.'
       )
     row = self._rows[name]
-    if isinstance(row, str):
+    if not isinstance(row, str):
+      return row
+    if name not in self._imported:
       module, _, attribute = row.partition(':')
-      row = getattr(importlib.import_module(module), attribute)
-      self._rows[name] = row
-    return row
+      self._imported[name] = getattr(importlib.import_module(module), attribute)
+    return self._imported[name]
 
   def __contains__(self, name: object) -> bool:
     return name in self._rows

@@ -39,22 +39,26 @@ class ClipBatch:
   """Clips as they come out of records; what a data set lacks is empty.
 
   Attributes:
-    frames: uint8, onset to offset, padded at the end; None where the data set
-      holds images instead.
+    frames: uint8, onset to offset, padded at the end, each frame flat (as TPUs
+      want them); None where the data set holds images instead.
     lengths: frames of each clip.
     onset: index of the onset frame.
     apex: index of the apex frame.
     offset: index of the offset frame.
     stored: phase -> images that the data set holds, uint8
       [clip, height, width, channel].
+    frame_shape: height, width, channel of a frame.
   """
 
-  frames: UInt8[Array, 'clip frame height width channel'] | None
+  frames: UInt8[Array, 'clip frame pixel'] | None
   lengths: Int[Array, ' clip']
   onset: Int[Array, ' clip']
   apex: Int[Array, ' clip']
   offset: Int[Array, ' clip']
   stored: Mapping[str, Array] = flax.struct.field(default_factory=dict)
+  frame_shape: tuple[int, ...] = flax.struct.field(
+    pytree_node=False, default=()
+  )
 
 
 class Representation(Protocol):

@@ -2,7 +2,7 @@
 
 An objective is a frozen dataclass made from its settings, with
 
-    init(variables, outputs) -> state        arrays of one fold, checkpointed
+    init(variables, outputs, key) -> state   arrays of one fold, checkpointed
     __call__(outputs, batch, state) -> (loss, state)
 
 The loss is a scalar over the batch, padding masked. Most have no state: ().
@@ -69,8 +69,14 @@ class Objective(Protocol):
   Settings: ClassVar[type[config.Objective]]
   settings: config.Objective
 
-  def init(self, variables: Any, outputs: Outputs) -> Any:
-    """The state before the first step; of the outputs only shapes matter."""
+  def init(self, variables: Any, outputs: Outputs, key: Key[Array, '']) -> Any:
+    """The state before the first step.
+
+    Args:
+      variables: of the untrained model.
+      outputs: of a batch; only their shapes and dtypes.
+      key: a random key.
+    """
 
   def __call__(
     self, outputs: Outputs, batch: Batch, state: Any
@@ -142,9 +148,11 @@ class CrossEntropy:
   settings: CrossEntropySettings = CrossEntropySettings()
   Settings: ClassVar[type[config.Objective]] = CrossEntropySettings
 
-  def init(self, variables: Any, outputs: Outputs) -> tuple[()]:
+  def init(
+    self, variables: Any, outputs: Outputs, key: Key[Array, '']
+  ) -> tuple[()]:
     """No state."""
-    del variables, outputs
+    del variables, outputs, key
     return ()
 
   def __call__(
