@@ -138,6 +138,11 @@ def _data(path: str, overrides: Sequence[str]) -> configuration.Data:
   """The `data` section of a configuration file."""
   if not pathlib.Path(path.split(':')[0]).is_file():
     raise errors.UserError(f'--config={path} is no file.')
+  known = schema.all_keys(configuration.Config())
+  for option in overrides:
+    key = option.partition('=')[0].removeprefix('--config.')
+    if key.startswith('data.') and key not in known:
+      raise errors.UserError(schema.unknown_key(key, known))
   argv = ['dianet picture', f'--config={path}', *overrides]
   values = flags.FlagValues()
   holder = config_flags.DEFINE_config_file(

@@ -71,6 +71,10 @@ def test_the_weights_drawn_are_those_of_the_images(
   assert len(drawn) == len(phases)
 
 
+# Four clips.
+SMALL = {'simulation.subjects': 2, 'simulation.clips_per_subject': 2}
+
+
 def turned(records, frame_size, skip_bad_clips, track):
   """In place of a face's transform: every clip upside down, at half size."""
   del skip_bad_clips, track
@@ -102,13 +106,13 @@ def test_it_is_the_image_that_the_run_trains_on(
 
   draw = picture.draw
   monkeypatch.setattr(picture, 'draw', spy)
-  values = {'cache_dir': shared_cache, **overrides}
+  values = {'cache_dir': shared_cache, **SMALL, **overrides}
   keys = [f'--config.data.{key}={value}' for key, value in values.items()]
   out = tmp_path / 'clip.png'
   picture.main(['--config=configs/demo.py', '--clip=3', f'--out={out}', *keys])
+  name = capsys.readouterr().out.splitlines()[-1].split(': ')[0]
   config = picture._data('configs/demo.py', keys)
   dataset = dataset_lib.load(config, 0)
-  name = capsys.readouterr().out.splitlines()[-1].split(': ')[0]
   [clip] = [i for i, c in enumerate(dataset.clips) if c.clip_id == name]
   assert drawn['phases'] == config.phases
   assert len(drawn['images']) == len(config.phases)
@@ -123,14 +127,16 @@ def test_it_is_the_image_that_the_run_trains_on(
 @pytest.mark.parametrize(
   'arguments, message',
   [
-    (['--clip=999'], '--clip=999: there are clips 0 to 59'),
+    (['--clip=4'], '--clip=4: there are clips 0 to 3'),
     (['--config=configs/nope.py'], '--config=configs/nope.py is no file'),
-    (['--config.data.aling=true'], 'aling.*"align"'),
+    (['--config.data.algn=true'], 'data.algn is not .*config.data.align;'),
+    (['--config.trian.epochs=1'], 'configs/demo.py: .*trian'),
     (['--config.data.align=perhaps'], 'align=perhaps'),
-    (["--config.data.phases=('x',)"], "phases=..'x',.* is out of range"),
+    (["--config.data.phases=('x',)"], "phases=.'x',.* is out of range"),
   ],
 )
 def test_mistakes(arguments, message, shared_cache):
-  cache = f'--config.data.cache_dir={shared_cache}'
+  values = {'cache_dir': shared_cache, **SMALL}
+  keys = [f'--config.data.{key}={value}' for key, value in values.items()]
   with pytest.raises(errors.UserError, match=message):
-    picture.main([*arguments, cache])
+    picture.main([*arguments, *keys])
