@@ -7,7 +7,7 @@ scikit-learn's `SVC` as it comes, with balanced classes, on the pixels of the
 phase images, standardised by the fold's training clips; leave-one-subject-out,
 pooled. Nothing was tuned. Any configuration will do; of it `data` is used.
 With --out=DIR there are DIR/<phases>/predictions.csv for
-`python -m dianet_jax.evaluation.compare`. Needs the extra [test].
+`dianet compare`. Needs the extra [test].
 """
 
 import pathlib

@@ -1,278 +1,359 @@
-"""The configuration as frozen dataclasses: no key is unknown or mistyped.
+"""The configuration: each key with its type, default, help and check.
 
-Defaults live in `configs/default.py`, where every key has its comment.
+A key is a field of a frozen dataclass, declared by `key`. Models and
+objectives declare settings of their own, in subclasses of `Model` and
+`Objective`; `name` says which. What involves two keys, or a registry, is
+checked in `experiments.rules`. "Ours" in a help text marks a choice on which
+the paper (arXiv 2510.12219) is silent.
 """
 
-from collections.abc import Mapping
 import dataclasses
-import difflib
-import functools
-import json
-from typing import Any, get_args, get_origin, get_type_hints
 
-from dianet_jax.core import errors
-from dianet_jax.experiments import rules
+from dianet_jax.core.schema import (
+  ABOVE_ZERO,
+  BELOW_ONE,
+  SHARE,
+  Check,
+  at_least,
+  key,
+  one_of,
+  section,
+)
+
+PHASES = ('onset_apex', 'apex_offset', 'onset_offset')
 
 
 @dataclasses.dataclass(frozen=True)
 class Simulation:
-  """The simulated data set; see `tfds_builders.simulate`."""
+  """A simulated raw data set in the layout of data.dataset, instead of
+  data.manual_dir. No real person, no real result."""
 
-  enabled: bool
-  subjects: int
-  clips_per_subject: int
-  seed: int
+  enabled: bool = key(False, 'Whether to simulate.')
+  subjects: int = key(6, 'How many subjects.', at_least(1))
+  clips_per_subject: int = key(10, 'Clips of each subject.', at_least(1))
+  seed: int = key(0, 'Of faces, motions and labels.')
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-  """Which clips, and how they become phase images."""
+  """Which clips, and what the model reads of them."""
 
-  dataset: str
-  variant: str
-  protocol: str
-  emotions: tuple[str, ...]
-  manual_dir: str
-  cache_dir: str
-  skip_bad_clips: bool
-  annotation_policy: str
-  phases: tuple[str, ...]
-  coefficients: str
-  frame_order: str
-  offset_jitter_frames: int
-  crop: tuple[float, ...]
-  align: bool
-  frame_size: int
-  image_size: int
-  scaling: str
-  permute_labels: bool
-  simulation: Simulation
+  dataset: str = key('', 'Builder: a folder of tfds_builders/.')
+  variant: str = key(
+    '', "Layout variant where a data set has several ('' = the best one found)."
+  )
+  protocol: str = key(
+    '', 'Emotions to classes; `dianet check` lists those of a data set.'
+  )
+  emotions: tuple[str, ...] = key(
+    (),
+    "A protocol of your own instead: 'raw emotion=class' for each emotion, and"
+    " 'raw emotion=' for one that is left out knowingly.",
+    Check(
+      lambda pairs: all('=' in pair for pair in pairs),
+      "'raw emotion=class' for each emotion",
+    ),
+  )
+  manual_dir: str = key('', 'The raw data set as licensed, unpacked.')
+  cache_dir: str = key(
+    '',
+    "Prepared records and compiled programs; '' = ~/.cache/dianet_jax, or the"
+    ' folder that the environment variable DIANET_CACHE names.',
+  )
+  skip_bad_clips: bool = key(
+    False,
+    'Leave out clips with unreadable frames, and say which. Otherwise they stop'
+    ' the run.',
+  )
+  annotation_policy: str = key(
+    'repair',
+    'Annotations in doubt (an apex that is missing or outside the clip, an'
+    ' offset beyond the frames, ...): repair and say so, spot (repair, and spot'
+    " an apex at the clip's ends too), drop the clip, or strict: stop.",
+  )
+  inputs: tuple[str, ...] = key(
+    (),
+    'Representations that the model is fed with, one for each that it reads, in'
+    ' its order; () = those that it was made for.',
+  )
+  phases: tuple[str, ...] = key(
+    PHASES[:2],
+    f'Phases of a clip, in order: {", ".join(PHASES)}. Stated.',
+    Check(
+      lambda phases: (
+        0 < len(phases) == len(set(phases)) and set(PHASES).issuperset(phases)
+      ),
+      'one or more, each once, of ' + ', '.join(PHASES),
+    ),
+  )
+  coefficients: str = key(
+    'rank',
+    'Weights of the frames in a dynamic image: rank (approximate rank pooling),'
+    ' running_mean (the same by another formula), linear.',
+    one_of('rank', 'running_mean', 'linear'),
+  )
+  frame_order: str = key(
+    'time',
+    'What ranks the frames of a phase: time, motion_intensity (2510.09730).',
+    one_of('time', 'motion_intensity'),
+  )
+  offset_jitter_frames: int = key(
+    0,
+    'Training also sees the clips with offsets up to so many frames earlier,'
+    ' one drawn for each clip and epoch: offset annotations are uncertain'
+    ' (2603.04766). Records end at the annotated offset, so never later; at'
+    ' least one frame after the apex. Prediction uses the annotated one. Inputs'
+    ' take 1 + this times the memory. 0 = off.',
+    at_least(0),
+  )
+  crop: tuple[float, ...] = key(
+    (0.0, 0.0, 1.0, 1.0),
+    'Part of every frame that is used: top, left, bottom, right, as shares of'
+    ' the frame. For raw frames, whose faces are not cropped.',
+    Check(
+      lambda crop: (
+        len(crop) == 4
+        and all(0 <= low < high <= 1 for low, high in zip(crop, crop[2:]))
+      ),
+      '(top, left, bottom, right), shares of the frame, 0..1',
+    ),
+  )
+  align: bool = key(
+    False,
+    'Find the face on the onset frame and bring it upright and to one size, by'
+    ' one transform per clip. For raw frames; needs the extra [align]. Ours.',
+  )
+  frame_size: int = key(
+    224,
+    'Frames are reduced to this size (pixels, square) first. Twice image_size'
+    ' or more: grey levels are whole numbers, and averaging after pooling loses'
+    ' none of a motion of a few levels. Ours.',
+    at_least(8),
+  )
+  image_size: int = key(
+    112, 'Images as the model sees them, pixels, square. Ours.', at_least(8)
+  )
+  scaling: str = key(
+    'symmetric',
+    "Images to the network's range, each by itself: symmetric (divided by the"
+    ' largest absolute value), minmax, standardize. Ours.',
+    one_of('symmetric', 'minmax', 'standardize'),
+  )
+  permute_labels: bool = key(
+    False,
+    'The control: labels shuffled over all clips. Results must lie at chance.',
+  )
+  simulation: Simulation = section(Simulation)
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-  """The network; see `models.dianet.DIANet`."""
+  """What every model's settings have; the others are its own."""
 
-  backbone: str
-  widths: tuple[int, ...]
-  fusion: str
-  share_backbone: bool
-  pool: str
-  heads: int
-  dropout: float
-  phase_dropout: float
+  name: str = key(
+    '', "The model: what follows the colon of a data set's file in configs/."
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+  """What every objective's settings have; the others are its own."""
+
+  name: str = key('', 'What training minimises.')
 
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
-  """Augmentation; see `augment`."""
+  """Augmentation of each clip in each step, all its images alike."""
 
-  flip_probability: float
-  negated_channels: tuple[int, ...]
-  shift_pixels: int
-  rotation_degrees: float
-  mixup_alpha: float
+  flip_probability: float = key(0.5, 'Mirrored left to right.', SHARE)
+  shift_pixels: int = key(
+    4, 'Largest shift, pixels of the image, either way.', at_least(0)
+  )
+  rotation_degrees: float = key(
+    0.0,
+    'Largest rotation about the centre, either way; 0 = off.',
+    Check(lambda value: 0 <= value <= 180, '0 to 180'),
+  )
+  mixup_alpha: float = key(
+    0.0,
+    'Mixup (Zhang et al., 2018): clips blended in pairs, shares from'
+    ' Beta(alpha, alpha); 0 = off.',
+    at_least(0),
+  )
 
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-  """Optimisation of one fold."""
+  """Optimisation of one fold: AdamW, linear warm-up, cosine decay. Ours."""
 
-  epochs: int
-  batch_size: int
-  learning_rate: float
-  warmup_fraction: float
-  weight_decay: float
-  label_smoothing: float
-  focal_gamma: float
-  class_balance: str
-  effective_number_beta: float
-  ema_decay: float
-  augment: Augment
+  epochs: int = key(
+    50, 'evaluation.epochs says which of them predicts.', at_least(1)
+  )
+  batch_size: int = key(
+    32,
+    'At most; clips are spread evenly over the steps of an epoch.',
+    at_least(1),
+  )
+  learning_rate: float = key(1e-3, 'The peak.', ABOVE_ZERO)
+  warmup_fraction: float = key(
+    0.1,
+    'Share of the steps in which the learning rate climbs to the peak.',
+    BELOW_ONE,
+  )
+  weight_decay: float = key(
+    1e-2, 'Of weights; biases and norm parameters have none.', at_least(0)
+  )
+  class_balance: str = key(
+    'inverse_frequency',
+    "Weight of a clip by its class's number of training clips: none,"
+    ' inverse_frequency, effective_number (Cui et al., 2019: milder).',
+    one_of('none', 'inverse_frequency', 'effective_number'),
+  )
+  effective_number_beta: float = key(
+    0.99, '0 = none; towards 1 = inverse_frequency.', BELOW_ONE
+  )
+  ema_decay: float = key(
+    0.0,
+    'Predict with a running mean of parameters and batch statistics over the'
+    ' steps, a memory of about 1 / (1 - decay) of them; 0 = off.',
+    BELOW_ONE,
+  )
+  augment: Augment = section(Augment)
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
   """Which epoch predicts, and what is reported."""
 
-  epochs: str
-  validation_share: float
-  oracle: bool
-  ensemble: int
+  epochs: str = key(
+    'fixed',
+    'Which epoch predicts: fixed (the last), or inner_split: the one with the'
+    " lowest loss on some of the fold's training subjects, which are then not"
+    ' trained on. Never one chosen by what the held-out subject scores.',
+    one_of('fixed', 'inner_split'),
+  )
+  validation_share: float = key(
+    0.2,
+    'Share of the training subjects that inner_split sets aside.',
+    Check(lambda value: 0 < value < 1, 'above 0 and below 1'),
+  )
+  oracle: bool = key(
+    False,
+    'Report, beside the result, what the best epoch of each fold, chosen on its'
+    ' held-out subject, would give. Many publish it. Not a result.',
+  )
+  ensemble: int = key(
+    1,
+    'A reported seed is the mean probability of so many trainings; their cost,'
+    ' too.',
+    at_least(1),
+  )
+
+  @property
+  def chooses_epoch(self) -> bool:
+    """Whether clips are set aside to choose each fold's epoch by."""
+    return self.epochs == 'inner_split'
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-  """Several configurations in one command; see `study` and `nested`."""
+  """Several configurations in one command: configs/ablation.py, nested.py."""
 
-  kind: str
-  rows: tuple[str, ...]
-  groups: int
-  selection_seeds: int
+  kind: str = key(
+    '',
+    "'' (one run), ablation (every row, compared with the first) or nested (a"
+    ' row chosen for each subject without looking at it).',
+    one_of('', 'ablation', 'nested'),
+  )
+  rows: tuple[str, ...] = key(
+    (),
+    "'name: key=value key=value': what differs from this configuration.",
+  )
+  groups: int = key(5, 'nested: groups of subjects.', at_least(3))
+  selection_seeds: int = key(
+    1, 'nested: trainings of each row and pair of groups.', at_least(1)
+  )
 
 
 @dataclasses.dataclass(frozen=True)
 class Parallel:
   """How folds are laid over devices."""
 
-  devices: int
-  strategy: str
-  folds_per_device: int
-  compute_dtype: str
-  checkpoint_minutes: float
-  coordinator: str
-  processes: int
-  process: int
+  devices: int = key(
+    0,
+    '0 = all that jax sees; of a CPU every core is one, up to four.',
+    at_least(0),
+  )
+  strategy: str = key(
+    'auto',
+    'Folds on one device: loop (one fold, a program for each step), unroll'
+    ' (several), map or vmap (several, a program for each epoch); auto = loop'
+    ' on a CPU, map elsewhere.',
+    one_of('auto', 'loop', 'unroll', 'map', 'vmap'),
+  )
+  folds_per_device: int = key(
+    0,
+    'Folds trained at once on a device; 0 = all whose states fit its memory, of'
+    ' unroll four. loop takes 1.',
+    at_least(0),
+  )
+  compute_dtype: str = key(
+    'auto',
+    'float32, bfloat16 (parameters stay float32); auto = float32 on a CPU.',
+    one_of('auto', 'float32', 'bfloat16'),
+  )
+  checkpoint_minutes: float = key(
+    10.0,
+    'How often folds in training are written to disk; 0 = after every epoch.',
+    at_least(0),
+  )
+  allow_mixed: bool = key(
+    False,
+    'Pool folds that were trained in another dtype, by another strategy or on'
+    ' another kind of device than this run would. Refused otherwise.',
+  )
+  coordinator: str = key(
+    '',
+    "Several processes, each with devices of its own: '' = this one alone, auto"
+    ' = what the environment says (TPU pod, SLURM, Open MPI), or the address of'
+    ' process 0 as host:port, with the number of processes and which this is.',
+  )
+  processes: int = key(1, 'How many processes.', at_least(1))
+  process: int = key(0, 'Which of them this is, from 0.', at_least(0))
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
   """A whole run."""
 
-  name: str
-  seed: int
-  seeds: int
-  data: Data
-  model: Model
-  train: Train
-  evaluation: Evaluation
-  study: Study
-  parallel: Parallel
-  profile: bool
+  name: str = key(
+    'default',
+    'Names the run and its default workdir, runs/<name>-<hash of the config>.',
+  )
+  seed: int = key(
+    0, 'The first seed; shuffling, initialisation, augmentation follow from it.'
+  )
+  seeds: int = key(
+    1,
+    'How many seeds, counted up from the first; results are their mean.',
+    at_least(1),
+  )
+  data: Data = section(Data)
+  model: Model = section(Model)
+  objective: Objective = section(Objective)
+  train: Train = section(Train)
+  evaluation: Evaluation = section(Evaluation)
+  study: Study = section(Study)
+  parallel: Parallel = section(Parallel)
+  profile: bool = key(
+    False,
+    'Writes a trace of some epochs of training, for TensorBoard or Perfetto, to'
+    ' profile/ in the workdir.',
+  )
 
   @property
   def training_seeds(self) -> range:
     """The seeds of all trainings: reported seed k stands for `ensemble`."""
     size = self.evaluation.ensemble
     return range(self.seed * size, (self.seed + self.seeds) * size)
-
-
-def _convert(value: Any, wanted: Any, key: str) -> Any:
-  """`value` as type `wanted`, or a UserError naming `key`."""
-  if dataclasses.is_dataclass(wanted):
-    return _section(value, wanted, key)
-  if get_origin(wanted) is tuple:
-    item = get_args(wanted)[0]
-    if isinstance(value, (list, tuple)):
-      return tuple(
-        _convert(v, item, f'{key}[{i}]') for i, v in enumerate(value)
-      )
-  elif wanted is float and isinstance(value, int) and value is not True:
-    return float(value)
-  elif type(value) is wanted:
-    return value
-  name = getattr(wanted, '__name__', None) if not get_args(wanted) else 'tuple'
-  raise errors.UserError(
-    f'--config.{key}={value!r} is of type {type(value).__name__},'
-    f' expected {name}.'
-  )
-
-
-def _section(values: Any, cls: type, prefix: str = '') -> Any:
-  if not isinstance(values, Mapping):
-    raise errors.UserError(
-      f'--config.{prefix}={values!r} must be a section with the keys '
-      + ', '.join(field.name for field in dataclasses.fields(cls))
-    )
-  dot = f'{prefix}.' if prefix else ''
-  types = get_type_hints(cls)
-  for key in values:
-    if key not in types:
-      raise errors.UserError(unknown_key(f'{dot}{key}'))
-  missing = [key for key in types if key not in values]
-  if missing:
-    raise errors.UserError(
-      f'The configuration lacks {dot}{missing[0]}. Start from'
-      ' configs/default.py, which holds every key.'
-    )
-  return cls(
-    **{key: _convert(values[key], types[key], f'{dot}{key}') for key in types}
-  )
-
-
-_IN_WORDS = {int: 'a whole number', float: 'a number', bool: 'true or false'}
-
-
-def all_keys(cls: type = Config, prefix: str = '') -> dict[str, str]:
-  """Every key, as typed after `--config.`, and what it takes, in words."""
-  found = {}
-  for key, type_ in get_type_hints(cls).items():
-    if dataclasses.is_dataclass(type_):
-      found |= all_keys(type_, f'{prefix}{key}.')
-    elif get_origin(type_) is tuple:
-      found[prefix + key] = 'a tuple, such as "(1,)"'
-    else:
-      found[prefix + key] = _IN_WORDS.get(type_, 'a text')
-  return found
-
-
-def unknown_key(key: str) -> str:
-  """The message for a key that is not in the configuration."""
-  known = all_keys()
-  # The right name in the wrong section is as common as a misspelling.
-  last = key.rsplit('.', 1)[-1]
-  near = [k for k in known if k.rsplit('.', 1)[-1] == last]
-  near = near or difflib.get_close_matches(key, known, 1, 0.0)
-  return (
-    f'--config.{key} is not a configuration key. The nearest is'
-    f' --config.{near[0]}; configs/default.py lists them all.'
-  )
-
-
-def _check(config: Config) -> None:
-  """Raises UserError for the first value that no run can use."""
-  for key, holds, expected in rules.rules(config):
-    if not holds:
-      value = functools.reduce(getattr, key.split('.'), config)
-      raise errors.UserError(
-        f'--config.{key}={value!r} is out of range: expected {expected}.'
-      )
-
-
-def from_mapping(values: Mapping[str, Any]) -> Config:
-  """The configuration that `values` (a ConfigDict or nested dict) spells.
-
-  Raises:
-    UserError: an unknown key (with the nearest valid one), a missing key, a
-      value of the wrong type or out of range.
-  """
-  config = _section(values, Config)
-  _check(config)
-  return config
-
-
-def to_dict(config: Config) -> dict[str, Any]:
-  """Nested plain values, as JSON gives them back."""
-  return json.loads(json.dumps(dataclasses.asdict(config)))
-
-
-def identity(config: Config) -> dict[str, Any]:
-  """What a result depends on: not where the cache lies, nor on which devices.
-
-  Devices, processes and folds on each change no bit of a result (a test says
-  so; by `vmap` and `unroll` folds on each may change the last bits), so a run
-  stopped on four devices goes on with one. Nor on the list of an ablation's
-  rows: each has a configuration of its own, and more may be added.
-  """
-  values = to_dict(config)
-  del values['data']['cache_dir']
-  del values['profile']
-  parallel = values['parallel']
-  values['parallel'] = {
-    key: parallel[key] for key in ('strategy', 'compute_dtype')
-  }
-  if config.study.kind == 'ablation':
-    del values['study']['rows']
-  return values
-
-
-def differences(held: Any, wanted: Any, prefix: str = '') -> list[str]:
-  """Keys whose values differ between two nested dicts, a line each."""
-  lines = []
-  for key in sorted(held.keys() | wanted.keys()):
-    old, new = held.get(key), wanted.get(key)
-    if isinstance(old, dict) and isinstance(new, dict):
-      lines += differences(old, new, f'{prefix}{key}.')
-    elif old != new:
-      lines.append(f'  {prefix}{key}: {old!r} there, {new!r} here')
-  return lines

@@ -1,21 +1,30 @@
-"""Shards -> phase images, once, before training."""
+"""Records -> the named inputs and labels of a protocol's clips, once."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent import futures
 import dataclasses
 import hashlib
 import itertools
+import os
 import pathlib
 from typing import Any
 
-from jaxtyping import Float, Int32
+import jax
+from jaxtyping import Float, Float64, Int32, UInt8
 import numpy as np
 
-from dianet_jax.clips import faces
+from dianet_jax.clips import faces, images
 from dianet_jax.core import config as configuration
 from dianet_jax.core import errors, progress, runtime
-from dianet_jax.data import phase_images
 from dianet_jax.motion import rank_pooling
+from dianet_jax.motion import registry as motion
 from tfds_builders import prepare, protocols, simulate
+from tfds_builders import registry as data_sets
+
+# Clips made in one call; at 224 pixels and 128 frames 150 MB of bytes.
+BATCH = 8
+# Frames are padded to a multiple, so that few shapes are compiled.
+_FRAME_MULTIPLE = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +44,11 @@ class Dataset:
 
   Attributes:
     clips: in the order of the records.
-    images: float32 [image, phase, height, width, channel], raw and signed.
-      First those of the clips, in order. With `data.offset_jitter_frames` = j
-      the same j times more, of offsets 1..j frames earlier: for training alone.
+    inputs: a model's input -> float32 [variant, clip, ...]; images raw and
+      signed. With `data.offset_jitter_frames` = j there are 1 + j variants,
+      that of an offset v frames earlier at v: only the first one predicts.
+    representations: a model's input -> the representation it is fed with.
+    channels: a model's input -> its channels; () for what is no image.
     labels: int32 [clip], class indices (shuffled where the control asks it).
     classes: class names.
     simulated: whether the raw data were simulated.
@@ -48,7 +59,9 @@ class Dataset:
   """
 
   clips: tuple[Clip, ...]
-  images: Float[np.ndarray, 'image phase height width channel']
+  inputs: Mapping[str, Float[np.ndarray, 'variant clip ...']]
+  representations: Mapping[str, str]
+  channels: Mapping[str, tuple[motion.Channel, ...]]
   labels: Int32[np.ndarray, ' clip']
   classes: tuple[str, ...]
   simulated: bool
@@ -60,6 +73,11 @@ class Dataset:
   def subjects(self) -> list[str]:
     """The subject of each clip."""
     return [clip.subject for clip in self.clips]
+
+  @property
+  def values_per_clip(self) -> int:
+    """Numbers that a model reads of one clip: what its work grows with."""
+    return sum(array[0, 0].size for array in self.inputs.values())
 
 
 def open_records(config: configuration.Data) -> prepare.PreparedRecords:
@@ -76,23 +94,37 @@ def open_records(config: configuration.Data) -> prepare.PreparedRecords:
   )
 
 
-def load(config: configuration.Data, seed: int) -> Dataset:
-  """Prepares the records if need be and makes the phase images.
+def load(
+  config: configuration.Data,
+  seed: int,
+  reads: Sequence[str] = ('dynamic_images',),
+) -> Dataset:
+  """Prepares the records if need be and makes what a model reads.
 
   Args:
     config: the `data` section.
     seed: for the shuffling of labels, where `permute_labels` asks for it.
+    reads: the model's inputs, see `models.registry`.
 
   Returns:
     The clips of the protocol.
 
   Raises:
-    UserError: no raw data, bad clips, or no clip of the protocol.
+    UserError: no raw data, bad clips, no clip of the protocol, or data that
+      cannot feed the model.
   """
+  representations = motion.feed(reads, config.inputs)
+  stored = data_sets.facts(config.dataset).stored
+  if lacking := motion.lacking(representations, config, stored):
+    raise errors.UserError(
+      f'--config.data.dataset={config.dataset} cannot feed this model:'
+      f' {lacking}. Change --config.data.inputs or --config.data.phases, or'
+      ' choose another model.'
+    )
   protocol = _protocol(config)
   records = open_records(config)
   clips = [
-    _clip(records.source[index], config.phases, records.simulated)
+    _clip(records.source[index], config.phases, records.simulated, stored)
     for index in range(len(records.source))
   ]
   chosen = _choose(clips, protocol)
@@ -102,37 +134,182 @@ def load(config: configuration.Data, seed: int) -> Dataset:
       f' --config.data.protocol={config.protocol} (classes'
       f' {", ".join(protocol.classes)}).'
     )
-  transforms, faceless = None, []
-  if config.align:
-    transforms, faceless = faces.find_transforms(
-      _Subset(records.source, [c.index for c in chosen]),
-      config.frame_size,
-      config.skip_bad_clips,
-      progress.track,
-    )
+  transforms, faceless = find_transforms(
+    records.source, [c.index for c in chosen], config
+  )
+  if transforms is not None:
     chosen = [c for c in chosen if c.clip.clip_id in transforms]
   left_out = [*records.left_out, *faceless]
   notes = _notes(records, left_out, clips, chosen, protocol)
-  bar = progress.track(chosen, 'Phase images', len(chosen))
-  images, digest = [], hashlib.sha256()
-  for batch in _batches(bar, phase_images.BATCH):
-    taken = [records.source[c.index] for c in batch]
-    images.append(phase_images.make(taken, config, transforms))
-    for record in taken:
-      _add_record(digest, record)
+  inputs, fingerprint = _make(
+    records.source, chosen, config, transforms, representations
+  )
   labels = np.array([c.label for c in chosen], np.int32)
   if config.permute_labels:
     labels = np.random.default_rng(seed).permutation(labels)
     notes.insert(0, 'labels shuffled over all clips: a control, not a result')
   return Dataset(
     clips=tuple(c.clip for c in chosen),
-    images=np.concatenate(np.concatenate(images, axis=1)),
+    inputs=inputs,
+    representations=representations,
+    channels=motion.channels(representations, config),
     labels=labels,
     classes=protocol.classes,
     simulated=records.simulated,
     control=config.permute_labels,
-    fingerprint=digest.hexdigest()[:16],
+    fingerprint=fingerprint,
     notes=tuple(notes),
+  )
+
+
+def find_transforms(
+  source: Sequence[dict[str, Any]],
+  indices: Sequence[int],
+  config: configuration.Data,
+) -> tuple[dict[str, Float64[np.ndarray, '2 3']] | None, list]:
+  """Transforms of the clips' faces by clip id, None where `align` is off.
+
+  Args:
+    source: all records.
+    indices: which of them.
+    config: the `data` section.
+
+  Returns:
+    The transforms, and (clip id, reason) of clips left out without one.
+  """
+  if not config.align:
+    return None, []
+  return faces.find_transforms(
+    _Subset(source, indices),
+    config.frame_size,
+    config.skip_bad_clips,
+    progress.track,
+  )
+
+
+def _make(
+  source: Sequence[dict[str, Any]],
+  chosen: Sequence['_Chosen'],
+  config: configuration.Data,
+  transforms: Mapping[str, Float64[np.ndarray, '2 3']] | None,
+  representations: Mapping[str, str],
+) -> tuple[dict[str, np.ndarray], str]:
+  """Every input [variant, clip, ...], and the records' fingerprint."""
+  rows = {
+    name: motion.REPRESENTATIONS[r] for name, r in representations.items()
+  }
+  made = {name: [] for name in rows}
+  digest = hashlib.sha256()
+  bar = progress.track(chosen, 'Inputs', len(chosen))
+  for batch in _batches(bar, BATCH):
+    taken = [source[c.index] for c in batch]
+    for name, variants in make_inputs(taken, config, transforms, rows).items():
+      made[name].append(variants)
+    for record in taken:
+      _add_record(digest, record)
+  inputs = {name: np.concatenate(a, axis=1) for name, a in made.items()}
+  return inputs, digest.hexdigest()[:16]
+
+
+def make_inputs(
+  records: list[dict[str, Any]],
+  config: configuration.Data,
+  transforms: Mapping[str, Float64[np.ndarray, '2 3']] | None,
+  rows: Mapping[str, motion.Representation],
+) -> dict[str, Float[np.ndarray, 'variant clip ...']]:
+  """What a model reads of a few clips; at most `BATCH`."""
+  clips = read_clips(records, config, transforms)
+  # A phase that has a motion keeps it: two frames.
+  earliest = np.minimum(clips.offset, clips.apex + 1)
+  made = {name: [] for name in rows}
+  for earlier in range(config.offset_jitter_frames + 1):
+    variant = clips.replace(offset=np.maximum(clips.offset - earlier, earliest))
+    for name, representation in rows.items():
+      values = np.asarray(representation(variant, config), np.float32)
+      made[name].append(values[: len(records)])
+  return {name: np.stack(variants) for name, variants in made.items()}
+
+
+def read_clips(
+  records: list[dict[str, Any]],
+  config: configuration.Data,
+  transforms: Mapping[str, Float64[np.ndarray, '2 3']] | None,
+) -> motion.ClipBatch:
+  """Decodes a few records.
+
+  Args:
+    records: at most `BATCH`.
+    config: the `data` section.
+    transforms: of each clip's face, by its name; None to cut and reduce.
+
+  Returns:
+    Always `BATCH` clips where there are frames, so that the last batch is no
+    other shape to compile; frames on the device.
+  """
+  if 'frames' not in records[0]:
+    return _stored(records, config)
+
+  def decode(record):
+    transform = transforms and transforms[record['clip_id'].decode()]
+    return decode_clip(record['frames'], config, transform)
+
+  with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    clips = list(pool.map(decode, records))
+  longest = max(map(len, clips))
+  padded_length = -(-longest // _FRAME_MULTIPLE) * _FRAME_MULTIPLE
+  frames = np.zeros((BATCH, padded_length, *clips[0].shape[1:]), np.uint8)
+  lengths = np.ones(BATCH, np.int32)
+  keys = np.zeros((3, BATCH), np.int32)
+  for row, (clip, record) in enumerate(zip(clips, records)):
+    frames[row, : len(clip)] = clip
+    lengths[row] = len(clip)
+    keys[:, row] = [record[key] for key in ('onset', 'apex', 'offset')]
+  # Flat, as TPUs want them; here it costs nothing.
+  flat = jax.device_put(frames.reshape(*frames.shape[:2], -1))
+  return motion.ClipBatch(flat, lengths, *keys, frame_shape=frames.shape[2:])
+
+
+def decode_clip(
+  encoded: Iterable[bytes],
+  config: configuration.Data,
+  transform: Float64[np.ndarray, '2 3'] | None = None,
+) -> UInt8[np.ndarray, 'frame height width channel']:
+  """The frames of a record, `frame_size` squared.
+
+  Args:
+    encoded: image files.
+    config: the `data` section.
+    transform: of the clip's face; None to cut and reduce.
+  """
+  frames, size = map(images.decode, encoded), config.frame_size
+  if transform is None:
+    return np.stack([images.fit(f, config.crop, size) for f in frames])
+  return np.stack([faces.apply(f, transform, size) for f in frames])
+
+
+def _stored(
+  records: list[dict[str, Any]], config: configuration.Data
+) -> motion.ClipBatch:
+  """Images that the records hold, phase by phase."""
+  stored = {
+    phase: [images.decode(record[phase]) for record in records]
+    for phase in config.phases
+  }
+  shapes = sorted({i.shape for phase in stored.values() for i in phase})
+  if len(shapes) > 1:
+    raise errors.UserError(
+      f'The phase images in {config.manual_dir} differ in size: {shapes}.'
+      ' All must be of one size.'
+    )
+  none = np.zeros(len(records), np.int32)
+  return motion.ClipBatch(
+    None,
+    none,
+    none,
+    none,
+    none,
+    stored={phase: np.array(i) for phase, i in stored.items()},
+    frame_shape=shapes[0],
   )
 
 
@@ -186,7 +363,7 @@ def _choose(
 
 
 def _clip(
-  record: dict[str, Any], phases: Sequence[str], simulated: bool
+  record: dict[str, Any], phases: Sequence[str], simulated: bool, stored: str
 ) -> Clip:
   keys = ('clip_id', 'subject', 'dataset', 'emotion', 'notes')
   clip = Clip(*(record[key].decode() for key in keys))
@@ -196,7 +373,7 @@ def _clip(
   empty = [
     phase
     for phase in phases
-    if 'frames' in record
+    if not stored
     and len({record[key] for key in rank_pooling.PHASES[phase]}) == 1
   ]
   if not empty:

@@ -13,7 +13,9 @@ import zlib
 from jaxtyping import Bool, Float32, Int, Int32, UInt32
 import numpy as np
 
+from dianet_jax.core import config as configuration
 from dianet_jax.core import errors
+from dianet_jax.data import dataset as dataset_lib
 
 CLASS_BALANCES = ('none', 'inverse_frequency', 'effective_number')
 
@@ -262,3 +264,32 @@ def leave_one_subject_out(
     )
   groups = {name: (name,) for name in names}
   return hold_out(groups, subjects, labels, num_classes, **options)
+
+
+def of(
+  config: configuration.Config,
+  dataset: dataset_lib.Dataset,
+  groups: Mapping[str, Collection[str]] | None = None,
+) -> Folds:
+  """The folds of a run: one a subject, or one a group where given.
+
+  Args:
+    config: of the run.
+    dataset: its clips.
+    groups: see `hold_out`.
+  """
+  evaluation = config.evaluation
+  options = {
+    'subjects': dataset.subjects,
+    'labels': dataset.labels,
+    'num_classes': len(dataset.classes),
+    'seeds': config.training_seeds,
+    'balance': config.train.class_balance,
+    'beta': config.train.effective_number_beta,
+    'validation_share': (
+      evaluation.validation_share if evaluation.chooses_epoch else 0.0
+    ),
+  }
+  if groups is None:
+    return leave_one_subject_out(**options)
+  return hold_out(groups, **options)

@@ -58,12 +58,13 @@ def _data_rules(data: Any, fusion: str) -> Iterator[tuple[str, bool, str]]:
     0 < len(phases) == len(set(phases)) and known.issuperset(phases),
     'one or more, each once, of ' + ', '.join(rank_pooling.PHASES),
   )
-  wanted = fusions.NUM_PHASES.get(fusion)
+  known_fusion = fusions.FUSIONS.get(fusion)
+  wanted = known_fusion and known_fusion.views
   yield (
     'phases',
     wanted in (None, len(phases)),
     f'{wanted} phases for --config.model.fusion={fusion}; a single phase goes'
-    ' with --config.model.fusion=first_phase',
+    ' with --config.model.fusion=concat',
   )
   yield from _pooling_rules(data)
   yield 'scaling', data.scaling in scaling.SCALINGS, _among(scaling.SCALINGS)

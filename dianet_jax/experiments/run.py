@@ -1,6 +1,7 @@
 """A whole run, top to bottom: data, folds, training, results."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import collections
+from collections.abc import Callable, Mapping, Sequence
 import pathlib
 import shutil
 import textwrap
@@ -11,78 +12,85 @@ import jax.numpy as jnp
 import numpy as np
 
 from dianet_jax.core import config as configuration
-from dianet_jax.core import hosts, progress, runtime
-from dianet_jax.data import dataset as data_lib
+from dianet_jax.core import files, hosts, progress, runtime
+from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.evaluation import page as page_lib
-from dianet_jax.evaluation import report
+from dianet_jax.evaluation import predictions, report
 from dianet_jax.experiments import workdirs
-from dianet_jax.models.dianet import DIANet
+from dianet_jax.models import registry as models
+from dianet_jax.motion.registry import Channel
+from dianet_jax.training import objectives
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import resume as resume_lib
-from dianet_jax.training import trainer as trainer_lib
 from dianet_jax.training.results import FoldResult
+from dianet_jax.training.state import Data
+from dianet_jax.training.trainer import Trainer
+
+# `dataset.load`, or one that keeps what it has loaded.
+Load = Callable[..., dataset_lib.Dataset]
 
 
-def make_folds(
+def read_dataset(
+  config: configuration.Config, load: Load = dataset_lib.load
+) -> dataset_lib.Dataset:
+  """What the configuration's model reads of the configuration's clips."""
+  reads = models.MODELS[config.model.name].reads
+  return load(config.data, config.seed, reads)
+
+
+def make_trainer(
   config: configuration.Config,
-  dataset: data_lib.Dataset,
-  groups: Mapping[str, Collection[str]] | None = None,
-) -> folds_lib.Folds:
-  """The folds of a data set: one a subject, or one a group where given."""
-  inner = config.evaluation.epochs == 'inner_split'
-  options = {
-    'subjects': dataset.subjects,
-    'labels': dataset.labels,
-    'num_classes': len(dataset.classes),
-    'seeds': config.training_seeds,
-    'balance': config.train.class_balance,
-    'beta': config.train.effective_number_beta,
-    'validation_share': config.evaluation.validation_share if inner else 0.0,
-  }
-  if groups is None:
-    return folds_lib.leave_one_subject_out(**options)
-  return folds_lib.hold_out(groups, **options)
+  num_classes: int,
+  channels: Mapping[str, tuple[Channel, ...]],
+  max_train_clips: int,
+) -> Trainer:
+  """What is the same in every fold; see `Trainer`."""
+  device = parallel_lib.choose_devices(config.parallel.devices)[0]
+  dtype = runtime.compute_dtype(config.parallel.compute_dtype, device.platform)
+  model = models.MODELS[config.model.name]
+  objective = objectives.OBJECTIVES[config.objective.name]
+  return Trainer(
+    model=model(num_classes, config.model, jnp.dtype(dtype)),
+    objective=objective(config.objective),
+    settings=config.train,
+    scaling=config.data.scaling,
+    channels=channels,
+    max_train_clips=max_train_clips,
+  )
 
 
 def make_program(
   config: configuration.Config,
-  dataset: data_lib.Dataset,
+  dataset: dataset_lib.Dataset,
   folds: folds_lib.Folds,
 ) -> parallel_lib.FoldParallel:
   """The program that trains folds of a data set."""
-  device = parallel_lib.choose_devices(config.parallel.devices)[0]
-  dtype = runtime.compute_dtype(config.parallel.compute_dtype, device.platform)
-  model = DIANet(
-    num_classes=len(dataset.classes),
-    dtype=jnp.dtype(dtype),
-    **vars(config.model),
+  trainer = make_trainer(
+    config,
+    len(dataset.classes),
+    dataset.channels,
+    folds.train_index.shape[1],
   )
-  trainer = trainer_lib.Trainer(
-    model, config.train, config.data.scaling, folds.train_index.shape[1]
-  )
+  data = Data(dict(dataset.inputs), dataset.labels)
   return parallel_lib.FoldParallel(
-    trainer,
-    dataset.images,
-    dataset.labels,
-    config.parallel,
-    config.evaluation,
+    trainer, data, folds, config.parallel, config.evaluation
   )
 
 
 def run(
   config: configuration.Config,
   workdir: pathlib.Path,
-  load: Callable[..., data_lib.Dataset] = data_lib.load,
-  of_all: Callable[[float], str] = resume_lib.nothing_else,
+  load: Load = dataset_lib.load,
+  describe_rest: Callable[[float], str] | None = None,
 ) -> dict[str, Any]:
   """Runs `config`, or goes on with it, and writes the results to `workdir`.
 
   Args:
     config: the whole configuration.
     workdir: results and finished folds; re-running resumes.
-    load: `data.load`, or one that keeps what it has loaded.
-    of_all: see `resume_lib.train_folds`.
+    load: see `Load`.
+    describe_rest: see `resume.train_folds`.
 
   Returns:
     What `metrics.json` holds.
@@ -95,14 +103,14 @@ def run(
   with workdirs.exclusive(workdir):
     workdirs.check_config(workdir, config)
     metrics_path = workdir / 'metrics.json'
-    summary = hosts.of_main(workdirs.read_if_there(metrics_path))
+    summary = hosts.of_main(files.read_if_there(metrics_path))
     if summary:
       progress.console.print('This run is finished; its result:')
     else:
-      summary = _run(config, workdir, load, of_all)
+      summary = _run(config, workdir, load, describe_rest)
       if hosts.is_main():
         # Last: its presence says that the run is finished.
-        report.write_json(metrics_path, summary)
+        files.write_json(metrics_path, summary)
       shutil.rmtree(workdir / 'unfinished', ignore_errors=True)
   report.print_table(summary)
   return summary
@@ -111,23 +119,25 @@ def run(
 def _run(
   config: configuration.Config,
   workdir: pathlib.Path,
-  load: Callable[..., data_lib.Dataset],
-  of_all: Callable[[float], str],
+  load: Load,
+  describe_rest: Callable[[float], str] | None,
 ) -> dict[str, Any]:
   start = time.perf_counter()
-  dataset = load(config.data, config.seed)
-  folds = make_folds(config, dataset)
+  dataset = read_dataset(config, load)
+  folds = folds_lib.of(config, dataset)
   program = make_program(config, dataset, folds)
   workdirs.begin(workdir, config, dataset)
   describe(config, dataset, folds)
-  results = resume_lib.train_folds(config, workdir, folds, program, of_all)
+  results = resume_lib.train_folds(
+    config, workdir, folds, program, describe_rest
+  )
   return write_results(config, workdir, dataset, folds, results, start)
 
 
 def write_results(
   config: configuration.Config,
   workdir: pathlib.Path,
-  dataset: data_lib.Dataset,
+  dataset: dataset_lib.Dataset,
   folds: folds_lib.Folds,
   results: Sequence[FoldResult],
   start: float,
@@ -148,7 +158,7 @@ def write_results(
     'epochs': report.EPOCHS[evaluation.epochs],
     'trainings_of_a_seed': evaluation.ensemble,
   }
-  if evaluation.epochs == 'inner_split':
+  if evaluation.chooses_epoch:
     summary['evaluation']['chosen'] = [
       {'seed': r.seed, 'subject': r.subject, 'epoch': r.epoch} for r in results
     ]
@@ -156,11 +166,18 @@ def write_results(
     summary['oracle'] = report.oracle(
       results, dataset.labels, evaluation.ensemble
     )
+  summary['trainings'] = [
+    {'seed': result.seed, 'subject': result.subject} for result in results
+  ]
+  # More than one entry only where the user asked for a mix.
+  summary['trained_by'] = dict(
+    collections.Counter('; '.join(result.made_by) for result in results)
+  )
   # Of this session alone, where the run was resumed.
   summary['seconds'] = round(time.perf_counter() - start, 1)
   if not hosts.is_main():
     return summary
-  report.write_predictions(workdir / 'predictions.csv', dataset, pooled)
+  predictions.write(workdir / 'predictions.csv', dataset, pooled)
   report.write_events(workdir / 'tensorboard', results)
   page_lib.write(
     workdir / 'report.html',
@@ -176,13 +193,13 @@ def write_results(
 
 def describe(
   config: configuration.Config,
-  dataset: data_lib.Dataset,
+  dataset: dataset_lib.Dataset,
   folds: folds_lib.Folds,
 ) -> None:
   """What is about to be trained on, and all that is odd about it."""
   say = progress.console.print
   if dataset.simulated:
-    say('The data are SIMULATED: the numbers say nothing of real faces.')
+    say('The data are SIMULATED: the numbers show nothing about real faces.')
   counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
   say(
     f'{len(dataset.clips)} clips ('

@@ -22,7 +22,6 @@ from dianet_jax.data import folds as folds_lib
 from dianet_jax.evaluation import report
 from dianet_jax.experiments import run as run_lib
 from dianet_jax.experiments import workdirs
-from dianet_jax.models import fusions
 
 # How keys begin that a row cannot set: rows would not be comparable, or what
 # is said of the whole study would not hold of each.
@@ -56,8 +55,7 @@ class Row:
   @property
   def phases_read(self) -> int:
     """How many phase images of a clip go through a backbone."""
-    phases = self.config.data.phases
-    return len(fusions.SELECTED.get(self.config.model.fusion, phases))
+    return len(self.config.data.phases)
 
 
 def _value(text: str) -> Any:

@@ -1,21 +1,24 @@
-"""DIANet: one CNN a phase, fused by cross-attention.
+"""DIANet: one CNN for each view, fused by cross-attention.
 
 Source: Khuong et al., arXiv 2510.12219. Stated there: two phase-aware dynamic
 images, a dedicated CNN each, cross-attention. All else is ours.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from dianet_jax.models import fusions as fusions
+from dianet_jax.core import config, schema
+from dianet_jax.models import fusions
 from dianet_jax.models.backbones.compact import Compact
 from dianet_jax.models.backbones.resnet import ResNet18
+from dianet_jax.models.registry import Outputs
 
 BACKBONES: Mapping[str, type[nn.Module]] = {
   'resnet18': ResNet18,
@@ -23,115 +26,183 @@ BACKBONES: Mapping[str, type[nn.Module]] = {
 }
 
 
-def feature_width(backbone: str, widths: Sequence[int] = ()) -> int:
-  """Channels of a backbone's feature map; no widths are its own."""
-  return (widths or BACKBONES[backbone].widths)[-1]
+@dataclasses.dataclass(frozen=True)
+class Settings(config.Model):
+  """DIANet, and fusions to compare it with."""
+
+  name: str = 'dianet'
+  backbone: str = schema.key(
+    'resnet18',
+    'resnet18, or compact for small images. One CNN for each phase is stated,'
+    ' which one is ours.',
+    schema.one_of(*BACKBONES),
+  )
+  widths: tuple[int, ...] = schema.key(
+    (),
+    "Channels of each stage; () = the backbone's own: (64, 128, 256, 512) and,"
+    ' compact, (16, 32, 48). Ours.',
+    schema.Check(
+      lambda widths: all(width >= 1 for width in widths), 'widths of at least 1'
+    ),
+  )
+  fusion: str = schema.key(
+    'cross_attention',
+    'cross_attention (stated), concat, add, gated, each_phase (every image is a'
+    ' training sample of its own; needs share_backbone).',
+    schema.one_of(*fusions.FUSIONS),
+  )
+  share_backbone: bool = schema.key(False, 'One set of weights for all phases.')
+  pool: str = schema.key(
+    'mean',
+    'Tokens to a vector: mean, or flatten, which keeps where they lie. Ours.',
+    schema.one_of(*fusions.POOLS),
+  )
+  heads: int = schema.key(
+    4,
+    'Attention heads; they divide the last width (512, compact 48). Ours.',
+    schema.at_least(1),
+  )
+  dropout: float = schema.key(
+    0.5,
+    'Share of the fused features dropped in training. Ours.',
+    schema.BELOW_ONE,
+  )
+  phase_dropout: float = schema.key(
+    0.0,
+    'Probability that one whole phase of a clip is hidden from the fusion in'
+    ' training (Neverova et al., ModDrop, 2016). Ours.',
+    schema.BELOW_ONE,
+  )
+
+  @property
+  def feature_width(self) -> int:
+    """Channels of the backbone's feature map."""
+    return (self.widths or BACKBONES[self.backbone].widths)[-1]
 
 
-def _hide_a_phase(
+def _hide_a_view(
   key: Key[Array, ''],
   tokens: Sequence[Float[Array, 'clip token feature']],
   probability: float,
 ) -> list[Float[Array, 'clip token feature']]:
-  """Sets one phase of a clip to 0 with `probability`; never more than one.
+  """Sets one view of a clip to 0 with `probability`; never more than one.
 
   Source: ModDrop, Neverova et al., "ModDrop: Adaptive Multi-Modal Gesture
   Recognition", TPAMI 2016. There every modality is dropped by itself, so that
-  all may be gone; here one phase at least is left.
+  all may be gone; here one view at least is left.
   """
   hide_key, which_key = jax.random.split(key)
   clips = tokens[0].shape[0]
   hidden = jax.random.bernoulli(hide_key, probability, (clips,))
   which = jax.random.randint(which_key, (clips,), 0, len(tokens))
   return [
-    jnp.where((hidden & (which == phase))[:, None, None], 0, phase_tokens)
-    for phase, phase_tokens in enumerate(tokens)
+    jnp.where((hidden & (which == view))[:, None, None], 0, view_tokens)
+    for view, view_tokens in enumerate(tokens)
   ]
 
 
 class DIANet(nn.Module):
-  """Phase images -> logits.
+  """Images of the phases -> logits.
 
   Attributes:
     num_classes: width of the logits.
-    backbone: a key of `BACKBONES`.
-    widths: channels of the backbone's stages; () for its own.
-    fusion: a key of `fusion.FUSIONS`.
-    share_backbone: one set of weights for all phases.
-    pool: 'mean' or 'flatten', see `fusion`.
-    heads: attention heads.
-    dropout: share of the fused features dropped when training.
-    phase_dropout: probability that a clip's fusion sees one phase less when
-      training; when predicting nothing is hidden. No effect where a fusion
-      sees one phase.
+    settings: see `Settings`.
     dtype: of the computation; parameters and logits are float32.
   """
 
   num_classes: int
-  backbone: str = 'resnet18'
-  widths: tuple[int, ...] = ()
-  fusion: str = 'cross_attention'
-  share_backbone: bool = False
-  pool: str = 'mean'
-  heads: int = 4
-  dropout: float = 0.0
-  phase_dropout: float = 0.0
+  settings: Settings = Settings()
   dtype: Any = None
+
+  Settings: ClassVar[type[config.Model]] = Settings
+  reads: ClassVar[tuple[str, ...]] = ('dynamic_images',)
+  recommended: ClassVar[Mapping[str, Any]] = {}
+
+  @staticmethod
+  def check(
+    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+  ) -> Iterator[tuple[str, bool, str]]:
+    """See `registry.Model`."""
+    width = settings.feature_width
+    yield (
+      'heads',
+      width % settings.heads == 0,
+      f'a divisor of {width}, the features of {settings.backbone}',
+    )
+    [spec] = specs.values()
+    wanted = fusions.FUSIONS[settings.fusion].views
+    yield (
+      'fusion',
+      wanted in (None, spec.shape[0]),
+      f'concat, add or each_phase with {spec.shape[0]} phase(s) in data.phases,'
+      f' as {settings.fusion} takes {wanted}',
+    )
+    yield (
+      'share_backbone',
+      settings.share_backbone or settings.fusion != 'each_phase',
+      'true with --config.model.fusion=each_phase: one network sees all phases',
+    )
 
   @nn.compact
   def __call__(
     self,
-    phase_images: Float[Array, 'clip phase height width channel'],
+    inputs: Mapping[str, Float[Array, 'clip view height width channel']],
     valid: Bool[Array, ' clip'] | None = None,
-  ) -> Float[Array, 'clip class_'] | Float[Array, 'clip phase class_']:
-    """Logits of every clip; with `each_phase`, of every phase image.
+    train: bool = False,
+  ) -> Outputs:
+    """Logits of every clip; with `each_phase`, of every view.
 
     Args:
-      phase_images: scaled phase images.
-      valid: which clips are not padding, when training; None when predicting.
+      inputs: one entry, scaled images.
+      valid: which clips are no padding; None for all of them.
+      train: see `registry.Model`.
 
     Returns:
-      float32 [clip, class] or [clip, phase, class].
+      Logits float32 [clip, 1, class], or [clip, view, class].
     """
-    tokens = self._tokens(phase_images, valid)
-    one_by_one = self.fusion == 'each_phase' or len(tokens) == 1
-    if self.phase_dropout and valid is not None and not one_by_one:
+    [images] = inputs.values()
+    settings = self.settings
+    tokens = self._tokens(images, valid, train)
+    one_by_one = settings.fusion == 'each_phase' or len(tokens) == 1
+    if settings.phase_dropout and train and not one_by_one:
       key = self.make_rng('dropout')
-      tokens = _hide_a_phase(key, tokens, self.phase_dropout)
-    fused = fusions.FUSIONS[self.fusion](
-      pool=self.pool, heads=self.heads, dtype=self.dtype, name='fusion'
+      tokens = _hide_a_view(key, tokens, settings.phase_dropout)
+    fused = fusions.FUSIONS[settings.fusion](
+      pool=settings.pool,
+      heads=settings.heads,
+      dtype=self.dtype,
+      name='fusion',
     )(tokens)
-    fused = nn.Dropout(self.dropout, deterministic=valid is None)(fused)
-    return nn.Dense(self.num_classes, name='classifier')(
+    fused = nn.Dropout(settings.dropout, deterministic=not train)(fused)
+    logits = nn.Dense(self.num_classes, name='classifier')(
       fused.astype(jnp.promote_types(fused.dtype, jnp.float32))
     )
+    return Outputs(logits)
 
   def _tokens(
     self,
-    phase_images: Float[Array, 'clip phase height width channel'],
+    images: Float[Array, 'clip view height width channel'],
     valid: Bool[Array, ' clip'] | None,
+    train: bool,
   ) -> list[Float[Array, 'clip token feature']]:
-    """The feature maps of the phases that the fusion reads, as tokens."""
-    options = {'widths': self.widths} if self.widths else {}
+    """The feature map of each view, as tokens."""
+    settings, (clips, views) = self.settings, images.shape[:2]
+    options = {'widths': settings.widths} if settings.widths else {}
     make = functools.partial(
-      BACKBONES[self.backbone], dtype=self.dtype, **options
+      BACKBONES[settings.backbone], dtype=self.dtype, **options
     )
-    phases = phase_images.shape[1]
-    if self.fusion == 'each_phase':
-      # One batch: its statistics are those of all phase images.
-      images = phase_images.reshape(-1, *phase_images.shape[2:])
-      mask = None if valid is None else jnp.repeat(valid, phases)
-      features = make(name='backbone')(images, mask)
-      features = features.reshape(
-        -1, phases, features.shape[1] * features.shape[2], features.shape[3]
+    if settings.fusion == 'each_phase':
+      # One batch: its statistics are those of all images.
+      mask = None if valid is None else jnp.repeat(valid, views)
+      features = make(name='backbone')(
+        images.reshape(-1, *images.shape[2:]), mask, train
       )
-      return [features[:, phase] for phase in range(phases)]
-    shared = make(name='backbone')
-    tokens = []
-    for phase in fusions.SELECTED.get(self.fusion, range(phases)):
-      backbone = (
-        shared if self.share_backbone else make(name=f'backbone_{phase}')
-      )
-      features = backbone(phase_images[:, phase], valid)
-      tokens.append(features.reshape(features.shape[0], -1, features.shape[-1]))
+      features = features.reshape(clips, views, -1, features.shape[-1])
+      return [features[:, view] for view in range(views)]
+    shared, tokens = make(name='backbone'), []
+    for view in range(views):
+      own = make(name=f'backbone_{view}')
+      backbone = shared if settings.share_backbone else own
+      features = backbone(images[:, view], valid, train)
+      tokens.append(features.reshape(clips, -1, features.shape[-1]))
     return tokens

@@ -1,22 +1,24 @@
-"""Augmentation of phase images.
+"""Augmentation of a clip's images.
 
-All phases of a clip are moved alike: they show one face. A dynamic image holds
-changes of grey level, which do not turn with the face: positions move, values
-stay. Optical flow holds vectors, see `move`.
+All images of a clip are moved alike: they show one face. What a flip or a
+rotation does to the values, the channels say (`motion.registry.Channel`):
+grey levels only change their place, a displacement turns with the face.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.scipy import ndimage
 from jaxtyping import Array, Bool, Float, Int, Key
 
-Images = Float[Array, 'phase height width channel']
+from dianet_jax.core import config, errors
+from dianet_jax.motion.registry import Channel
+from dianet_jax.training.randomness import OfClip
 
-# Of a clip's key, besides the two keys of a split.
-_ROTATION = 2
+Images = Float[Array, 'view height width channel']
 
 
 def move(
@@ -24,7 +26,7 @@ def move(
   rows: Int[Array, ''],
   columns: Int[Array, ''],
   flipped: Bool[Array, ''],
-  negated_channels: Sequence[int] = (),
+  channels: Sequence[Channel] = (),
   radians: Float[Array, ''] | None = None,
 ) -> Images:
   """Mirrored left to right if `flipped`, then turned, then moved.
@@ -32,27 +34,53 @@ def move(
   Every image is resampled once, and what lies outside repeats the border.
 
   Args:
-    images: signed phase images of one clip.
+    images: of one clip, signed.
     rows: pixels down.
     columns: pixels to the right.
     flipped: whether to mirror.
-    negated_channels: channels that hold a horizontal displacement, whose sign
-      turns with the face (channel 0 of optical flow, none of dynamic images).
-    radians: counter-clockwise, about the centre; bilinear. Not for optical
-      flow: its vectors would have to turn, too, and the components of those
-      at hand are each scaled by an unknown factor. None to move by whole
-      pixels alone, which is exact.
+    channels: of the images; () for values that no mirror or rotation changes.
+    radians: counter-clockwise, about the centre; bilinear. None to move by
+      whole pixels alone, which is exact.
 
   Returns:
     Images of the same shape.
+
+  Raises:
+    UserError: vectors whose components are scaled by unknown factors cannot be
+      turned.
   """
   if radians is None:
     images = _take(images, rows, columns, flipped)
   else:
     images = _interpolate(images, rows, columns, flipped, radians)
-  sign = jnp.ones(images.shape[-1])
-  sign = sign.at[jnp.array(negated_channels, int)].set(-1)
-  return images * jnp.where(flipped, sign, 1)
+  if any(channel.flips_sign for channel in channels):
+    sign = jnp.array([-1.0 if c.flips_sign else 1.0 for c in channels])
+    images = images * jnp.where(flipped, sign, 1)
+  if radians is not None:
+    images = _turn_vectors(images, channels, radians)
+  return images
+
+
+def unturnable(channels: Sequence[Channel]) -> list[str]:
+  """Names of vector components that cannot be turned: their unit is unknown."""
+  return [c.name for c in channels if c.component and not c.unit]
+
+
+def _turn_vectors(images, channels, radians):
+  """Displacements turn with the face: x to the right, y down."""
+  if names := unturnable(channels):
+    raise errors.UserError(
+      f'Images with the channels {", ".join(names)} cannot be rotated: the'
+      ' components are scaled by unknown factors. Set'
+      ' --config.train.augment.rotation_degrees=0.'
+    )
+  sine, cosine = jnp.sin(radians), jnp.cos(radians)
+  for index, channel in enumerate(channels):
+    if channel.component == 'x':
+      x, y = images[..., index], images[..., index + 1]
+      images = images.at[..., index].set(cosine * x + sine * y)
+      images = images.at[..., index + 1].set(cosine * y - sine * x)
+  return images
 
 
 def _take(images, rows, columns, flipped):
@@ -115,104 +143,97 @@ def _bilinear_on_tpu(images, row, column):
 
 def augment(
   key: Key[Array, ''],
-  images: Images,
-  flip_probability: float,
-  negated_channels: Sequence[int],
-  shift_pixels: int,
-  rotation_degrees: float = 0.0,
-) -> Images:
-  """A random flip, rotation and shift of one clip.
+  inputs: Mapping[str, Array],
+  channels: Mapping[str, Sequence[Channel]],
+  settings: config.Augment,
+) -> dict[str, Array]:
+  """A random flip, rotation and shift of one clip, the same for all its images.
 
   Args:
-    key: jax.random key of this clip in this step.
-    images: raw phase images, before scaling.
-    flip_probability: 0..1.
-    negated_channels: see `move`.
-    shift_pixels: largest shift in either direction.
-    rotation_degrees: largest rotation in either direction; 0 leaves the
-      pixels' values as they are.
+    key: random key of this clip in this step.
+    inputs: of one clip, before scaling.
+    channels: input -> its channels; what has none is no image and stays.
+    settings: the `train.augment` section.
 
   Returns:
-    Images of the same shape.
+    Inputs of the same shapes.
   """
-  if not flip_probability and not shift_pixels and not rotation_degrees:
-    return images
-  flip_key, shift_key = jax.random.split(key)
-  flipped = jax.random.bernoulli(flip_key, flip_probability)
+  shift, degrees = settings.shift_pixels, settings.rotation_degrees
+  if not settings.flip_probability and not shift and not degrees:
+    return dict(inputs)
+
+  def key_of(purpose):
+    return jax.random.fold_in(key, purpose)
+
+  flipped = jax.random.bernoulli(key_of(OfClip.FLIP), settings.flip_probability)
   rows, columns = jax.random.randint(
-    shift_key, (2,), -shift_pixels, shift_pixels + 1
+    key_of(OfClip.SHIFT), (2,), -shift, shift + 1
   )
   radians = None
-  if rotation_degrees:
-    rotation_key = jax.random.fold_in(key, _ROTATION)
-    largest = math.radians(rotation_degrees)
+  if degrees:
+    largest = math.radians(degrees)
     radians = jax.random.uniform(
-      rotation_key, (), minval=-largest, maxval=largest
+      key_of(OfClip.ROTATION), (), minval=-largest, maxval=largest
     )
-  return move(images, rows, columns, flipped, negated_channels, radians)
+  return {
+    name: move(values, rows, columns, flipped, channels[name], radians)
+    if channels[name]
+    else values
+    for name, values in inputs.items()
+  }
 
 
 def draw_variant(
-  key: Key[Array, ''],
-  index: Int[Array, '*shape'],
-  num_clips: int,
-  num_images: int,
-) -> Int[Array, '*shape']:
-  """One of a clip's variants for every place of `index`, each as likely.
-
-  Args:
-    key: jax.random key.
-    index: clips, 0..num_clips - 1.
-    num_clips: how many there are.
-    num_images: rows of images, as in `data.Dataset.images`: variant v of clip
-      c is row v * num_clips + c.
-
-  Returns:
-    Rows of images; `index` itself where there is one variant.
-  """
-  if num_images == num_clips:
-    return index
-  variant = jax.random.randint(key, index.shape, 0, num_images // num_clips)
-  return variant * num_clips + index
+  key: Key[Array, ''], shape: Sequence[int], num_variants: int
+) -> Int[Array, '...']:
+  """One of `num_variants` for each place of an array, each as likely."""
+  if num_variants == 1:
+    return jnp.zeros(shape, int)
+  return jax.random.randint(key, shape, 0, num_variants)
 
 
 def mix(
   key: Key[Array, ''],
-  images: Float[Array, 'clip phase height width channel'],
+  inputs: Any,
   valid: Bool[Array, ' clip'],
   alpha: float,
-) -> tuple[
-  Float[Array, 'clip phase height width channel'],
-  Int[Array, ' clip'],
-  Float[Array, ' clip'],
-]:
+) -> tuple[Any, Int[Array, ' clip'], Float[Array, ' clip']]:
   """Mixup: every clip blended with another one of the batch.
 
   A filled slot gets a filled slot as its partner, and itself only where it is
-  alone. The larger share is the clip's own, so that the label by which the
+  alone. The larger weight is the clip's own, so that the label by which the
   training accuracy counts it stays its own; as partners are random, this
   changes the distribution of the blends not at all.
 
   Args:
-    key: jax.random key of this step.
-    images: scaled phase images; finite in padded slots, too.
+    key: random key of this step.
+    inputs: pytree of scaled arrays [clip, ...]; finite in padded slots, too.
     valid: which slots are filled.
-    alpha: shares come from Beta(alpha, alpha), > 0.
+    alpha: weights come from Beta(alpha, alpha), > 0.
 
   Returns:
-    Blended images; the partner of each slot; the clip's own share, 0.5..1.
+    Blended inputs; the partner of each slot; the clip's own weight, 0.5..1.
 
   Source: Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018.
-  There one share a batch; here one a clip.
+  There one weight for each batch; here one for each clip.
   """
-  order_key, share_key = jax.random.split(key)
-  slots = len(images)
+  order_key, weight_key = jax.random.split(key)
+  slots = len(valid)
   rank = jax.random.uniform(order_key, (slots,))
   # Filled slots come first, in random order; each takes the next, in a circle.
   order = jnp.argsort(jnp.where(valid, rank, jnp.inf))
   following = order[(jnp.arange(slots) + 1) % jnp.maximum(valid.sum(), 1)]
   partner = jnp.zeros(slots, int).at[order].set(following)
-  share = jax.random.beta(share_key, alpha, alpha, (slots,))
-  share = jnp.maximum(share, 1 - share)
-  own = share[:, None, None, None, None]
-  return own * images + (1 - own) * images[partner], partner, share
+  weight = jax.random.beta(weight_key, alpha, alpha, (slots,))
+  weight = jnp.maximum(weight, 1 - weight)
+
+  def blend(values):
+    own = per_clip(weight, values)
+    return own * values + (1 - own) * values[partner]
+
+  return jax.tree.map(blend, inputs), partner, weight
+
+
+def per_clip(values: Array, like: Array) -> Array:
+  """[clip] with as many axes as `like` [clip, ...], to be broadcast to it."""
+  return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))

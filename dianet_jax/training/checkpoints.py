@@ -1,7 +1,8 @@
 """Folds on disk, by orbax: the finished ones, and those in training.
 
-    checkpoints/seed0/sub01       the finished fold
-    unfinished/seed0/sub01/12     the same after 12 epochs; the last two stay
+    weights/seed0/sub01           a finished fold's variables, written first
+    checkpoints/seed0/sub01       its result: its presence means finished
+    unfinished/seed0/sub01/12     a fold after 12 epochs; the last two stay
 
 A fold is stored without padding or device axis, so that a run stopped on four
 devices goes on with one. Orbax writes to a temporary name and renames: what
@@ -12,6 +13,7 @@ the one before is taken.
 from collections.abc import Callable, Sequence
 from concurrent import futures
 import dataclasses
+import json
 import multiprocessing
 import pathlib
 import shutil
@@ -41,17 +43,29 @@ def _checksum(tree: Any) -> np.ndarray:
   return np.array(value, np.uint32)
 
 
+def _encode(made_by: Sequence[str]) -> np.ndarray:
+  """Texts as an array, for orbax."""
+  return np.frombuffer(json.dumps(made_by).encode(), np.uint8)
+
+
+def _decode(array: np.ndarray) -> tuple[str, ...]:
+  return tuple(json.loads(array.tobytes()))
+
+
 def _leave_devices_alone() -> None:
   jax.config.update('jax_platforms', 'cpu')
 
 
 def _save(
-  folder: pathlib.Path, tree: dict[str, Any], outdated: Sequence[pathlib.Path]
+  folder: pathlib.Path,
+  tree: dict[str, Any],
+  outdated: Sequence[pathlib.Path],
+  replaces: bool,
 ) -> None:
   """Writes a checkpoint; then removes what is outdated."""
   whole = tree | {'checksum': _checksum(tree)}
   with ocp.PyTreeCheckpointer() as checkpointer:
-    checkpointer.save(folder, whole)
+    checkpointer.save(folder, whole, force=replaces)
   for path in outdated:
     shutil.rmtree(path, ignore_errors=True)
 
@@ -84,6 +98,9 @@ class Checkpoints:
   def _finished(self, seed: int, subject: str) -> pathlib.Path:
     return self._workdir / 'checkpoints' / _name(seed, subject)
 
+  def _weights(self, seed: int, subject: str) -> pathlib.Path:
+    return self._workdir / 'weights' / _name(seed, subject)
+
   def _unfinished(self, seed: int, subject: str) -> pathlib.Path:
     return self._workdir / 'unfinished' / _name(seed, subject)
 
@@ -92,12 +109,18 @@ class Checkpoints:
     folder: pathlib.Path,
     tree: dict[str, Any],
     outdated: Sequence[pathlib.Path] = (),
+    replaces: bool = False,
   ) -> None:
-    """Writes in the background; then removes what is outdated."""
+    """Writes in the background; then removes what is outdated.
+
+    `replaces`: an older checkpoint of that name may be there.
+    """
 
     # What has failed is told before more is trained.
     self._settle([past for past in self._writes if past.done()])
-    self._writes.append(self._writer.submit(_save, folder, tree, outdated))
+    self._writes.append(
+      self._writer.submit(_save, folder, tree, outdated, replaces)
+    )
 
   def _settle(self, writes: Sequence[futures.Future]) -> None:
     for past in writes:
@@ -138,11 +161,15 @@ class Checkpoints:
     tree = {
       field.name: getattr(result, field.name)
       for field in dataclasses.fields(result)
-      if field.name not in ('subject', 'seed')
+      if field.name not in ('subject', 'seed', 'variables')
     }
+    tree['made_by'] = _encode(result.made_by)
     # What was not asked for is None; orbax stores arrays alone.
     tree = {name: leaf for name, leaf in tree.items() if leaf is not None}
     key = result.seed, result.subject
+    weights = {'variables': result.variables}
+    # Of a training that was damaged later and is done anew.
+    self._write(self._weights(*key), weights, replaces=True)
     self._write(self._finished(*key), tree, [self._unfinished(*key)])
 
   def holds(self, seed: int, subject: str) -> bool:
@@ -157,13 +184,20 @@ class Checkpoints:
     tree = self._read(folder)
     if tree is None:
       return None
-    return FoldResult(subject, seed, **tree).without_variables()
+    made_by = _decode(tree.pop('made_by'))
+    return FoldResult(subject, seed, variables={}, made_by=made_by, **tree)
+
+  def load_variables(self, seed: int, subject: str) -> dict[str, Any] | None:
+    """The variables of a finished fold; None where there are none."""
+    folder = self._weights(seed, subject)
+    tree = self._read(folder) if folder.exists() else None
+    return None if tree is None else tree['variables']
 
   def save_unfinished(self, fold: Unfinished) -> None:
     """Writes a fold in training, in the background."""
     folder = self._unfinished(fold.seed, fold.subject)
     outdated = [folder / str(epoch) for epoch in _epochs(folder)[_KEPT - 1 :]]
-    tree = {'training': fold.training}
+    tree = {'training': fold.training, 'made_by': _encode(fold.made_by)}
     self._write(folder / str(fold.epochs), tree, outdated)
 
   def load_unfinished(
@@ -179,10 +213,15 @@ class Checkpoints:
     """
     folder = self._unfinished(seed, subject)
     for epoch in _epochs(folder):
-      target = {'training': like(epoch), 'checksum': np.zeros((), np.uint32)}
+      target = {
+        'training': like(epoch),
+        'made_by': np.zeros(0, np.uint8),
+        'checksum': np.zeros((), np.uint32),
+      }
       tree = self._read(folder / str(epoch), target)
       if tree is not None:
-        return Unfinished(subject, seed, tree['training'])
+        made_by = _decode(tree['made_by'])
+        return Unfinished(subject, seed, tree['training'], made_by)
     return None
 
   def wait(self) -> None:
@@ -206,7 +245,7 @@ def _epochs(folder: pathlib.Path) -> list[int]:
 
 def remove_leavings(workdir: pathlib.Path) -> None:
   """Removes what orbax was writing when a run was killed."""
-  for kind in ('checkpoints', 'unfinished'):
+  for kind in ('checkpoints', 'unfinished', 'weights'):
     for path in (workdir / kind).rglob('*orbax-checkpoint-tmp*'):
       shutil.rmtree(path, ignore_errors=True)
 

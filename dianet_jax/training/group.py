@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from dianet_jax.data import folds as folds_lib
-from dianet_jax.training import trainer as trainer_lib
 from dianet_jax.training.results import History, Training, Unfinished
+from dianet_jax.training.state import Best, Fold, State
 
 
 @dataclasses.dataclass
@@ -25,14 +25,16 @@ class Group:
     best: on the devices; None where no epoch is chosen.
     history: an entry an epoch, of arrays that lead with the fold; the last one
       is still on the devices.
+    made_by: of each fold without padding, see `FoldResult`.
   """
 
   folds: folds_lib.Folds
   real: int
-  fold: trainer_lib.Fold
-  state: trainer_lib.State
-  best: trainer_lib.Best | None
+  fold: Fold
+  state: State
+  best: Best | None
   history: list[History]
+  made_by: list[tuple[str, ...]]
 
   def fetch(self, index: int) -> None:
     """Brings an entry of the history to the host; waits for it."""
@@ -46,7 +48,7 @@ class Group:
     )
 
   def diverged(self, epochs: int) -> list[int]:
-    """The first epoch, from 1, whose loss is no number; 0 where all are."""
+    """The first epoch, from 1, whose loss is NaN or infinite; 0 for none."""
     losses = [epoch.loss[: self.real] for epoch in self.history[:epochs]]
     bad = ~np.isfinite(np.array(losses).reshape(-1, self.real))
     return [int(c.argmax()) + 1 if c.any() else 0 for c in bad.T]
@@ -62,7 +64,10 @@ class Group:
     training = Training(state=state, best=best, history=self.whole_history())
     return [
       Unfinished(
-        subject, seed, jax.tree.map(lambda leaf, row=row: leaf[row], training)
+        subject,
+        seed,
+        jax.tree.map(lambda leaf, row=row: leaf[row], training),
+        self.made_by[row],
       )
       for row, (subject, seed) in enumerate(
         zip(self.folds.subjects[: self.real], self.folds.seeds)
@@ -78,9 +83,9 @@ def unfold(leaf: jax.Array) -> np.ndarray:
   return np.array(leaf).reshape(-1, *leaf.shape[2:])
 
 
-def fold_arrays(folds: folds_lib.Folds) -> trainer_lib.Fold:
+def fold_arrays(folds: folds_lib.Folds) -> Fold:
   """[fold, ...] on the host."""
-  return trainer_lib.Fold(
+  return Fold(
     seed=np.array(folds.seeds, np.uint32),
     subject_hash=folds.subject_hash,
     train_index=folds.train_index,

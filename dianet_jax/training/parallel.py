@@ -4,6 +4,7 @@ Arrays here are [device, fold_on_device, ...].
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
 import time
 from typing import Any
 
@@ -15,7 +16,6 @@ from dianet_jax.core import config as configuration
 from dianet_jax.core import errors
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.training import programs as programs_lib
-from dianet_jax.training import trainer as trainer_lib
 from dianet_jax.training.group import Group, fold_arrays, unfold
 from dianet_jax.training.results import (
   Diverged,
@@ -24,6 +24,8 @@ from dianet_jax.training.results import (
   Training,
   Unfinished,
 )
+from dianet_jax.training.state import Best, Data, Fold, State
+from dianet_jax.training.trainer import Trainer
 
 # Share of a device's memory that the states of its folds may fill, by default.
 # `vmap` holds the activations of all folds at once.
@@ -63,9 +65,9 @@ class FoldParallel:
 
   def __init__(
     self,
-    trainer: trainer_lib.Trainer,
-    images: np.ndarray,
-    labels: np.ndarray,
+    trainer: Trainer,
+    data: Data,
+    folds: folds_lib.Folds,
     settings: configuration.Parallel,
     evaluation: configuration.Evaluation,
   ):
@@ -73,13 +75,14 @@ class FoldParallel:
 
     Args:
       trainer: what is the same in every fold.
-      images: float32 [clip, phase, height, width, channel], raw.
-      labels: int32 [clip].
+      data: of all clips.
+      folds: all of the run: however many of them are left to train, as many
+        train at once, so that a resumed run gives the same bits.
       settings: the `parallel` section.
       evaluation: the `evaluation` section; of it `epochs` and `oracle`.
     """
-    self._trainer = trainer
-    self._chooses_epoch = evaluation.epochs == 'inner_split'
+    self._trainer, self._folds = trainer, folds
+    self._chooses_epoch = evaluation.chooses_epoch
     self._oracle = evaluation.oracle
     self.devices = choose_devices(settings.devices)
     self.strategy = choose_strategy(settings.strategy, self.devices[0].platform)
@@ -88,26 +91,30 @@ class FoldParallel:
     self._sharding = jax.sharding.NamedSharding(
       mesh, jax.sharding.PartitionSpec('device')
     )
-    self._data = tuple(map(self._replicate, (images, labels)))
+    self._data = jax.tree.map(self._replicate, data)
     # An epoch as one program; otherwise a program a step.
     self._scans = self.strategy in programs_lib.SCANNING
-    self._init = self._program('init')
-    self._gather = self._program('gather')
-    self._step = self._program('step')
-    self._epoch = self._program('epoch')
-    self._predict = self._program('predict')
-    self._no_best = self._program('no_best')
-    self._keep_best = self._program('keep_best')
+    program = functools.partial(
+      programs_lib.over_folds, strategy=self.strategy, devices=self.devices
+    )
+    self._init = program(trainer.init, shared=1)
+    self._gather = program(trainer.gather, shared=1)
+    self._step = program(trainer.next_step, donate=True)
+    self._epoch = program(trainer.epoch, shared=1, donate=True)
+    self._predict = program(trainer.predict, shared=1)
+    self._no_best = program(trainer.no_best)
+    self._keep_best = program(trainer.keep_best, shared=1, donate=True)
+
+  @property
+  def made_by(self) -> str:
+    """What the last bits of a training depend on: dtype, strategy, device."""
+    dtype = jnp.dtype(self._trainer.model.dtype or jnp.float32).name
+    return f'{dtype}, {self.strategy}, {self.devices[0].device_kind}'
 
   def _replicate(self, array: np.ndarray) -> jax.Array:
     """[device, ...], one copy on each device."""
     shape = (len(self.devices), *array.shape)
     return jax.device_put(np.broadcast_to(array, shape), self._sharding)
-
-  def _program(self, name: str) -> Callable:
-    return programs_lib.program(
-      name, self._trainer, self.strategy, self.devices
-    )
 
   def _put(self, tree: Any) -> Any:
     """[fold, ...] on the host -> [device, fold_on_device, ...] there."""
@@ -120,30 +127,32 @@ class FoldParallel:
 
     return jax.tree.map(put, tree)
 
-  def group_size(self, folds: folds_lib.Folds) -> int:
-    """How many folds train at once."""
+  @property
+  def group_size(self) -> int:
+    """How many folds train at once; the same however many are left."""
     devices = len(self.devices)
     if self.strategy == 'loop':
       return devices
     on_device = self._folds_per_device
     if not on_device:
-      on_device = min(-(-len(folds) // devices), self._most_on_device(folds))
+      own = -(-len(self._folds) // jax.process_count())
+      on_device = min(-(-own // devices), self._most_on_device())
     return on_device * devices
 
-  def _most_on_device(self, folds: folds_lib.Folds) -> int:
+  def _most_on_device(self) -> int:
     if self.strategy == 'unroll':
       return _MOST_UNROLLED
     memory = (self.devices[0].memory_stats() or {}).get('bytes_limit')
     if not memory:
-      return len(folds)
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(self.shapes(folds, 0)))
+      return len(self._folds)
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(self.shapes(0)))
     return max(int(memory * _STATES_OF_MEMORY[self.strategy] / size), 1)
 
   def _groups(
     self, folds: folds_lib.Folds, done: Sequence[int]
   ) -> Iterator[list[int]]:
     """Rows of each group, without padding; all have as many epochs done."""
-    size = self.group_size(folds)
+    size = self.group_size
     for epochs in sorted(set(done), reverse=True):
       rows = [row for row, number in enumerate(done) if number == epochs]
       for start in range(0, len(rows), size):
@@ -156,14 +165,15 @@ class FoldParallel:
     unfinished: Mapping[tuple[int, str], Unfinished],
   ) -> Group:
     """A group, untrained or as far as it is; its first fold pads it."""
-    size = self.group_size(folds)
+    size = self.group_size
     group = folds.select(rows + rows[:1] * (size - len(rows)))
     fold = self._put(fold_arrays(group))
     keys = list(zip(group.seeds, group.subjects))
     if keys[0] not in unfinished:
       state = self._init(self._data, fold)
-      best = self._no_best(self._data, state) if self._chooses_epoch else None
-      return Group(group, len(rows), fold, state, best, [])
+      best = self._no_best(state) if self._chooses_epoch else None
+      made_by = [(self.made_by,)] * len(rows)
+      return Group(group, len(rows), fold, state, best, [], made_by)
     saved = jax.tree.map(
       lambda *leaves: np.stack(leaves),
       *(unfinished[key].training for key in keys),
@@ -173,9 +183,13 @@ class FoldParallel:
       for epoch in range(saved.history.loss.shape[1])
     ]
     state, best = self._put((saved.state, saved.best))
-    return Group(group, len(rows), fold, state, best, history)
+    made_by = [
+      tuple(dict.fromkeys((*unfinished[key].made_by, self.made_by)))
+      for key in keys[: len(rows)]
+    ]
+    return Group(group, len(rows), fold, state, best, history, made_by)
 
-  def _run_epoch(self, state: trainer_lib.State, fold: trainer_lib.Fold):
+  def _run_epoch(self, state: State, fold: Fold):
     """One epoch of every fold of a group -> state, list of sums to add.
 
     Nothing goes to the devices or comes from them.
@@ -186,7 +200,7 @@ class FoldParallel:
         return state, [sums]
       batches, all_sums = self._gather(self._data, state, fold), []
       for _ in range(self._trainer.steps_per_epoch):
-        state, sums = self._step((), state, fold, batches)
+        state, sums = self._step(state, fold, batches)
         all_sums.append(sums)
     return state, all_sums
 
@@ -204,21 +218,24 @@ class FoldParallel:
     if len(group.history) > 1:
       group.fetch(-2)
 
-  def shapes(self, folds: folds_lib.Folds, epochs: int) -> Training:
-    """A fold's training after so many epochs; arrays without a content."""
-    fold = jax.tree.map(lambda leaf: leaf[0], fold_arrays(folds))
-    images = jax.ShapeDtypeStruct(self._data[0].shape[1:], jnp.float32)
-    state = jax.eval_shape(self._trainer.init, fold, images)
-    best = trainer_lib.Best(np.float32(0), state.variables)
+  def shapes(self, epochs: int) -> Training:
+    """Shapes and dtypes of one fold's saved training after `epochs` epochs.
+
+    Arrays without a content.
+    """
+    fold = jax.tree.map(lambda leaf: leaf[0], fold_arrays(self._folds))
+    data = jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), self._data
+    )
+    state = jax.eval_shape(self._trainer.init, data, fold)
+    best = Best(np.float32(0), state.variables)
     real, whole = np.zeros(epochs, np.float32), np.zeros(epochs, np.int32)
     history = History(loss=real, correct=whole, clips=whole)
     if self._chooses_epoch:
       history = history.replace(validation_loss=real)
     if self._oracle:
-      clips, classes = (
-        folds.test_index.shape[1],
-        self._trainer.model.num_classes,
-      )
+      clips = self._folds.test_index.shape[1]
+      classes = self._trainer.model.num_classes
       oracle = np.zeros((epochs, clips, classes), np.float32)
       history = history.replace(oracle_probabilities=oracle)
     training = Training(state, best if self._chooses_epoch else None, history)
@@ -238,7 +255,7 @@ class FoldParallel:
     else:
       batches = self._gather(data, state, fold)
       programs['gather'] = self._gather, data, state, fold
-      programs['step'] = self._step, (), state, fold, batches
+      programs['step'] = self._step, state, fold, batches
     if self._chooses_epoch:
       programs['keep_best'] = self._keep_best, data, group.best, state, fold
     return {
@@ -260,11 +277,11 @@ class FoldParallel:
       jax.block_until_ready(self._run_epoch(state, group.fold))
       return time.perf_counter() - start
     batches = self._gather(self._data, group.state, group.fold)
-    state, _ = self._step((), group.state, group.fold, batches)
+    state, _ = self._step(group.state, group.fold, batches)
     jax.block_until_ready(state)
     start = time.perf_counter()
     for _ in range(2):
-      state, _ = self._step((), state, group.fold, batches)
+      state, _ = self._step(state, group.fold, batches)
     jax.block_until_ready(state)
     seconds = (time.perf_counter() - start) / 2
     return seconds * self._trainer.steps_per_epoch
@@ -279,7 +296,8 @@ class FoldParallel:
   ) -> Iterator[list[FoldResult | Diverged]]:
     """Trains every fold; yields the results of a group as it ends.
 
-    A fold whose loss is no number has no part in the others, which go on.
+    A fold whose loss becomes NaN or infinite is reported as diverged; the
+    others go on.
 
     Args:
       folds: which folds.
@@ -309,7 +327,7 @@ class FoldParallel:
       del group
 
   def _results(self, group: Group) -> list[FoldResult | Diverged]:
-    """One a fold, without padding."""
+    """One for each fold, without padding."""
     chosen = group.best if self._chooses_epoch else group.state
     probabilities = self._predict(self._data, chosen.variables, group.fold)
     variables, probabilities = jax.tree.map(
@@ -322,14 +340,15 @@ class FoldParallel:
     for row, epoch in enumerate(group.diverged(len(group.history))):
       subject, seed = group.folds.subjects[row], group.folds.seeds[row]
       valid = group.folds.test_valid[row]
-      shares = probabilities[row][valid]
-      if epoch or not np.isfinite(shares).all():
+      own = jax.tree.map(lambda leaf, row=row: leaf[row], history)
+      finite = np.isfinite(probabilities[row][valid]).all()
+      if own.validation_loss is not None:
+        # There must be an epoch to choose.
+        finite &= np.isfinite(own.validation_loss).any()
+      if epoch or not finite:
         results.append(Diverged(subject, seed, epoch or len(group.history)))
         continue
-      oracle = history.oracle_probabilities
-      if oracle is not None:
-        oracle = oracle[row][:, valid]
-      validation = history.validation_loss
+      oracle = own.oracle_probabilities
       results.append(
         FoldResult(
           subject=subject,
@@ -338,9 +357,10 @@ class FoldParallel:
           loss=loss[row].astype(np.float32),
           accuracy=accuracy[row].astype(np.float32),
           test_index=group.folds.test_index[row][valid],
-          probabilities=shares,
-          validation_loss=None if validation is None else validation[row],
-          oracle_probabilities=oracle,
+          probabilities=probabilities[row][valid],
+          validation_loss=own.validation_loss,
+          oracle_probabilities=None if oracle is None else oracle[:, valid],
+          made_by=group.made_by[row],
         )
       )
     return results

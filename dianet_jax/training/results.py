@@ -1,4 +1,4 @@
-"""What training leaves of a fold, on the host: whole, unfinished or lost."""
+"""Host-side outcome of one fold: finished, interrupted or diverged."""
 
 import dataclasses
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import flax.struct
 import numpy as np
 
-from dianet_jax.training import trainer as trainer_lib
+from dianet_jax.training.state import Best, State
 
 
 @flax.struct.dataclass
@@ -46,6 +46,8 @@ class FoldResult:
       where none are. The first of the lowest gave variables and probabilities.
     oracle_probabilities: float32 [epoch, clip, class], of the held-out clips
       after every epoch; None unless asked for. For the oracle figure alone.
+    made_by: dtype, strategy and kind of device that trained it; several where
+      it went on elsewhere.
   """
 
   subject: str
@@ -57,13 +59,14 @@ class FoldResult:
   probabilities: np.ndarray
   validation_loss: np.ndarray | None = None
   oracle_probabilities: np.ndarray | None = None
+  made_by: tuple[str, ...] = ()
 
   @property
   def epoch(self) -> int:
     """The epoch that predicts, from 1."""
     if self.validation_loss is None:
       return len(self.loss)
-    return int(np.argmin(self.validation_loss)) + 1
+    return int(np.nanargmin(self.validation_loss)) + 1
 
   def without_variables(self) -> 'FoldResult':
     """On disk they are safe; those of 26 dual ResNet-18 fill gigabytes."""
@@ -80,8 +83,8 @@ class Training:
     history: of the epochs so far.
   """
 
-  state: trainer_lib.State
-  best: trainer_lib.Best | None
+  state: State
+  best: Best | None
   history: History
 
 
@@ -92,6 +95,7 @@ class Unfinished:
   subject: str
   seed: int
   training: Training
+  made_by: tuple[str, ...] = ()
 
   @property
   def epochs(self) -> int:
@@ -101,7 +105,7 @@ class Unfinished:
 
 @dataclasses.dataclass(frozen=True)
 class Diverged:
-  """A fold whose loss or prediction is no number.
+  """A fold whose loss or prediction became NaN or infinite.
 
   Attributes:
     subject: the held-out subject.

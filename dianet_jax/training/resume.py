@@ -1,6 +1,6 @@
 """Trains the folds that a workdir does not hold yet, so that none is lost."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import datetime
 import pathlib
@@ -18,18 +18,12 @@ from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training.results import Diverged, FoldResult, Unfinished
 
 
-def nothing_else(seconds: float) -> str:
-  """Says nothing of what else there is to do."""
-  del seconds
-  return ''
-
-
 def train_folds(
   config: configuration.Config,
   workdir: pathlib.Path,
   folds: folds_lib.Folds,
   parallel: parallel_lib.FoldParallel,
-  of_all: Callable[[float], str] = nothing_else,
+  describe_rest: Callable[[float], str] | None = None,
 ) -> list[FoldResult]:
   """Trains what `workdir` does not hold yet; each process its own folds.
 
@@ -38,20 +32,22 @@ def train_folds(
     workdir: of their checkpoints.
     folds: all of them.
     parallel: what `run.make_program` returned.
-    of_all: the estimate for them, seconds -> what to say of all that a study
-      has to do.
+    describe_rest: estimated seconds of this run -> a remark on the rest of the
+      study that it belongs to.
 
   Returns:
     All folds of all processes, without their variables: those are in the
     checkpoints.
 
   Raises:
-    UserError: a fold diverged, or something cannot be written.
+    UserError: a fold diverged, something cannot be written, or what is there
+      was trained in another way (see `parallel.allow_mixed`).
     Stopped: by SIGTERM; all folds in training were saved.
   """
   # Closed in any case: what is being written when a run stops is kept.
   with contextlib.closing(checkpoints.Checkpoints(workdir)) as saved:
     results = _finished(saved, folds)
+    _refuse_mixed(config, results, parallel)
     found = {
       (r.seed, r.subject) for part in hosts.gather(results) for r in part
     }
@@ -65,7 +61,7 @@ def train_folds(
     diverged = []
     if own:
       job = _Job(config, workdir, saved, folds.select(own), parallel)
-      trained = job.run(of_all)
+      trained = job.run(describe_rest)
       results += [r for r in trained if isinstance(r, FoldResult)]
       diverged += [r for r in trained if isinstance(r, Diverged)]
   everyone = hosts.gather((results, diverged))
@@ -85,6 +81,24 @@ def _finished(
     if holders[:1] == [jax.process_index()]:
       results.append(saved.load(*key))
   return [result for result in results if result is not None]
+
+
+def _refuse_mixed(
+  config: configuration.Config,
+  trained: Sequence[FoldResult | Unfinished],
+  parallel: parallel_lib.FoldParallel,
+) -> None:
+  """Refuses to pool what was trained in different ways without a word."""
+  other = [fold for fold in trained if {*fold.made_by} - {parallel.made_by}]
+  if not other or config.parallel.allow_mixed:
+    return
+  raise errors.UserError(
+    f'{len(other)} training(s) in the workdir, the first of {other[0].subject}'
+    f' (seed {other[0].seed}), are by {" and ".join(other[0].made_by)}; this'
+    f' run would go on by {parallel.made_by}. Go on there, by the same'
+    ' --config.parallel.strategy and compute_dtype, or take'
+    ' --config.parallel.allow_mixed=true: the report then names both.'
+  )
 
 
 def _refuse_diverged(diverged: list[Diverged]) -> None:
@@ -159,16 +173,17 @@ class _Job:
     self._folds, self._parallel = folds, parallel
     self._written = time.monotonic()
 
-  def run(self, of_all: Callable[[float], str]) -> list[FoldResult | Diverged]:
+  def run(
+    self, describe_rest: Callable[[float], str] | None
+  ) -> list[FoldResult | Diverged]:
     """Trains them all, and writes each when it is finished."""
     folds, parallel = self._folds, self._parallel
     epochs = self._config.train.epochs
-    size = parallel.group_size(folds)
-    empty = parallel.shapes(folds, 0)
+    size, empty = parallel.group_size, parallel.shapes(0)
     self._workdir.mkdir(parents=True, exist_ok=True)
     checkpoints.check_space(self._workdir, size, len(folds), empty)
     begun = self._begun()
-    self._announce(begun, size, of_all)
+    self._announce(begun, size, describe_rest)
     done = sum(fold.epochs for fold in begun)
     results = []
     with (
@@ -196,10 +211,11 @@ class _Job:
 
   def _begun(self) -> list[Unfinished]:
     found = [
-      self._saved.load_unfinished(seed, subject, self._shapes)
+      self._saved.load_unfinished(seed, subject, self._parallel.shapes)
       for seed, subject in zip(self._folds.seeds, self._folds.subjects)
     ]
     begun = [fold for fold in found if fold is not None]
+    _refuse_mixed(self._config, begun, self._parallel)
     if begun:
       progress.console.print(
         f'{len(begun)} training(s) go on after epoch '
@@ -208,10 +224,7 @@ class _Job:
       )
     return begun
 
-  def _shapes(self, epochs: int):
-    return self._parallel.shapes(self._folds, epochs)
-
-  def _announce(self, begun, size: int, of_all) -> None:
+  def _announce(self, begun, size: int, describe_rest) -> None:
     """Compiles, and says how long training will take."""
     folds, epochs = self._folds, self._config.train.epochs
     start = time.perf_counter()
@@ -225,7 +238,7 @@ class _Job:
       f'{len(programs)} programs compiled in {compiled:.0f} s.'
       f' {len(folds)} trainings of {epochs} epochs, {size} at once: about'
       f' {datetime.timedelta(seconds=round(seconds))} (from a timed step)'
-      f'{of_all(seconds)}.'
+      f'{describe_rest(seconds) if describe_rest else ""}.'
     )
 
   def _write(self, snapshot: Callable, stop: bool) -> None:

@@ -1,94 +1,24 @@
 """Training and prediction of ONE fold; nothing here knows a fold axis."""
 
+from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, UInt32
+from jaxtyping import Array, Bool, Float, Int, Key
 import optax
 
-from dianet_jax.core import config as configuration
-from dianet_jax.models.dianet import DIANet
+from dianet_jax.core import config
+from dianet_jax.models.registry import Model, Outputs
 from dianet_jax.motion import scaling
-from dianet_jax.training import adam, augment, losses
+from dianet_jax.motion.registry import Channel
+from dianet_jax.training import augment, objectives
+from dianet_jax.training.randomness import OfFold, OfStep
+from dianet_jax.training.state import Batch, Best, Data, Fold, State, Sums
 
-PhaseImages = Float[Array, 'clip phase height width channel']
-
-# What the random numbers of a fold are for.
-_INITIALISE, _SHUFFLE, _STEP, _VARIANT = range(4)
-# Within a step, besides the two keys of a split.
-_MIXUP = 2
-
-
-@flax.struct.dataclass
-class Fold:
-  """One row of `folds.Folds`, on the device."""
-
-  seed: UInt32[Array, '']
-  subject_hash: UInt32[Array, '']
-  train_index: Int[Array, ' clip']
-  train_valid: Bool[Array, ' clip']
-  validation_index: Int[Array, ' validation_clip']
-  validation_valid: Bool[Array, ' validation_clip']
-  test_index: Int[Array, ' test_clip']
-  class_weights: Float[Array, ' class_']
-
-  def key(self, purpose: int) -> Key[Array, '']:
-    """A key from the seed and the subject alone."""
-    key = jax.random.fold_in(jax.random.key(self.seed), self.subject_hash)
-    return jax.random.fold_in(key, purpose)
-
-
-@flax.struct.dataclass
-class State:
-  """All that changes in training.
-
-  `average` is the running mean of the variables, None where it is off.
-  """
-
-  step: Int[Array, '']
-  params: Any
-  batch_stats: Any
-  opt_state: Any
-  average: Any = None
-
-  @property
-  def variables(self) -> dict[str, Any]:
-    """What `DIANet.apply` takes to predict."""
-    if self.average is not None:
-      return self.average
-    return {'params': self.params, 'batch_stats': self.batch_stats}
-
-
-@flax.struct.dataclass
-class Best:
-  """The epoch with the lowest validation loss so far."""
-
-  loss: Float[Array, '']
-  variables: Any
-
-
-@flax.struct.dataclass
-class Batch:
-  """The clips of one step; with `step` leading, those of an epoch.
-
-  Slots that are not `valid` hold some clip, to be ignored.
-  """
-
-  images: Float[Array, '*step slot phase height width channel']
-  labels: Int[Array, '*step slot']
-  valid: Bool[Array, '*step slot']
-
-
-@flax.struct.dataclass
-class Sums:
-  """Sums over the clips of one or more steps."""
-
-  loss: Float[Array, '']
-  correct: Int[Array, '']
-  clips: Int[Array, '']
+# Input name -> array, clips leading.
+Inputs = Mapping[str, Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,15 +26,19 @@ class Trainer:
   """What is the same in every fold.
 
   Attributes:
-    model: the network.
+    model: the network, see `models.registry.Model`.
+    objective: what is minimised.
     settings: the `train` section.
     scaling: a key of `scaling.SCALINGS`.
+    channels: input -> its channels; () for what is no image.
     max_train_clips: width of `Fold.train_index`.
   """
 
-  model: DIANet
-  settings: configuration.Train
+  model: Model
+  objective: objectives.Objective
+  settings: config.Train
   scaling: str
+  channels: Mapping[str, Sequence[Channel]]
   max_train_clips: int
 
   @property
@@ -118,44 +52,58 @@ class Trainer:
     return -(-self.max_train_clips // self.steps_per_epoch)
 
   def optimizer(self) -> optax.GradientTransformation:
-    """AdamW, warm-up and cosine; what has one axis or none does not decay."""
+    """AdamW with linear warm-up and cosine decay to 0.
+
+    Biases and norm parameters (one axis or none) get no weight decay.
+    """
     s = self.settings
     steps = s.epochs * self.steps_per_epoch
-    warmup = round(s.warmup_fraction * steps)
+    # The cosine needs a step of its own.
+    warmup = min(round(s.warmup_fraction * steps), steps - 1)
     schedule = optax.warmup_cosine_decay_schedule(
       init_value=0.0 if warmup else s.learning_rate,
       peak_value=s.learning_rate,
       warmup_steps=warmup,
       decay_steps=steps,
     )
-    return optax.chain(
-      adam.scale_by_adam(),
-      optax.add_decayed_weights(
-        s.weight_decay,
-        lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
-      ),
-      optax.scale_by_learning_rate(schedule),
+    return optax.adamw(
+      schedule,
+      weight_decay=s.weight_decay,
+      mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
     )
 
-  def prepare(self, images: PhaseImages) -> PhaseImages:
-    """Raw phase images as the network takes them."""
-    return scaling.SCALINGS[self.scaling](images)
+  def prepare(self, inputs: Inputs) -> dict[str, Array]:
+    """Raw inputs as the model takes them: images scaled, all else as it is."""
+    scale = scaling.SCALINGS[self.scaling]
+    return {
+      name: scale(values) if self.channels[name] else values
+      for name, values in inputs.items()
+    }
 
-  def init(self, fold: Fold, images: PhaseImages) -> State:
-    """The untrained state; of the images only the shape matters."""
-    blank = jnp.zeros((1, *images.shape[1:]), jnp.float32)
-    variables = self.model.init(fold.key(_INITIALISE), blank)
-    params = variables['params']
-    statistics = variables.get('batch_stats', {})
-    average = None
-    if self.settings.ema_decay:
-      average = {'params': params, 'batch_stats': statistics}
-    return State(
+  def init(self, data: Data, fold: Fold) -> State:
+    """The untrained state; of the data only the shapes matter."""
+
+    def blank(clips):
+      return {
+        name: jnp.zeros((clips, *values.shape[2:]), jnp.float32)
+        for name, values in data.inputs.items()
+      }
+
+    key = fold.key(OfFold.INITIALISE)
+    variables = dict(self.model.init(key, blank(1)))
+    outputs = jax.eval_shape(self.model.apply, variables, blank(self.slots))
+    params = variables.pop('params')
+    state = State(
       step=jnp.zeros((), jnp.int32),
       params=params,
-      batch_stats=statistics,
+      statistics=variables,
       opt_state=self.optimizer().init(params),
-      average=average,
+    )
+    return state.replace(
+      objective=self.objective.init(
+        state.current, outputs, jax.random.fold_in(key, OfStep.OBJECTIVE)
+      ),
+      average=state.current if self.settings.ema_decay else None,
     )
 
   def order(
@@ -166,7 +114,7 @@ class Trainer:
     Clips are dealt to the steps one by one, so that the steps of a fold with
     few clips are short by one clip at most, instead of one step by many.
     """
-    key = jax.random.fold_in(fold.key(_SHUFFLE), epoch)
+    key = jax.random.fold_in(fold.key(OfFold.SHUFFLE), epoch)
     rank = jax.random.uniform(key, fold.train_index.shape)
     order = jnp.argsort(jnp.where(fold.train_valid, rank, jnp.inf))
     total = self.steps_per_epoch * self.slots
@@ -176,57 +124,71 @@ class Trainer:
     index = fold.train_index[order]
     return index.reshape(shape).T, valid.reshape(shape).T
 
-  def gather(
-    self,
-    state: State,
-    fold: Fold,
-    images: PhaseImages,
-    labels: Int[Array, ' clip'],
-  ) -> Batch:
+  def gather(self, data: Data, state: State, fold: Fold) -> Batch:
     """The clips of every step of the epoch that begins, one variant of each.
 
     Once an epoch: taken in every step, a TPU would slice the whole data set.
     """
     epoch = state.step // self.steps_per_epoch
     index, valid = self.order(fold, epoch)
-    key = jax.random.fold_in(fold.key(_VARIANT), epoch)
-    rows = augment.draw_variant(key, index, len(labels), len(images))
-    return Batch(images[rows], labels[index], valid)
+    key = jax.random.fold_in(fold.key(OfFold.VARIANT), epoch)
+    variant = augment.draw_variant(key, index.shape, data.num_variants)
+    inputs = jax.tree.map(lambda leaf: leaf[variant, index], dict(data.inputs))
+    return Batch(inputs, data.labels[index], valid)
 
-  def _augmented(self, key: Key[Array, ''], images: PhaseImages) -> PhaseImages:
-    settings = self.settings.augment
-    return jax.vmap(
+  def _input(self, key: Key[Array, ''], batch: Batch) -> dict[str, Array]:
+    """Augmented, as the model takes them, and finite in every slot."""
+    inputs = jax.vmap(
       lambda clip_key, clip: augment.augment(
-        clip_key,
-        clip,
-        settings.flip_probability,
-        settings.negated_channels,
-        settings.shift_pixels,
-        settings.rotation_degrees,
+        clip_key, clip, self.channels, self.settings.augment
       )
-    )(jax.random.split(key, len(images)), images)
-
-  def _input(self, key: Key[Array, ''], batch: Batch) -> PhaseImages:
-    """Augmented, as the network takes them, and finite in every slot."""
-    images = self._augmented(key, batch.images)
+    )(jax.random.split(key, len(batch.labels)), dict(batch.inputs))
     # A gradient is a product with the input: what pads must be finite.
-    images = jnp.where(batch.valid[:, None, None, None, None], images, 0)
-    return self.prepare(images)
-
-  def _clip_losses(
-    self, logits: Float[Array, 'slot *phase class_'], truth, fold: Fold
-  ) -> Float[Array, ' slot']:
-    """The loss of each clip: the mean over its phases where each has one."""
-    if logits.ndim == 3:
-      truth = jnp.broadcast_to(truth[:, None], logits.shape[:-1])
-    loss = losses.classification(
-      logits,
-      truth,
-      fold.class_weights,
-      self.settings.label_smoothing,
-      self.settings.focal_gamma,
+    inputs = jax.tree.map(
+      lambda leaf: jnp.where(augment.per_clip(batch.valid, leaf), leaf, 0),
+      inputs,
     )
-    return loss.mean(axis=1) if logits.ndim == 3 else loss
+    return self.prepare(inputs)
+
+  def _objective_batch(
+    self, key: Key[Array, ''], state: State, fold: Fold, batch: Batch
+  ) -> objectives.Batch:
+    """What the objective sees: augmented and, where asked for, blended."""
+    inputs = self._input(jax.random.fold_in(key, OfStep.AUGMENT), batch)
+    partner_labels, weight = batch.labels, jnp.ones(len(batch.labels))
+    if alpha := self.settings.augment.mixup_alpha:
+      mixup_key = jax.random.fold_in(key, OfStep.MIXUP)
+      inputs, partner, weight = augment.mix(
+        mixup_key, inputs, batch.valid, alpha
+      )
+      partner_labels = batch.labels[partner]
+
+    def apply(variables: Any, inputs: Inputs, train: bool) -> Outputs:
+      outputs, _ = self._apply(key, variables, inputs, batch.valid, train)
+      return outputs
+
+    return objectives.Batch(
+      inputs=inputs,
+      labels=batch.labels,
+      partner_labels=partner_labels,
+      own_weight=weight,
+      valid=batch.valid,
+      class_weights=fold.class_weights,
+      variables=state.current,
+      key=jax.random.fold_in(key, OfStep.OBJECTIVE),
+      apply=apply,
+    )
+
+  def _apply(self, key, variables, inputs, valid, train):
+    """Outputs, and the collections besides the parameters after the call."""
+    return self.model.apply(
+      variables,
+      inputs,
+      valid,
+      train,
+      mutable=[name for name in variables if name != 'params'],
+      rngs={'dropout': jax.random.fold_in(key, OfStep.DROPOUT)},
+    )
 
   def _averaged(self, state: State, new: State) -> Any:
     """The running mean of the variables after a step.
@@ -237,8 +199,7 @@ class Trainer:
     if state.average is None:
       return None
     weight = jnp.maximum(1 - self.settings.ema_decay, 1 / (state.step + 1))
-    current = {'params': new.params, 'batch_stats': new.batch_stats}
-    return optax.incremental_update(current, state.average, weight)
+    return optax.incremental_update(new.current, state.average, weight)
 
   def step(self, state: State, fold: Fold, batch: Batch) -> tuple[State, Sums]:
     """One optimiser step.
@@ -246,49 +207,37 @@ class Trainer:
     Slots that are not valid reach neither the gradient nor the statistics; a
     step without a valid slot changes nothing but the step's number.
     """
-    key = jax.random.fold_in(fold.key(_STEP), state.step)
-    dropout_key, augment_key = jax.random.split(key)
-    images = self._input(augment_key, batch)
-    truth, valid, num_valid = batch.labels, batch.valid, batch.valid.sum()
-    blend = None
-    if alpha := self.settings.augment.mixup_alpha:
-      mixup_key = jax.random.fold_in(key, _MIXUP)
-      images, *blend = augment.mix(mixup_key, images, valid, alpha)
+    key = jax.random.fold_in(fold.key(OfFold.STEP), state.step)
+    seen = self._objective_batch(key, state, fold, batch)
 
     def loss_of(params):
-      logits, updated = self.model.apply(
-        {'params': params, 'batch_stats': state.batch_stats},
-        images,
-        valid,
-        mutable=['batch_stats'],
-        rngs={'dropout': dropout_key},
+      variables = state.current | {'params': params}
+      outputs, statistics = self._apply(
+        key, variables, seen.inputs, seen.valid, True
       )
-      clip_losses = self._clip_losses(logits, truth, fold)
-      if blend:
-        partner, share = blend
-        other = self._clip_losses(logits, truth[partner], fold)
-        clip_losses = share * clip_losses + (1 - share) * other
-      total = jnp.where(valid, clip_losses, 0).sum()
-      statistics = updated.get('batch_stats', {})
-      return total / jnp.maximum(num_valid, 1), (total, logits, statistics)
+      loss, objective = self.objective(
+        outputs, seen.replace(variables=variables), state.objective
+      )
+      return loss, (loss, outputs.logits, statistics, objective)
 
-    gradients, (total, logits, statistics) = jax.grad(loss_of, has_aux=True)(
-      state.params
-    )
+    gradients, (loss, logits, statistics, objective) = jax.grad(
+      loss_of, has_aux=True
+    )(state.params)
     updates, opt_state = self.optimizer().update(
       gradients, state.opt_state, state.params
     )
-    new = State(
-      step=state.step,
+    new = state.replace(
       params=optax.apply_updates(state.params, updates),
-      batch_stats=statistics,
+      statistics=dict(statistics),
       opt_state=opt_state,
+      objective=objective,
     )
     new = new.replace(average=self._averaged(state, new))
-    new = jax.tree.map(lambda n, o: jnp.where(num_valid > 0, n, o), new, state)
-    guess = (_probabilities(logits) if logits.ndim == 3 else logits).argmax(-1)
-    correct = jnp.where(valid, guess == truth, False).sum()
-    sums = Sums(loss=total, correct=correct, clips=num_valid)
+    clips = batch.valid.sum()
+    new = jax.tree.map(lambda n, o: jnp.where(clips > 0, n, o), new, state)
+    prediction = _probabilities(logits).argmax(-1)
+    correct = jnp.where(batch.valid, prediction == batch.labels, False).sum()
+    sums = Sums(loss=loss * clips, correct=correct, clips=clips)
     return new.replace(step=state.step + 1), sums
 
   def next_step(
@@ -299,71 +248,72 @@ class Trainer:
     batch = jax.tree.map(lambda leaf: leaf[number], epoch)
     return self.step(state, fold, batch)
 
-  def epoch(
-    self,
-    state: State,
-    fold: Fold,
-    images: PhaseImages,
-    labels: Int[Array, ' clip'],
-  ) -> tuple[State, Sums]:
+  def epoch(self, data: Data, state: State, fold: Fold) -> tuple[State, Sums]:
     """All steps of the epoch that begins, as one program."""
     state, sums = jax.lax.scan(
       lambda s, batch: self.step(s, fold, batch),
       state,
-      self.gather(state, fold, images, labels),
+      self.gather(data, state, fold),
     )
     return state, jax.tree.map(lambda leaf: leaf.sum(axis=0), sums)
 
-  def predict(
-    self, variables: Any, images: PhaseImages, index: Int[Array, ' clip']
+  def probabilities(
+    self, variables: Any, inputs: Inputs
   ) -> Float[Array, 'clip class_']:
-    """Class probabilities of the clips at `index`."""
-    batch = self.prepare(images[index])
-    return _probabilities(self.model.apply(variables, batch))
+    """Class probabilities of clips by their raw inputs."""
+    outputs = self.model.apply(variables, self.prepare(inputs))
+    return _probabilities(outputs.logits)
+
+  def _probabilities_at(self, data, variables, index):
+    inputs = jax.tree.map(lambda leaf: leaf[0, index], dict(data.inputs))
+    return self.probabilities(variables, inputs)
+
+  def predict(
+    self, data: Data, variables: Any, fold: Fold
+  ) -> Float[Array, 'clip class_']:
+    """Class probabilities of the held-out clips."""
+    return self._probabilities_at(data, variables, fold.test_index)
 
   def validation_loss(
-    self,
-    variables: Any,
-    fold: Fold,
-    images: PhaseImages,
-    labels: Int[Array, ' clip'],
+    self, data: Data, variables: Any, fold: Fold
   ) -> Float[Array, '']:
     """Mean over classes of the cross-entropy on the clips set aside, in nats.
 
     Without smoothing, at most 87 a clip. Every class counts the same, as in
     UF1, of which a few clips would give too coarse a value to choose by.
     """
-    shares = self.predict(variables, images, fold.validation_index)
-    truth = jax.nn.one_hot(labels[fold.validation_index], shares.shape[-1])
+    index = fold.validation_index
+    probs = self._probabilities_at(data, variables, index)
+    truth = jax.nn.one_hot(data.labels[index], probs.shape[-1])
     truth = jnp.where(fold.validation_valid[:, None], truth, 0)
     # The smallest normal number: its logarithm is finite.
-    logs = jnp.log(jnp.maximum(shares, jnp.finfo(shares.dtype).tiny))
+    logs = jnp.log(jnp.maximum(probs, jnp.finfo(probs.dtype).tiny))
     clips = truth.sum(axis=0)
     losses_of_classes = -(truth * logs).sum(axis=0) / jnp.maximum(clips, 1)
     return losses_of_classes.sum() / jnp.maximum((clips > 0).sum(), 1)
 
+  def no_best(self, state: State) -> Best:
+    """Before the first epoch."""
+    nothing = jax.tree.map(jnp.zeros_like, state.variables)
+    return Best(jnp.float32(jnp.inf), nothing)
+
   def keep_best(
-    self,
-    best: Best,
-    state: State,
-    fold: Fold,
-    images: PhaseImages,
-    labels: Int[Array, ' clip'],
+    self, data: Data, best: Best, state: State, fold: Fold
   ) -> tuple[Best, Float[Array, '']]:
     """The better of `best` and this epoch, and this epoch's loss.
 
-    The earlier one of equals. A loss that is not a number wins, so that a
-    training that diverged is seen in the end.
+    The earlier one of equals; never one whose loss is NaN.
     """
-    loss = self.validation_loss(state.variables, fold, images, labels)
-    better = ~(loss >= best.loss)
+    loss = self.validation_loss(data, state.variables, fold)
     new = Best(loss=loss, variables=state.variables)
-    return jax.tree.map(lambda n, o: jnp.where(better, n, o), new, best), loss
+    return (
+      jax.tree.map(lambda n, o: jnp.where(loss < best.loss, n, o), new, best),
+      loss,
+    )
 
 
 def _probabilities(
-  logits: Float[Array, 'clip *phase class_'],
+  logits: Float[Array, 'clip view class_'],
 ) -> Float[Array, 'clip class_']:
-  """Softmax; where every phase has logits, its mean over the phases."""
-  shares = jax.nn.softmax(logits)
-  return shares.mean(axis=1) if shares.ndim == 3 else shares
+  """Softmax, then the mean over the views."""
+  return jax.nn.softmax(logits).mean(axis=1)

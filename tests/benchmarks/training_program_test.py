@@ -126,8 +126,8 @@ def test_costs_are_those_of_one_fold_and_step(
 
     return Program()
 
-  real = training_program.fold_programs.program
-  monkeypatch.setattr(training_program.fold_programs, 'program', program)
+  real = training_program.programs_lib.program
+  monkeypatch.setattr(training_program.programs_lib, 'program', program)
   seconds = {'gather': 3.0, 'step': 5.0, 'epoch': 7.0}
   monkeypatch.setattr(
     hlo_cost,

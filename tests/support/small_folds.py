@@ -8,11 +8,20 @@ import pytest
 
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.models.dianet import DIANet
+from dianet_jax.motion.dynamic_images import DYNAMIC_IMAGES
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import trainer as trainer_lib
+from dianet_jax.training.objectives import CrossEntropy
+from dianet_jax.training.state import Data
 
 SUBJECTS = ['a'] * 5 + ['b'] * 3 + ['c'] * 6 + ['d'] * 4 + ['e'] * 2
 NUM_CLIPS = len(SUBJECTS)
+CHANNELS = {'dynamic_images': DYNAMIC_IMAGES.channels(None)}
+
+
+def data(images, labels):
+  """One variant of the images that `DIANet` reads."""
+  return Data({'dynamic_images': images[None]}, labels)
 
 
 @pytest.fixture(autouse=True)
@@ -60,27 +69,26 @@ def run(clips, make_config):
     dtype = images.dtype
     if settings.compute_dtype != 'auto':
       dtype = np.dtype(settings.compute_dtype)
-    inner = config.evaluation.epochs == 'inner_split'
+    inner = config.evaluation.chooses_epoch
     folds = folds_lib.leave_one_subject_out(
       SUBJECTS, labels, 3, seeds=seeds, validation_share=0.3 if inner else 0
     )
+    network = dataclasses.replace(
+      config.model,
+      backbone='compact',
+      widths=config.model.widths or (8,),
+      dropout=0.3,
+    )
     trainer = kind(
-      DIANet(
-        3,
-        backbone='compact',
-        widths=config.model.widths or (8,),
-        dropout=0.3,
-        dtype=dtype,
-        fusion=config.model.fusion,
-        share_backbone=config.model.share_backbone,
-        phase_dropout=config.model.phase_dropout,
-      ),
+      DIANet(3, network, dtype),
+      CrossEntropy(config.objective),
       config.train,
       'symmetric',
+      CHANNELS,
       folds.train_index.shape[1],
     )
     program = parallel_lib.FoldParallel(
-      trainer, images, labels, settings, config.evaluation
+      trainer, data(images, labels), folds, settings, config.evaluation
     )
     return program, folds if rows is None else folds.select(rows)
 
@@ -125,5 +133,5 @@ OPTIONS = INNER | {
   'train__augment__mixup_alpha': 0.4,
   'train__augment__rotation_degrees': 10.0,
   'train__ema_decay': 0.8,
-  'train__focal_gamma': 1.0,
+  'objective__focal_gamma': 1.0,
 }

@@ -9,6 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dianet_jax.core import config, errors
+from dianet_jax.motion.phase_flow import PHASE_FLOW
+from dianet_jax.motion.registry import Channel
 from dianet_jax.training import augment
 
 IMAGES = jnp.arange(6.0)[:, None, None, None, None] * jnp.ones((6, 2, 4, 4, 3))
@@ -78,16 +81,20 @@ def test_the_form_for_tpus_is_the_same(shape):
   )
 
 
-OPTIONS = {
-  'flip_probability': 0.5,
-  'negated_channels': (),
-  'shift_pixels': 2,
-}
+GREY = (Channel('grey', 'grey levels'),)
+
+
+def augmented(key, images, **settings):
+  """Of a clip whose images are grey, with flips and shifts by default."""
+  settings = {'flip_probability': 0.5, 'shift_pixels': 2} | settings
+  return augment.augment(
+    key, {'x': images}, {'x': GREY}, config.Augment(**settings)
+  )['x']
 
 
 def test_clips_turn_by_themselves_and_phases_alike():
   images = np.broadcast_to(noise(1, 1, 16, 16, 3), (8, 2, 16, 16, 3))
-  turn = functools.partial(augment.augment, rotation_degrees=20.0, **OPTIONS)
+  turn = functools.partial(augmented, rotation_degrees=20.0)
   keys = jax.random.split(jax.random.key(0), 8)
   found = np.asarray(jax.jit(jax.vmap(turn))(keys, images))
   np.testing.assert_array_equal(found[:, 0], found[:, 1])
@@ -97,13 +104,13 @@ def test_clips_turn_by_themselves_and_phases_alike():
 
 def test_rotation_takes_flip_and_shift_as_they_were():
   images, key = noise(2, 16, 16, 3), jax.random.key(0)
-  plain = augment.augment(key, images, **OPTIONS)
+  plain = augmented(key, images)
   # So small an angle moves nothing by more than a thousandth of a pixel.
-  found = augment.augment(key, images, rotation_degrees=0.001, **OPTIONS)
+  found = augmented(key, images, rotation_degrees=0.001)
   np.testing.assert_allclose(found, plain, atol=5e-3)
   assert np.abs(found - plain).max() > 0
   np.testing.assert_array_equal(
-    augment.augment(key, images, rotation_degrees=0.0, **OPTIONS), plain
+    augmented(key, images, rotation_degrees=0.0), plain
   )
 
 
@@ -112,9 +119,8 @@ def test_angles_fill_their_range():
   # A ramp to the right: the slope says by how much it was turned.
   ramp = jnp.broadcast_to(jnp.arange(33.0)[:, None], (1, 33, 33, 1))
   turn = functools.partial(
-    augment.augment,
+    augmented,
     flip_probability=0.0,
-    negated_channels=(),
     shift_pixels=0,
     rotation_degrees=30.0,
   )
@@ -127,16 +133,61 @@ def test_angles_fill_their_range():
 
 
 def test_every_variant_of_a_clip_is_drawn_as_often():
-  index = jnp.tile(jnp.arange(4), 300)
-  rows = np.asarray(augment.draw_variant(jax.random.key(1), index, 4, 12))
-  np.testing.assert_array_equal(rows % 4, index)
-  share = np.bincount(rows, minlength=12) / 300
-  assert len(share) == 12 and share.min() > 0.25 and share.max() < 0.42
+  drawn = np.asarray(augment.draw_variant(jax.random.key(1), (4, 300), 3))
+  for clip in drawn:
+    share = np.bincount(clip, minlength=3) / 300
+    assert len(share) == 3 and share.min() > 0.25 and share.max() < 0.42
 
 
 def test_a_single_variant_is_not_drawn():
-  index = jnp.arange(4)
-  assert augment.draw_variant(jax.random.key(1), index, 4, 4) is index
+  drawn = augment.draw_variant(jax.random.key(1), (2, 3), 1)
+  np.testing.assert_array_equal(drawn, np.zeros((2, 3)))
+
+
+FLOW = (
+  Channel('u', 'pixels', flips_sign=True, component='x'),
+  Channel('v', 'pixels', component='y'),
+  Channel('strain', '1'),
+)
+
+
+def test_displacements_turn_with_the_face():
+  # A quarter turn counter-clockwise: what went right goes up.
+  field = np.zeros((1, 9, 9, 3), np.float32) + (1, 0, 5)
+  turn = jnp.float32(math.pi / 2)
+  found = augment.move(field, 0, 0, jnp.bool_(False), FLOW, turn)
+  np.testing.assert_allclose(found, field * 0 + (0, -1, 5), atol=1e-5)
+  # Down goes right; mirrored first, what went right goes left, then down.
+  down = np.zeros((1, 9, 9, 3), np.float32) + (0, 1, 0)
+  found = augment.move(down, 0, 0, jnp.bool_(False), FLOW, turn)
+  np.testing.assert_allclose(found, down * 0 + (1, 0, 0), atol=1e-5)
+  found = augment.move(field, 0, 0, jnp.bool_(True), FLOW, turn)
+  np.testing.assert_allclose(found, field * 0 + (0, 1, 5), atol=1e-5)
+
+
+def test_vectors_of_unknown_scale_are_not_turned():
+  channels = PHASE_FLOW.channels(None)
+  with pytest.raises(errors.UserError, match='channels u, v cannot be rotated'):
+    augment.move(
+      noise(1, 9, 9, 3), 0, 0, jnp.bool_(True), channels, jnp.float32(0.1)
+    )
+  # A mirror changes the sign of what points to the right, and of no more.
+  images = noise(1, 9, 9, 3)
+  found = augment.move(images, 0, 0, jnp.bool_(True), channels)
+  np.testing.assert_array_equal(found, images[:, :, ::-1] * (-1, 1, 1))
+
+
+def test_what_is_no_image_stays_and_images_move_alike():
+  images, tokens = noise(2, 16, 16, 1), noise(5, 7)
+  found = augment.augment(
+    jax.random.key(4),
+    {'a': images, 'b': images, 'tokens': tokens},
+    {'a': GREY, 'b': GREY, 'tokens': ()},
+    config.Augment(flip_probability=1.0, shift_pixels=3),
+  )
+  np.testing.assert_array_equal(found['tokens'], tokens)
+  np.testing.assert_array_equal(found['a'], found['b'])
+  assert np.abs(found['a'] - images).max() > 0
 
 
 @pytest.mark.parametrize('seed', range(20))

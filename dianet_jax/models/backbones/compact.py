@@ -1,13 +1,11 @@
-"""A small backbone for small phase images and quick runs."""
+"""A small backbone for small images and quick runs."""
 
 from typing import Any
 
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from dianet_jax.models.layers import pooling
-from dianet_jax.models.layers.cpu import convolution
-from dianet_jax.models.layers.normalization import BatchNorm
+from dianet_jax.models import layers
 
 
 class Compact(nn.Module):
@@ -18,7 +16,7 @@ class Compact(nn.Module):
 
   Attributes:
     widths: channels of each stage; each halves height and width.
-    dtype: of the computation.
+    dtype: of the computation; None is that of the images.
   """
 
   widths: tuple[int, ...] = (16, 32, 48)
@@ -29,17 +27,12 @@ class Compact(nn.Module):
     self,
     x: Float[Array, 'clip height width channel'],
     valid: Bool[Array, ' clip'] | None,
+    train: bool,
   ) -> Float[Array, 'clip rows columns feature']:
-    """Feature map of phase images; `valid` is None when predicting."""
+    """Feature map of images; `valid` and `train` as in `layers.BatchNorm`."""
     for width in self.widths:
       # No bias: the normalisation behind it removes it.
-      x = nn.Conv(
-        width,
-        (3, 3),
-        use_bias=False,
-        dtype=self.dtype,
-        conv_general_dilated=convolution.conv,
-      )(x)
-      x = nn.relu(BatchNorm(dtype=self.dtype)(x, valid))
-      x = pooling.avg_pool(x)
+      x = layers.Conv(width, (3, 3), use_bias=False, dtype=self.dtype)(x)
+      x = nn.relu(layers.BatchNorm(self.dtype)(x, valid, train))
+      x = layers.avg_pool(x, (2, 2), (2, 2), 'SAME', count_include_pad=False)
     return x

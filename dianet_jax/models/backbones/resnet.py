@@ -9,42 +9,37 @@ from typing import Any
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from dianet_jax.models.layers import pooling
-from dianet_jax.models.layers.cpu import convolution
-from dianet_jax.models.layers.normalization import BatchNorm
+from dianet_jax.models import layers
 
 Features = Float[Array, 'clip rows columns feature']
+Valid = Bool[Array, ' clip'] | None
 
 
 class BasicBlock(nn.Module):
-  """Two 3x3 convolutions around a shortcut."""
+  """Two 3x3 convolutions around a shortcut.
+
+  Attributes:
+    width: features of both convolutions and of the result.
+    stride: of the first convolution, and of the shortcut.
+    dtype: of the computation; None is that of x.
+  """
 
   width: int
   stride: int
   dtype: Any = None
 
   @nn.compact
-  def __call__(
-    self, x: Features, valid: Bool[Array, ' clip'] | None
-  ) -> Features:
-    """x through the block; `valid` is None when predicting."""
+  def __call__(self, x: Features, valid: Valid, train: bool) -> Features:
+    """x through the block; `valid` and `train` as in `layers.BatchNorm`."""
 
-    def conv(y, size, stride):
-      # Explicit padding: 'SAME' would shift even sizes by half a pixel.
-      return nn.Conv(
-        self.width,
-        (size, size),
-        (stride, stride),
-        padding=size // 2,
-        use_bias=False,
-        dtype=self.dtype,
-        conv_general_dilated=convolution.conv,
-      )(y)
+    def normalised_conv(x, size, stride, zero_scale=False):
+      x = _conv(self.width, size, stride, self.dtype)(x)
+      return layers.BatchNorm(self.dtype, zero_scale)(x, valid, train)
 
-    y = nn.relu(BatchNorm(self.dtype)(conv(x, 3, self.stride), valid))
-    y = BatchNorm(self.dtype, zero_scale=True)(conv(y, 3, 1), valid)
+    y = nn.relu(normalised_conv(x, 3, self.stride))
+    y = normalised_conv(y, 3, 1, zero_scale=True)
     if x.shape != y.shape:
-      x = BatchNorm(self.dtype)(conv(x, 1, self.stride), valid)
+      x = normalised_conv(x, 1, self.stride)
     return nn.relu(x + y)
 
 
@@ -53,7 +48,7 @@ class ResNet18(nn.Module):
 
   Attributes:
     widths: channels of each stage; each but the first halves the map.
-    dtype: of the computation.
+    dtype: of the computation; None is that of the images.
   """
 
   widths: tuple[int, ...] = (64, 128, 256, 512)
@@ -63,21 +58,28 @@ class ResNet18(nn.Module):
   def __call__(
     self,
     x: Float[Array, 'clip height width channel'],
-    valid: Bool[Array, ' clip'] | None,
+    valid: Valid,
+    train: bool,
   ) -> Features:
-    """Feature map of phase images; `valid` is None when predicting."""
-    x = nn.Conv(
-      self.widths[0],
-      (7, 7),
-      (2, 2),
-      padding=3,
-      use_bias=False,
-      dtype=self.dtype,
-      conv_general_dilated=convolution.conv,
-    )(x)
-    x = nn.relu(BatchNorm(self.dtype)(x, valid))
-    x = pooling.max_pool(x)
+    """Feature map of images; `valid` and `train` as in `layers.BatchNorm`."""
+    x = _conv(self.widths[0], 7, 2, self.dtype)(x)
+    x = nn.relu(layers.BatchNorm(self.dtype)(x, valid, train))
+    x = layers.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
     for stage, width in enumerate(self.widths):
-      x = BasicBlock(width, 1 if stage == 0 else 2, self.dtype)(x, valid)
-      x = BasicBlock(width, 1, self.dtype)(x, valid)
+      for block in range(2):
+        stride = 2 if stage and not block else 1
+        x = BasicBlock(width, stride, self.dtype)(x, valid, train)
     return x
+
+
+def _conv(width: int, size: int, stride: int, dtype: Any) -> layers.Conv:
+  return layers.Conv(
+    width,
+    (size, size),
+    stride,
+    # Not 'SAME', which would shift even sizes by half a pixel.
+    padding=size // 2,
+    # The normalisation behind it would remove a bias.
+    use_bias=False,
+    dtype=dtype,
+  )

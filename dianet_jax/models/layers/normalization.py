@@ -1,5 +1,6 @@
 """Batch normalisation that padded samples do not touch."""
 
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -7,39 +8,37 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-Map = Float[Array, 'clip height width channel']
-
-_MOMENTUM = 0.9
-_EPSILON = 1e-5
+Features = Float[Array, 'clip *pixels channel']
+Valid = Bool[Array, ' clip'] | None
 
 
 class BatchNorm(nn.Module):
-  """Batch statistics over valid samples when training, running ones else.
+  """As `flax.linen.BatchNorm`, but without a pass over x to mask it.
 
   Attributes:
     dtype: of the result; parameters and statistics are float32.
     zero_scale: start as the zero function (the last one of a residual block).
+    momentum: weight of the old running statistics in an update. Ours; flax's
+      default is 0.99.
+    epsilon: added to the variance. Flax's default.
   """
 
   dtype: Any = None
   zero_scale: bool = False
+  momentum: float = 0.9
+  epsilon: float = 1e-5
 
   @nn.compact
-  def __call__(self, x: Map, valid: Bool[Array, ' clip'] | None) -> Map:
-    """Normalised x; `valid` is None when predicting."""
-    # The name under which parameters have always been stored.
-    norm = _BatchNorm(self.dtype, self.zero_scale, name='BatchNorm_0')
-    return norm(x, valid)
+  def __call__(self, x: Features, valid: Valid, train: bool) -> Features:
+    """Normalised x.
 
-
-class _BatchNorm(nn.Module):
-  """As `flax.linen.BatchNorm`, but without a pass over x to mask it."""
-
-  dtype: Any
-  zero_scale: bool
-
-  @nn.compact
-  def __call__(self, x, valid):
+    Args:
+      x: of any float type.
+      valid: the clips whose statistics count, None for all; of no effect
+        unless training.
+      train: normalise with the statistics of this batch and update the running
+        ones ('batch_stats'), instead of using those.
+    """
     zeros, ones = nn.initializers.zeros, nn.initializers.ones
     shape = (x.shape[-1],), jnp.float32
     scale = self.param('scale', zeros if self.zero_scale else ones, *shape)
@@ -49,27 +48,29 @@ class _BatchNorm(nn.Module):
     dtype = self.dtype or jnp.result_type(x, scale)
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     statistics = mean.value, variance.value
-    if valid is not None:
+    if train:
       statistics = _statistics(x, valid)
-      for running, now in zip((mean, variance), statistics):
-        running.value = _MOMENTUM * running.value + (1 - _MOMENTUM) * now
-    x = x - statistics[0]
-    return (
-      x * (jax.lax.rsqrt(statistics[1] + _EPSILON) * scale) + bias
-    ).astype(dtype)
+      if not self.is_initializing():
+        for running, now in zip((mean, variance), statistics):
+          running.value = (
+            self.momentum * running.value + (1 - self.momentum) * now
+          )
+    factor = jax.lax.rsqrt(statistics[1] + self.epsilon) * scale
+    return ((x - statistics[0]) * factor + bias).astype(dtype)
 
 
-def _statistics(x: Map, valid: Bool[Array, ' clip']):
+def _statistics(x: Features, valid: Valid):
   """Mean and variance of the channels over the valid clips."""
+  clips = len(x) if valid is None else jnp.maximum(valid.sum(), 1)
+  count = clips * math.prod(x.shape[1:-1])
 
-  def total(values):
-    # Clip by clip first: the mask then falls on a value a clip.
-    return jnp.where(valid[:, None], values.sum(axis=(1, 2)), 0).sum(axis=0)
+  def mean_of(values):
+    # Clip by clip first: the mask then falls on one value per clip.
+    values = values.sum(axis=tuple(range(1, x.ndim - 1)))
+    if valid is not None:
+      values = jnp.where(valid[:, None], values, 0)
+    return values.sum(axis=0) / count
 
-  # Its reciprocal: XLA compiles a division otherwise for one device than for
-  # several, and the last bit of a result would depend on their number.
-  share = 1 / (jnp.maximum(valid.sum(), 1) * (x.shape[1] * x.shape[2]))
-  mean = total(x) * share
+  mean = mean_of(x)
   # Not below 0 by rounding.
-  variance = jnp.maximum(total(x * x) * share - mean * mean, 0)
-  return mean, variance
+  return mean, jnp.maximum(mean_of(x * x) - mean * mean, 0)

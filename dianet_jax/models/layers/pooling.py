@@ -1,121 +1,49 @@
-"""Pooling whose gradient is fast on a CPU; elsewhere, flax's own."""
+"""The pooling of all models: flax's, fast on a CPU where there is a form."""
+
+from collections.abc import Sequence
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float, Int8
-import numpy as np
+from jaxtyping import Array, Float
 
-Map = Float[Array, 'clip height width channel']
-Pooled = Float[Array, 'clip rows columns channel']
+from dianet_jax.models.layers import cpu
+from dianet_jax.models.layers.cpu import pooling
+
+Map = Float[Array, '*clip height width channel']
+Pooled = Float[Array, '*clip rows columns channel']
+Padding = Sequence[tuple[int, int]] | str
 
 
-def avg_pool(x: Map) -> Pooled:
-  """Mean of 2x2 windows side by side; an odd last row or column is its own.
+def avg_pool(
+  x: Map,
+  window_shape: Sequence[int],
+  strides: Sequence[int] | None = None,
+  padding: Padding = 'VALID',
+  count_include_pad: bool = True,
+) -> Pooled:
+  """`flax.linen.avg_pool` in the type of x.
 
-  Args:
-    x: float.
-
-  Returns:
-    Half as high and wide, rounded up.
+  Fast on a CPU: windows of 2x2 side by side, padding 'SAME' that is not
+  counted. An odd last row or column is then a window of its own.
   """
-  return jax.lax.platform_dependent(
-    x,
-    cpu=_sum_of_slices,
-    # Flax divides by counts in float32.
-    default=lambda x: nn.avg_pool(
-      x, (2, 2), (2, 2), 'SAME', count_include_pad=False
-    ).astype(x.dtype),
-  )
+  options = window_shape, strides, padding, count_include_pad
+  if cpu.enabled() and x.ndim == 4 and options == pooling.AVG_OPTIONS:
+    return pooling.avg_pool(x)
+  # Flax divides by counts in float32.
+  return nn.avg_pool(x, *options).astype(x.dtype)
 
 
-def _sum_of_slices(x):
-  clips, height, width, channels = x.shape
-  x = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
-  rows, columns = x.shape[1] // 2, x.shape[2] // 2
-  # Neighbours of a row as one row of twice the channels.
-  x = x.reshape(clips, rows, 2, columns, 2 * channels)
-  x = x[:, :, 0] + x[:, :, 1]
-  x = x[..., :channels] + x[..., channels:]
-  in_rows = np.minimum(2, height - 2 * np.arange(rows))
-  in_columns = np.minimum(2, width - 2 * np.arange(columns))
-  pixels = in_rows[:, None, None] * in_columns[:, None]
-  return x * jnp.asarray(1 / pixels, x.dtype)
+def max_pool(
+  x: Map,
+  window_shape: Sequence[int],
+  strides: Sequence[int] | None = None,
+  padding: Padding = 'VALID',
+) -> Pooled:
+  """`flax.linen.max_pool`.
 
-
-@jax.custom_vjp
-def max_pool(x: Map) -> Pooled:
-  """Largest value of 3x3 windows two pixels apart, one pixel of padding.
-
-  The gradient goes to the first of equals, row by row. XLA scatters it, on a
-  CPU in plain loops, which takes 20 times the time of gathering it.
-
-  Args:
-    x: float.
-
-  Returns:
-    Half as high and wide, rounded up.
+  Fast on a CPU: windows of 3x3 two pixels apart, one pixel of padding all
+  around; the gradient goes to the first of equal values.
   """
-  return _plain_max_pool(x)
-
-
-def _plain_max_pool(x):
-  return nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
-
-
-def _backward(x, gradient):
-  def scattered(x, gradient):
-    return jax.vjp(_plain_max_pool, x)[1](gradient)[0]
-
-  return (
-    jax.lax.platform_dependent(x, gradient, cpu=_gathered, default=scattered),
-  )
-
-
-max_pool.defvjp(lambda x: (_plain_max_pool(x), x), _backward)
-
-
-def _first_largest(x: Map) -> Int8[Array, 'clip rows columns channel']:
-  """Which of a window's nine pixels is the largest, counted row by row."""
-  rows, columns = ((size + 1) // 2 for size in x.shape[1:3])
-  ends = 2 * rows - x.shape[1], 2 * columns - x.shape[2]
-  x = jnp.pad(
-    x,
-    ((0, 0), (1, ends[0]), (1, ends[1]), (0, 0)),
-    constant_values=-jnp.inf,
-  )
-  largest = x[:, : 2 * rows : 2, : 2 * columns : 2]
-  which = jnp.zeros(largest.shape, jnp.int8)
-  for pixel in range(1, 9):
-    row, column = divmod(pixel, 3)
-    value = x[:, row : row + 2 * rows : 2, column : column + 2 * columns : 2]
-    larger = value > largest
-    largest = jnp.where(larger, value, largest)
-    which = jnp.where(larger, jnp.int8(pixel), which)
-  return which
-
-
-def _gathered(x: Map, gradient: Pooled) -> Map:
-  """The gradient with respect to x: each pixel asks its windows, at most four.
-
-  A pixel of even row lies in the middle row of one window, one of odd row in
-  the last row of a window and the first of the next; columns alike.
-  """
-  which = _first_largest(x)
-
-  def of(pixel, down=0, right=0):
-    chosen = jnp.where(which == pixel, gradient, 0)[:, down:, right:]
-    return jnp.pad(chosen, ((0, 0), (0, down), (0, right), (0, 0)))
-
-  even = jnp.stack([of(4), of(5) + of(3, right=1)], axis=3)
-  odd = jnp.stack(
-    [
-      of(7) + of(1, down=1),
-      of(8) + of(6, right=1) + of(2, down=1) + of(0, down=1, right=1),
-    ],
-    axis=3,
-  )
-  clips, rows, columns, _, channels = even.shape
-  both = jnp.stack([even, odd], axis=2)
-  both = both.reshape(clips, 2 * rows, 2 * columns, channels)
-  return both[:, : x.shape[1], : x.shape[2]]
+  options = window_shape, strides, padding
+  if cpu.enabled() and x.ndim == 4 and options == pooling.MAX_OPTIONS:
+    return pooling.max_pool(x)
+  return nn.max_pool(x, *options)

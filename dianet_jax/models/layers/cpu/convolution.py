@@ -1,12 +1,12 @@
 """Convolution in the forms that XLA is fast at on a CPU.
 
-Elsewhere, what `flax.linen.Conv` does itself. The form is chosen when the
-program is lowered, so that one compiled for another platform is not changed.
+Elsewhere, the plain form. The form is chosen when the program is lowered, so
+that one compiled for another platform is not changed.
 """
 
 from collections.abc import Callable, Sequence
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 from jax.experimental import xla_metadata
@@ -32,26 +32,28 @@ def conv(
   kernel: Kernel,
   strides: Sequence[int],
   padding: Sequence[tuple[int, int]] | str,
-  **unused: Any,
 ) -> Float[Array, 'clip new_height new_width feature']:
-  """`jax.lax.conv_general_dilated`, to be given to `flax.linen.Conv`.
+  """Convolution without dilation and groups.
 
-  Differentiable once, in reverse.
+  Differentiable once, in reverse mode.
 
   Args:
     x: of any float type.
     kernel: of the same type.
     strides: of the kernel, down and to the right.
     padding: pixels of zeros above and below, to the left and to the right; or
-      'SAME' or 'VALID'.
-    **unused: what `flax.linen.Conv` passes besides, all left at its default.
+      a name that `jax.lax.conv_general_dilated` knows.
   """
-  del unused
   if isinstance(padding, str):
     padding = jax.lax.padtype_to_pads(
       x.shape[1:3], kernel.shape[:2], strides, padding
     )
-  return _conv(x, kernel, tuple(strides), tuple(map(tuple, padding)))
+  strides, padding = tuple(strides), tuple(map(tuple, padding))
+  size = _new_size(x.shape, kernel.shape, strides, padding)
+  if min(size) < 1 or x.shape[0] == 0 or min(map(min, padding)) < 0:
+    # Nothing to compute, or pixels to cut off: not worth a form.
+    return _plain(strides, padding, x, kernel)
+  return _conv(x, kernel, strides, padding)
 
 
 def _plain(strides, padding, x, kernel):

@@ -1,0 +1,76 @@
+"""Extension points: name -> row, each imported when it is first asked for."""
+
+from collections.abc import Iterator, Mapping
+import difflib
+import importlib
+from typing import Generic, TypeVar
+
+from dianet_jax.core import errors
+
+T = TypeVar('T')
+
+
+class Registry(Mapping[str, T], Generic[T]):
+  """Rows of one extension point, in the order in which they were added.
+
+  A row is an object, or 'package.module:attribute', so that naming what there
+  is imports nothing. A package of the user's own adds a row with `register`,
+  for example from its configuration file.
+  """
+
+  def __init__(self, what: str, key: str, rows: Mapping[str, T | str]):
+    """Constructs the registry.
+
+    Args:
+      what: what a row is, for messages: 'model'.
+      key: the configuration key that names a row: 'model.name'.
+      rows: name -> row.
+    """
+    self._what, self._key, self._rows = what, key, dict(rows)
+    self._imported: dict[str, T] = {}
+
+  def register(self, name: str, row: T | str) -> None:
+    """Adds a row; the same row may be added again.
+
+    Raises:
+      UserError: another row has this name.
+    """
+    if self._rows.setdefault(name, row) != row:
+      raise errors.UserError(
+        f'There is another {self._what} called {name!r}. Choose another name.'
+      )
+
+  def unregister(self, name: str) -> None:
+    """Removes a row."""
+    del self._rows[name]
+    self._imported.pop(name, None)
+
+  def __getitem__(self, name: str) -> T:
+    """The row called `name`.
+
+    Raises:
+      UserError: there is none; the nearest name and all names are given.
+    """
+    if name not in self._rows:
+      near = difflib.get_close_matches(str(name), self._rows, 1, 0.0)
+      raise errors.UserError(
+        f'--config.{self._key}={name!r} is not a known {self._what}.'
+        + (f' Did you mean {near[0]!r}?' if near else '')
+        + f' Known are: {", ".join(self._rows)}.'
+      )
+    row = self._rows[name]
+    if not isinstance(row, str):
+      return row
+    if name not in self._imported:
+      module, _, attribute = row.partition(':')
+      self._imported[name] = getattr(importlib.import_module(module), attribute)
+    return self._imported[name]
+
+  def __contains__(self, name: object) -> bool:
+    return name in self._rows
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self._rows)
+
+  def __len__(self) -> int:
+    return len(self._rows)

@@ -1,0 +1,204 @@
+"""Keys of a configuration: how they are declared, read, checked and listed.
+
+A section is a frozen dataclass, a key a field of it declared by `key`: type,
+default, help text and check stand together.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+import dataclasses
+import difflib
+import functools
+import json
+import math
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+
+from dianet_jax.core import errors
+
+
+class Check(NamedTuple):
+  """What must hold of a value whose type is right.
+
+  Attributes:
+    holds: value -> bool.
+    expected: in words, after 'expected'.
+  """
+
+  holds: Callable[[Any], bool]
+  expected: str
+
+
+def at_least(least: float) -> Check:
+  """A number that is `least` or more."""
+  return Check(lambda value: value >= least, f'at least {least}')
+
+
+def one_of(*names: str) -> Check:
+  """One of a few texts."""
+  return Check(lambda value: value in names, 'one of ' + ', '.join(names))
+
+
+ABOVE_ZERO = Check(lambda value: 0 < value < math.inf, '> 0')
+BELOW_ONE = Check(lambda value: 0 <= value < 1, '0 to below 1')
+SHARE = Check(lambda value: 0 <= value <= 1, '0 to 1')
+
+
+def key(default: Any, help_: str, check: Check | None = None) -> Any:
+  """A field of a section: its default, what it means, and what must hold."""
+  return dataclasses.field(
+    default=default, metadata={'help': help_, 'check': check}
+  )
+
+
+def section(cls: type, help_: str = '') -> Any:
+  """A field that is a section of its own."""
+  return dataclasses.field(default_factory=cls, metadata={'help': help_})
+
+
+# How a section's class is chosen where it has several: key -> (name -> class).
+Sections = Mapping[str, Callable[[str], type]]
+
+
+def parse(values: Mapping[str, Any], cls: type, sections: Sections) -> Any:
+  """The configuration that nested `values` spell; missing keys take defaults.
+
+  Args:
+    values: as of a ConfigDict or a JSON file.
+    cls: of the whole configuration.
+    sections: 'model' and 'objective' -> name -> their settings' class.
+
+  Raises:
+    UserError: an unknown key (with the nearest valid one), or a value of the
+      wrong type or out of range.
+  """
+  chosen = {
+    # Who names none gets the default one.
+    name: choose(dict(values.get(name, {})).get('name', ''))
+    for name, choose in sections.items()
+  }
+  known = all_keys(cls())
+  for name, section_cls in chosen.items():
+    known |= all_keys(section_cls(), f'{name}.')
+  values = {name: {} for name in chosen} | dict(values)
+  return _parse(values, cls, '', chosen, known)
+
+
+def _parse(
+  values: Any,
+  cls: type,
+  prefix: str,
+  chosen: Mapping[str, type],
+  known: Mapping[str, 'Key'],
+) -> Any:
+  if not isinstance(values, Mapping):
+    raise errors.UserError(
+      f'--config.{prefix}={values!r} must be a section with the keys '
+      + ', '.join(field.name for field in dataclasses.fields(cls))
+    )
+  types, found = get_type_hints(cls), {}
+  fields = {field.name: field for field in dataclasses.fields(cls)}
+  for name, value in values.items():
+    dotted = f'{prefix}.{name}' if prefix else name
+    if name not in types:
+      raise errors.UserError(unknown_key(dotted, known))
+    wanted = chosen.get(dotted, types[name])
+    if dataclasses.is_dataclass(wanted):
+      found[name] = _parse(value, wanted, dotted, chosen, known)
+      continue
+    found[name] = _convert(value, wanted, dotted)
+    check = fields[name].metadata.get('check')
+    if check and not check.holds(found[name]):
+      raise errors.UserError(out_of_range(dotted, value, check.expected))
+  return cls(**found)
+
+
+def _convert(value: Any, wanted: Any, name: str) -> Any:
+  """`value` as type `wanted`, or a UserError naming the key."""
+  if get_origin(wanted) is tuple:
+    item = get_args(wanted)[0]
+    if isinstance(value, (list, tuple)):
+      return tuple(
+        _convert(v, item, f'{name}[{i}]') for i, v in enumerate(value)
+      )
+  elif wanted is float and isinstance(value, int) and value is not True:
+    return float(value)
+  elif type(value) is wanted:
+    return value
+  type_ = getattr(wanted, '__name__', None) if not get_args(wanted) else 'tuple'
+  raise errors.UserError(
+    f'--config.{name}={value!r} is of type {type(value).__name__},'
+    f' expected {type_}.'
+  )
+
+
+def out_of_range(name: str, value: Any, expected: str) -> str:
+  """The message for a value that no run can use."""
+  return f'--config.{name}={value!r} is out of range: expected {expected}.'
+
+
+_IN_WORDS = {int: 'a whole number', float: 'a number', bool: 'true or false'}
+
+
+class Key(NamedTuple):
+  """One key, for messages and for the reference table.
+
+  Attributes:
+    takes: what values it takes, in words.
+    default: its default.
+    help: what it means.
+  """
+
+  takes: str
+  default: Any
+  help: str
+
+
+def all_keys(config: Any, prefix: str = '') -> dict[str, Key]:
+  """Every key of a section or of a whole `Config`, as after `--config.`."""
+  found = {}
+  types = get_type_hints(type(config))
+  for field in dataclasses.fields(config):
+    value, name = getattr(config, field.name), prefix + field.name
+    if dataclasses.is_dataclass(value):
+      found |= all_keys(value, f'{name}.')
+      continue
+    wanted = types[field.name]
+    takes = _IN_WORDS.get(wanted, 'a text')
+    if get_origin(wanted) is tuple:
+      takes = 'a tuple, such as "(1,)"'
+    found[name] = Key(takes, field.default, field.metadata.get('help', ''))
+  return found
+
+
+def unknown_key(name: str, known: Iterable[str]) -> str:
+  """The message for a key that is not among the `known` dotted ones."""
+  known = list(known)
+  # The right name in the wrong section is as common as a misspelling.
+  last = name.rsplit('.', 1)[-1]
+  near = [k for k in known if k.rsplit('.', 1)[-1] == last]
+  near = near or difflib.get_close_matches(name, known, 1, 0.0)
+  return (
+    f'--config.{name} is not a configuration key. The nearest is'
+    f' --config.{near[0]}; docs/configuration.md lists them all.'
+  )
+
+
+def value_of(config: Any, name: str) -> Any:
+  """The value of a dotted key."""
+  return functools.reduce(getattr, name.split('.'), config)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+  """Nested plain values, as JSON gives them back."""
+  return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def differences(old: Any, new: Any, prefix: str = '') -> list[str]:
+  """Keys whose values differ between two nested dicts, a line each."""
+  lines = []
+  for name in sorted(old.keys() | new.keys()):
+    before, now = old.get(name), new.get(name)
+    if isinstance(before, dict) and isinstance(now, dict):
+      lines += differences(before, now, f'{prefix}{name}.')
+    elif before != now:
+      lines.append(f'  {prefix}{name}: {before!r} there, {now!r} here')
+  return lines

@@ -1,0 +1,178 @@
+"""Objectives: what training minimises. One class and one row each.
+
+An objective is a frozen dataclass made from its settings, with
+
+    init(variables, outputs, key) -> state   arrays of one fold, checkpointed
+    __call__(outputs, batch, state) -> (loss, state)
+
+The loss is a scalar over the batch, padding masked. Most have no state: ().
+"""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+from typing import Any, ClassVar, Protocol
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+import optax
+
+from dianet_jax.core import config, registry, schema
+from dianet_jax.models.registry import Outputs
+
+
+@flax.struct.dataclass
+class Batch:
+  """What an objective may look at besides the model's outputs.
+
+  Attributes:
+    inputs: name -> array as the model got it, augmented and scaled.
+    labels: class indices.
+    partner_labels: class indices of the clips blended in by mixup.
+    own_weight: 0.5..1, the weight of `labels` against `partner_labels`; 1
+      where nothing is blended.
+    valid: which clips are no padding.
+    class_weights: of the fold's training clips; see `folds.class_weights`.
+    variables: of the model, before this step; differentiable.
+    key: random key of the objective in this step.
+    apply: (variables, inputs, train) -> Outputs, statistics left alone; for
+      momentum copies and second views.
+  """
+
+  inputs: Mapping[str, Array]
+  labels: Int[Array, ' clip']
+  partner_labels: Int[Array, ' clip']
+  own_weight: Float[Array, ' clip']
+  valid: Bool[Array, ' clip']
+  class_weights: Float[Array, ' class_']
+  variables: Any
+  key: Key[Array, '']
+  apply: Callable[..., Outputs] = flax.struct.field(pytree_node=False)
+
+  def mean(self, loss_of: Callable[[Int[Array, ' clip']], Array]) -> Array:
+    """Mean over the valid clips of a loss [clip], blended as the labels are.
+
+    Args:
+      loss_of: labels [clip] -> loss of each clip.
+    """
+    own = loss_of(self.labels)
+    other = loss_of(self.partner_labels)
+    losses = self.own_weight * own + (1 - self.own_weight) * other
+    total = jnp.where(self.valid, losses, 0).sum()
+    return total / jnp.maximum(self.valid.sum(), 1)
+
+
+class Objective(Protocol):
+  """One row; `Settings` is a frozen dataclass, a core.config.Objective."""
+
+  Settings: ClassVar[type[config.Objective]]
+  settings: config.Objective
+
+  def init(self, variables: Any, outputs: Outputs, key: Key[Array, '']) -> Any:
+    """The state before the first step.
+
+    Args:
+      variables: of the untrained model.
+      outputs: of a batch; only their shapes and dtypes.
+      key: a random key.
+    """
+
+  def __call__(
+    self, outputs: Outputs, batch: Batch, state: Any
+  ) -> tuple[Float[Array, ''], Any]:
+    """The loss in nats, and the state after this step."""
+
+
+def classification(
+  logits: Float[Array, '*batch class_'],
+  labels: Int[Array, '*batch'],
+  class_weights: Float[Array, ' class_'],
+  label_smoothing: float = 0.0,
+  focal_gamma: float = 0.0,
+) -> Float[Array, '*batch']:
+  """Weighted softmax cross-entropy or focal loss of each sample, in nats.
+
+  With targets t and probabilities p of the classes c, the loss of a sample is
+
+      w sum_c -t_c (1 - p_c)^gamma log p_c.
+
+  Args:
+    logits: float [*batch, class].
+    labels: int [*batch], class indices.
+    class_weights: weight w of a sample by its true class; 0 leaves it out.
+    label_smoothing: share of the target spread evenly over all classes, 0..1.
+    focal_gamma: at least 0; 0 is cross-entropy.
+
+  Returns:
+    float [*batch], at least 0.
+
+  Source: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, eq.
+  4. There targets are one class; the sum over smoothed targets is ours.
+  """
+  targets = optax.smooth_labels(
+    jnp.eye(logits.shape[-1], dtype=logits.dtype)[labels], label_smoothing
+  )
+  if focal_gamma:
+    log_probs = jax.nn.log_softmax(logits)
+    # 1 - p as exp(log(1 - p)): the power of an exact 0 has no gradient.
+    others = jnp.log1p(-jnp.minimum(jnp.exp(log_probs), 1 - 1e-6))
+    losses = -(targets * jnp.exp(focal_gamma * others) * log_probs).sum(-1)
+  else:
+    losses = optax.softmax_cross_entropy(logits, targets)
+  return losses * class_weights[labels]
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossEntropySettings(config.Objective):
+  """Softmax cross-entropy and focal loss."""
+
+  name: str = 'cross_entropy'
+  label_smoothing: float = schema.key(
+    0.1,
+    'Share of the target spread evenly over all classes. Ours.',
+    schema.BELOW_ONE,
+  )
+  focal_gamma: float = schema.key(
+    0.0,
+    'Focal loss (Lin et al., 2017): clips that are right count less; 0 ='
+    ' cross-entropy. Ours.',
+    schema.at_least(0),
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossEntropy:
+  """Each view of a clip is a sample of the clip's class; no state."""
+
+  settings: CrossEntropySettings = CrossEntropySettings()
+  Settings: ClassVar[type[config.Objective]] = CrossEntropySettings
+
+  def init(
+    self, variables: Any, outputs: Outputs, key: Key[Array, '']
+  ) -> tuple[()]:
+    """No state."""
+    del variables, outputs, key
+    return ()
+
+  def __call__(
+    self, outputs: Outputs, batch: Batch, state: tuple[()]
+  ) -> tuple[Float[Array, ''], tuple[()]]:
+    """Mean over the valid clips of the mean over their views."""
+
+    def loss_of(labels):
+      views = outputs.logits.shape[1]
+      return classification(
+        outputs.logits,
+        jnp.repeat(labels[:, None], views, axis=1),
+        batch.class_weights,
+        self.settings.label_smoothing,
+        self.settings.focal_gamma,
+      ).mean(axis=1)
+
+    return batch.mean(loss_of), state
+
+
+OBJECTIVES: registry.Registry[type[Objective]] = registry.Registry(
+  'objective', 'objective.name', {'cross_entropy': CrossEntropy}
+)

@@ -1,0 +1,33 @@
+"""What random numbers are for: each purpose folds a number of its own in.
+
+A key follows from the seed, the held-out subject, the purpose and the step,
+and so from neither the order nor the company of the folds.
+"""
+
+import enum
+
+
+class OfFold(enum.IntEnum):
+  """Folded into a fold's key."""
+
+  INITIALISE = 0
+  SHUFFLE = 1
+  STEP = 2
+  VARIANT = 3
+
+
+class OfStep(enum.IntEnum):
+  """Folded into the key of a step."""
+
+  DROPOUT = 0
+  AUGMENT = 1
+  MIXUP = 2
+  OBJECTIVE = 3
+
+
+class OfClip(enum.IntEnum):
+  """Folded into the key of a clip in a step."""
+
+  FLIP = 0
+  SHIFT = 1
+  ROTATION = 2

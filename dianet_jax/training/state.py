@@ -1,0 +1,108 @@
+"""Arrays of one fold's training: data, index tables, state, batches, sums."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.struct
+import jax
+from jaxtyping import Array, Bool, Float, Int, Key, UInt32
+
+from dianet_jax.training.randomness import OfFold
+
+
+@flax.struct.dataclass
+class Data:
+  """What training looks at, the same for all folds.
+
+  Attributes:
+    inputs: name -> float32 [variant, clip, ...], raw; the first variant is the
+      annotated one, by which clips are predicted.
+    labels: class indices.
+  """
+
+  inputs: Mapping[str, Float[Array, 'variant clip ...']]
+  labels: Int[Array, ' clip']
+
+  @property
+  def num_variants(self) -> int:
+    """Of every clip."""
+    return jax.tree.leaves(self.inputs)[0].shape[0]
+
+
+@flax.struct.dataclass
+class Fold:
+  """One row of `folds.Folds`, on the device."""
+
+  seed: UInt32[Array, '']
+  subject_hash: UInt32[Array, '']
+  train_index: Int[Array, ' clip']
+  train_valid: Bool[Array, ' clip']
+  validation_index: Int[Array, ' validation_clip']
+  validation_valid: Bool[Array, ' validation_clip']
+  test_index: Int[Array, ' test_clip']
+  class_weights: Float[Array, ' class_']
+
+  def key(self, purpose: OfFold) -> Key[Array, '']:
+    """A key from the seed and the subject alone."""
+    key = jax.random.fold_in(jax.random.key(self.seed), self.subject_hash)
+    return jax.random.fold_in(key, purpose)
+
+
+@flax.struct.dataclass
+class State:
+  """All that changes in training.
+
+  Attributes:
+    step: steps done.
+    params: of the model.
+    statistics: the model's other collections, such as batch statistics.
+    opt_state: of the optimiser.
+    objective: state of the objective; () for most.
+    average: running mean of the variables, None where it is off.
+  """
+
+  step: Int[Array, '']
+  params: Any
+  statistics: Mapping[str, Any]
+  opt_state: Any
+  objective: Any = ()
+  average: Any = None
+
+  @property
+  def current(self) -> dict[str, Any]:
+    """The model's variables after the last step."""
+    return {'params': self.params, **self.statistics}
+
+  @property
+  def variables(self) -> dict[str, Any]:
+    """The model's variables to predict with."""
+    return self.current if self.average is None else self.average
+
+
+@flax.struct.dataclass
+class Best:
+  """The epoch with the lowest validation loss so far."""
+
+  loss: Float[Array, '']
+  variables: Any
+
+
+@flax.struct.dataclass
+class Batch:
+  """The clips of one step; with `step` leading, those of an epoch.
+
+  Slots that are not `valid` hold some clip, to be ignored.
+  """
+
+  inputs: Mapping[str, Float[Array, '...']]
+  labels: Int[Array, '*step slot']
+  valid: Bool[Array, '*step slot']
+
+
+@flax.struct.dataclass
+class Sums:
+  """Sums over the clips of one or more steps."""
+
+  loss: Float[Array, '']
+  correct: Int[Array, '']
+  clips: Int[Array, '']

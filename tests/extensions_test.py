@@ -1,0 +1,361 @@
+"""Each extension point takes a package of the user's own, and no other file."""
+
+import importlib
+import json
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from configs import casme2
+from dianet_jax.core import errors
+from dianet_jax.data import dataset as dataset_lib
+from dianet_jax.data import folds as folds_lib
+from dianet_jax.experiments import run
+from dianet_jax.models.registry import MODELS
+from dianet_jax.motion.registry import REPRESENTATIONS
+from dianet_jax.training import checkpoints
+from dianet_jax.training.objectives import OBJECTIVES
+
+SOURCES = {
+  'representations': """
+import jax.numpy as jnp
+from dianet_jax.motion.registry import Channel
+
+class ApexMinusOnset:
+  def lacking(self, settings, stored):
+    return 'it needs frames' if stored else ''
+  def channels(self, settings):
+    return (Channel('grey', 'grey levels'),)
+  def shape(self, settings):
+    return (1, settings.frame_size, settings.frame_size, 1)
+  def __call__(self, clips, settings):
+    rows = jnp.arange(len(clips.lengths))
+    frames = clips.frames.reshape(*clips.frames.shape[:2], *clips.frame_shape)
+    first, apex = (frames[rows, k].astype(jnp.float32)
+                   for k in (clips.onset, clips.apex))
+    return (apex - first).mean(axis=-1, keepdims=True)[:, None]
+
+class Brightness:
+  'Tokens, no image: mean and deviation of four frames.'
+  def lacking(self, settings, stored):
+    return ''
+  def channels(self, settings):
+    return ()
+  def shape(self, settings):
+    return (4, 2)
+  def __call__(self, clips, settings):
+    last = clips.lengths - 1
+    index = (jnp.linspace(0, 1, 4) * last[:, None]).astype(int)
+    frames = jnp.take_along_axis(clips.frames, index[..., None], axis=1) / 255.0
+    return jnp.stack([frames.mean(-1), frames.std(-1)], axis=-1)
+
+APEX_MINUS_ONSET, BRIGHTNESS = ApexMinusOnset(), Brightness()
+""",
+  'model': """
+import dataclasses
+from typing import Any, ClassVar
+import flax.linen as nn
+import jax.numpy as jnp
+from dianet_jax.core import config, schema
+from dianet_jax.models.layers import Conv
+from dianet_jax.models.registry import Outputs
+
+@dataclasses.dataclass(frozen=True)
+class Settings(config.Model):
+  name: str = 'two_inputs'
+  width: int = schema.key(6, 'Features of each input.', schema.at_least(1))
+
+class TwoInputs(nn.Module):
+  num_classes: int
+  settings: Settings = Settings()
+  dtype: Any = None
+  Settings: ClassVar = Settings
+  reads: ClassVar = ('apex_minus_onset', 'brightness')
+  recommended: ClassVar = {'train.epochs': 3, 'train.learning_rate': 0.003}
+
+  @staticmethod
+  def check(settings, specs):
+    yield 'width', len(specs['brightness'].shape) == 2, 'tokens'
+
+  @nn.compact
+  def __call__(self, inputs, valid=None, train=False):
+    image = inputs['apex_minus_onset'][:, 0]
+    x = nn.relu(Conv(self.settings.width, (3, 3), strides=(4, 4))(image))
+    x = x.reshape(len(x), -1)
+    tokens = inputs['brightness'].reshape(len(x), -1)
+    y = nn.tanh(nn.Dense(self.settings.width, name='tokens')(tokens))
+    head = nn.Dense(self.num_classes, name='auxiliary')(y)
+    logits = nn.Dense(self.num_classes)(jnp.concatenate([x, y], axis=-1))
+    return Outputs(logits[:, None], {'logits': head, 'features': y})
+""",
+  'objectives': """
+import dataclasses
+from typing import Any, ClassVar
+import jax
+import jax.numpy as jnp
+import optax
+from dianet_jax.core import config, schema
+
+@dataclasses.dataclass(frozen=True)
+class HeadSettings(config.Objective):
+  name: str = 'two_heads'
+  weight: float = schema.key(0.5, 'Of the auxiliary head.')
+
+@dataclasses.dataclass(frozen=True)
+class TwoHeads:
+  settings: HeadSettings = HeadSettings()
+  Settings: ClassVar = HeadSettings
+
+  def init(self, variables, outputs, key):
+    return ()
+
+  def __call__(self, outputs, batch, state):
+    entropy = optax.softmax_cross_entropy_with_integer_labels
+    def loss_of(labels):
+      return (entropy(outputs.logits[:, 0], labels) + self.settings.weight
+              * entropy(outputs.auxiliary['logits'], labels))
+    return batch.mean(loss_of), state
+
+@dataclasses.dataclass(frozen=True)
+class ContrastSettings(config.Objective):
+  name: str = 'contrast'
+  queue: int = schema.key(12, 'Negatives kept.', schema.at_least(1))
+  momentum: float = schema.key(0.9, 'Of the copy.', schema.BELOW_ONE)
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+  'Cross-entropy, and a queue of features by a slow copy of the network.'
+  settings: ContrastSettings = ContrastSettings()
+  Settings: ClassVar = ContrastSettings
+
+  def init(self, variables, outputs, key):
+    width = outputs.auxiliary['features'].shape[-1]
+    return {
+      'queue': jax.random.normal(key, (self.settings.queue, width)),
+      'copy': variables['params'],
+    }
+
+  def __call__(self, outputs, batch, state):
+    entropy = optax.softmax_cross_entropy_with_integer_labels
+    slow = batch.variables | {'params': jax.lax.stop_gradient(state['copy'])}
+    keys = batch.apply(slow, batch.inputs, False).auxiliary['features']
+    features = outputs.auxiliary['features']
+    positive = (features * keys).sum(-1, keepdims=True)
+    negative = features @ state['queue'].T
+    scores = jnp.concatenate([positive, negative], axis=-1)
+    loss = batch.mean(
+      lambda labels: entropy(outputs.logits[:, 0], labels)
+      + 0.1 * entropy(scores, jnp.zeros_like(labels)))
+    queue = jnp.concatenate(
+      [jnp.where(batch.valid[:, None], keys, 0), state['queue']])
+    copy = optax.incremental_update(
+      batch.variables['params'], state['copy'], 1 - self.settings.momentum)
+    return loss, jax.lax.stop_gradient(
+      {'queue': queue[: self.settings.queue], 'copy': copy})
+""",
+}
+
+ROWS = (
+  (REPRESENTATIONS, 'apex_minus_onset', 'representations:APEX_MINUS_ONSET'),
+  (REPRESENTATIONS, 'brightness', 'representations:BRIGHTNESS'),
+  (MODELS, 'two_inputs', 'model:TwoInputs'),
+  (OBJECTIVES, 'two_heads', 'objectives:TwoHeads'),
+  (OBJECTIVES, 'contrast', 'objectives:Contrast'),
+)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def package(tmp_path_factory):
+  """A package outside the project, and its rows."""
+  folder = tmp_path_factory.mktemp('site') / 'someones_package'
+  folder.mkdir()
+  (folder / '__init__.py').touch()
+  for name, source in SOURCES.items():
+    (folder / f'{name}.py').write_text(source)
+  sys.path.insert(0, str(folder.parent))
+  for registry, name, row in ROWS:
+    registry.register(name, f'someones_package.{row}')
+  yield
+  for registry, name, _ in ROWS:
+    registry.unregister(name)
+  sys.path.remove(str(folder.parent))
+
+
+@pytest.fixture
+def config(make_config):
+  def make(**overrides):
+    overrides = {
+      'data__simulation__enabled': True,
+      'data__simulation__subjects': 4,
+      'data__simulation__clips_per_subject': 5,
+      'data__frame_size': 32,
+      'data__image_size': 16,
+      'train__epochs': 2,
+      'train__batch_size': 6,
+      'train__augment__shift_pixels': 1,
+    } | overrides
+    return make_config(casme2, **overrides)
+
+  return make
+
+
+BOTH = {'model__name': 'two_inputs'}
+
+
+def test_a_representation(config, tmp_path):
+  settings = config(
+    data__inputs=('apex_minus_onset',),
+    model__backbone='compact',
+    model__fusion='concat',
+  )
+  dataset = run.read_dataset(settings)
+  [images] = dataset.inputs.values()
+  assert images.shape == (1, 20, 1, 32, 32, 1)
+  assert dataset.representations == {'dynamic_images': 'apex_minus_onset'}
+  # The motion of the apex frame, by hand.
+  records = dataset_lib.open_records(settings.data)
+  number = [
+    i for i in range(len(records.source))
+    if records.source[i]['clip_id'].decode() == dataset.clips[3].clip_id
+  ]  # fmt: skip
+  record = records.source[number[0]]
+  frames = dataset_lib.decode_clip(record['frames'], settings.data)
+  motion = frames[record['apex']].astype(float) - frames[record['onset']]
+  np.testing.assert_allclose(
+    images[0, 3, 0, ..., 0], motion.mean(-1), atol=1e-3
+  )
+  summary = run.run(settings, tmp_path / 'run')
+  assert summary['overall']['n'] == 20
+  # Its picture is in the report.
+  assert (tmp_path / 'run' / 'report.html').read_text().count('image/png') > 4
+
+
+def test_a_model_of_two_inputs(config, tmp_path):
+  settings = config(**BOTH, model__width=5)
+  dataset = run.read_dataset(settings)
+  shapes = {name: array.shape for name, array in dataset.inputs.items()}
+  assert shapes == {
+    'apex_minus_onset': (1, 20, 1, 32, 32, 1), 'brightness': (1, 20, 4, 2)
+  }  # fmt: skip
+  assert dataset.channels['brightness'] == ()
+  summary = run.run(settings, tmp_path / 'run')
+  assert summary['overall']['n'] == 20
+  held = json.loads((tmp_path / 'run' / 'config.json').read_text())['config']
+  assert held['model'] == {'name': 'two_inputs', 'width': 5}
+  with pytest.raises(errors.UserError, match='model.widht.*nearest.*width'):
+    config(**BOTH, model__widht=5)
+  with pytest.raises(errors.UserError, match='model.width=0'):
+    config(**BOTH, model__width=0)
+
+
+def test_an_objective_with_an_auxiliary_head(config):
+  def head(objective):
+    settings = config(**BOTH, objective__name=objective)
+    dataset = run.read_dataset(settings)
+    folds = folds_lib.of(settings, dataset)
+    program = run.make_program(settings, dataset, folds)
+    [results] = program.train(folds.select([0]))
+    return results[0].variables['params']['auxiliary']['kernel']
+
+  assert np.abs(head('two_heads') - head('cross_entropy')).max() > 1e-4
+
+
+@pytest.mark.parametrize('strategy', ['loop', 'unroll', 'map', 'vmap'])
+def test_an_objective_with_a_state_in_each_fold(config, tmp_path, strategy):
+  """A queue and a momentum copy, checkpointed and resumed bit by bit."""
+  settings = config(
+    **BOTH,
+    objective__name='contrast',
+    parallel__strategy=strategy,
+    parallel__devices=1,
+    train__epochs=3,
+  )
+  dataset = run.read_dataset(settings)
+  folds = folds_lib.of(settings, dataset)
+
+  def make():
+    return run.make_program(settings, dataset, folds)
+
+  whole, snapshots = {}, []
+  program = make()
+  for group in program.train(folds, lambda _, take: snapshots.append(take())):
+    whole |= {result.subject: result for result in group}
+  states = [fold.training.state.objective for fold in snapshots[0]]
+  begun = [f for snapshot in snapshots for f in snapshot if f.epochs == 1]
+  assert len(begun) == 4
+  queues = {np.asarray(f.training.state.objective['queue']).tobytes()
+            for f in begun}  # fmt: skip
+  # Folds have their own; a copy lags behind the parameters.
+  assert len(queues) == 4 and set(states[0]) == {'queue', 'copy'}
+  state = begun[0].training.state
+  assert any(
+    (one != other).any()
+    for one, other in zip(
+      jax.tree.leaves(state.params), jax.tree.leaves(state.objective['copy'])
+    )
+  )
+
+  saved = checkpoints.Checkpoints(tmp_path)
+  for fold in begun:
+    saved.save_unfinished(fold)
+  saved.close()
+  program, saved = make(), checkpoints.Checkpoints(tmp_path)
+  read = [
+    saved.load_unfinished(f.seed, f.subject, program.shapes) for f in begun
+  ]
+  saved.close()
+  resumed = {
+    result.subject: result
+    for group in program.train(folds, unfinished=read)
+    for result in group
+  }
+  assert resumed.keys() == whole.keys()
+  for name, result in whole.items():
+    for field in ('variables', 'probabilities', 'loss'):
+      jax.tree.map(
+        np.testing.assert_array_equal,
+        getattr(result, field),
+        getattr(resumed[name], field),
+      )
+
+
+def test_the_held_out_subject_does_not_reach_the_state(config):
+  """Nothing of the fold's subject is in its queue."""
+  settings = config(**BOTH, objective__name='contrast')
+  dataset = run.read_dataset(settings)
+  folds = folds_lib.of(settings, dataset).select([1])
+  held_out = np.array(dataset.subjects) == folds.subjects[0]
+
+  def objective_state(spoil):
+    for array in dataset.inputs.values():
+      array[:, spoil] += 7.0
+    taken = []
+    program = run.make_program(settings, dataset, folds)
+    for array in dataset.inputs.values():
+      array[:, spoil] -= 7.0
+    for _ in program.train(folds, lambda _, take: taken.append(take())):
+      pass
+    return taken[-1][0].training.state.objective
+
+  nobody = np.zeros_like(held_out)
+  clean, spoiled = objective_state(nobody), objective_state(held_out)
+  jax.tree.map(np.testing.assert_array_equal, clean, spoiled)
+  other = objective_state(~held_out)
+  assert (clean['queue'] != other['queue']).any()
+
+
+def test_a_row_that_is_not_there_is_named(config):
+  with pytest.raises(errors.UserError, match="'two_input'.*mean 'two_inputs'"):
+    config(model__name='two_input')
+  with pytest.raises(errors.UserError, match='objective.name=.contrasts.'):
+    config(objective__name='contrasts')
+  with pytest.raises(errors.UserError, match='data.inputs=.flow.'):
+    config(data__inputs=('flow',))
+
+
+def test_a_name_is_given_once():
+  with pytest.raises(errors.UserError, match='another model called'):
+    MODELS.register('two_inputs', 'someones_package.model:Other')
+  assert importlib.import_module('someones_package')
