@@ -95,9 +95,6 @@ def test_mistakes(tmp_path, arguments, messages):
   [
     'benchmarks.input_pipeline',
     'benchmarks.rank_pooling',
-    'tfds_builders.align',
-    'tfds_builders.check',
-    'tfds_builders.simulate',
   ],
 )
 def test_other_commands_start(module):

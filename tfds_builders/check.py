@@ -13,7 +13,6 @@ import json
 import os
 import pathlib
 import shlex
-import sys
 from typing import Any
 
 from dianet_jax.core import errors
@@ -288,8 +287,6 @@ def main(arguments: Sequence[str]) -> int:
     '--json', action='store_true', help='print the report as JSON'
   )
   options = vars(parser.parse_args(arguments))
-  # Names of files need not be UTF-8, nor need the terminal be.
-  sys.stdout.reconfigure(errors='backslashreplace')
   as_json = options.pop('json')
   try:
     report = check(**options)
