@@ -4,18 +4,19 @@
     python -m benchmarks.input_pipeline --clips=1000 --frames=70 --size=256
 
 Writes a simulated raw tree of JPEG frames, as the data sets have them, and
-prints from one run: the time and peak memory from the tree to shards to phase
+prints from one run: the time and peak memory from the tree to shards to dynamic
 images, and a table of encodings that all keep the pixels of the files. "Write"
 starts from the files and ends with a closed array_record file; "read" starts
 there and ends with decoded frames; both on all cores. What is written or read
 lies in the page cache: the figures are the processor's, not the disk's.
 
 Measured with the second command on two cores, shared with other programs: 25 s
-and 0.3 GiB to the shards, 71 s and 1.2 GiB to phase images. PNG took 4.6 times
-the space of the original bytes and was read at 0.3 times their speed, lossless
-WebP 2.5 and 0.3, zlib tensors 5.3 and 0.4. So records hold the original bytes:
-nothing that keeps the pixels is smaller or faster, since the files of the data
-sets are JPEGs and whatever is made of them must store their losses, too.
+and 0.3 GiB to the shards, 71 s and 1.2 GiB to dynamic images. PNG took 4.6
+times the space of the original bytes and was read at 0.3 times their speed,
+lossless WebP 2.5 and 0.3, zlib tensors 5.3 and 0.4. So records hold the
+original bytes: nothing that keeps the pixels is smaller or faster, since the
+files of the data sets are JPEGs and whatever is made of them must store their
+losses, too.
 """
 
 import argparse
@@ -37,10 +38,10 @@ import cv2
 import numpy as np
 
 from configs import casme2
-from dianet_jax.core import config as configuration
+from dianet_jax.clips import images
 from dianet_jax.data import dataset as dataset_lib
-from tfds_builders import frames as frames_lib
-from tfds_builders import prepare, raw_folder, simulate
+from dianet_jax.experiments import configuration
+from tfds_builders import prepare, raw_folder, registry, simulate
 from tfds_builders.simulation import layouts as layouts_lib
 
 # Clips whose pictures are drawn; the others link to the same files, since
@@ -61,7 +62,7 @@ def write_tree(
   )  # fmt: skip
   folders = sorted({path.parent for path in drawn.rglob('*.jpg')})
   sources = [sorted(folder.iterdir()) for folder in folders]
-  emotions = list(layouts_lib.EXPRESSIONS['casme2'])
+  emotions = list(registry.facts('casme2').simulation.expressions)
   tree = root / 'raw'
   rows = [
     ['Subject', 'Filename', 'OnsetFrame', 'ApexFrame', 'OffsetFrame',
@@ -102,7 +103,7 @@ def _timed(what: str, clips: int) -> Iterator[None]:
 def measure_pipeline(
   tree: pathlib.Path, cache: pathlib.Path, clips: int
 ) -> prepare.PreparedRecords:
-  """Times the way from the raw tree to phase images; returns the records."""
+  """Times the way from the raw tree to dynamic images; returns the records."""
   with _timed('raw files to checked shards', clips):
     prepared = prepare.prepare('casme2', tree, cache / 'records')
   shards = list(prepared.records_dir.glob('*.array_record*'))
@@ -115,15 +116,15 @@ def measure_pipeline(
   config.data.manual_dir = str(tree)
   config.data.cache_dir = str(cache)
   config = configuration.from_mapping(config.to_dict()).data
-  with _timed('shards to phase images', clips):
-    images = dataset_lib.load(config, 0).images
+  with _timed('shards to dynamic images', clips):
+    [inputs] = dataset_lib.load(config, 0).inputs.values()
   if clips < 100:
     with _timed('the same, without compiling', clips):
       dataset_lib.load(config, 0)
   size = sum(shard.stat().st_size for shard in shards)
   print(
-    f'{len(shards)} shards, {size / 2**20:.0f} MiB; phase images '
-    f'{images.shape}, {images.nbytes / 2**20:.0f} MiB'
+    f'{len(shards)} shards, {size / 2**20:.0f} MiB; dynamic images '
+    f'{inputs[0].shape}, {inputs.nbytes / 2**20:.0f} MiB'
   )
   return prepared
 
@@ -155,7 +156,7 @@ def _encodings(size: int):
     return values.reshape(size, size, 3)
 
   return {
-    'original bytes': (lambda file: file, frames_lib.decode),
+    'original bytes': (lambda file: file, images.decode),
     'PNG': (_cv2_encoder('.png'), _cv2_decode),
     'WebP, lossless': (
       _cv2_encoder('.webp', cv2.IMWRITE_WEBP_QUALITY, 101),
@@ -163,7 +164,7 @@ def _encodings(size: int):
     ),
     # As `tfds.features.Tensor(encoding='zlib')` stores it.
     'zlib tensor': (
-      lambda file: zlib.compress(frames_lib.decode(file).tobytes()),
+      lambda file: zlib.compress(images.decode(file).tobytes()),
       unzip,
     ),
   }
@@ -179,7 +180,7 @@ def compare_encodings(
   """
   clips = range(min(_COMPARED_CLIPS, len(source)))
   files = [file for clip in clips for file in source[clip]['frames']]
-  expected = frames_lib.decode(files[0])
+  expected = images.decode(files[0])
   results = {}
   for name, (encode, decode) in _encodings(size).items():
     path = folder / f'{name}.array_record'
@@ -237,11 +238,12 @@ def print_table(results: dict[str, tuple[float, float, float]]) -> None:
 def main() -> None:
   """Runs all and removes what it wrote."""
   parser = argparse.ArgumentParser(
-    description='Costs of preparing and loading, and of record encodings.',
-    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   for name, default in {'clips': 24, 'frames': 70, 'size': 256}.items():
-    parser.add_argument(f'--{name}', type=int, default=default)
+    parser.add_argument(
+      f'--{name}', type=int, default=default, help='by default %(default)s'
+    )
   parser.add_argument('--folder', help='where to write; removed afterwards')
   options = parser.parse_args()
   with tempfile.TemporaryDirectory(dir=options.folder) as folder:

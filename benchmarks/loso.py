@@ -35,13 +35,16 @@ import rich.box
 import rich.console
 import rich.table
 
-from configs import default
 from dianet_jax.core import config as configuration
 from dianet_jax.core import runtime
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.models.dianet import DIANet
+from dianet_jax.motion.dynamic_images import DYNAMIC_IMAGES
+from dianet_jax.training import objectives
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import trainer as trainer_lib
+from dianet_jax.training.results import FoldResult
+from dianet_jax.training.state import Data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,40 +109,44 @@ class Ours:
   """This project on a case, through `FoldParallel`."""
 
   def __init__(self, case: Case, devices: int):
-    config = default.get_config()
-    config.train.epochs = case.epochs
-    config.model.backbone = case.backbone
-    config.model.pool = case.pool
-    config.parallel.devices = devices
-    config = configuration.from_mapping(config.to_dict())
+    [name], data = DIANet.reads, configuration.Data()
     images, labels = case.data()
+    self._inputs = {name: images}
     self.folds = folds_lib.leave_one_subject_out(
       [f'{subject:02}' for subject in case.subject_of], labels, case.classes
     )
+    settings = DIANet.Settings(backbone=case.backbone, pool=case.pool)
     self.trainer = trainer_lib.Trainer(
-      DIANet(case.classes, **vars(config.model)),
-      config.train,
-      config.data.scaling,
+      DIANet(case.classes, settings),
+      objectives.CrossEntropy(),
+      configuration.Train(epochs=case.epochs),
+      data.scaling,
+      {name: DYNAMIC_IMAGES.channels(data)},
       self.folds.train_index.shape[1],
     )
     assert self.trainer.steps_per_epoch == case.steps_per_epoch
     self._parallel = parallel_lib.FoldParallel(
-      self.trainer, images, labels, config.parallel, config.evaluation
+      self.trainer,
+      Data({name: images[None]}, labels),
+      self.folds,
+      configuration.Parallel(devices=devices),
+      configuration.Evaluation(),
     )
-    self._images = images
-    self.at_once = self._parallel.group_size(len(self.folds))
+    self.at_once = self._parallel.group_size
 
   def count(self) -> int:
-    """Parameters."""
+    """Number of parameters."""
     shapes = jax.eval_shape(
-      self.trainer.model.init, jax.random.key(0), self._images[:1]
+      self.trainer.model.init, jax.random.key(0), self._inputs
     )
     return sum(leaf.size for leaf in jax.tree.leaves(shapes['params']))
 
-  def train(self, folds: int) -> None:
-    """The first `folds` folds."""
-    for _ in self._parallel.train(self.folds.select(range(folds))):
-      pass
+  def train(self, folds: int) -> int:
+    """The first `folds` folds; how many of them have a result."""
+    groups = self._parallel.train(self.folds.select(range(folds)))
+    return sum(
+      isinstance(result, FoldResult) for group in groups for result in group
+    )
 
 
 class PyTorch:
@@ -170,7 +177,7 @@ class PyTorch:
       self._torch.train_fold(self._case, *self._data, fold)
 
 
-def seconds_of(run: Callable[[int], None], folds: int) -> float:
+def seconds_of(run: Callable[[int], object], folds: int) -> float:
   """Of training so many folds."""
   start = time.perf_counter()
   run(folds)

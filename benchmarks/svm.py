@@ -1,44 +1,62 @@
-r"""What a network must beat: a support-vector machine on the phase images.
+"""What a model must beat: a support-vector machine on what the model reads.
 
-python -m benchmarks.svm --config=configs/megc2019.py \
-  --config.data.manual_dir=DIR
+    python -m benchmarks.svm --config=configs/megc2019.py \\
+      --config.data.manual_dir=DIR
 
-scikit-learn's `SVC` as it comes, with balanced classes, on the pixels of the
-phase images, standardised by the fold's training clips; leave-one-subject-out,
-pooled. Nothing was tuned. Any configuration will do; of it `data` is used.
-With --out=DIR there are DIR/<phases>/predictions.csv for
-`python -m dianet_jax.evaluation.compare`. Needs the extra [test].
+scikit-learn's `SVC` as it comes, with balanced classes, on all values of the
+model's inputs (DIANet's: the pixels of an image of each phase), standardised by
+the fold's training clips; leave-one-subject-out, pooled. Nothing was tuned. Any
+configuration will do: of it `data` and the inputs of `model` are used, each
+clip as it was annotated, whatever `data.offset_jitter_frames` adds to training.
+There is a line for all phases of the configuration and one for each alone; what
+depends on no phase is in all of them. With --out=DIR there are
+DIR/<phases>/predictions.csv for `dianet compare`. Needs the extra [test].
 """
 
+import argparse
+from collections.abc import Sequence
+import dataclasses
 import pathlib
 import sys
 
-from absl import app, flags
+from absl import flags
+from jaxtyping import Float, Int
 from ml_collections import config_flags
 import numpy as np
 from sklearn import model_selection, pipeline, preprocessing, svm
 
-from dianet_jax.core import config as configuration
+from dianet_jax.core import config as config_lib
 from dianet_jax.core import errors, runtime
 from dianet_jax.data import dataset as dataset_lib
-from dianet_jax.evaluation import metrics, report
+from dianet_jax.evaluation import metrics, predictions, report
+from dianet_jax.experiments import configuration, run
 from dianet_jax.motion import scaling
 
-_CONFIG = config_flags.DEFINE_config_file('config', None, 'A file of configs/.')
-_OUT = flags.DEFINE_string('out', '', 'Folder for predictions.csv files.')
-flags.mark_flag_as_required('config')
+
+def features_of(
+  dataset: dataset_lib.Dataset, scale: str
+) -> Float[np.ndarray, 'clip feature']:
+  """All that a model would predict a clip by, one input after another.
+
+  Args:
+    dataset: of its variants the annotated one counts.
+    scale: of images, a key of `scaling.SCALINGS`; all else stays as it is.
+  """
+  parts = []
+  for name, variants in dataset.inputs.items():
+    values = variants[0]
+    if dataset.channels[name]:
+      values = np.asarray(scaling.SCALINGS[scale](values))
+    parts.append(values.reshape(len(values), -1))
+  return np.concatenate(parts, axis=1)
 
 
 def predict(
-  features: np.ndarray, labels: np.ndarray, subjects: np.ndarray
-) -> np.ndarray:
-  """Predicted class of each clip, its subject held out.
-
-  Args:
-    features: float [clip, feature].
-    labels: int [clip].
-    subjects: str [clip].
-  """
+  features: Float[np.ndarray, 'clip feature'],
+  labels: Int[np.ndarray, ' clip'],
+  subjects: Sequence[str],
+) -> Int[np.ndarray, ' clip']:
+  """Predicted class of each clip, its subject held out."""
   model = pipeline.make_pipeline(
     preprocessing.StandardScaler(), svm.SVC(class_weight='balanced')
   )
@@ -48,43 +66,82 @@ def predict(
   )
 
 
-def main(argv: list[str]) -> None:
-  """Prints a line for all phases together and for each alone."""
-  del argv
-  try:
-    config = configuration.from_mapping(_CONFIG.value.to_dict())
-    runtime.configure(runtime.cache_dir(config.data.cache_dir))
-    dataset = dataset_lib.load(config.data, config.seed)
-  except errors.UserError as error:
-    sys.exit(f'error: {error}')
-  images = np.asarray(scaling.SCALINGS[config.data.scaling](dataset.images))
-  subjects = np.array(dataset.subjects)
-  print(
-    f'{"SIMULATED DATA. " if dataset.simulated else ""}{len(subjects)} clips,'
-    f' {len(dataset.classes)} classes, {len(set(subjects))} folds'
-  )
-  phases = config.data.phases
-  chosen = {' + '.join(phases): range(len(phases))}
-  chosen |= {phase: [index] for index, phase in enumerate(phases)}
-  for name, indices in chosen.items():
-    features = images[:, list(indices)].reshape(len(images), -1)
-    guess = predict(features, dataset.labels, subjects)
+def compare(config: config_lib.Config, out: str) -> None:
+  """Prints a line for all phases together and for each alone.
+
+  Args:
+    config: of the data and the model.
+    out: folder for predictions, '' for none.
+  """
+  lines, alone = [], [(phase,) for phase in config.data.phases]
+  for phases in dict.fromkeys([config.data.phases, *alone]):
+    data = dataclasses.replace(config.data, phases=phases)
+    dataset = run.read_dataset(dataclasses.replace(config, data=data))
+    predicted = predict(
+      features_of(dataset, data.scaling), dataset.labels, dataset.subjects
+    )
     confusion = metrics.confusion_matrix(
-      dataset.labels, guess, len(dataset.classes)
+      dataset.labels, predicted, len(dataset.classes)
     )
     values = ', '.join(
       f'{key} {metric(confusion):.3f}'
       for key, metric in metrics.METRICS.items()
     )
-    print(f'{name:<24} {values}')
-    if _OUT.value:
-      folder = pathlib.Path(_OUT.value) / name.replace(' + ', '-')
+    lines.append(f'{" + ".join(phases):<24} {values}')
+    if out:
+      folder = pathlib.Path(out, '-'.join(phases))
       folder.mkdir(parents=True, exist_ok=True)
       # It has no probabilities: all or nothing.
-      sure = np.eye(len(dataset.classes))[guess]
-      pooled = report.Pooled((0,), sure[None], guess[None])
-      report.write_predictions(folder / 'predictions.csv', dataset, pooled)
+      sure = np.eye(len(dataset.classes))[predicted]
+      pooled = report.Pooled((0,), sure[None], predicted[None])
+      predictions.write(folder / 'predictions.csv', dataset, pooled)
+  # Below the progress bars of reading.
+  print(
+    f'{"SIMULATED DATA. " if dataset.simulated else ""}'
+    f'{len(dataset.clips)} clips, {len(dataset.classes)} classes,'
+    f' {len(set(dataset.subjects))} folds',
+    *lines,
+    sep='\n',
+  )
+
+
+def read_config(path: str, overrides: Sequence[str]) -> config_lib.Config:
+  """The configuration of a file and of flags `--config.KEY=VALUE`."""
+  argv = ['svm', f'--config={path}', *overrides]
+  values = flags.FlagValues()
+  holder = config_flags.DEFINE_config_file(
+    'config', flag_values=values, sys_argv=argv
+  )
+  try:
+    values(argv)
+    nested = holder.value.to_dict()
+  except (AttributeError, KeyError, OSError, flags.Error) as error:
+    reason = ' '.join(map(str, error.args))
+    raise errors.UserError(f'--config={path}: {reason}') from error
+  return configuration.from_mapping(nested)
+
+
+def main() -> None:
+  """Prints everything."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument(
+    '--config', required=True, help='a file of configs/[:model]'
+  )
+  parser.add_argument(
+    '--out', default='', help='folder for predictions.csv files'
+  )
+  options, rest = parser.parse_known_args()
+  if wrong := [flag for flag in rest if not flag.startswith('--config.')]:
+    parser.error(f'unrecognized arguments: {" ".join(wrong)}')
+  try:
+    config = read_config(options.config, rest)
+    runtime.configure(runtime.cache_dir(config.data.cache_dir))
+    compare(config, options.out)
+  except errors.UserError as error:
+    sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':
-  app.run(main)
+  main()

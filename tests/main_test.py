@@ -95,7 +95,6 @@ def test_mistakes(tmp_path, arguments, messages):
   [
     'benchmarks.input_pipeline',
     'benchmarks.rank_pooling',
-    'dianet_jax.evaluation.picture',
     'tfds_builders.align',
     'tfds_builders.check',
     'tfds_builders.simulate',

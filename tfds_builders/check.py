@@ -1,6 +1,6 @@
 """The doctor: says in seconds whether a raw data set can be used, and how.
 
-python -m tfds_builders.check --dataset=casme2 --manual_dir=DIR
+dianet check --dataset=casme2 --manual_dir=DIR
 """
 
 import argparse
@@ -17,69 +17,14 @@ import sys
 from typing import Any
 
 from dianet_jax.core import errors
-from tfds_builders import check_report, prepare, protocols, raw_folder
+from tfds_builders import (
+  check_report,
+  prepare,
+  protocols,
+  raw_folder,
+  registry,
+)
 from tfds_builders.check_report import BLOCKED, DIFFERS, READY
-
-# Data sets whose config is not called after them, or that have none.
-_CONFIGS = {
-  'casme2': 'configs/casme2.py',
-  'samm': 'configs/samm.py',
-  'mmew': 'configs/mmew.py',
-  'smic': 'configs/smic.py',
-  'casme3': 'configs/casme3.py',
-  'megc2019': 'configs/megc2019_raw.py',
-  'megc2019_flow': 'configs/megc2019.py',
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Expected:
-  """The complete data set, as its spreadsheet has it.
-
-  Attributes:
-    clips: rows; several where published versions differ.
-    subjects: those with clips.
-    emotions: raw emotion in lower case -> clips, in the first version.
-  """
-
-  clips: tuple[int, ...]
-  subjects: int
-  emotions: Mapping[str, int]
-
-
-# Sources: the README.md of each builder.
-EXPECTED: Mapping[str, Expected] = {
-  'casme2': Expected(
-    (255, 256),
-    26,
-    {
-      'others': 99, 'disgust': 63, 'happiness': 32, 'surprise': 28,
-      'repression': 27, 'sadness': 4, 'fear': 2,
-    },
-  ),
-  'samm': Expected(
-    (159,),
-    29,
-    {
-      'anger': 57, 'others': 26, 'happiness': 26, 'surprise': 15,
-      'contempt': 12, 'disgust': 9, 'fear': 8, 'sadness': 6,
-    },
-  ),
-  'mmew': Expected(
-    (300,),
-    30,
-    {
-      'surprise': 89, 'disgust': 72, 'others': 66, 'happiness': 36,
-      'fear': 16, 'sadness': 13, 'anger': 8,
-    },
-  ),
-  'smic': Expected(
-    (164,), 16, {'negative': 70, 'positive': 51, 'surprise': 43}
-  ),
-  'megc2019_flow': Expected(
-    (442,), 68, {'negative': 250, 'positive': 109, 'surprise': 83}
-  ),
-}  # fmt: skip
 
 
 def check(
@@ -93,7 +38,7 @@ def check(
   """Examines a raw folder, opening one image a clip.
 
   Args:
-    dataset: one of `prepare.DATASETS`.
+    dataset: one of `registry.names()`.
     manual_dir: the folder with the raw data.
     variant: as for `prepare.prepare`.
     protocol: the one to judge by; '' counts all of the data set's.
@@ -105,25 +50,24 @@ def check(
   """
   builder_cls = prepare.builder_class(dataset, variant)
   prepare.check_policy(annotation_policy)
-  names = [protocol] if protocol else _protocols_of(dataset)
+  facts = registry.facts(dataset)
+  names = [protocol] if protocol else list(facts.protocols)
   chosen = {name: protocols.get(name) for name in names}
   found = builder_cls.find(manual_dir, variant, annotation_policy)
   report = check_report.Report(dataset, str(found.root))
   sizes: dict[str, tuple[int, int]] = {}
   dropped: set[str] = set()
-  examine = functools.partial(
-    _examine, found.root, builder_cls.IMAGE_FEATURES, sizes, dropped
-  )
+  examine = functools.partial(_examine, found.root, builder_cls, sizes, dropped)
   clips = [
     raw_folder.Clip(clip.clip_id, functools.partial(examine, clip))
     for clip in found.clips
   ]
   checked = raw_folder.check(
-    builder_cls.GUIDE,
+    facts.guide,
     dataclasses.replace(found, clips=clips),
     skip_bad_clips=True,
   )
-  _describe(report, found, checked, dropped, builder_cls.IMAGE_FEATURES[0])
+  _describe(report, found, checked, dropped, builder_cls)
   shapes = collections.Counter(sizes[r['clip_id']] for r in checked.records)
   report.frame_sizes = {
     f'{width} x {height}': n for (height, width), n in shapes.most_common()
@@ -131,11 +75,10 @@ def check(
   report.protocols = {
     name: _count(rules, checked.records) for name, rules in chosen.items()
   }
-  expected = EXPECTED.get(dataset)
   if not report.simulated:
-    _compare(report, expected)
+    _compare(report, facts.expected)
   # Where the whole is not known, its only protocol is what can be compared.
-  only = names[0] if expected is None and len(names) == 1 else ''
+  only = names[0] if facts.expected is None and len(names) == 1 else ''
   _judge(report, protocol or only)
   report.next_command = _next_command(
     report, variant, protocol, annotation_policy
@@ -143,15 +86,9 @@ def check(
   return report
 
 
-def _protocols_of(dataset: str) -> list[str]:
-  """Protocols are named after their data set: 'casme2_5class'."""
-  prefix = dataset.split('_')[0]
-  return [n for n in protocols.PROTOCOLS if n.split('_')[0] == prefix]
-
-
 def _examine(
   root: pathlib.Path,
-  image_features: Sequence[str],
+  builder_cls: Any,
   sizes: dict[str, tuple[int, int]],
   dropped: set[str],
   clip: raw_folder.Clip,
@@ -166,7 +103,7 @@ def _examine(
   except raw_folder.DroppedClipError:
     dropped.add(clip.clip_id)
     raise
-  paths = [path for name in image_features for path in _paths(record[name])]
+  paths = [pathlib.Path(path) for path in builder_cls.image_paths(record)]
   for path in paths:
     try:
       empty = not path.stat().st_size
@@ -183,17 +120,12 @@ def _examine(
   return record
 
 
-def _paths(images: str | Sequence[str]) -> list[pathlib.Path]:
-  names = [images] if isinstance(images, str) else images
-  return [pathlib.Path(name) for name in names]
-
-
 def _describe(
   report: check_report.Report,
   found: raw_folder.Found,
   checked: raw_folder.Checked,
   dropped: set[str],
-  image_feature: str,
+  builder_cls: Any,
 ) -> None:
   """Fills in what the folder holds."""
   records = checked.records
@@ -205,15 +137,17 @@ def _describe(
     for path in found.annotation_files
   }
   report.variant = found.variant
-  first = _paths(records[0][image_feature])[0]
-  report.layout = str(first.relative_to(found.root))
+  report.layout = os.path.relpath(
+    builder_cls.image_paths(records[0])[0], found.root
+  )
   report.clips = len(found.clips)
   report.subjects = sorted({record['subject'] for record in records})
   emotions = collections.Counter(_emotion(r['emotion']) for r in records)
   report.emotions = dict(emotions.most_common())
   for record in records:
-    report.frames += len(_paths(record[image_feature]))
     numbers = record.get('frame_numbers', [])
+    # A stored image stands for all frames of its clip.
+    report.frames += len(numbers) or 1
     missing = numbers[-1] - numbers[0] + 1 - len(numbers) if numbers else 0
     if missing:
       report.missing_frames[record['clip_id']] = missing
@@ -256,7 +190,9 @@ def _count(
   )
 
 
-def _compare(report: check_report.Report, expected: Expected | None) -> None:
+def _compare(
+  report: check_report.Report, expected: registry.Expected | None
+) -> None:
   """Adds what differs from the complete data set to the problems."""
   if expected is None:
     report.notes.append('the counts of the complete data set are not known')
@@ -274,9 +210,9 @@ def _compare(report: check_report.Report, expected: Expected | None) -> None:
   # Another version of the spreadsheet has other counts.
   if report.clips in expected.clips[1:]:
     return
-  for emotion in {**expected.emotions, **report.emotions}:
-    there = report.emotions.get(emotion, 0)
-    wanted = expected.emotions.get(emotion, 0)
+  complete = {_emotion(name): n for name, n in expected.emotions.items()}
+  for emotion in complete | report.emotions:
+    there, wanted = report.emotions.get(emotion, 0), complete.get(emotion, 0)
     if there != wanted:
       report.problems.append(
         f"{there} usable clips of '{emotion}', expected {wanted}"
@@ -296,7 +232,7 @@ def _judge(report: check_report.Report, protocol: str) -> None:
       0,
       f'no clip belongs to a protocol ({names})'
       if names
-      else f'no protocol is named after {report.dataset}: give --protocol',
+      else f'{report.dataset} declares no protocol: give --protocol',
     )
     report.verdict = BLOCKED
   if report.bad_clips:
@@ -312,13 +248,8 @@ def _next_command(
   report: check_report.Report, variant: str, protocol: str, policy: str
 ) -> str:
   """The command that trains on what was found."""
-  config = _CONFIGS.get(report.dataset)
-  keys = {'manual_dir': report.manual_dir}
-  if config is None:
-    config = 'configs/default.py'
-    keys['dataset'] = report.dataset
-    protocol = protocol or next(iter(report.protocols), '')
-  keys |= {
+  options = {
+    'manual_dir': report.manual_dir,
     'variant': variant,
     'protocol': protocol,
     'annotation_policy': '' if policy == raw_folder.DEFAULT_POLICY else policy,
@@ -327,22 +258,21 @@ def _next_command(
       'true' if report.bad_clips and policy != 'strict' else ''
     ),
   }
-  options = [f'--config.data.{k}={v}' for k, v in keys.items() if v]
-  return shlex.join(['python', 'main.py', f'--config={config}', *options])
+  return registry.train_command(report.dataset, options)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
   """Prints the report; returns 0 where the verdict is READY, else 1.
 
   Args:
     arguments: the command line's, without the program.
   """
   parser = argparse.ArgumentParser(
-    prog='python -m tfds_builders.check',
+    prog='dianet check',
     description='Says in seconds whether a raw data set can be used.',
   )
   parser.add_argument(
-    '--dataset', required=True, help=', '.join(prepare.DATASETS)
+    '--dataset', required=True, help=', '.join(registry.names())
   )
   parser.add_argument('--manual_dir', required=True, help='the raw data')
   parser.add_argument('--variant', default='', help='of the layout')
@@ -358,6 +288,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     '--json', action='store_true', help='print the report as JSON'
   )
   options = vars(parser.parse_args(arguments))
+  # Names of files need not be UTF-8, nor need the terminal be.
+  sys.stdout.reconfigure(errors='backslashreplace')
   as_json = options.pop('json')
   try:
     report = check(**options)
@@ -367,7 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     report.problems.append(str(error))
     report.next_command = shlex.join(
-      ['python', '-m', 'tfds_builders.check']
+      ['dianet', 'check']
       + [
         f'--{key}={value}'
         for key, value in options.items()
@@ -379,9 +311,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
   else:
     print(report.text())
   return 0 if report.verdict == READY else 1
-
-
-if __name__ == '__main__':
-  # Names of files need not be UTF-8, nor need the terminal be.
-  sys.stdout.reconfigure(errors='backslashreplace')
-  sys.exit(main())

@@ -68,7 +68,8 @@ class DataSet:
   """
 
   name: str
-  guide: raw_folder.Guide
+  # Texts for the user decide no record.
+  guide: raw_folder.Guide = dataclasses.field(repr=False)
   frames_per_second: float
   subject_format: str
   clip_folder: str = '{clip}'

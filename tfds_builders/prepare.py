@@ -3,10 +3,8 @@
 from collections.abc import Iterator, Sequence
 import contextlib
 import dataclasses
-import difflib
 import fcntl
 import hashlib
-import importlib
 import json
 import os
 import pathlib
@@ -15,12 +13,9 @@ from typing import Any
 
 from absl import logging
 
-from dianet_jax.core import errors
-from tfds_builders import raw_folder
+from dianet_jax.core import errors, progress
+from tfds_builders import raw_folder, registry
 
-DATASETS = (
-  'casme2', 'samm', 'mmew', 'smic', 'casme3', 'megc2019', 'megc2019_flow',
-)  # fmt: skip
 _SUMMARY = 'preparation.json'
 
 
@@ -32,10 +27,11 @@ class PreparedRecords:
     source: random access, `len(source)` and `source[i]`, in the order of the
       clip ids. A record is a dict; texts come as bytes (UTF-8), numbers as int
       and float, `frame_numbers` as a list, images as the bytes of the files,
-      to be decoded by `frames.decode` (`frames` is a numpy array of objects,
-      one bytes each). Safe to read from several threads.
+      for `images.decode` (`frames` is a numpy array of objects, one bytes
+      each). Safe to read from several threads.
     records_dir: where the array_record shards lie, a TFDS version folder.
-    fingerprint: of the raw folder, the options and the builder's version.
+    fingerprint: of the raw folder, the options, how the data set is read, and
+      the version of the records.
     simulated: whether the raw folder was simulated.
     left_out: (clip id, reason) of every clip that was left out.
     notes: choices made in reading the folder.
@@ -59,7 +55,7 @@ def prepare(
   variant: str = '',
   skip_bad_clips: bool = False,
   annotation_policy: str = raw_folder.DEFAULT_POLICY,
-  track: raw_folder.Track = lambda items, description, total: items,
+  track: progress.Track = progress.silent,
 ) -> PreparedRecords:
   """Makes the records of a raw folder, or finds those made before.
 
@@ -67,7 +63,7 @@ def prepare(
   `cache_dir/<dataset>/<fingerprint>`, which appears only when complete.
 
   Args:
-    dataset: one of DATASETS.
+    dataset: one of `registry.names()`.
     manual_dir: the folder with the raw data, in any layout of the data set.
     cache_dir: where to keep records.
     variant: e.g. 'cropped'; '' takes what the folder holds.
@@ -90,11 +86,11 @@ def prepare(
     'annotation_policy': annotation_policy,
     'simulated': found.simulated,
   }
-  fingerprint = _fingerprint(found, options)
+  fingerprint = _fingerprint(builder_cls, found, options)
   place = _absolute(cache_dir) / dataset / fingerprint
   with _lock(place), _quiet_tfds():
     if not (from_cache := (place / _SUMMARY).exists()):
-      guide = builder_cls.GUIDE
+      guide = builder_cls.FACTS.guide
       checked = raw_folder.check(guide, found, skip_bad_clips, track)
       options |= {'notes': found.notes, 'left_out': checked.left_out}
       try:
@@ -125,19 +121,7 @@ def builder_class(dataset: str, variant: str) -> Any:
   Raises:
     errors.UserError: unknown data set or variant.
   """
-  if dataset not in DATASETS:
-
-    def likeness(name: str) -> float:
-      return difflib.SequenceMatcher(None, dataset, name).ratio()
-
-    # The first of equals: they are in the order of their use.
-    nearest = max(DATASETS, key=likeness)
-    raise errors.UserError(
-      f"Unknown data set '{dataset}' (config key data.dataset): did you mean "
-      f"'{nearest}'? There are {', '.join(DATASETS)}."
-    )
-  name = f'tfds_builders.{dataset}.{dataset}_dataset_builder'
-  builder_cls = importlib.import_module(name).Builder
+  builder_cls = registry.builder(dataset)
   names = [config.name for config in builder_cls.BUILDER_CONFIGS]
   variants = [name for name in names if name != raw_folder.ANY_VARIANT]
   if variant and variant not in variants:
@@ -177,12 +161,17 @@ def _absolute(path: str | os.PathLike[str]) -> pathlib.Path:
   return pathlib.Path(os.path.abspath(os.path.expanduser(path)))
 
 
-def _fingerprint(found: raw_folder.Found, options: dict[str, Any]) -> str:
-  """Hash of the annotations, the images' names, sizes and times, the options.
+def _fingerprint(
+  builder_cls: Any, found: raw_folder.Found, options: dict[str, Any]
+) -> str:
+  """Hash of all that decides the records.
 
-  Reading the images themselves would take as long as preparing them.
+  Of the annotations, the images' names, sizes and times, the options, and how
+  the data set is read: its table of repairs, its map of emotions. Reading the
+  images themselves would take as long as preparing them.
   """
   digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
+  digest.update(repr(builder_cls.FACTS.reading).encode())
   for path in found.annotation_files:
     # Names need not be UTF-8.
     digest.update(os.fsencode(path.relative_to(found.root)))
@@ -220,7 +209,7 @@ def _write(
   variant: str,
   checked: raw_folder.Checked,
   summary: dict[str, Any],
-  track: raw_folder.Track,
+  track: progress.Track,
 ) -> None:
   """Writes records and summary beside `place`, then renames them into it."""
   incomplete = place.with_name(f'{place.name}.incomplete')
@@ -239,11 +228,6 @@ def _write(
     # A folder without a summary was tampered with.
     shutil.rmtree(place, ignore_errors=True)
     incomplete.rename(place)
-  except OSError as error:
-    raise errors.UserError(
-      f'The records cannot be written to {place}: {error}. Free some space, or '
-      'choose another folder with --config.data.cache_dir=/path/to/folder.'
-    ) from error
   finally:
     shutil.rmtree(incomplete, ignore_errors=True)
 

@@ -1,13 +1,14 @@
 """Protocols: which annotated emotions count, as which class.
 
-Counts are those of the complete, licensed data sets; sources are named in
-`tfds_builders/<name>/README.md`.
+A data set's folder declares its protocols, with the counts of the complete,
+licensed data; the sources are named in the README.md beside them.
 """
 
 from collections.abc import Mapping, Sequence
 import dataclasses
 
 from dianet_jax.core import errors
+from tfds_builders import registry
 
 _MOST_LISTED = 10
 
@@ -26,6 +27,7 @@ class Protocol:
     excluded_clips: clip ids that the protocol leaves out.
     left_out: raw emotions, in lower case, that the protocol leaves out
       knowingly.
+    datasets: data sets that declare it, filled in by `get`; none: any.
   """
 
   classes: tuple[str, ...]
@@ -34,12 +36,7 @@ class Protocol:
   expected_folds: Mapping[str, int]
   excluded_clips: tuple[str, ...] = ()
   left_out: tuple[str, ...] = ()
-
-  @property
-  def datasets(self) -> tuple[str, ...]:
-    """Builders whose records the protocol is for; none: any."""
-    composite = len(self.expected) > 1
-    return ('megc2019_flow', 'megc2019') if composite else tuple(self.expected)
+  datasets: tuple[str, ...] = ()
 
   def class_of(self, clip_id: str, emotion: str) -> int | None:
     """Class index of a clip, or None where the protocol leaves it out."""
@@ -135,97 +132,30 @@ def _listing(clip_ids: Sequence[str]) -> str:
   return f'{len(clip_ids)} clip{plural} ({shown}{more})'
 
 
-def _protocol(dataset, expected, folds, excluded=(), left_out=()):
-  """One data set, whose raw emotions are the classes' names."""
+def of_emotions(
+  dataset: str,
+  counts: Mapping[str, int],
+  folds: int,
+  excluded_clips: Sequence[str] = (),
+  left_out: Sequence[str] = (),
+) -> Protocol:
+  """The protocol of one data set whose raw emotions are the classes' names.
+
+  Args:
+    dataset: name in the records.
+    counts: class -> clips, when complete.
+    folds: subjects with at least one clip.
+    excluded_clips: as in `Protocol`.
+    left_out: as in `Protocol`.
+  """
   return Protocol(
-    tuple(expected),
-    {name: name for name in expected},
-    {dataset: expected},
+    tuple(counts),
+    {name: name for name in counts},
+    {dataset: counts},
     {dataset: folds},
-    tuple(excluded),
+    tuple(excluded_clips),
     tuple(left_out),
   )
-
-
-_CASME2 = {
-  'happiness': 32, 'disgust': 63, 'repression': 27, 'surprise': 28,
-  'others': 99,
-}  # fmt: skip
-_MMEW = {
-  'happiness': 36, 'surprise': 89, 'disgust': 72, 'others': 66, 'fear': 16,
-  'sadness': 13, 'anger': 8,
-}  # fmt: skip
-
-_MEGC2019 = {
-  'casme2': {'negative': 88, 'positive': 32, 'surprise': 25},
-  'samm': {'negative': 92, 'positive': 26, 'surprise': 15},
-  'smic': {'negative': 70, 'positive': 51, 'surprise': 43},
-}
-
-PROTOCOLS: Mapping[str, Protocol] = {
-  'casme2_5class': _protocol(
-    'casme2', _CASME2, 26, left_out=('sadness', 'fear')
-  ),
-  # As most papers count: three surprise clips of sub24 left out.
-  'casme2_5class_246': _protocol(
-    'casme2',
-    _CASME2 | {'surprise': 25},
-    26,
-    ('sub24/EP07_01', 'sub24/EP07_04f', 'sub24/EP10_03'),
-    ('sadness', 'fear'),
-  ),
-  'samm_5class': _protocol(
-    'samm',
-    {'anger': 57, 'other': 26, 'happiness': 26, 'surprise': 15, 'contempt': 12},
-    27,
-    left_out=('disgust', 'fear', 'sadness'),
-  ),
-  'mmew_7class': _protocol('mmew', _MMEW, 30),
-  'mmew_6class': _protocol(
-    'mmew',
-    {name: n for name, n in _MMEW.items() if name != 'others'},
-    30,
-    left_out=('others',),
-  ),
-  'mmew_4class': _protocol(
-    'mmew',
-    {n: _MMEW[n] for n in ('happiness', 'surprise', 'disgust', 'others')},
-    30,
-    left_out=('fear', 'sadness', 'anger'),
-  ),
-  'smic_3class': _protocol('smic', _MEGC2019['smic'], 16),
-  # No counts: none could be checked. Spellings differ between copies.
-  'casme3_7class': Protocol(
-    (
-      'happiness',
-      'disgust',
-      'fear',
-      'anger',
-      'sadness',
-      'surprise',
-      'others',
-    ),
-    {
-      'happy': 'happiness',
-      'happiness': 'happiness',
-      'disgust': 'disgust',
-      'fear': 'fear',
-      'anger': 'anger',
-      'sad': 'sadness',
-      'sadness': 'sadness',
-      'surprise': 'surprise',
-      'others': 'others',
-    },
-    {'casme3': {}},
-    {},
-  ),
-  'megc2019_3class': Protocol(
-    ('negative', 'positive', 'surprise'),
-    {name: name for name in ('negative', 'positive', 'surprise')},
-    _MEGC2019,
-    {'casme2': 24, 'samm': 28, 'smic': 16},
-  ),
-}
 
 
 def custom(emotions: Mapping[str, str]) -> Protocol:
@@ -267,11 +197,32 @@ def custom(emotions: Mapping[str, str]) -> Protocol:
   return Protocol(names, kept, {}, {}, (), left_out)
 
 
+def names() -> list[str]:
+  """The protocols that data sets declare, sorted."""
+  declared = [registry.facts(name).protocols for name in registry.names()]
+  return sorted(set().union(*declared))
+
+
 def get(name: str) -> Protocol:
-  """The protocol called `name`; UserError names the known ones."""
-  if name not in PROTOCOLS:
+  """The protocol that data sets declare by this name.
+
+  Raises:
+    errors.UserError: there is none, or two data sets declare different ones.
+  """
+  found = {}
+  for dataset in registry.names():
+    declared = registry.facts(dataset).protocols
+    if name in declared:
+      found[dataset] = declared[name]
+  if not found:
     raise errors.UserError(
       f'--config.data.protocol={name!r} is not known. Known are: '
-      + ', '.join(sorted(PROTOCOLS))
+      + ', '.join(names())
     )
-  return PROTOCOLS[name]
+  protocol, *others = found.values()
+  if any(other != protocol for other in others):
+    raise errors.UserError(
+      f'--config.data.protocol={name!r} is declared differently by the data '
+      f'sets {" and ".join(found)}: rename it in one of their facts.py.'
+    )
+  return dataclasses.replace(protocol, datasets=tuple(found))

@@ -1,17 +1,16 @@
 """What every builder shares: finding, checking, and saying what is wrong."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 import concurrent.futures
 import dataclasses
 import os
 import pathlib
 from typing import Any
 
-from dianet_jax.core import errors
+from dianet_jax.clips import images
+from dianet_jax.core import errors, progress
 from tfds_builders import frames
 
-# Wraps an iteration with its description and length: a progress bar.
-Track = Callable[..., Iterable[Any]]
 # The builder config that reads whichever variant the folder holds.
 ANY_VARIANT = 'any'
 # A file of this name says that the folder was simulated.
@@ -181,7 +180,7 @@ def check(
   guide: Guide,
   found: Found,
   skip_bad_clips: bool = False,
-  track: Track = lambda items, description, total: items,
+  track: progress.Track = progress.silent,
 ) -> Checked:
   """Opens every image once, on all cores.
 
@@ -248,14 +247,14 @@ def _bad_clips_error(
   )
 
 
-def read_image(path: pathlib.Path, root: pathlib.Path):
+def read_image(path: pathlib.Path, root: pathlib.Path) -> Any:
   """Decodes an image file to uint8 [height, width, 3], RGB.
 
   Raises:
     BadClipError: unreadable; the text names the file relative to `root`.
   """
   try:
-    return frames.decode(frames.read(path))
+    return images.load(path)
   except (OSError, ValueError) as error:
     reason = error.strerror if isinstance(error, OSError) else error
     raise BadClipError(f'{path.relative_to(root)} {reason}') from error

@@ -13,17 +13,17 @@ import tensorflow_datasets as tfds
 # Not exported by `tfds.core` in all the versions that have it.
 from tensorflow_datasets.core import dataset_builder
 
-from dianet_jax.core import errors
-from tfds_builders import clip_finder, clips, raw_folder
+from dianet_jax.core import errors, progress
+from tfds_builders import clip_finder, clips, raw_folder, registry
 
-# Of every data set that `ClipBuilder` reads: they share the record.
+# Of every builder: one that lagged behind a change of the shared record would
+# find records of the old kind in the cache.
 VERSION = tfds.core.Version('1.1.0')
 RELEASE_NOTES = {
   '1.0.0': 'First version.',
   '1.1.0': 'Action units as lists; policies for doubtful annotations.',
 }
 
-_Track = raw_folder.Track
 # A new shard is begun when one holds this much: small enough that a data set
 # has several to read at once, large enough that it has not thousands.
 _SHARD_BYTES = 64 * 2**20
@@ -40,19 +40,21 @@ class RawFolderBuilder(
   to 1 GB, and beyond that in files for which it needs TensorFlow.
 
   Attributes:
-    GUIDE: where to get the data set and how it lies on disk.
+    FACTS: what the data set's folder declares.
     IMAGE_FEATURES: names of the features that hold images. They are given as
       paths, so that TFDS stores the bytes of the files, without loss.
   """
 
-  GUIDE: ClassVar[raw_folder.Guide]
+  VERSION = VERSION
+  RELEASE_NOTES = RELEASE_NOTES
+  FACTS: ClassVar[registry.Facts]
   IMAGE_FEATURES: ClassVar[tuple[str, ...]]
 
   def __init__(
     self,
     *,
     checked: raw_folder.Checked | None = None,
-    track: _Track = lambda items, description, total: items,
+    track: progress.Track = progress.silent,
     **kwargs: Any,
   ):
     """Constructs the builder.
@@ -102,9 +104,9 @@ class RawFolderBuilder(
         dl_manager.manual_dir,
         '' if variant == raw_folder.ANY_VARIANT else variant,
       )
-      checked = raw_folder.check(self.GUIDE, found, track=self._track)
+      checked = raw_folder.check(self.FACTS.guide, found, track=self._track)
     records = checked.records
-    description = f'Writing {self.GUIDE.title}'
+    description = f'Writing {self.FACTS.guide.title}'
     examples = iter(
       self._track(
         enumerate(records), description=description, total=len(records)
@@ -120,18 +122,23 @@ class RawFolderBuilder(
       ]
     }
 
+  @classmethod
+  def image_paths(cls, record: Mapping[str, Any]) -> list[str]:
+    """Paths of all the images of a record that is to be written."""
+    images = [record[name] for name in cls.IMAGE_FEATURES]
+    lists = [[i] if isinstance(i, str) else i for i in images]
+    return list(itertools.chain(*lists))
+
   def _size(self, record: Mapping[str, Any]) -> int:
     """Bytes of a record's images; UserError if they are too many."""
-    images = [record[name] for name in self.IMAGE_FEATURES]
-    paths = [[i] if isinstance(i, str) else i for i in images]
-    paths = list(itertools.chain(*paths))
+    paths = self.image_paths(record)
     size = sum(map(os.path.getsize, paths))
     if size > _MOST_RECORD_BYTES:
       raise errors.UserError(
-        f'{self.GUIDE.title}: the {len(paths)} images of {record["clip_id"]} '
-        f'(the first is {paths[0]}) have {size / 2**30:.1f} GiB; a clip may '
-        f'have {_MOST_RECORD_BYTES // 2**30}. Mend its onset and offset, or '
-        'take smaller frames.'
+        f'{self.FACTS.guide.title}: the {len(paths)} images of '
+        f'{record["clip_id"]} (the first is {paths[0]}) have '
+        f'{size / 2**30:.1f} GiB; a clip may have {_MOST_RECORD_BYTES // 2**30}'
+        '. Mend its onset and offset, or take smaller frames.'
       )
     return size
 
@@ -144,9 +151,8 @@ class RawFolderBuilder(
 
 
 class ClipBuilder(RawFolderBuilder, skip_registration=True):
-  """Builder of a data set that `clips.DataSet` describes."""
+  """Builder of a data set whose `FACTS.reading` is a `clips.DataSet`."""
 
-  DATA_SET: ClassVar[clips.DataSet]
   IMAGE_FEATURES = ('frames',)
 
   @classmethod
@@ -157,7 +163,7 @@ class ClipBuilder(RawFolderBuilder, skip_registration=True):
     policy: str = raw_folder.DEFAULT_POLICY,
   ) -> raw_folder.Found:
     """See the base class."""
-    return clip_finder.find(cls.DATA_SET, manual_dir, variant, policy)
+    return clip_finder.find(cls.FACTS.reading, manual_dir, variant, policy)
 
   def features(self) -> dict[str, Any]:
     """See the base class; key frames are indices into `frames`."""

@@ -1,6 +1,6 @@
 """Writes raw data sets with simulated faces, in the layouts of the real ones.
 
-    python -m tfds_builders.simulate --dataset=casme2 --root=PATH
+    dianet simulate --dataset=casme2 --root=PATH
 
 A tree has the folders, file names and spreadsheet that a licensed user has on
 disk, so the whole program runs on it unchanged. Results on it say whether the
@@ -8,27 +8,26 @@ program works; they say nothing about people.
 """
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from concurrent import futures
 import dataclasses
 import inspect
 import json
 import pathlib
 import re
-import shlex
 import sys
 import tempfile
 
 import cv2
 
-from dianet_jax.core import errors
+from dianet_jax.core import errors, progress
+from tfds_builders import raw_folder, registry
 from tfds_builders.simulation import faces as faces_lib
 from tfds_builders.simulation import layouts as layouts_lib
 from tfds_builders.simulation import motion as motion_lib
 
 # Raised when the same parameters come to mean other pictures.
 _VERSION = 1
-_DESCRIPTION = 'SIMULATED.md'
 _RECORDING = motion_lib.Recording()
 
 # Argument -> the least it may be, and what it is.
@@ -39,6 +38,11 @@ _NUMBERS = {
   'frame_height': (48, 'in pixels'),
   'frame_width': (40, 'in pixels'),
 }
+
+
+def _names() -> list[str]:
+  """The data sets that can be simulated."""
+  return [name for name in registry.names() if registry.facts(name).simulation]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +58,10 @@ class _Parameters:
 
   def check(self):
     """Raises a `UserError` if a tree can't be made."""
-    expected = layouts_lib.EXPRESSIONS
-    if self.dataset not in expected:
+    if self.layout is None:
       raise errors.UserError(
-        f'Cannot simulate the data set {self.dataset!r}. Expected one of: '
-        f'{", ".join(expected)}.'
+        f'Cannot simulate the data set {self.dataset!r}: its facts.py declares '
+        f'no layout to simulate. Expected one of: {", ".join(_names())}.'
       )
     for name, (least, _) in _NUMBERS.items():
       value = getattr(self, name)
@@ -68,8 +71,13 @@ class _Parameters:
           f'{least}.'
         )
 
+  @property
+  def layout(self):
+    return registry.facts(self.dataset).simulation
+
   def rng(self, subject, use, clip=0):
-    return layouts_lib.generator(self.dataset, self.seed, subject, use, clip)
+    stream = self.layout.stream
+    return layouts_lib.generator(stream, self.seed, subject, use, clip)
 
   def describe(self):
     """Text of `SIMULATED.md`: the same for the same parameters alone."""
@@ -80,26 +88,25 @@ class _Parameters:
       person. They are no part of the data set whose layout they follow
       ({self.dataset}), and a result on them is no result on that data set.
 
-      Written by `python -m tfds_builders.simulate`. Each subject is a face made
-      of soft polygons with a texture. A clip warps it by smooth displacements
-      that resemble facial action units: `rise` grows from the onset to the apex
-      and fades until the offset; `fall` comes and goes between apex and offset.
+      Written by `dianet simulate`. Each subject is a face made of soft polygons
+      with a texture. A clip warps it by smooth displacements that resemble
+      facial action units: `rise` grows from the onset to the apex and fades
+      until the offset; `fall` comes and goes between apex and offset.
       Emotions differ in these motions alone: drift of the head, flicker of the
       light, noise and lengths have the same statistics for all. Emotions with
       the same `rise` are told apart after the apex only. Pixels are those of a
       face 340 pixels high.
       """
-    expressions = layouts_lib.EXPRESSIONS[self.dataset]
     listing = json.dumps(
       {
         'version': _VERSION,
         **dataclasses.asdict(self),
-        'film': dataclasses.asdict(layouts_lib.FILMS[self.dataset]),
+        'film': dataclasses.asdict(self.layout.film),
         'recording': dataclasses.asdict(_RECORDING),
         # Action unit: strength.
         'expressions': {
           emotion: f'rise {expression.rise}, fall {expression.fall}'
-          for emotion, expression in expressions.items()
+          for emotion, expression in self.layout.expressions.items()
         },
       },
       indent=1,
@@ -111,10 +118,13 @@ class _Parameters:
 
 def _kept(root, description):
   """Whether `root` is such a tree already. Raises if it's anything else."""
-  found = root / _DESCRIPTION
+  found = root / raw_folder.SIMULATED_MARK
   if found.is_file():
-    old = found.read_text(encoding='utf-8').splitlines()
-    new = description.splitlines()
+    # The parameters, whatever older versions said above them.
+    old, new = (
+      text.partition('```json')[2].splitlines()
+      for text in (found.read_text(encoding='utf-8'), description)
+    )
     if old == new:
       return True
     differences = [line.strip() for line in old if line not in new][:8]
@@ -127,16 +137,16 @@ def _kept(root, description):
     return False
   if root.exists():
     raise errors.UserError(
-      f'{root} exists and holds no {_DESCRIPTION}, so it is not a simulated '
-      'data set.\nReal and simulated data must not mix: give a folder that '
-      'does not exist yet as root.'
+      f'{root} exists and holds no {raw_folder.SIMULATED_MARK}, so it is not a '
+      'simulated data set.\nReal and simulated data must not mix: give a '
+      'folder that does not exist yet as root.'
     )
   return False
 
 
 def _write_clip(tree, parameters, clip, face, noise):
   rng = parameters.rng(clip.subject, 'clip', clip.index)
-  expression = layouts_lib.EXPRESSIONS[parameters.dataset][clip.emotion]
+  expression = parameters.layout.expressions[clip.emotion]
   weights, fields = motion_lib.motion(
     face, expression, clip.timing, clip.asymmetry, _RECORDING, rng
   )
@@ -144,7 +154,7 @@ def _write_clip(tree, parameters, clip, face, noise):
   folder = tree / clip.folder
   folder.mkdir(parents=True)
   for number, frame in enumerate(frames, clip.first_number):
-    if layouts_lib.FILMS[parameters.dataset].grey:
+    if parameters.layout.film.grey:
       frame = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
     quality = [cv2.IMWRITE_JPEG_QUALITY, _RECORDING.jpeg_quality]
     # Not cv2.imwrite: it hides why a file can't be written, as on a full disk.
@@ -154,8 +164,9 @@ def _write_clip(tree, parameters, clip, face, noise):
 
 def _write_tree(tree, parameters, track):
   size = parameters.frame_height, parameters.frame_width
+  layout = parameters.layout
   clips = layouts_lib.plan(
-    parameters.dataset,
+    layout,
     parameters.subjects,
     parameters.clips_per_subject,
     parameters.seed,
@@ -182,13 +193,8 @@ def _write_tree(tree, parameters, track):
     finally:
       # After an interrupt, don't write the other clips first.
       pool.shutdown(cancel_futures=True)
-  name, title, rows = layouts_lib.sheet(parameters.dataset, clips)
-  layouts_lib.write_sheet(tree / name, title, rows)
-
-
-def _unchanged(items, description, total):
-  del description, total
-  return items
+  rows = layouts_lib.sheet_rows(layout, clips)
+  layouts_lib.write_sheet(tree / layout.sheet, layout.title, rows)
 
 
 def write(
@@ -200,7 +206,7 @@ def write(
   seed: int = 0,
   frame_height: int = 280,
   frame_width: int = 230,
-  track: Callable[..., Iterable] = _unchanged,
+  track: progress.Track = progress.silent,
 ) -> pathlib.Path:
   """Writes a simulated raw data set, or keeps the one that is there.
 
@@ -210,7 +216,7 @@ def write(
   bytes on the same machine. The tree appears at `root` whole or not at all.
 
   Args:
-    dataset: `'casme2'`, `'samm'` or `'mmew'`.
+    dataset: One whose facts declare a layout to simulate.
     root: Folder to make: what `config.data.manual_dir` takes.
     subjects: Number of faces.
     clips_per_subject: A multiple of 5 gives each emotion equally often.
@@ -243,7 +249,7 @@ def write(
     tree = pathlib.Path(scratch) / 'tree'
     tree.mkdir()
     _write_tree(tree, parameters, track)
-    (tree / _DESCRIPTION).write_text(description, encoding='utf-8')
+    (tree / raw_folder.SIMULATED_MARK).write_text(description, encoding='utf-8')
     try:
       tree.rename(root)
     except OSError:
@@ -253,7 +259,7 @@ def write(
   return root
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: Sequence[str]) -> None:
   """Writes a tree and prints what to do with it.
 
   Args:
@@ -263,12 +269,11 @@ def main(arguments: list[str] | None = None) -> None:
     SystemExit: With a message, where `write` raises a `UserError`.
   """
   parser = argparse.ArgumentParser(
-    prog='python -m tfds_builders.simulate',
+    prog='dianet simulate',
     description='Writes a raw data set with simulated faces.',
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
   )
-  choices = list(layouts_lib.EXPRESSIONS)
-  parser.add_argument('--dataset', required=True, choices=choices)
+  parser.add_argument('--dataset', required=True, help=', '.join(_names()))
   parser.add_argument('--root', required=True, help='folder to make')
   defaults = inspect.signature(write).parameters
   for name, (_, meaning) in _NUMBERS.items():
@@ -278,18 +283,13 @@ def main(arguments: list[str] | None = None) -> None:
   try:
     root = write(**options)
   except errors.UserError as error:
-    sys.exit(str(error))
+    sys.exit(f'error: {error}')
   frames = sum(1 for _ in root.rglob('*.jpg'))
   clips = options['subjects'] * options['clips_per_subject']
   dataset = options['dataset']
   print(
     f'{root} holds {clips} simulated clips ({frames} frames, '
     f'{options["subjects"]} subjects) in the layout of {dataset};\n'
-    f'{_DESCRIPTION} in it says how they were made. Next:\n\n'
-    f'  python main.py --config=configs/{dataset}.py '
-    f'--config.data.manual_dir={shlex.quote(str(root))}\n'
+    f'{raw_folder.SIMULATED_MARK} in it says how they were made. Next:\n\n'
+    f'  {registry.train_command(dataset, {"manual_dir": str(root)})}\n'
   )
-
-
-if __name__ == '__main__':
-  main()

@@ -47,7 +47,7 @@ import numpy as np
 from benchmarks.estimates import compile_ahead, training_program
 from benchmarks.estimates.compile_ahead import CHIPS
 from benchmarks.peers import frame_sum_forms as forms
-from configs import default
+from dianet_jax.core import config
 from dianet_jax.motion import frame_sums
 
 SHAPES = ('8x64x224x224x3', '8x256x224x224x3', '1x1000x224x224x3')
@@ -211,7 +211,7 @@ def _options() -> argparse.Namespace:
     '--sizes',
     type=_list_of(_count, '112,224'),
     default='112,224',
-    help='of phase images in training, pixels; by default %(default)s',
+    help='of the images in training, pixels; by default %(default)s',
   )
   add(
     '--strategies',
@@ -222,7 +222,7 @@ def _options() -> argparse.Namespace:
   add(
     '--batch',
     type=_count,
-    default=default.get_config().train.batch_size,
+    default=config.Train().batch_size,
     help='train.batch_size; by default %(default)s',
   )
   add(

@@ -17,15 +17,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.estimates import compile_ahead, hlo_cost
-from configs import default
 from dianet_jax.core import config as configuration
 from dianet_jax.core import runtime
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.models.dianet import DIANet
+from dianet_jax.motion import registry as motion
+from dianet_jax.training import objectives
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import programs as programs_lib
 from dianet_jax.training import trainer as trainer_lib
 from dianet_jax.training.group import fold_arrays
+from dianet_jax.training.state import Data, Fold, State
 
 CLIPS, SUBJECTS, CLASSES = 246, 26, 5
 # On one device at once, except by `loop`.
@@ -63,14 +65,14 @@ class Problem:
   Attributes:
     trainer: of the network and the settings.
     folds: leave one subject out.
-    image_shape: [phase, height, width, channel].
-    labels: int32 [clip].
+    data: of the inputs only shapes and dtypes.
+    size: of the images, pixels a side.
   """
 
   trainer: trainer_lib.Trainer
   folds: folds_lib.Folds
-  image_shape: tuple[int, int, int, int]
-  labels: np.ndarray
+  data: Data
+  size: int
 
   @property
   def clips_per_step(self) -> float:
@@ -85,22 +87,26 @@ class Problem:
     So it is usually counted; the gradient of the images, 2 % of it for a
     ResNet-18, is not needed and not computed.
     """
-    image = jnp.zeros((1, *self.image_shape))
-    variables = jax.eval_shape(
-      self.trainer.model.init, jax.random.key(0), image
-    )
-    once = flops(
-      jax.make_jaxpr(self.trainer.model.apply)(variables, image).jaxpr
-    )
+    model, key = self.trainer.model, jax.random.key(0)
+    clip = {
+      name: jnp.zeros((1, *leaf.shape[2:]), leaf.dtype)
+      for name, leaf in self.data.inputs.items()
+    }
+    variables = jax.eval_shape(model.init, key, clip)
+    once = flops(jax.make_jaxpr(model.apply)(variables, clip).jaxpr)
     return 3 * once * self.clips_per_step
 
   @property
   def parameters(self) -> int:
     """How many numbers the optimiser changes."""
-    images = jax.ShapeDtypeStruct((1, *self.image_shape), jnp.float32)
-    fold = jax.tree.map(lambda leaf: leaf[0], fold_arrays(self.folds))
-    state = jax.eval_shape(self.trainer.init, fold, images)
+    state = self.untrained(fold_arrays(self.folds.select([0])))
     return sum(leaf.size for leaf in jax.tree.leaves(state.params))
+
+  def untrained(self, fold: Fold) -> State:
+    """Shapes of the states of folds, [fold, ...]."""
+    return jax.eval_shape(
+      jax.vmap(self.trainer.init, (None, 0)), self.data, fold
+    )
 
 
 def default_problem(
@@ -111,24 +117,29 @@ def default_problem(
   Args:
     device_platform: tpu, gpu or cpu; the type of the computation follows.
     size: of the phase images, pixels a side.
-    batch: `trainer_lib.batch_size`.
+    batch: `train.batch_size`.
     backbone: a key of `dianet.BACKBONES`.
   """
-  config = default.get_config()
-  config.train.batch_size = batch
-  config.model.backbone = backbone
-  config = configuration.from_mapping(config.to_dict())
+  data = configuration.Data(image_size=size)
+  fed = motion.feed(DIANet.reads, data.inputs)
+  inputs = {
+    name: jax.ShapeDtypeStruct((1, CLIPS, *spec.shape), spec.dtype)
+    for name, spec in motion.specs(fed, data).items()
+  }
   labels = (np.arange(CLIPS) % CLASSES).astype(np.int32)
   folds = folds_lib.leave_one_subject_out(
     [f'{clip % SUBJECTS:02}' for clip in range(CLIPS)], labels, CLASSES
   )
-  dtype = runtime.compute_dtype(config.parallel.compute_dtype, device_platform)
-  model = DIANet(CLASSES, dtype=jnp.dtype(dtype), **vars(config.model))
+  dtype = runtime.compute_dtype('auto', device_platform)
   trainer = trainer_lib.Trainer(
-    model, config.train, config.data.scaling, folds.train_index.shape[1]
+    DIANet(CLASSES, DIANet.Settings(backbone=backbone), jnp.dtype(dtype)),
+    objectives.CrossEntropy(),
+    configuration.Train(batch_size=batch),
+    data.scaling,
+    motion.channels(fed, data),
+    folds.train_index.shape[1],
   )
-  phases = len(config.data.phases)
-  return Problem(trainer, folds, (phases, size, size, 3), labels)
+  return Problem(trainer, folds, Data(inputs, labels), size)
 
 
 def flops(jaxpr: jax.extend.core.Jaxpr) -> int:
@@ -161,29 +172,26 @@ def _programs(
   """Each program of an epoch, and how often it runs."""
   trainer = problem.trainer
   folds = 1 if strategy == 'loop' else FOLDS
-  fold = _on_one_device(fold_arrays(problem.folds.select(range(folds))))
-  data = _on_one_device(
-    (
-      jax.ShapeDtypeStruct((CLIPS, *problem.image_shape), np.float32),
-      problem.labels,
-    )
+  fold = fold_arrays(problem.folds.select(range(folds)))
+  state = problem.untrained(fold)
+  batches = jax.eval_shape(
+    jax.vmap(trainer.gather, (None, 0, 0)), problem.data, state, fold
   )
-
-  def program(name, devices=(device,)):
-    return programs_lib.program(name, trainer, strategy, devices)
-
-  def shapes(name, *arguments):
-    # Of any device: a described one cannot be traced for.
-    return jax.eval_shape(program(name, jax.devices()[:1]), *arguments)
-
-  state = shapes('init', data, fold)
+  data, state, fold, batches = _on_one_device(
+    (problem.data, state, fold, batches)
+  )
+  # As `FoldParallel` makes them.
+  program = functools.partial(
+    programs_lib.over_folds, strategy=strategy, devices=(device,)
+  )
   if strategy in programs_lib.SCANNING:
-    yield 1, program('epoch').lower(data, state, fold).compile()
+    epoch = program(trainer.epoch, shared=1, donate=True)
+    yield 1, epoch.lower(data, state, fold).compile()
     return
-  batches = shapes('gather', data, state, fold)
-  yield 1, program('gather').lower(data, state, fold).compile()
-  step = program('step').lower((), state, fold, batches)
-  yield trainer.steps_per_epoch, step.compile()
+  gather = program(trainer.gather, shared=1)
+  yield 1, gather.lower(data, state, fold).compile()
+  step = program(trainer.next_step, donate=True)
+  yield trainer.steps_per_epoch, step.lower(state, fold, batches).compile()
 
 
 def _on_one_device(tree):
@@ -215,17 +223,19 @@ def measured(problem: Problem, strategy: str, repeats: int = 3) -> Cost:
 
   Random images; the fastest of some repeats.
   """
-  images = np.random.default_rng(0).normal(size=(CLIPS, *problem.image_shape))
-  config = configuration.from_mapping(default.get_config().to_dict())
-  settings = dataclasses.replace(
-    config.parallel, devices=1, strategy=strategy, folds_per_device=FOLDS
-  )
+  rng = np.random.default_rng(0)
+  inputs = {
+    name: rng.normal(size=leaf.shape).astype(leaf.dtype)
+    for name, leaf in problem.data.inputs.items()
+  }
   parallel = parallel_lib.FoldParallel(
     problem.trainer,
-    images.astype(np.float32),
-    problem.labels,
-    settings,
-    config.evaluation,
+    problem.data.replace(inputs=inputs),
+    problem.folds,
+    configuration.Parallel(
+      devices=1, strategy=strategy, folds_per_device=FOLDS
+    ),
+    configuration.Evaluation(),
   )
   programs = parallel.compile(problem.folds)
   training = (programs[name] for name in ('epoch', 'step') if name in programs)
@@ -234,7 +244,7 @@ def measured(problem: Problem, strategy: str, repeats: int = 3) -> Cost:
     parallel.seconds_per_epoch(problem.folds) for _ in range(repeats)
   )
   steps = problem.trainer.steps_per_epoch
-  steps *= parallel.group_size(problem.folds)
+  steps *= parallel.group_size
   return Cost(seconds / steps, None, memory)
 
 
@@ -291,12 +301,11 @@ def print_measured(
 
 
 def _described(problem: Problem) -> str:
-  trainer, (_, size, _, _) = problem.trainer, problem.image_shape
-  name = trainer.model.backbone
+  trainer, model = problem.trainer, problem.trainer.model
   return (
-    f'{name}, {size} px, {jnp.dtype(trainer.model.dtype).name}, steps of '
-    f'{problem.clips_per_step:.1f} clips in {trainer.slots} slots, {FOLDS} '
-    'folds'
+    f'{model.settings.backbone}, {problem.size} px, '
+    f'{jnp.dtype(model.dtype).name}, steps of {problem.clips_per_step:.1f} '
+    f'clips in {trainer.slots} slots, {FOLDS} folds'
   )
 
 

@@ -49,7 +49,7 @@ def resnet18() -> nn.Sequential:
 
 
 def compact() -> nn.Sequential:
-  """`dianet_jax.models.compact.Compact`."""
+  """`dianet_jax.models.backbones.compact.Compact`."""
   layers, before = [], 3
   for width in (16, 32, 48):
     layers += [

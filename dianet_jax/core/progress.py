@@ -1,14 +1,17 @@
 """What a user sees while waiting: one console, one style of bar."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 import contextlib
 import sys
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import rich.console
 import rich.progress
 
 T = TypeVar('T')
+# How a function shows progress: called as `track(items, description=...,
+# total=...)`, it returns what to iterate over instead.
+Track = Callable[..., Iterable[Any]]
 
 # Where nobody looks (a log, a pipe) nothing must be folded to 80 columns.
 _TERMINAL = sys.stdout.isatty()
@@ -56,3 +59,9 @@ def waiting(description: str) -> Iterator[None]:
   """A spinner for what cannot say how far it is."""
   with console.status(description):
     yield
+
+
+def silent(items: Iterable[T], description: str, total: int) -> Iterable[T]:
+  """The `Track` that shows nothing."""
+  del description, total
+  return items

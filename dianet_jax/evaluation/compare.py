@@ -1,6 +1,6 @@
 """Runs side by side, from their `predictions.csv` alone.
 
-python -m dianet_jax.evaluation.compare runs/a runs/b (or NAME=runs/a)
+dianet compare runs/a runs/b (or NAME=runs/a)
 """
 
 import argparse
@@ -10,7 +10,6 @@ import dataclasses
 import io
 import itertools
 import pathlib
-import sys
 from typing import Any
 
 from dianet_jax.core import errors
@@ -19,7 +18,6 @@ from dianet_jax.evaluation.predictions import Predictions, load
 from dianet_jax.evaluation.significance import Differences, differences
 
 FORMATS = ('text', 'markdown', 'latex', 'csv')
-_NAMES = {'accuracy': 'accuracy', 'uf1': 'UF1', 'uar': 'UAR'}
 _SIGNIFICANT = 0.05
 _CSV_COLUMNS = (
   'run', 'against', 'dataset', 'measure', 'class', 'n', 'classes', 'folds',
@@ -98,12 +96,13 @@ def _p(value: float) -> str:
 
 
 def _runs_table(part: _Part, title: str) -> tables.Table:
-  header = ['run', 'n', 'classes', 'folds', 'seeds', *_NAMES.values()]
+  labels = [metric.label for metric in metrics.METRICS.values()]
+  header = ['run', 'n', 'classes', 'folds', 'seeds', *labels]
   rows = []
   for name, run in part.runs.items():
     summary = part.summaries[name]
     row = [name, summary['n'], len(run.classes), part.folds, len(run.seeds)]
-    for key in _NAMES:
+    for key in metrics.METRICS:
       value = summary[key]
       std = '' if value['std'] is None else f' ± {value["std"]:.3f}'
       row.append(f'{value["mean"]:.3f}{std}\n{_range(value["interval_95"])}')
@@ -114,19 +113,13 @@ def _runs_table(part: _Part, title: str) -> tables.Table:
 def _classes_table(part: _Part, title: str) -> tables.Table:
   counts = next(iter(part.summaries.values()))['clips_per_class']
   header = ['run', *(f'{name} ({count})' for name, count in counts.items())]
-  rows = []
-  for name, summary in part.summaries.items():
-    values = [
-      [summary[key][class_] for key in ('f1_per_class', 'recall_per_class')]
-      for class_ in counts
-    ]
-    texts = (
-      ['none' if value is None else f'{value:.3f}' for value in pair]
-      for pair in values
-    )
-    rows.append([name, *(' / '.join(pair) for pair in texts)])
+  rows = [
+    [name, *(' / '.join(metrics.texts_of(summary, c)) for c in counts)]
+    for name, summary in part.summaries.items()
+  ]
+  labels = ' / '.join(metric.label for metric in metrics.PER_CLASS.values())
   return tables.Table(
-    f'{title}, by class (clips): F1 / recall, means over seeds', header, rows
+    f'{title}, by class (clips): {labels}, means over seeds', header, rows
   )
 
 
@@ -137,7 +130,7 @@ def _pairs_table(part: _Part, title: str) -> tables.Table:
   for (name, reference), pair in part.pairs.items():
     lines = [
       (
-        _NAMES[key],
+        metrics.METRICS[key].label,
         _number(d.value, '+'),
         _range(d.interval, '+'),
         d.p,
@@ -195,7 +188,7 @@ def _measures(part: _Part) -> Iterator[dict[str, Any]]:
   for name, run in part.runs.items():
     summary = part.summaries[name]
     shared = {'run': name, 'seeds': len(run.seeds), 'remark': run.remark}
-    for key in _NAMES:
+    for key in metrics.METRICS:
       value = summary[key]
       low, high = value['interval_95'] or (None, None)
       yield shared | {
@@ -207,7 +200,7 @@ def _measures(part: _Part) -> Iterator[dict[str, Any]]:
         'high': high,
       }
     for class_, clips in summary['clips_per_class'].items():
-      for key in ('f1', 'recall'):
+      for key in metrics.PER_CLASS:
         yield shared | {
           'measure': key,
           'class': class_,
@@ -345,14 +338,18 @@ def _paths(arguments: Sequence[str]) -> dict[str, pathlib.Path]:
   return named
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-  """Compares the runs that the arguments name.
+def main(argv: Sequence[str] | None = None) -> None:
+  """The command `dianet compare`.
 
   Args:
-    arguments: the command line's, without the program.
+    argv: its arguments; those of the process by default.
+
+  Raises:
+    errors.UserError: what `predictions.load` and `table` refuse, or an output
+      that cannot be written.
   """
   parser = argparse.ArgumentParser(
-    prog='python -m dianet_jax.evaluation.compare',
+    prog='dianet compare',
     description='Compares runs by their predictions.csv.',
   )
   parser.add_argument(
@@ -373,17 +370,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
   )
   parser.add_argument('--format', default='text', choices=FORMATS)
   parser.add_argument('--output', default='', help='a file, not the screen')
-  options = vars(parser.parse_args(arguments))
+  options = vars(parser.parse_args(argv))
   paths, output = options.pop('runs'), options.pop('output')
-  try:
-    runs = {name: load(path) for name, path in _paths(paths).items()}
-    text = table(runs, **options)
-    if output:
-      _write(pathlib.Path(output), text)
-    else:
-      print(text)
-  except errors.UserError as error:
-    sys.exit(f'error: {error}')
+  runs = {name: load(path) for name, path in _paths(paths).items()}
+  text = table(runs, **options)
+  if output:
+    _write(pathlib.Path(output), text)
+  else:
+    print(text)
 
 
 def _write(path: pathlib.Path, text: str) -> None:
@@ -393,9 +387,3 @@ def _write(path: pathlib.Path, text: str) -> None:
     raise errors.UserError(
       f'--output={path} cannot be written ({error.strerror}).'
     ) from error
-
-
-if __name__ == '__main__':
-  # Names in files need not be what the terminal can show.
-  sys.stdout.reconfigure(errors='backslashreplace')
-  main()

@@ -7,7 +7,8 @@ A metric of a run is its mean over seeds. Its interval resamples subjects, not
 clips: the clips of a subject are alike, and so are a clip's seeds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+import dataclasses
 
 from jaxtyping import Float64, Int
 import numpy as np
@@ -61,7 +62,37 @@ def accuracy(confusion: Int[np.ndarray, '*batch class_ class_']) -> np.ndarray:
   return np.trace(confusion, axis1=-2, axis2=-1) / confusion.sum(axis=(-2, -1))
 
 
-METRICS = {'accuracy': accuracy, 'uf1': uf1, 'uar': uar}
+@dataclasses.dataclass(frozen=True)
+class Metric:
+  """One row of a table of metrics; it is called as its function.
+
+  Attributes:
+    label: what tables call it.
+    function: confusion matrices [*batch, class, class] -> values [*batch], or
+      [*batch, class] in `PER_CLASS`.
+  """
+
+  label: str
+  function: Callable[[np.ndarray], np.ndarray]
+
+  def __call__(self, confusion: np.ndarray) -> np.ndarray:
+    """The values, see `function`."""
+    return self.function(confusion)
+
+
+# Key in metrics.json and in the CSV of `compare` -> the metric. Everything
+# that computes, compares or shows metrics loops over these rows.
+METRICS = {
+  'accuracy': Metric('accuracy', accuracy),
+  'uf1': Metric('UF1', uf1),
+  'uar': Metric('UAR', uar),
+}
+PER_CLASS = {
+  'f1': Metric('F1', f1_per_class),
+  'recall': Metric('recall', recall_per_class),
+}
+# The metric whose chance interval has a column of its own.
+MAIN = 'uf1'
 
 # Ends of an interval of 95 %.
 TAILS = (0.025, 0.975)
@@ -101,10 +132,10 @@ def resample(
   """Bootstrap of subjects: each metric's mean over seeds, for each draw.
 
   A draw takes as many subjects as there are, with replacement, and all clips
-  of each in all seeds. A class without clips in a draw is left out of UAR; of
-  UF1 only where the seed does not predict it there either, else its F1 is 0.
-  The generator is fixed, so two runs on the same
-  subjects meet the same draws: their differences are paired.
+  of each in all seeds. UAR drops a class without clips in the draw. UF1 drops a
+  class only if it is neither present nor predicted; predicted but absent counts
+  as F1 = 0. The generator is fixed, so two runs on the same subjects meet the
+  same draws: their differences are paired.
 
   Args:
     confusions: what `subject_confusions` returned.
@@ -193,11 +224,11 @@ def summarise(
     subjects: subject of each clip.
 
   Returns:
-    n, per-class counts, and for accuracy, UF1 and UAR: the value of each seed,
+    n, per-class counts, and for each row of `METRICS`: the value of each seed,
     their mean, standard deviation (None for one seed), the mean's bootstrap
-    interval (None for one subject) and its chance interval; F1 and recall of
-    each class, means over seeds (None for a class without clips); the
-    confusion matrix of each seed.
+    interval (None for one subject) and its chance interval; for each row of
+    `PER_CLASS`, as `<key>_per_class`, the means over seeds (None for a class
+    without clips); the confusion matrix of each seed.
   """
   by_subject = subject_confusions(truth, predictions, subjects, len(classes))
   confusions = by_subject.sum(axis=0)
@@ -216,13 +247,16 @@ def summarise(
       'interval_95': interval[name] and list(interval[name]),
       'chance_95': list(chance[name]),
     }
-  for key, per_class in (
-    ('f1_per_class', f1_per_class),
-    ('recall_per_class', recall_per_class),
-  ):
-    summary[key] = {
+  for key, metric in PER_CLASS.items():
+    summary[f'{key}_per_class'] = {
       name: None if np.isnan(value) else float(value)
-      for name, value in zip(classes, per_class(confusions).mean(axis=0))
+      for name, value in zip(classes, metric(confusions).mean(axis=0))
     }
   summary['confusion'] = confusions.tolist()
   return summary
+
+
+def texts_of(summary: dict, class_: str) -> list[str]:
+  """What each row of `PER_CLASS` says of a class, three digits or 'none'."""
+  values = (summary[f'{key}_per_class'][class_] for key in PER_CLASS)
+  return ['none' if value is None else f'{value:.3f}' for value in values]

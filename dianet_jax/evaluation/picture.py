@@ -1,136 +1,182 @@
 """Draws how one clip becomes its dynamic images.
 
-python -m dianet_jax.evaluation.picture --config=configs/demo.py --out=clip.png
+dianet picture --config=configs/demo.py --clip=3 --out=clip.png
 """
 
+import argparse
+from collections.abc import Sequence
 import pathlib
-import sys
 
-from absl import app, flags
+from absl import flags
+import jax.numpy as jnp
+from jaxtyping import Float, UInt8
 from matplotlib import figure
 from ml_collections import config_flags
 import numpy as np
 
 from dianet_jax.core import config as configuration
-from dianet_jax.core import errors, runtime
+from dianet_jax.core import errors, runtime, schema
 from dianet_jax.data import dataset as dataset_lib
-from dianet_jax.data import phase_images
 from dianet_jax.motion import rank_pooling, scaling
+from dianet_jax.motion.dynamic_images import DYNAMIC_IMAGES
+from dianet_jax.motion.registry import ClipBatch
 
-_CONFIG = config_flags.DEFINE_config_file('config', 'configs/demo.py')
-_CLIP = flags.DEFINE_integer('clip', 0, 'Which clip, in the order of records.')
-_OUT = flags.DEFINE_string('out', 'clip.png', 'The picture.')
-
-_FRAMES_SHOWN = 5
+_COLORS = ('#1f4e79', '#b5651d', '#4f7942')
 
 
 def draw(
-  frames: np.ndarray,
+  frames: UInt8[np.ndarray, 'frame height width channel'],
   apex: int,
-  weights: np.ndarray,
-  images: np.ndarray,
+  phases: Sequence[str],
+  weights: Float[np.ndarray, 'phase frame'],
+  images: Float[np.ndarray, 'phase height width channel'],
   path: pathlib.Path,
 ) -> None:
   """Frames and rank-pooling weights above, dynamic images below.
 
   Args:
-    frames: uint8 [frame, height, width, channel], onset to offset.
+    frames: onset to offset.
     apex: index of the apex frame.
-    weights: float32 [phase, frame], of the frames in the dynamic images.
-    images: float32 [phase, height, width, channel], onset-apex, apex-offset.
+    phases: names, keys of `rank_pooling.PHASES`.
+    weights: of the frames in the dynamic images.
+    images: the dynamic images.
     path: of the picture.
   """
   last = len(frames) - 1
+  keys = {'onset': 0, 'apex': apex, 'offset': last}
+  names = {frame: name for name, frame in keys.items()}
   shown = [0, apex // 2, apex, (apex + last) // 2, last]
-  names = {0: 'onset', apex: 'apex', last: 'offset'}
   drawing = figure.Figure(figsize=(8.5, 5.6), layout='constrained', dpi=110)
-  rows = drawing.subplot_mosaic(
-    [
-      [f'frame{i}' for i in range(_FRAMES_SHOWN)],
-      ['weights'] * _FRAMES_SHOWN,
-      ['image0', 'image0', '.', 'image1', 'image1'],
-    ],
-    height_ratios=(1, 0.75, 1.25),
-  )
-  for number, frame in enumerate(shown):
-    rows[f'frame{number}'].imshow(frames[frame])
-    label = names.get(frame, '')
-    rows[f'frame{number}'].set_title(f'frame {frame} {label}', fontsize=9)
-  colors = ('#1f4e79', '#b5651d')
-  for phase, (first, end) in enumerate(((0, apex), (apex, last))):
-    rows['weights'].plot(
+  top, middle, bottom = drawing.subfigures(3, height_ratios=(1, 0.75, 1.25))
+  row = top.subplots(1, len(shown))
+  for axes, frame in zip(row, shown):
+    axes.imshow(frames[frame])
+    axes.set_title(f'frame {frame} {names.get(frame, "")}', fontsize=9)
+    axes.set_axis_off()
+  curves = middle.subplots()
+  row = bottom.subplots(1, len(phases), squeeze=False)[0]
+  for axes, phase, weight, image, color in zip(
+    row, phases, weights, images, _COLORS
+  ):
+    first, end = (keys[key] for key in rank_pooling.PHASES[phase])
+    curves.plot(
       range(first, end + 1),
-      weights[phase, first : end + 1],
-      color=colors[phase],
+      weight[first : end + 1],
+      color=color,
       marker='.',
       linewidth=1,
     )
-    axes = rows[f'image{phase}']
-    axes.imshow(scaling.to_display(images[phase]))
-    name = ('onset to apex', 'apex to offset')[phase]
-    axes.set_title(f'dynamic image, {name}', fontsize=9, color=colors[phase])
-  rows['weights'].axhline(0, color='#999', linewidth=0.5)
-  rows['weights'].set_ylabel('weight of the frame', fontsize=8)
-  rows['weights'].set_xlabel('frame', fontsize=8)
-  rows['weights'].tick_params(labelsize=8)
-  rows['weights'].spines[['top', 'right']].set_visible(False)
-  for name, axes in rows.items():
-    if name != 'weights':
-      axes.set_axis_off()
+    axes.imshow(scaling.to_display(image))
+    title = f'dynamic image, {phase.replace("_", " to ")}'
+    axes.set_title(title, fontsize=9, color=color)
+    axes.set_axis_off()
+  curves.axhline(0, color='#999', linewidth=0.5)
+  curves.set_ylabel('weight of the frame', fontsize=8)
+  curves.set_xlabel('frame', fontsize=8)
+  curves.tick_params(labelsize=8)
+  curves.spines[['top', 'right']].set_visible(False)
   drawing.savefig(path)
 
 
-def main(argv: list[str]) -> None:
-  """Draws the clip that the flags name."""
-  del argv
-  try:
-    _draw_clip(configuration.from_mapping(_CONFIG.value.to_dict()))
-  except errors.UserError as error:
-    sys.exit(f'error: {error}')
-
-
-def _draw_clip(config: configuration.Config) -> None:
-  runtime.configure(runtime.cache_dir(config.data.cache_dir))
-  records = dataset_lib.open_records(config.data)
-  number = len(records.source)
-  if not 0 <= _CLIP.value < number:
-    raise errors.UserError(
-      f'--clip={_CLIP.value}: there are clips 0 to {number - 1}.'
-    )
-  record = records.source[_CLIP.value]
-  if 'frames' not in record:
-    raise errors.UserError(
-      f'--config.data.dataset={config.data.dataset} has no frames to draw.'
-    )
-  frames = phase_images.decode_clip(record['frames'], config.data)
-  weights, images = pool(frames, record['apex'], config.data)
-  draw(frames, record['apex'], weights, images, pathlib.Path(_OUT.value))
-  print(f'{record["clip_id"].decode()}: {_OUT.value}')
-
-
 def pool(
-  frames: np.ndarray, apex: int, config: configuration.Data
-) -> tuple[np.ndarray, np.ndarray]:
-  """Weights and dynamic images, onset to apex and apex to offset.
+  clips: ClipBatch, config: configuration.Data
+) -> tuple[
+  Float[np.ndarray, 'clip phase frame'],
+  Float[np.ndarray, 'clip phase height width channel'],
+]:
+  """Weights of the frames, and the dynamic images as a run makes them.
 
   Args:
-    frames: uint8 [frame, height, width, channel], onset to offset.
-    apex: index of the apex frame.
-    config: the `data` section; of it `coefficients` and `frame_order`.
-
-  Returns:
-    float32 [phase, frame]; float32 [phase, height, width, channel].
+    clips: as of `dataset.read_clips`.
+    config: the `data` section.
   """
-  number = len(frames)
-  options = {'kind': config.coefficients, 'order': config.frame_order}
-  first, last = np.array([[[0, apex]], [[apex, number - 1]]])
-  weights = rank_pooling.frame_weights(
-    frames.reshape(1, number, -1), first, last, **options
+  keys = {key: getattr(clips, key) for key in ('onset', 'apex', 'offset')}
+  first, last = (
+    jnp.stack([keys[rank_pooling.PHASES[p][end]] for p in config.phases], -1)
+    for end in (0, 1)
   )
-  keys = map(np.array, ([number], [0], [apex], [number - 1]))
-  images = rank_pooling.dynamic_images(frames[None], *keys, **options)
-  return np.asarray(weights[0]), np.asarray(images[0])
+  weights = rank_pooling.frame_weights(
+    clips.frames, first, last, config.coefficients, config.frame_order
+  )
+  return np.asarray(weights), np.asarray(DYNAMIC_IMAGES(clips, config))
 
 
-if __name__ == '__main__':
-  app.run(main)
+def main(argv: Sequence[str] | None = None) -> None:
+  """The command `dianet picture`.
+
+  Args:
+    argv: its arguments; those of the process by default.
+
+  Raises:
+    errors.UserError: a wrong configuration or clip, or a data set without
+      frames.
+  """
+  parser = argparse.ArgumentParser(
+    prog='dianet picture',
+    description='Draws how a clip becomes the dynamic images of a run.',
+    epilog='--config.KEY=VALUE sets a key of the configuration, for instance'
+    ' --config.data.align=true.',
+  )
+  parser.add_argument(
+    '--config', default='configs/demo.py', help='a file of configs/[:model]'
+  )
+  parser.add_argument(
+    '--clip', type=int, default=0, help='which, in the order of the records'
+  )
+  parser.add_argument('--out', default='clip.png', help='the picture')
+  options, rest = parser.parse_known_args(argv)
+  if wrong := [x for x in rest if not x.startswith('--config.')]:
+    parser.error(f'unrecognized arguments: {" ".join(wrong)}')
+  config = _data(options.config, rest)
+  clip_id, frames, apex, weights, images = _read(config, options.clip)
+  path = pathlib.Path(options.out)
+  draw(frames, apex, config.phases, weights, images, path)
+  print(f'{clip_id}: {path}')
+
+
+def _data(path: str, overrides: Sequence[str]) -> configuration.Data:
+  """The `data` section of a configuration file."""
+  if not pathlib.Path(path.split(':')[0]).is_file():
+    raise errors.UserError(f'--config={path} is no file.')
+  known = schema.all_keys(configuration.Config())
+  for option in overrides:
+    key = option.partition('=')[0].removeprefix('--config.')
+    if key.startswith('data.') and key not in known:
+      raise errors.UserError(schema.unknown_key(key, known))
+  argv = ['dianet picture', f'--config={path}', *overrides]
+  values = flags.FlagValues()
+  holder = config_flags.DEFINE_config_file(
+    'config', flag_values=values, sys_argv=argv
+  )
+  try:
+    values(argv)
+    data = holder.value.data.to_dict()
+  except (AttributeError, KeyError, flags.Error) as error:
+    reason = ' '.join(map(str, error.args))
+    raise errors.UserError(f'--config={path}: {reason}') from error
+  return schema.parse({'data': data}, configuration.Config, {}).data
+
+
+def _read(config: configuration.Data, clip: int):
+  """A clip's name, frames and apex, its weights and dynamic images."""
+  runtime.configure(runtime.cache_dir(config.cache_dir))
+  records = dataset_lib.open_records(config)
+  number = len(records.source)
+  if not 0 <= clip < number:
+    raise errors.UserError(f'--clip={clip}: there are clips 0 to {number - 1}.')
+  record = records.source[clip]
+  name = record['clip_id'].decode()
+  transforms, faceless = dataset_lib.find_transforms(
+    records.source, [clip], config
+  )
+  if faceless:
+    raise errors.UserError(f'--clip={clip}: {name}: {faceless[0][1]}')
+  clips = dataset_lib.read_clips([record], config, transforms)
+  if clips.frames is None:
+    raise errors.UserError(
+      f'--config.data.dataset={config.dataset} has no frames to draw.'
+    )
+  weights, images = pool(clips, config)
+  frames = np.asarray(clips.frames[0, : clips.lengths[0]])
+  frames = frames.reshape(-1, *clips.frame_shape)
+  return name, frames, int(clips.apex[0]), weights[0], images[0]

@@ -1,12 +1,14 @@
-"""Reads `predictions.csv`, and trusts nothing in it."""
+"""`predictions.csv`: written by a run; read, and nothing in it trusted."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import csv
 import dataclasses
 import json
 import math
 import os
 import pathlib
+import re
+from typing import Any, NamedTuple
 
 from jaxtyping import Bool, Float, Int, Shaped
 import numpy as np
@@ -15,6 +17,11 @@ from dianet_jax.core import errors
 
 _COLUMNS = ('seed', 'fold', 'dataset', 'clip_id', 'truth', 'prediction')
 _PROBABILITY = 'p_'
+# What `metrics.json` may warn of -> how a title says it.
+MARKS = {
+  'simulated': 'SIMULATED DATA',
+  'control': 'CONTROL WITH SHUFFLED LABELS',
+}
 # Probabilities are written with six digits; others may have written fewer.
 _SUM_TOLERANCE = 1e-3
 _TIE = 2e-6
@@ -72,8 +79,30 @@ class Predictions:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Row:
+def write(path: pathlib.Path, dataset: Any, pooled: Any) -> None:
+  """One row per seed and clip: fold, truth, prediction, probabilities.
+
+  Args:
+    path: of the file.
+    dataset: a `data.dataset.Dataset`; of it clips, labels and classes. Not
+      imported here: it brings jax, which comparing does without.
+    pooled: its `report.Pooled`.
+  """
+  names = dataset.classes
+  with path.open('w', newline='', encoding='utf-8') as file:
+    writer = csv.writer(file)
+    writer.writerow([*_COLUMNS, *(_PROBABILITY + name for name in names)])
+    for row, seed in enumerate(pooled.seeds):
+      for index, clip in enumerate(dataset.clips):
+        truth = names[dataset.labels[index]]
+        prediction = names[pooled.predictions[row, index]]
+        writer.writerow(
+          [seed, clip.subject, clip.dataset, clip.clip_id, truth, prediction]
+          + [f'{p:.6f}' for p in pooled.probabilities[row, index]]
+        )
+
+
+class _Row(NamedTuple):
   line: int
   seed: int
   clip: tuple[str, str]
@@ -101,8 +130,18 @@ def load(path: str | os.PathLike) -> Predictions:
   try:
     with file.open(newline='', encoding='utf-8-sig') as lines:
       reader = csv.DictReader(lines, strict=True)
-      classes = _classes(file, reader.fieldnames or [])
-      rows = list(_rows(file, reader, classes))
+      columns = reader.fieldnames or []
+      classes = tuple(
+        name.removeprefix(_PROBABILITY)
+        for name in columns
+        if name.startswith(_PROBABILITY)
+      )
+      _refuse(f'{file}, line 1: ', _header_faults(columns, classes))
+      rows = []
+      for row in reader:
+        where = f'{file}, line {reader.line_num}: '
+        _refuse(where, _row_faults(row, columns, classes))
+        rows.append(_parse(reader.line_num, row, classes))
   except (OSError, UnicodeDecodeError, csv.Error) as error:
     reason = getattr(error, 'strerror', None) or error
     raise errors.UserError(
@@ -114,128 +153,118 @@ def load(path: str | os.PathLike) -> Predictions:
   return _arrange(file, rows, classes)
 
 
-def _classes(file: pathlib.Path, columns: list[str]) -> tuple[str, ...]:
-  """Class names, from the columns of probabilities."""
-  twice = sorted({name for name in columns if columns.count(name) > 1})
-  if twice:
-    raise errors.UserError(f'{file}, line 1: column {twice[0]!r} occurs twice.')
+def _refuse(where: str, faults: Iterator[str]) -> None:
+  """Raises the first of the faults; later ones may rest on its absence."""
+  for fault in faults:
+    raise errors.UserError(where + fault)
+
+
+def _header_faults(
+  columns: Sequence[str], classes: Sequence[str]
+) -> Iterator[str]:
+  for name in columns:
+    if columns.count(name) > 1:
+      yield f'column {name!r} occurs twice.'
   missing = [name for name in _COLUMNS if name not in columns]
-  classes = tuple(
-    name.removeprefix(_PROBABILITY)
-    for name in columns
-    if name.startswith(_PROBABILITY)
-  )
-  if not classes:
-    missing.append('p_<class>')
-  if missing:
-    raise errors.UserError(
-      f'{file}, line 1: no column {", ".join(missing)}; there are:'
+  if missing or not classes:
+    missing += [] if classes else [f'{_PROBABILITY}<class>']
+    yield (
+      f'no column {", ".join(missing)}; there are:'
       f' {", ".join(columns) or "none"}.'
     )
-  return classes
 
 
-def _rows(
-  file: pathlib.Path, reader: csv.DictReader, classes: tuple[str, ...]
-) -> Iterator[_Row]:
-  for row in reader:
-    where = f'{file}, line {reader.line_num}'
-    if None in row or None in row.values():
-      raise errors.UserError(
-        f'{where}: expected {len(reader.fieldnames)} values, as in the header.'
+def _row_faults(
+  row: dict[str, str], columns: Sequence[str], classes: Sequence[str]
+) -> Iterator[str]:
+  if None in row or None in row.values():
+    yield f'expected {len(columns)} values, as in the header.'
+  if not re.fullmatch(r'\s*[+-]?\d{1,18}\s*', row['seed']):
+    yield f'seed {row["seed"]!r} is no whole number.'
+  for key in ('truth', 'prediction'):
+    if row[key] not in classes:
+      yield (
+        f'{key} {row[key]!r} is none of the classes that have a column of'
+        f' probabilities ({", ".join(classes)}).'
       )
-    try:
-      seed = int(row['seed'])
-    except ValueError as error:
-      raise errors.UserError(
-        f'{where}: seed {row["seed"]!r} is no whole number.'
-      ) from error
-    for key in ('truth', 'prediction'):
-      if row[key] not in classes:
-        raise errors.UserError(
-          f'{where}: {key} {row[key]!r} is none of the classes that have a'
-          f' column of probabilities ({", ".join(classes)}).'
-        )
-    prediction = classes.index(row['prediction'])
-    yield _Row(
-      line=reader.line_num,
-      seed=seed,
-      clip=(row['dataset'], row['clip_id']),
-      subject=row['fold'],
-      truth=classes.index(row['truth']),
-      prediction=prediction,
-      probabilities=_probabilities(where, row, classes, prediction),
+  texts = ', '.join(row[_PROBABILITY + name] for name in classes)
+  values = _probabilities(row, classes)
+  # False for NaN, too.
+  if not all(0 <= value <= 1 for value in values):
+    yield f'probabilities {texts}; expected numbers from 0 to 1.'
+  total = math.fsum(values)
+  if abs(total - 1) > _SUM_TOLERANCE:
+    yield f'probabilities {texts} add up to {total:.6g}, not to 1.'
+  if values[classes.index(row['prediction'])] < max(values) - _TIE:
+    likely = classes[values.index(max(values))]
+    yield (
+      f'the prediction is {row["prediction"]!r}, but the most probable class'
+      f' {likely!r}.'
     )
 
 
 def _probabilities(
-  where: str, row: dict[str, str], classes: tuple[str, ...], prediction: int
+  row: dict[str, str], classes: Sequence[str]
 ) -> tuple[float, ...]:
-  texts = [row[_PROBABILITY + name] for name in classes]
+  """NaN where one is not written as a number."""
   try:
-    values = tuple(map(float, texts))
+    return tuple(float(row[_PROBABILITY + name]) for name in classes)
   except ValueError:
-    values = ()
-  # False for NaN, too.
-  if not values or not all(0 <= value <= 1 for value in values):
-    raise errors.UserError(
-      f'{where}: probabilities {", ".join(texts)}; expected numbers from 0 to'
-      ' 1.'
-    )
-  if abs(math.fsum(values) - 1) > _SUM_TOLERANCE:
-    raise errors.UserError(
-      f'{where}: probabilities {", ".join(texts)} add up to'
-      f' {math.fsum(values):.6g}, not to 1.'
-    )
-  if values[prediction] < max(values) - _TIE:
-    likely = classes[values.index(max(values))]
-    raise errors.UserError(
-      f'{where}: the prediction is {row["prediction"]!r}, but the most probable'
-      f' class {likely!r}.'
-    )
-  return values
+    return (math.nan,)
+
+
+def _parse(line: int, row: dict[str, str], classes: Sequence[str]) -> _Row:
+  """A row without faults."""
+  return _Row(
+    line=line,
+    seed=int(row['seed']),
+    clip=(row['dataset'], row['clip_id']),
+    subject=row['fold'],
+    truth=classes.index(row['truth']),
+    prediction=classes.index(row['prediction']),
+    probabilities=_probabilities(row, classes),
+  )
 
 
 def _arrange(
-  file: pathlib.Path, rows: list[_Row], classes: tuple[str, ...]
+  file: pathlib.Path, rows: Sequence[_Row], classes: tuple[str, ...]
 ) -> Predictions:
-  """One row a clip and seed, in order; every seed has every clip once."""
+  """One row per seed and clip, in order; every seed has every clip once."""
   first: dict[tuple[str, str], _Row] = {}
-  seeds: dict[int, dict[tuple[str, str], _Row]] = {}
+  table: dict[tuple[int, tuple[str, str]], _Row] = {}
   for row in rows:
-    other = seeds.setdefault(row.seed, {}).setdefault(row.clip, row)
+    where = f'{file}, line {row.line}: clip {row.clip[1]!r}'
+    other = table.setdefault((row.seed, row.clip), row)
     if other is not row:
       raise errors.UserError(
-        f'{file}, line {row.line}: clip {row.clip[1]!r} was there for seed'
-        f' {row.seed} in line {other.line} already.'
+        f'{where} was there for seed {row.seed} in line {other.line} already.'
       )
     other = first.setdefault(row.clip, row)
     if (row.truth, row.subject) != (other.truth, other.subject):
       raise errors.UserError(
-        f'{file}, line {row.line}: clip {row.clip[1]!r} has fold'
-        f' {row.subject!r} and truth {classes[row.truth]!r}, but'
-        f' {other.subject!r} and {classes[other.truth]!r} in line'
+        f'{where} has fold {row.subject!r} and truth {classes[row.truth]!r},'
+        f' but {other.subject!r} and {classes[other.truth]!r} in line'
         f' {other.line}.'
       )
-  for seed, held in seeds.items():
-    missing = sorted(first.keys() - held.keys())
+  seeds, clips = sorted({seed for seed, _ in table}), sorted(first)
+  for seed in seeds:
+    missing = [clip_id for clip_id in clips if (seed, clip_id) not in table]
     if missing:
       raise errors.UserError(
         f'{file}: seed {seed} lacks {len(missing)} clip(s) that another seed'
         f' has, the first {missing[0][1]!r}; is the file complete?'
       )
-  clips = sorted(first)
-  table = [[seeds[seed][clip] for clip in clips] for seed in sorted(seeds)]
+  cells = [[table[seed, clip] for clip in clips] for seed in seeds]
   return Predictions(
-    seeds=tuple(sorted(seeds)),
+    seeds=tuple(seeds),
     clips=tuple(clips),
     subjects=np.array([first[clip].subject for clip in clips]),
     datasets=np.array([dataset for dataset, _ in clips]),
     classes=classes,
     truth=np.array([first[clip].truth for clip in clips]),
-    predictions=np.array([[row.prediction for row in line] for line in table]),
+    predictions=np.array([[row.prediction for row in line] for line in cells]),
     probabilities=np.array(
-      [[row.probabilities for row in line] for line in table]
+      [[row.probabilities for row in line] for line in cells]
     ),
     remark=_remark(file.with_name('metrics.json')),
   )
@@ -245,14 +274,11 @@ def _remark(path: pathlib.Path) -> str:
   """Simulated data are marked wherever their results appear."""
   try:
     summary = json.loads(path.read_text(encoding='utf-8'))
-    marks = {
-      'SIMULATED DATA': summary['simulated'],
-      'CONTROL WITH SHUFFLED LABELS': summary.get('control', False),
-    }
-  except (OSError, ValueError, LookupError, AttributeError, TypeError):
+    marks = [text for key, text in MARKS.items() if summary.get(key) is True]
+  except (OSError, ValueError, AttributeError):
     # The file is not needed, and may be of anyone's making.
     return ''
-  return ', '.join(name for name, holds in marks.items() if holds is True)
+  return ', '.join(marks)
 
 
 def align(
@@ -275,15 +301,8 @@ def align(
   (name, first), *others = runs.items()
   kept = set(first.clips).intersection(*(run.clips for _, run in others))
   for other_name, other in others:
-    pair = f'{name} and {other_name}'
-    if set(other.classes) != set(first.classes):
-      raise errors.UserError(
-        f'{pair} cannot be compared: classes {", ".join(first.classes)} and'
-        f' {", ".join(other.classes)}.'
-      )
-    if not common:
-      _check_clips(pair, first, other)
-    _check_same(pair, first, other)
+    where = f'{name} and {other_name} cannot be compared: '
+    _refuse(where, _pair_faults(first, other, common))
   if not kept:
     raise errors.UserError(f'{", ".join(runs)} have no clip in common.')
   aligned, notes = {}, []
@@ -298,40 +317,39 @@ def align(
   return aligned, notes
 
 
-def _check_clips(pair: str, first: Predictions, other: Predictions) -> None:
-  differ = [
-    sorted(set(one.clips) - set(two.clips))
-    for one, two in ((first, other), (other, first))
-  ]
-  if not any(differ):
-    return
-  texts = []
-  for clips, which in zip(differ, ('first', 'second')):
-    if clips:
-      names = ', '.join(repr(clip_id) for _, clip_id in clips[:3])
-      more = ', ...' if len(clips) > 3 else ''
-      texts.append(f'{len(clips)} only in the {which} ({names}{more})')
-  raise errors.UserError(
-    f'{pair} have not the same clips: {"; ".join(texts)}. --common compares'
-    ' the clips that all runs have.'
+def _pair_faults(
+  first: Predictions, second: Predictions, common: bool
+) -> Iterator[str]:
+  if set(first.classes) != set(second.classes):
+    yield (
+      f'classes {", ".join(first.classes)} and {", ".join(second.classes)}.'
+    )
+  ours, theirs = (
+    {
+      clip: (run.classes[truth], subject)
+      for clip, truth, subject in zip(
+        run.clips, run.truth, run.subjects.tolist()
+      )
+    }
+    for run in (first, second)
   )
-
-
-def _check_same(pair: str, first: Predictions, other: Predictions) -> None:
-  """Truth and subject of the clips that both have."""
-
-  def labels(run):
-    truth = (run.classes[index] for index in run.truth)
-    return dict(zip(run.clips, zip(truth, run.subjects.tolist())))
-
-  ours, theirs = labels(first), labels(other)
+  texts = []
+  for which, one, other in (('first', ours, theirs), ('second', theirs, ours)):
+    if alone := sorted(one.keys() - other.keys()):
+      names = ', '.join(repr(clip_id) for _, clip_id in alone[:3])
+      more = ', ...' if len(alone) > 3 else ''
+      texts.append(f'{len(alone)} only in the {which} ({names}{more})')
+  if texts and not common:
+    yield (
+      f'of their clips {"; ".join(texts)}. --common compares the clips that all'
+      ' runs have.'
+    )
   shared = [clip for clip in first.clips if clip in theirs]
-  for what, part in (('truth', 0), ('subject', 1)):
-    wrong = [c for c in shared if ours[c][part] != theirs[c][part]]
+  for part, what in enumerate(('truth', 'subject')):
+    wrong = [clip for clip in shared if ours[clip][part] != theirs[clip][part]]
     if wrong:
-      clip = wrong[0]
-      raise errors.UserError(
-        f'{pair} cannot be compared: the {what} of {len(wrong)} clip(s)'
-        f' differs, the first {clip[1]!r} ({ours[clip][part]!r} and'
-        f' {theirs[clip][part]!r}).'
+      values = ours[wrong[0]][part], theirs[wrong[0]][part]
+      yield (
+        f'the {what} of {len(wrong)} clip(s) differs, the first'
+        f' {wrong[0][1]!r} ({values[0]!r} and {values[1]!r}).'
       )

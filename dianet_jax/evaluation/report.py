@@ -1,9 +1,7 @@
 """The pooled result of a run: files, TensorBoard events and the last table."""
 
-from collections.abc import Sequence
-import csv
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
-import json
 import pathlib
 import shutil
 from typing import Any
@@ -14,7 +12,7 @@ import tensorboardX
 
 from dianet_jax.core import progress
 from dianet_jax.data import dataset as data_lib
-from dianet_jax.evaluation import metrics, tables
+from dianet_jax.evaluation import metrics, predictions, tables
 from dianet_jax.training.results import FoldResult
 
 
@@ -81,6 +79,8 @@ EPOCHS = {
     ' not trained on'
   ),
 }
+# What the last column of the table is of.
+CHANCE_OF = metrics.METRICS[metrics.MAIN].label
 ORACLE = 'oracle (epoch chosen on the test subjects; not a result)'
 
 
@@ -97,20 +97,23 @@ def oracle(
   """
   chosen = []
   for result in results:
-    shares = result.oracle_probabilities
-    right = shares.argmax(axis=-1) == labels[result.test_index]
+    of_epochs = result.oracle_probabilities
+    right = of_epochs.argmax(axis=-1) == labels[result.test_index]
     best = int(right.sum(axis=1).argmax())
-    chosen.append(dataclasses.replace(result, probabilities=shares[best]))
-  guesses = pool(ensemble(chosen, ensemble_size), len(labels)).predictions
+    chosen.append(dataclasses.replace(result, probabilities=of_epochs[best]))
+  pooled = pool(ensemble(chosen, ensemble_size), len(labels))
   num_classes = results[0].probabilities.shape[1]
   confusions = np.stack(
-    [metrics.confusion_matrix(labels, g, num_classes) for g in guesses]
+    [
+      metrics.confusion_matrix(labels, prediction, num_classes)
+      for prediction in pooled.predictions
+    ]
   )
-  values = {n: metric(confusions) for n, metric in metrics.METRICS.items()}
-  return {'label': ORACLE, 'epoch': 'best of each fold'} | {
-    name: {'mean': float(v.mean()), 'seeds': v.tolist()}
-    for name, v in values.items()
-  }
+  figures = {'label': ORACLE, 'epoch': 'best of each fold'}
+  for name, metric in metrics.METRICS.items():
+    values = metric(confusions)
+    figures[name] = {'mean': float(values.mean()), 'seeds': values.tolist()}
+  return figures
 
 
 def oracle_line(summary: dict[str, Any]) -> str:
@@ -119,9 +122,16 @@ def oracle_line(summary: dict[str, Any]) -> str:
   if not figures:
     return ''
   return f'{figures["label"]}: ' + ', '.join(
-    f'{name} {figures[key]["mean"]:.3f}'
-    for name, key in (('accuracy', 'accuracy'), ('UF1', 'uf1'), ('UAR', 'uar'))
+    f'{metric.label} {figures[key]["mean"]:.3f}'
+    for key, metric in _metrics_of(figures)
   )
+
+
+def _metrics_of(
+  figures: Mapping[str, Any],
+) -> Iterator[tuple[str, metrics.Metric]]:
+  """The rows whose figures are there: a finished run has those of its time."""
+  return (row for row in metrics.METRICS.items() if row[0] in figures)
 
 
 def summarise(
@@ -131,22 +141,22 @@ def summarise(
   absent_classes: Sequence[tuple[str, int]],
 ) -> dict[str, Any]:
   """What `metrics.json` holds, but for times and versions."""
-  parts = {}
   datasets = np.array([clip.dataset for clip in dataset.clips])
   subjects = np.array(dataset.subjects)
-  names = sorted(set(datasets.tolist()))
-  for part in names if len(names) > 1 else []:
-    rows = datasets == part
-    parts[part] = metrics.summarise(
+
+  def of(rows):
+    return metrics.summarise(
       dataset.labels[rows],
       pooled.predictions[:, rows],
       dataset.classes,
       subjects[rows],
     )
-    parts[part]['folds'] = len(set(subjects[rows].tolist()))
-  overall = metrics.summarise(
-    dataset.labels, pooled.predictions, dataset.classes, subjects
-  )
+
+  parts = {}
+  names = sorted(set(datasets.tolist()))
+  for part in names if len(names) > 1 else []:
+    rows = datasets == part
+    parts[part] = of(rows) | {'folds': len(set(subjects[rows].tolist()))}
   return {
     'name': name,
     'simulated': dataset.simulated,
@@ -154,7 +164,7 @@ def summarise(
     'classes': list(dataset.classes),
     'folds': len(set(dataset.subjects)),
     'seeds': list(pooled.seeds),
-    'overall': overall,
+    'overall': of(slice(None)),
     'by_dataset': parts,
     'classes_absent_in_training': [
       {'subject': subject, 'class': dataset.classes[class_]}
@@ -163,38 +173,6 @@ def summarise(
     'notes': list(dataset.notes),
     'data_fingerprint': dataset.fingerprint,
   }
-
-
-def write_predictions(
-  path: pathlib.Path, dataset: data_lib.Dataset, pooled: Pooled
-) -> None:
-  """A row a clip and seed: fold, truth, prediction, probabilities."""
-  with path.open('w', newline='', encoding='utf-8') as file:
-    writer = csv.writer(file)
-    writer.writerow(
-      ['seed', 'fold', 'dataset', 'clip_id', 'truth', 'prediction']
-      + [f'p_{name}' for name in dataset.classes]
-    )
-    for row, seed in enumerate(pooled.seeds):
-      for index, clip in enumerate(dataset.clips):
-        writer.writerow(
-          [
-            seed,
-            clip.subject,
-            clip.dataset,
-            clip.clip_id,
-            dataset.classes[dataset.labels[index]],
-            dataset.classes[pooled.predictions[row, index]],
-          ]
-          + [f'{p:.6f}' for p in pooled.probabilities[row, index]]
-        )
-
-
-def write_json(path: pathlib.Path, values: Any) -> None:
-  """Indented JSON; written aside and renamed, so never half there."""
-  aside = path.with_suffix('.tmp')
-  aside.write_text(json.dumps(values, indent=2) + '\n', encoding='utf-8')
-  aside.replace(path)
 
 
 def write_events(folder: pathlib.Path, results: Sequence[FoldResult]) -> None:
@@ -214,36 +192,41 @@ def write_events(folder: pathlib.Path, results: Sequence[FoldResult]) -> None:
 
 
 def rows(summary: dict[str, Any]) -> list[list[str]]:
-  """The table of results: header, then a row for all clips and each part.
+  """The table of results: header, then one row for all clips and each part.
 
   A metric has its mean and standard deviation in a first line, its bootstrap
   interval in a second.
   """
-  header = ['clips', 'n', 'folds', 'accuracy', 'UF1', 'UAR', 'chance UF1']
-  table = [header]
+  shown = list(_metrics_of(summary['overall']))
+  labels = [metric.label for _, metric in shown]
+  table = [['clips', 'n', 'folds', *labels, f'chance {CHANCE_OF}']]
   parts = {'all': summary['overall'] | {'folds': summary['folds']}}
   for name, part in (parts | summary['by_dataset']).items():
-    low, high = part['uf1']['chance_95']
     row = [name, str(part['n']), str(part['folds'])]
-    for key in ('accuracy', 'uf1', 'uar'):
+    for key, _ in shown:
       value = f'{part[key]["mean"]:.3f}'
       if len(summary['seeds']) > 1:
         value += f' ± {part[key]["std"]:.3f}'
-      # Runs that ended before there were intervals are still shown.
-      interval = part[key].get('interval_95')
-      if interval:
-        value += f'\n{interval[0]:.3f} to {interval[1]:.3f}'
+      # A single subject has none.
+      if part[key]['interval_95']:
+        value += '\n' + _interval(part[key]['interval_95'])
       row.append(value)
-    table.append([*row, f'{low:.3f} to {high:.3f}'])
+    table.append([*row, _interval(part[metrics.MAIN]['chance_95'])])
   return table
+
+
+def _interval(bounds: Sequence[float]) -> str:
+  return '{:.3f} to {:.3f}'.format(*bounds)
 
 
 def title(summary: dict[str, Any]) -> str:
   """One line that says what the numbers are of."""
   seeds = len(summary['seeds'])
+  marks = [
+    f'{mark}, ' for key, mark in predictions.MARKS.items() if summary[key]
+  ]
   return (
-    ('SIMULATED DATA, ' if summary['simulated'] else '')
-    + ('CONTROL WITH SHUFFLED LABELS, ' if summary['control'] else '')
+    ''.join(marks)
     + f'{summary["name"]}: pooled over leave-one-subject-out folds,'
     f' {len(summary["classes"])} classes,'
     f' {seeds} seed{"s" if seeds > 1 else ""}'

@@ -151,7 +151,7 @@ class Differences:
   """One run against another on the same clips.
 
   Attributes:
-    metrics: accuracy, uf1, uar -> their difference.
+    metrics: key of `metrics.METRICS` -> its difference.
     mcnemar: clips that one alone has right, each run's seeds taken as one
       ensemble: the class with the highest mean probability. `metrics` are
       means over single seeds.

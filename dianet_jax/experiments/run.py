@@ -1,7 +1,7 @@
 """A whole run, top to bottom: data, folds, training, results."""
 
 import collections
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import pathlib
 import shutil
 import textwrap
@@ -19,6 +19,7 @@ from dianet_jax.evaluation import page as page_lib
 from dianet_jax.evaluation import predictions, report
 from dianet_jax.experiments import workdirs
 from dianet_jax.models import registry as models
+from dianet_jax.motion.registry import Channel
 from dianet_jax.training import objectives
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import resume as resume_lib
@@ -38,30 +39,42 @@ def read_dataset(
   return load(config.data, config.seed, reads)
 
 
+def make_trainer(
+  config: configuration.Config,
+  num_classes: int,
+  channels: Mapping[str, tuple[Channel, ...]],
+  max_train_clips: int,
+) -> Trainer:
+  """What is the same in every fold; see `Trainer`."""
+  device = parallel_lib.choose_devices(config.parallel.devices)[0]
+  dtype = runtime.compute_dtype(config.parallel.compute_dtype, device.platform)
+  model = models.MODELS[config.model.name]
+  objective = objectives.OBJECTIVES[config.objective.name]
+  return Trainer(
+    model=model(num_classes, config.model, jnp.dtype(dtype)),
+    objective=objective(config.objective),
+    settings=config.train,
+    scaling=config.data.scaling,
+    channels=channels,
+    max_train_clips=max_train_clips,
+  )
+
+
 def make_program(
   config: configuration.Config,
   dataset: dataset_lib.Dataset,
   folds: folds_lib.Folds,
 ) -> parallel_lib.FoldParallel:
   """The program that trains folds of a data set."""
-  device = parallel_lib.choose_devices(config.parallel.devices)[0]
-  dtype = runtime.compute_dtype(config.parallel.compute_dtype, device.platform)
-  trainer = Trainer(
-    model=models.MODELS[config.model.name](
-      len(dataset.classes), config.model, jnp.dtype(dtype)
-    ),
-    objective=objectives.OBJECTIVES[config.objective.name](config.objective),
-    settings=config.train,
-    scaling=config.data.scaling,
-    channels=dataset.channels,
-    max_train_clips=folds.train_index.shape[1],
+  trainer = make_trainer(
+    config,
+    len(dataset.classes),
+    dataset.channels,
+    folds.train_index.shape[1],
   )
+  data = Data(dict(dataset.inputs), dataset.labels)
   return parallel_lib.FoldParallel(
-    trainer,
-    Data(dict(dataset.inputs), dataset.labels),
-    folds,
-    config.parallel,
-    config.evaluation,
+    trainer, data, folds, config.parallel, config.evaluation
   )
 
 
@@ -153,6 +166,9 @@ def write_results(
     summary['oracle'] = report.oracle(
       results, dataset.labels, evaluation.ensemble
     )
+  summary['trainings'] = [
+    {'seed': result.seed, 'subject': result.subject} for result in results
+  ]
   # More than one entry only where the user asked for a mix.
   summary['trained_by'] = dict(
     collections.Counter('; '.join(result.made_by) for result in results)

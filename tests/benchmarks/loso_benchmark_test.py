@@ -7,8 +7,6 @@ import pytest
 
 from benchmarks import loso
 
-torch = pytest.importorskip('torch')
-
 SMALL = dataclasses.replace(
   loso.CASES['compact, 28 px'], clips=12, subjects=3, epochs=1
 )
@@ -16,24 +14,29 @@ SMALL = dataclasses.replace(
 
 @pytest.mark.parametrize('name', loso.CASES)
 def test_networks_have_equally_many_parameters(name):
+  pytest.importorskip('torch')
   # As many clips as subjects: the data are not what is tested.
   case = dataclasses.replace(loso.CASES[name], clips=6, subjects=3)
   assert loso.Ours(case, 1).count() == loso.PyTorch(case).count()
 
 
-def test_both_train_and_predict():
+def test_the_peer_trains_and_predicts():
+  torch = pytest.importorskip('torch')
   from benchmarks.peers import loso_torch
 
   images, labels = SMALL.data()
   images = torch.from_numpy(images.transpose(0, 1, 4, 2, 3).copy())
-  shares = loso_torch.train_fold(
+  probabilities = loso_torch.train_fold(
     SMALL, images, torch.from_numpy(labels).long(), 1
   )
-  assert shares.shape == (4, 3)
-  np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
+  assert probabilities.shape == (4, 3)
+  np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_ours_trains_a_fold_on_each_device():
   ours = loso.Ours(SMALL, 2)
   assert ours.at_once == 2
-  ours.train(3)
+  assert ours.train(3) == 3
 
 
 @pytest.mark.parametrize('name', loso.CASES)

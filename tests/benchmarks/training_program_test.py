@@ -96,8 +96,8 @@ class _Compiled:
 @pytest.mark.parametrize(
   'strategy, programs, folds',
   [
-    ('loop', {'gather': 1, 'step': 2}, 1),
-    ('unroll', {'gather': 1, 'step': 2}, 2),
+    ('loop', {'gather': 1, 'next_step': 2}, 1),
+    ('unroll', {'gather': 1, 'next_step': 2}, 2),
     ('map', {'epoch': 1}, 2),
     ('vmap', {'epoch': 1}, 2),
   ],
@@ -107,34 +107,36 @@ def test_costs_are_those_of_one_fold_and_step(
 ):
   lowered = []
 
-  def program(name, trainer, by, devices):
-    assert (trainer, by) == (small.trainer, strategy)
+  def over_folds(function, *, shared=0, donate=False, **by):
+    assert function.__self__ == small.trainer
+    assert by == {'strategy': strategy, 'devices': tuple(jax.devices()[:1])}
+    assert donate == (function.__name__ != 'gather')
+    name = function.__name__
 
     class Program:
-      def lower(self, data, state, *rest):
-        assert {leaf.shape[:2] for leaf in jax.tree.leaves(state)} == {
-          (1, folds)
-        }
+      def lower(self, *arguments):
+        # The shared data have no axis of folds.
+        for leaf in jax.tree.leaves(arguments[shared:]):
+          assert leaf.shape[:2] == (1, folds)
+        # They are what the program takes.
+        jax.eval_shape(real(function, shared=shared, **by), *arguments)
         lowered.append(name)
         return self
 
       def compile(self):
         return _Compiled(name)
 
-      def __call__(self, *arguments):
-        return real(name, trainer, by, devices)(*arguments)
-
     return Program()
 
-  real = training_program.programs_lib.program
-  monkeypatch.setattr(training_program.programs_lib, 'program', program)
-  seconds = {'gather': 3.0, 'step': 5.0, 'epoch': 7.0}
+  real = training_program.programs_lib.over_folds
+  monkeypatch.setattr(training_program.programs_lib, 'over_folds', over_folds)
+  seconds = {'gather': 3.0, 'next_step': 5.0, 'epoch': 7.0}
   monkeypatch.setattr(
     hlo_cost,
     'program_cost',
     lambda text, chip: hlo_cost.Cost(2e9 * seconds[text], seconds[text]),
   )
-  topology = type('Topology', (), {'devices': jax.devices()})
+  topology = type('Topology', (), {'devices': jax.devices()[:1]})
   cost = training_program.estimated(small, strategy, topology, CHIP)
   assert lowered == list(programs)
   epoch = sum(times * seconds[name] for name, times in programs.items())

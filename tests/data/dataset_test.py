@@ -43,10 +43,15 @@ def load(make_config, raw):
   return load_clips
 
 
+def images_of(dataset, variant=0):
+  """[clip, view, height, width, channel]."""
+  return dataset.inputs['dynamic_images'][variant]
+
+
 def test_phase_images_are_those_of_the_frames_on_disk(load, raw):
   dataset = load(data__image_size=32)
-  assert dataset.images.shape == (10, 2, 32, 32, 3)
-  assert dataset.images.dtype == np.float32 and dataset.simulated
+  assert images_of(dataset).shape == (10, 2, 32, 32, 3)
+  assert images_of(dataset).dtype == np.float32 and dataset.simulated
   assert dataset.classes[dataset.labels[3]] == dataset.clips[3].emotion
   # One clip again, by hand and in float64.
   clip = dataset.clips[3]
@@ -61,7 +66,7 @@ def test_phase_images_are_those_of_the_frames_on_disk(load, raw):
   for apex in range(2, len(frames) - 2):
     phases = frames[: apex + 1], frames[apex:]
     error = 0
-    for image, part in zip(dataset.images[3], phases):
+    for image, part in zip(images_of(dataset)[3], phases):
       alpha = rank_pooling.coefficients(len(part))
       error += np.abs(np.tensordot(alpha, part, 1) - image).max()
     errors_at.append(error)
@@ -72,9 +77,9 @@ def test_aligned_faces(load):
   pytest.importorskip('dlib', reason='the extra [align] is not installed')
   plain = load(data__image_size=32)
   aligned = load(data__image_size=32, data__align=True)
-  assert aligned.images.shape == plain.images.shape
+  assert images_of(aligned).shape == images_of(plain).shape
   assert [c.clip_id for c in aligned.clips] == [c.clip_id for c in plain.clips]
-  assert np.abs(aligned.images - plain.images).max() > 1
+  assert np.abs(images_of(aligned) - images_of(plain)).max() > 1
 
 
 def test_a_protocol_of_your_own(load):
@@ -90,26 +95,27 @@ def test_a_protocol_of_your_own(load):
 
 def test_images_of_earlier_offsets_come_behind(load):
   plain, jittered = load(), load(data__offset_jitter_frames=2)
-  assert jittered.images.shape == (30, *plain.images.shape[1:])
+  plain_images = images_of(plain)
+  assert jittered.inputs['dynamic_images'].shape == (3, *plain_images.shape)
   np.testing.assert_array_equal(jittered.labels, plain.labels)
-  annotated, one, two = jittered.images.reshape(3, *plain.images.shape)
-  np.testing.assert_array_equal(annotated, plain.images)
+  annotated, one, two = jittered.inputs['dynamic_images']
+  np.testing.assert_array_equal(annotated, plain_images)
   for variant in (one, two):
-    np.testing.assert_array_equal(variant[:, 0], plain.images[:, 0])
-  for a, b in ((plain.images, one), (one, two), (plain.images, two)):
+    np.testing.assert_array_equal(variant[:, 0], images_of(plain)[:, 0])
+  for a, b in ((images_of(plain), one), (one, two), (images_of(plain), two)):
     assert (np.abs(a - b)[:, 1].max(axis=(1, 2, 3)) > 0.1).all()
 
 
 def test_single_phase(load):
-  dataset = load(data__phases=('onset_offset',), model__fusion='first_phase')
-  assert dataset.images.shape[1] == 1
+  dataset = load(data__phases=('onset_offset',), model__fusion='concat')
+  assert images_of(dataset).shape[1] == 1
 
 
 def test_permuted_labels_are_the_same_labels_elsewhere(load):
   plain, control = load(), load(data__permute_labels=True)
   assert sorted(plain.labels) == sorted(control.labels)
   assert (plain.labels != control.labels).any()
-  np.testing.assert_array_equal(plain.images, control.images)
+  np.testing.assert_array_equal(images_of(plain), images_of(control))
   assert any('shuffled' in note for note in control.notes)
   other = load(data__permute_labels=True, seed=1)
   assert (other.labels != control.labels).any()
@@ -142,9 +148,9 @@ def test_stored_phase_images_are_centred(make_config, tmp_path):
   write_flow(tmp_path, rows)
   config = make_config(megc2019, data__manual_dir=str(tmp_path))
   dataset = dataset_lib.load(config.data, 0)
-  assert dataset.images.shape == (2, 2, 28, 28, 3)
+  assert images_of(dataset).shape == (2, 2, 28, 28, 3)
   first = cv2.imread(str(tmp_path / 'sub01_EP01 .png'))[..., ::-1]
-  np.testing.assert_array_equal(dataset.images[0, 0], first - 127.5)
+  np.testing.assert_array_equal(images_of(dataset)[0, 0], first - 127.5)
   assert [clip.subject for clip in dataset.clips] == [
     'casme2/sub01', 'casme2/sub02'
   ]  # fmt: skip
@@ -169,9 +175,9 @@ def test_stored_phase_images_have_no_whole_clip(make_config, tmp_path):
     megc2019,
     data__manual_dir=str(tmp_path),
     data__phases=('onset_offset',),
-    model__fusion='first_phase',
+    model__fusion='concat',
   )
-  with pytest.raises(errors.UserError, match='none of onset_offset'):
+  with pytest.raises(errors.UserError, match='two phases, not the whole clip'):
     dataset_lib.load(config.data, 0)
 
 
@@ -185,7 +191,7 @@ def test_an_empty_phase_is_reported(load, raw, tmp_path):
   book.active.cell(2, apex).value = book.active.cell(2, onset).value
   book.save(path)
   dataset = load(data__manual_dir=str(copy))
-  empty = np.flatnonzero(np.abs(dataset.images).max(axis=(2, 3, 4)) == 0)
+  empty = np.flatnonzero(np.abs(images_of(dataset)).max(axis=(2, 3, 4)) == 0)
   assert len(empty) == 1
   reported = [
     note for note in dataset.notes if 'onset_apex is a single' in note
@@ -201,5 +207,5 @@ def test_simulation_and_manual_dir_exclude_each_other(load):
 
 
 def test_display_of_a_phase_image(load):
-  shown = scaling.to_display(load().images[0, 0])
+  shown = scaling.to_display(images_of(load())[0, 0])
   assert shown.dtype == np.uint8 and (shown.min(), shown.max()) == (0, 255)

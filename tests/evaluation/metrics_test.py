@@ -1,12 +1,16 @@
 """Metrics against published counts and against scikit-learn."""
 
+import csv
+import io
 import json
 
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from dianet_jax.evaluation import metrics
+from dianet_jax.evaluation import compare, metrics, report
+from dianet_jax.training import results as results_lib
+from tests.support import prediction_files
 
 
 def test_the_published_check():
@@ -207,3 +211,67 @@ def test_summary_over_seeds():
   assert summary['f1_per_class']['a'] == pytest.approx((1 + 2 / 3) / 2)
   assert summary['confusion'][1] == [[1, 1, 0], [0, 2, 0], [0, 0, 0]]
   assert json.loads(json.dumps(summary)) == summary
+
+
+def precision(confusion):
+  """Macro precision, of predictions that name every class."""
+  right = np.diagonal(confusion, axis1=-2, axis2=-1)
+  return (right / confusion.sum(axis=-2)).mean(axis=-1)
+
+
+def test_a_new_metric_is_one_row(tmp_path, monkeypatch):
+  row = metrics.Metric('Precision', precision)
+  monkeypatch.setitem(metrics.METRICS, 'precision', row)
+  runs = {
+    name: compare.load(
+      prediction_files.write(
+        tmp_path / name, prediction_files.rows(skill, rng_seed=seed)
+      )
+    )
+    for seed, (name, skill) in enumerate((('a', 0.8), ('b', 0.6)))
+  }
+  run = runs['a']
+  expected = np.mean(
+    [
+      sklearn_metrics.precision_score(run.truth, seed, average='macro')
+      for seed in run.predictions
+    ]
+  )
+  overall = metrics.summarise(
+    run.truth, run.predictions, run.classes, run.subjects
+  )
+  assert overall['precision']['mean'] == pytest.approx(expected)
+  low, high = overall['precision']['interval_95']
+  assert low < expected < high
+
+  summary = {'overall': overall, 'by_dataset': {}, 'folds': 10, 'seeds': [0, 1]}
+  header, cells = report.rows(summary)
+  cell = cells[header.index('Precision')]
+  assert cell.startswith(f'{expected:.3f} ± ')
+
+  result = results_lib.FoldResult(
+    's',
+    0,
+    variables={},
+    loss=np.zeros(1),
+    accuracy=np.zeros(1),
+    test_index=np.arange(len(run.truth)),
+    probabilities=run.probabilities[0],
+    oracle_probabilities=run.probabilities[:1],
+  )
+  oracle = report.oracle([result], run.truth)
+  confusion = metrics.confusion_matrix(run.truth, run.predictions[0], 3)
+  assert oracle['precision']['mean'] == pytest.approx(precision(confusion))
+  assert ', Precision 0.' in report.oracle_line({'oracle': oracle})
+
+  text = compare.table(runs)
+  assert 'Precision' in text.splitlines()[2] and f'{expected:.3f}' in text
+  table = list(csv.DictReader(io.StringIO(compare.table(runs, 'csv'))))
+  [one] = [
+    row for row in table if row['measure'] == 'precision' and row['run'] == 'a'
+  ]
+  assert float(one['value']) == pytest.approx(expected)
+  [pair] = [
+    row for row in table if row['measure'] == 'precision' and row['against']
+  ]
+  assert pair['run'] == 'b' and 0 <= float(pair['p']) <= 1

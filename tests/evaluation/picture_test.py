@@ -1,14 +1,20 @@
-"""The picture of a clip shows what the run computes."""
+"""The picture of a clip shows what the run trains on."""
 
 import cv2
 from matplotlib import axes
 import numpy as np
 import pytest
 
+from dianet_jax.clips import faces
+from dianet_jax.core import config as configuration
+from dianet_jax.core import errors
+from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.evaluation import picture
 from dianet_jax.motion import rank_pooling
+from dianet_jax.motion.registry import ClipBatch
 
 APEX = 4
+ENDS = {'onset_apex': (0, 4), 'apex_offset': (4, 8), 'onset_offset': (0, 8)}
 
 
 @pytest.fixture
@@ -24,13 +30,21 @@ def frames():
   return np.stack(clip)
 
 
+@pytest.mark.parametrize(
+  'phases', [('onset_apex', 'apex_offset'), ('onset_offset',), tuple(ENDS)]
+)
 @pytest.mark.parametrize('order', rank_pooling.ORDERS)
 @pytest.mark.parametrize('kind', ['rank', 'linear'])
 def test_the_weights_drawn_are_those_of_the_images(
-  make_config, frames, kind, order, tmp_path, monkeypatch
+  frames, kind, order, phases, tmp_path, monkeypatch
 ):
-  config = make_config(data__coefficients=kind, data__frame_order=order).data
-  weights, images = picture.pool(frames, APEX, config)
+  config = configuration.Data(
+    coefficients=kind, frame_order=order, phases=phases, image_size=16
+  )
+  keys = map(np.array, ([len(frames)], [0], [APEX], [len(frames) - 1]))
+  flat = frames.reshape(1, len(frames), -1)
+  clips = ClipBatch(flat, *keys, frame_shape=frames.shape[1:])
+  [weights], [images] = picture.pool(clips, config)
   expected = np.tensordot(weights, frames.astype(np.float64), 1)
   np.testing.assert_allclose(images, expected, atol=1e-2)
   drawn = []
@@ -42,15 +56,87 @@ def test_the_weights_drawn_are_those_of_the_images(
 
   monkeypatch.setattr(axes.Axes, 'plot', spy)
   path = tmp_path / 'clip.png'
-  picture.draw(frames, APEX, weights, images, path)
+  picture.draw(frames, APEX, phases, weights, images, path)
   assert cv2.imread(str(path)).std() > 10
   made = rank_pooling.COEFFICIENTS[kind]
-  for (numbers, values), (first, end) in zip(drawn, ((0, 4), (4, 8))):
+  for (numbers, values), phase in zip(drawn, phases):
+    first, end = ENDS[phase]
+    length = end + 1 - first
     assert numbers == list(range(first, end + 1))
-    np.testing.assert_allclose(np.sort(values), np.sort(made(5)), rtol=1e-5)
     moved = np.abs(frames[first : end + 1] - frames[first].astype(float))
     rank = np.argsort(np.argsort(moved.mean(axis=(1, 2, 3)), kind='stable'))
     if order == 'time':
-      rank = np.arange(5)
-    np.testing.assert_allclose(values, made(5)[rank], rtol=1e-5)
-  assert len(drawn) == 2
+      rank = np.arange(length)
+    np.testing.assert_allclose(values, made(length)[rank], rtol=1e-5)
+  assert len(drawn) == len(phases)
+
+
+# Four clips.
+SMALL = {'simulation.subjects': 2, 'simulation.clips_per_subject': 2}
+
+
+def turned(records, frame_size, skip_bad_clips, track):
+  """In place of a face's transform: every clip upside down, at half size."""
+  del skip_bad_clips, track
+  half = np.array([[-0.5, 0, frame_size], [0, -0.5, frame_size]])
+  names = [records[index]['clip_id'].decode() for index in range(len(records))]
+  return dict.fromkeys(names, half), []
+
+
+@pytest.mark.parametrize(
+  'overrides',
+  [
+    {},
+    {'align': 'true'},
+    {'phases': "('onset_offset', 'apex_offset', 'onset_apex')"},
+    {'crop': '(0.1, 0.2, 0.8, 0.9)', 'frame_size': 48, 'image_size': 24},
+    {'frame_order': 'motion_intensity', 'coefficients': 'linear'},
+  ],
+  ids=str,
+)
+def test_it_is_the_image_that_the_run_trains_on(
+  overrides, shared_cache, tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setattr(faces, 'find_transforms', turned)
+  drawn = {}
+
+  def spy(frames, apex, phases, weights, images, path):
+    drawn.update(frames=frames, apex=apex, phases=phases, images=images)
+    draw(frames, apex, phases, weights, images, path)
+
+  draw = picture.draw
+  monkeypatch.setattr(picture, 'draw', spy)
+  values = {'cache_dir': shared_cache, **SMALL, **overrides}
+  keys = [f'--config.data.{key}={value}' for key, value in values.items()]
+  out = tmp_path / 'clip.png'
+  picture.main(['--config=configs/demo.py', '--clip=3', f'--out={out}', *keys])
+  name = capsys.readouterr().out.splitlines()[-1].split(': ')[0]
+  config = picture._data('configs/demo.py', keys)
+  dataset = dataset_lib.load(config, 0)
+  [clip] = [i for i, c in enumerate(dataset.clips) if c.clip_id == name]
+  assert drawn['phases'] == config.phases
+  assert len(drawn['images']) == len(config.phases)
+  np.testing.assert_array_equal(
+    drawn['images'], dataset.inputs['dynamic_images'][0, clip]
+  )
+  assert drawn['frames'].shape[1:3] == (config.frame_size,) * 2
+  assert 0 < drawn['apex'] < len(drawn['frames'])
+  assert cv2.imread(str(out)).std() > 10
+
+
+@pytest.mark.parametrize(
+  'arguments, message',
+  [
+    (['--clip=4'], '--clip=4: there are clips 0 to 3'),
+    (['--config=configs/nope.py'], '--config=configs/nope.py is no file'),
+    (['--config.data.algn=true'], 'data.algn is not .*config.data.align;'),
+    (['--config.trian.epochs=1'], 'configs/demo.py: .*trian'),
+    (['--config.data.align=perhaps'], 'align=perhaps'),
+    (["--config.data.phases=('x',)"], "phases=.'x',.* is out of range"),
+  ],
+)
+def test_mistakes(arguments, message, shared_cache):
+  values = {'cache_dir': shared_cache, **SMALL}
+  keys = [f'--config.data.{key}={value}' for key, value in values.items()]
+  with pytest.raises(errors.UserError, match=message):
+    picture.main([*arguments, *keys])

@@ -120,7 +120,7 @@ def test_tables_follow_from_the_predictions(folder):
 
 
 def test_readme_quotes_a_comparison():
-  begin = README.index('$ python -m dianet_jax.evaluation.compare \\')
+  begin = README.index('$ dianet compare \\')
   lines = README[begin:].split('\n```')[0].splitlines()
   arguments = ' '.join(line.rstrip('\\').strip() for line in lines[1:3]).split()
   runs = dict(argument.split('=') for argument in arguments)

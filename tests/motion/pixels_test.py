@@ -5,8 +5,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dianet_jax.core import config
 from dianet_jax.motion import scaling
+from dianet_jax.motion.dynamic_images import DYNAMIC_IMAGES
+from dianet_jax.motion.registry import Channel
 from dianet_jax.training import augment
+
+RED_FLIPS = (
+  Channel('red', 'grey levels', flips_sign=True),
+  Channel('green', 'grey levels'),
+  Channel('blue', 'grey levels'),
+)
+
+
+def augmented(key, images, flip_probability, shift_pixels):
+  settings = config.Augment(
+    flip_probability=flip_probability, shift_pixels=shift_pixels
+  )
+  channels = DYNAMIC_IMAGES.channels(None)
+  return augment.augment(key, {'x': images}, {'x': channels}, settings)['x']
+
 
 IMAGES = jax.random.normal(jax.random.key(0), (2, 8, 6, 3)) * 30
 
@@ -54,7 +72,7 @@ def test_move_shifts_and_repeats_the_border():
 
 def test_flip_turns_the_sign_of_horizontal_displacement():
   zero = jnp.array(0)
-  flipped = augment.move(IMAGES, zero, zero, jnp.array(True), (0,))
+  flipped = augment.move(IMAGES, zero, zero, jnp.array(True), RED_FLIPS)
   np.testing.assert_array_equal(flipped[..., 0], -IMAGES[:, :, ::-1, 0])
   np.testing.assert_array_equal(flipped[..., 1:], IMAGES[:, :, ::-1, 1:])
 
@@ -63,10 +81,10 @@ def test_augment_moves_both_phases_alike_and_depends_on_the_key():
   same = jnp.stack([IMAGES[0], IMAGES[0]])
   seen = set()
   for seed in range(20):
-    moved = augment.augment(jax.random.key(seed), same, 0.5, (), 2)
+    moved = augmented(jax.random.key(seed), same, 0.5, 2)
     np.testing.assert_array_equal(moved[0], moved[1])
     seen.add(moved.tobytes())
   assert len(seen) > 10
   np.testing.assert_array_equal(
-    augment.augment(jax.random.key(0), same, 0.0, (), 0), same
+    augmented(jax.random.key(0), same, 0.0, 0), same
   )

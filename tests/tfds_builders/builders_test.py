@@ -1,16 +1,16 @@
 """Tests of what is special in a data set, and of TFDS's conventions."""
 
-import importlib
 import pathlib
 
 import pytest
 import tensorflow_datasets as tfds
 
 from tests.support import raw_trees
-from tfds_builders import clip_finder, prepare, raw_folder
+from tfds_builders import clip_finder, raw_folder, registry
 from tfds_builders.casme2 import casme2_dataset_builder as casme2
-from tfds_builders.mmew import mmew_dataset_builder as mmew
-from tfds_builders.samm import samm_dataset_builder as samm
+from tfds_builders.casme2 import facts as casme2_facts
+from tfds_builders.mmew import facts as mmew
+from tfds_builders.samm import facts as samm
 
 _SAMM_HEADER = (
   'Subject', 'Filename', 'Inducement Code', 'Onset Frame', 'Apex Frame',
@@ -44,7 +44,7 @@ def test_casme2_apex_that_copies_fill_in_differently(tmp_path):
     raw_trees.write_clip(
       root / 'Cropped/sub04/EP12_01f', range(261, 322), apex=290
     )
-    return _read(casme2.DATA_SET, root)[0]['sub04/EP12_01f']
+    return _read(casme2_facts.DATA_SET, root)[0]['sub04/EP12_01f']
 
   record = read(tmp_path / 'a', '/')
   assert record['apex_source'] == 'spotted'
@@ -120,17 +120,15 @@ def test_mmew_both_layouts(tmp_path, others):
   assert (spotted['apex_source'], spotted['apex']) == ('spotted', 7)
 
 
-@pytest.mark.parametrize('name', prepare.DATASETS)
+@pytest.mark.parametrize('name', registry.names())
 def test_builder_follows_tfds_conventions(name, tmp_path):
-  module = importlib.import_module(
-    f'tfds_builders.{name}.{name}_dataset_builder'
-  )
-  builder = module.Builder(data_dir=tmp_path)
+  builder_cls = registry.builder(name)
+  builder = builder_cls(data_dir=tmp_path)
   assert builder.name == name
   assert builder.info.citation.startswith('@')
-  assert str(builder.version) in module.Builder.RELEASE_NOTES
-  assert 'layout' in module.Builder.MANUAL_DOWNLOAD_INSTRUCTIONS
-  metadata = module.Builder.get_metadata()
+  assert str(builder.version) in builder_cls.RELEASE_NOTES
+  assert 'layout' in builder_cls.MANUAL_DOWNLOAD_INSTRUCTIONS
+  metadata = builder_cls.get_metadata()
   assert metadata.description
   assert 'ml.task.image-classification' in metadata.tags
 

@@ -1,5 +1,6 @@
 """Tests of the doctor: findings, verdict, exit code and the next command."""
 
+import dataclasses
 import json
 import shlex
 import shutil
@@ -8,16 +9,24 @@ import sys
 
 import pytest
 
+from dianet_jax.clips import images
 from dianet_jax.core import errors
 from tests.support import raw_trees
 from tfds_builders import (
   check,
-  frames,
   prepare,
   protocols,
   raw_folder,
+  registry,
   simulate,
 )
+from tfds_builders.casme2 import facts as casme2
+
+
+def _declare(monkeypatch, **facts):
+  """Has the folder of CASME II declare other facts."""
+  changed = dataclasses.replace(casme2.FACTS, **facts)
+  monkeypatch.setattr(casme2, 'FACTS', changed)
 
 
 def _complete(root, monkeypatch):
@@ -27,10 +36,10 @@ def _complete(root, monkeypatch):
     raw_trees.casme2_row(1, 'EP02', emotion='Disgust '),
     raw_trees.casme2_row(2, 'EP01', emotion='Other', apex='/'),
   ]
-  expected = check.Expected(
+  expected = registry.Expected(
     (3, 4), 2, {'happiness': 1, 'disgust': 1, 'others': 1}
   )
-  monkeypatch.setitem(check.EXPECTED, 'casme2', expected)
+  _declare(monkeypatch, expected=expected)
   return raw_trees.casme2(root, rows)
 
 
@@ -43,7 +52,9 @@ def _small_protocol(monkeypatch):
     {'casme2': 1},
     left_out=('others',),
   )
-  monkeypatch.setitem(protocols.PROTOCOLS, 'casme2_small', protocol)
+  _declare(
+    monkeypatch, protocols=casme2.FACTS.protocols | {'casme2_small': protocol}
+  )
 
 
 def test_complete_folder_is_ready(tmp_path, monkeypatch, capsys):
@@ -108,8 +119,7 @@ def test_another_version_of_the_spreadsheet_is_no_problem(
   tmp_path, monkeypatch
 ):
   root = _complete(tmp_path / 'raw', monkeypatch)
-  expected = check.Expected((9, 3), 2, {'happiness': 9})
-  monkeypatch.setitem(check.EXPECTED, 'casme2', expected)
+  _declare(monkeypatch, expected=registry.Expected((9, 3), 2, {'happiness': 9}))
   assert check.check('casme2', root).problems == []
 
 
@@ -159,13 +169,13 @@ def test_policies(tmp_path, monkeypatch, capsys):
 def test_only_first_frames_are_opened(tmp_path, monkeypatch):
   root = _complete(tmp_path / 'raw', monkeypatch)
   opened = []
-  decode = frames.decode
+  decode = images.decode
 
   def count(data):
     opened.append(len(data))
     return decode(data)
 
-  monkeypatch.setattr(frames, 'decode', count)
+  monkeypatch.setattr(images, 'decode', count)
   check.check('casme2', root)
   assert len(opened) == 3
 
@@ -187,8 +197,7 @@ def test_folder_without_the_data_set(tmp_path, capsys):
   text = capsys.readouterr().out
   assert 'SAMM: the folder is empty.' in text
   assert text.splitlines()[-1] == (
-    '  python -m tfds_builders.check --dataset=samm '
-    f'--manual_dir={tmp_path} --variant=raw'
+    f'  dianet check --dataset=samm --manual_dir={tmp_path} --variant=raw'
   )
   assert check.main([*arguments, '--json']) == 1
   assert json.loads(capsys.readouterr().out)['verdict'] == 'blocked'
@@ -223,11 +232,16 @@ def test_no_clip_of_the_protocol(tmp_path):
 
 
 def test_every_data_set_knows_what_is_expected():
-  for dataset, expected in check.EXPECTED.items():
+  facts = {name: registry.facts(name) for name in registry.names()}
+  known = {name: row for name, row in facts.items() if row.expected}
+  # Of CAS(ME)3 none could be checked; of the composite, only the protocol.
+  assert set(facts) - set(known) == {'casme3', 'megc2019'}
+  for dataset, row in known.items():
+    expected = row.expected
     assert sum(expected.emotions.values()) == expected.clips[0], dataset
-    for name in check._protocols_of(dataset):
+    assert row.protocols
+    for name, protocol in row.protocols.items():
       # A protocol is no larger than the data set.
-      protocol = protocols.PROTOCOLS[name]
       clips = sum(sum(c.values()) for c in protocol.expected.values())
       assert 0 < clips <= expected.clips[0], name
       folds = sum(protocol.expected_folds.values())
@@ -258,7 +272,7 @@ def test_simulated_data_are_ready_and_the_command_runs(tmp_path, dataset):
 def test_runs_as_a_module(tmp_path):
   root = raw_trees.casme2(tmp_path / 'raw')
   result = subprocess.run(
-    [sys.executable, '-m', 'tfds_builders.check', '--dataset=casme2',
+    [sys.executable, '-m', 'dianet_jax', 'check', '--dataset=casme2',
      f'--manual_dir={root}'],
     capture_output=True, text=True, check=False,
   )  # fmt: skip
@@ -268,17 +282,15 @@ def test_runs_as_a_module(tmp_path):
 
 
 def test_data_set_without_a_protocol_or_known_counts(tmp_path, monkeypatch):
+  five = casme2.FACTS.protocols['casme2_5class']
   root = _complete(tmp_path / 'raw', monkeypatch)
-  monkeypatch.delitem(check.EXPECTED, 'casme2')
-  monkeypatch.setattr(check, '_protocols_of', lambda _: [])
+  _declare(monkeypatch, expected=None, protocols={})
   report = check.check('casme2', root)
   assert report.verdict == 'blocked'
-  assert report.problems == [
-    'no protocol is named after casme2: give --protocol'
-  ]
+  assert report.problems == ['casme2 declares no protocol: give --protocol']
   assert report.expected_clips == []
   # Its only protocol, if it has one, says what is expected.
-  monkeypatch.setattr(check, '_protocols_of', lambda _: ['casme2_5class'])
+  _declare(monkeypatch, protocols={'casme2_5class': five})
   report = check.check('casme2', root)
   assert report.verdict == 'differs'
   assert 'casme2_5class: casme2, disgust: 1 clips' in report.problems[1]

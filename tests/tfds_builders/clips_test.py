@@ -5,7 +5,7 @@ import pytest
 from dianet_jax.core import errors
 from tests.support import raw_trees
 from tfds_builders import clip_finder, clips, raw_folder
-from tfds_builders.casme2 import casme2_dataset_builder as casme2
+from tfds_builders.casme2 import facts as casme2
 
 
 def _read(data_set, root, variant=''):

@@ -87,7 +87,7 @@ def test_a_million_rows_take_little_memory(tmp_path, row):
   path = _million_rows(tmp_path / 'a.xlsx', row)
   program = textwrap.dedent("""
     import pathlib, resource, sys
-    from dianet_jax import errors
+    from dianet_jax.core import errors
     from tfds_builders import annotations
     def peak():
       return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -15,9 +15,10 @@ import zlib
 import cv2
 import pytest
 
+from dianet_jax.clips import images
 from dianet_jax.core import errors
 from tests.support import raw_trees
-from tfds_builders import check, frames, prepare
+from tfds_builders import check, prepare
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
 _CLIP = 'Cropped/Cropped/sub01/EP03_02'
@@ -180,7 +181,7 @@ def test_names_that_are_not_utf8(tmp_path):
   again = prepare.prepare('casme2', root, tmp_path / 'cache')
   assert again.from_cache
   result = subprocess.run(
-    [sys.executable, '-m', 'tfds_builders.check', '--dataset=casme2',
+    [sys.executable, '-m', 'dianet_jax', 'check', '--dataset=casme2',
      f'--manual_dir={root}'],
     cwd=_REPOSITORY, env=os.environ | {'PYTHONIOENCODING': 'utf-8:strict'},
     capture_output=True, text=True, check=False,
@@ -191,13 +192,13 @@ def test_names_that_are_not_utf8(tmp_path):
 
 def test_clip_replaced_while_it_is_read(tmp_path, monkeypatch):
   root = raw_trees.casme2(tmp_path / 'raw')
-  decode = frames.decode
+  decode = images.decode
 
   def remove(data):
     shutil.rmtree(root / _CLIP, ignore_errors=True)
     return decode(data)
 
-  monkeypatch.setattr(frames, 'decode', remove)
+  monkeypatch.setattr(images, 'decode', remove)
   monkeypatch.setattr(os, 'cpu_count', lambda: 1)
   with pytest.raises(errors.UserError, match='No such file') as info:
     prepare.prepare('casme2', root, tmp_path / 'cache')
@@ -228,7 +229,7 @@ def test_memory_stays_bounded(tmp_path, dataset):
   _sparse(targets[len(bombs)])
   program = textwrap.dedent("""
     import resource, sys
-    from dianet_jax import errors
+    from dianet_jax.core import errors
     from tfds_builders import prepare
     builder = prepare.builder_class(sys.argv[1], '')
     def peak():

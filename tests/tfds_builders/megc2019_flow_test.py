@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from dianet_jax.clips import images
 from dianet_jax.core import errors
-from tfds_builders import frames, raw_folder
+from tfds_builders import raw_folder
 from tfds_builders.megc2019_flow import megc2019_flow_dataset_builder as flow
 
 _REAL_FLOW = (
@@ -42,7 +43,7 @@ def _flow_tree(root, blank=' '):
 @pytest.mark.parametrize('blank', [' ', ''])
 def test_flow_reads_all_three_parts(tmp_path, blank):
   found = flow.Builder.find(_flow_tree(tmp_path, blank))
-  records = raw_folder.check(flow.Builder.GUIDE, found).records
+  records = raw_folder.check(flow.Builder.FACTS.guide, found).records
   described = [(r['clip_id'], r['subject'], r['emotion']) for r in records]
   assert described == [
     ('casme2/sub01/EP02_01f', 'casme2/sub01', 'positive'),
@@ -51,7 +52,7 @@ def test_flow_reads_all_three_parts(tmp_path, blank):
     ('smic/s09/s09_po_01', 'smic/s09', 'positive'),
   ]
   first, second = (
-    frames.decode(pathlib.Path(records[3][phase]).read_bytes())[0, 0, 0]
+    images.load(records[3][phase])[0, 0, 0]
     for phase in ('onset_apex', 'apex_offset')
   )
   assert (first, second) == (20, 21)
@@ -63,7 +64,7 @@ def test_flow_subject_that_a_spreadsheet_program_shortened(tmp_path):
   (path,) = root.glob('*.csv')
   path.write_text(path.read_text().replace('samm,006,', 'SAMM,6,'))
   found = flow.Builder.find(root)
-  records = raw_folder.check(flow.Builder.GUIDE, found).records
+  records = raw_folder.check(flow.Builder.FACTS.guide, found).records
   assert records[2]['clip_id'] == 'samm/006/006_1_2'
 
 
@@ -74,8 +75,10 @@ def test_flow_missing_image_is_a_bad_clip(tmp_path):
   with pytest.raises(
     errors.UserError, match="image '006_006_1_2_1 .png' is mis"
   ):
-    raw_folder.check(flow.Builder.GUIDE, found)
-  checked = raw_folder.check(flow.Builder.GUIDE, found, skip_bad_clips=True)
+    raw_folder.check(flow.Builder.FACTS.guide, found)
+  checked = raw_folder.check(
+    flow.Builder.FACTS.guide, found, skip_bad_clips=True
+  )
   assert [clip_id for clip_id, _ in checked.left_out] == ['samm/006/006_1_2']
   assert len(checked.records) == 3
 
@@ -100,7 +103,7 @@ def test_flow_bad_list(tmp_path, old, new, text):
   (path,) = root.glob('*.csv')
   path.write_text(path.read_text().replace(old, new))
   with pytest.raises(errors.UserError) as info:
-    raw_folder.check(flow.Builder.GUIDE, flow.Builder.find(root))
+    raw_folder.check(flow.Builder.FACTS.guide, flow.Builder.find(root))
   assert text in str(info.value)
 
 
@@ -115,7 +118,7 @@ def test_flow_without_folder_names_the_repository(tmp_path):
 @pytest.mark.skipif(not _REAL_FLOW.is_dir(), reason='needs the real images')
 def test_real_flow_images():
   found = flow.Builder.find(_REAL_FLOW)
-  records = raw_folder.check(flow.Builder.GUIDE, found).records
+  records = raw_folder.check(flow.Builder.FACTS.guide, found).records
   assert len(records) == 278
   assert len({record['subject'] for record in records}) == 52
   assert collections.Counter(record['emotion'] for record in records) == {

@@ -51,7 +51,7 @@ def _few(root, datasets=('casme2', 'samm', 'smic'), top='{}'):
 
 def _read(root, **options):
   found = megc2019.Builder.find(root, **options)
-  checked = raw_folder.check(megc2019.Builder.GUIDE, found)
+  checked = raw_folder.check(megc2019.Builder.FACTS.guide, found)
   return checked.records, found
 
 
@@ -156,9 +156,10 @@ def test_complete_sets_give_the_published_counts(tmp_path):
     raw_trees.write_tree(tmp_path / dataset, dataset, clips)
   found = megc2019.Builder.find(tmp_path)
   protocol = protocols.get('megc2019_3class')
+  classes = megc2019.Builder.FACTS.reading.classes
   parts = [clip.clip_id.split('/')[0] for clip in found.clips]
   labels = [
-    protocol.classes.index(megc2019._CLASSES[part][clip.emotion.casefold()])
+    protocol.classes.index(classes[part][clip.emotion.casefold()])
     for part, clip in zip(parts, found.clips, strict=True)
   ]
   assert len(found.clips) == 442

@@ -7,7 +7,7 @@ import pytest
 from dianet_jax.core import errors
 from tests.support import raw_trees
 from tfds_builders import clip_finder, clips, prepare, raw_folder
-from tfds_builders.casme2 import casme2_dataset_builder as casme2
+from tfds_builders.casme2 import facts as casme2
 
 # The clip's row, the frames on disk (10 to 19 are annotated, the motion is
 # greatest at 13), what the doubt is called, and the apex frame of the record

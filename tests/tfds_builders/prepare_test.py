@@ -1,6 +1,7 @@
 """Tests of preparing records and finding them again."""
 
 import concurrent.futures
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -15,9 +16,10 @@ import cv2
 import numpy as np
 import pytest
 
+from dianet_jax.clips import images
 from dianet_jax.core import errors
 from tests.support import raw_trees
-from tfds_builders import frames, prepare
+from tfds_builders import clips, prepare, raw_folder, registry
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
 
@@ -43,7 +45,7 @@ def test_records_hold_the_bytes_of_the_files(tmp_path):
   folder = root / 'Cropped/Cropped/sub01/EP03_02'
   expected = [(folder / f'reg_img{n}.jpg').read_bytes() for n in range(10, 20)]
   assert list(record['frames']) == expected
-  assert frames.decode(record['frames'][0]).shape == (24, 32, 3)
+  assert images.decode(record['frames'][0]).shape == (24, 32, 3)
   assert list(record.pop('frame_numbers')) == list(range(10, 20))
   del record['frames']
   assert record == {
@@ -126,7 +128,7 @@ def test_second_time_is_from_cache_and_opens_no_image(tmp_path, monkeypatch):
   def decode(_):
     raise AssertionError('an image was opened')
 
-  monkeypatch.setattr(frames, 'decode', decode)
+  monkeypatch.setattr(images, 'decode', decode)
   second = _prepare(root, tmp_path / 'cache')
   assert second.from_cache
   assert second.fingerprint == first.fingerprint
@@ -212,6 +214,111 @@ def test_options_are_part_of_the_fingerprint(tmp_path, options):
   assert _ids(after) == _ids(before)
 
 
+# What is no file and no option, and decides the records all the same.
+
+
+def _repaired(data_set):
+  repair = clips.Repair('apex', 1, 2, 'a slip')
+  return dataclasses.replace(
+    data_set, repairs={**data_set.repairs, ('x', 'y'): repair}
+  )
+
+
+def _first_part_repaired(composite):
+  first, *others = composite.parts
+  return dataclasses.replace(composite, parts=(_repaired(first), *others))
+
+
+def _other_class(composite):
+  classes = {name: dict(row) for name, row in composite.classes.items()}
+  classes['casme2']['others'] = 'negative'
+  return dataclasses.replace(composite, classes=classes)
+
+
+def _nothing_excluded(composite):
+  return dataclasses.replace(composite, excluded={})
+
+
+def _other_emotion(flow_images):
+  emotions = flow_images.emotions | {'2': 'negative'}
+  return dataclasses.replace(flow_images, emotions=emotions)
+
+
+_READINGS = [
+  *((name, _repaired) for name in ('casme2', 'casme3', 'mmew', 'samm', 'smic')),
+  ('megc2019', _first_part_repaired),
+  ('megc2019', _other_class),
+  ('megc2019', _nothing_excluded),
+  ('megc2019_flow', _other_emotion),
+]
+
+
+def _fingerprint_of(tmp_path, monkeypatch, name, facts):
+  """That of an empty folder: of what is not in the files."""
+  builder_cls = registry.builder(name)
+  monkeypatch.setattr(builder_cls, 'FACTS', facts)
+  found = raw_folder.Found(tmp_path, (), [], [], [])
+  return prepare._fingerprint(builder_cls, found, {})
+
+
+@pytest.mark.parametrize(('name', 'change'), _READINGS)
+def test_how_a_set_is_read_is_part_of_the_fingerprint(
+  tmp_path, monkeypatch, name, change
+):
+  facts = registry.facts(name)
+  before = _fingerprint_of(tmp_path, monkeypatch, name, facts)
+  other = dataclasses.replace(facts, reading=change(facts.reading))
+  assert _fingerprint_of(tmp_path, monkeypatch, name, other) != before
+  # What decides no record makes nothing anew.
+  other = dataclasses.replace(facts, expected=None, protocols={}, config='')
+  assert _fingerprint_of(tmp_path, monkeypatch, name, other) == before
+
+
+def test_no_data_set_is_left_out_of_that():
+  assert {name for name, _ in _READINGS} == set(registry.names())
+
+
+def test_another_repair_is_prepared_anew(tmp_path, monkeypatch):
+  root = raw_trees.casme2(tmp_path / 'raw')
+  before = _prepare(root, tmp_path / 'cache')
+  facts = registry.facts('casme2')
+  repair = clips.Repair('apex', 14, 12, 'a slip')
+  reading = dataclasses.replace(
+    facts.reading, repairs={('sub01', 'EP02_01f'): repair}
+  )
+  monkeypatch.setattr(
+    registry.builder('casme2'),
+    'FACTS',
+    dataclasses.replace(facts, reading=reading),
+  )
+  after = _prepare(root, tmp_path / 'cache')
+  assert not after.from_cache
+  assert after.fingerprint != before.fingerprint
+  assert [s.source[0]['apex'] for s in (before, after)] == [4, 2]
+
+
+def test_the_fingerprint_is_the_same_in_every_process():
+  """A set or an object in the facts would prepare the data again each time."""
+  program = textwrap.dedent("""
+    from tfds_builders import registry
+    for name in registry.names():
+      print(name, repr(registry.facts(name).reading))
+  """)
+  texts = {
+    subprocess.run(
+      [sys.executable, '-c', program],
+      cwd=_REPOSITORY,
+      env=os.environ | {'PYTHONHASHSEED': seed},
+      capture_output=True,
+      text=True,
+      check=True,
+    ).stdout
+    for seed in ('1', '2')
+  }
+  assert len(texts) == 1
+  assert 'given to researchers' not in texts.pop()
+
+
 def test_unknown_data_set_and_variant(tmp_path):
   with pytest.raises(errors.UserError, match="did you mean 'casme2'"):
     prepare.prepare('casme', tmp_path, tmp_path)
@@ -261,7 +368,7 @@ def test_killed_preparation_is_completed_by_the_next(tmp_path):
   cache = tmp_path / 'cache'
   program = textwrap.dedent("""
     import sys, time
-    from tfds_builders import prepare
+    from tfds_builders import clips, prepare, raw_folder, registry
     def track(items, description, total):
       for item in items:
         if description.startswith('Writing'):
@@ -304,7 +411,7 @@ def test_silent_and_without_tensorflow(tmp_path):
     import sys
     import tfds_builders
     assert 'tensorflow_datasets' not in sys.modules
-    from tfds_builders import prepare
+    from tfds_builders import clips, prepare, raw_folder, registry
     assert 'tensorflow_datasets' not in sys.modules
     for _ in range(2):
       prepare.prepare('casme2', sys.argv[1], sys.argv[2]).source[0]
@@ -333,7 +440,7 @@ def test_clips_are_checked_on_several_threads(tmp_path, monkeypatch):
     time.sleep(0.002)
     return np.zeros((24, 32, 3), np.uint8)
 
-  monkeypatch.setattr(frames, 'decode', decode)
+  monkeypatch.setattr(images, 'decode', decode)
   monkeypatch.setattr(os, 'cpu_count', lambda: 2)
   _prepare(root, tmp_path / 'cache')
   assert len(threads) == 2

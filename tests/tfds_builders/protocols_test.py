@@ -28,7 +28,7 @@ def test_published_counts(name, clips, folds):
 def test_no_protocol_is_untested():
   # Of CAS(ME)3 no counts are published that could be checked.
   without = {'casme3_7class'}
-  assert {row[0] for row in PUBLISHED} == set(protocols.PROTOCOLS) - without
+  assert {row[0] for row in PUBLISHED} == set(protocols.names()) - without
 
 
 def test_a_protocol_without_counts_expects_nothing():
@@ -94,7 +94,7 @@ def test_unknown_protocol():
 # Labels that a protocol does not know.
 
 
-@pytest.mark.parametrize('name', protocols.PROTOCOLS)
+@pytest.mark.parametrize('name', protocols.names())
 def test_every_emotion_of_the_data_set_is_known(name):
   emotions = {
     'casme2': 'others disgust happiness surprise repression sadness fear',

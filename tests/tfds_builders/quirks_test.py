@@ -347,7 +347,7 @@ def test_quirk(tmp_path, name):
   )
   quirk.also(root)
   builder_cls = prepare.builder_class(quirk.dataset, '')
-  checked = raw_folder.check(builder_cls.GUIDE, builder_cls.find(root))
+  checked = raw_folder.check(builder_cls.FACTS.guide, builder_cls.find(root))
   assert len(checked.records) == quirk.clips_there
   record = dict(checked.records[-1])
   for key_frame in ('apex', 'offset'):

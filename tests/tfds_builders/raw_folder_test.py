@@ -4,7 +4,7 @@ import pytest
 
 from dianet_jax.core import errors
 from tests.support import raw_trees
-from tfds_builders import prepare
+from tfds_builders import prepare, registry
 
 
 def _prepare(root, cache, **kwargs):
@@ -119,7 +119,7 @@ def test_wrong_folder(tmp_path, kind, problem, there):
   _check_guidance(info.value, root)
 
 
-@pytest.mark.parametrize('dataset', prepare.DATASETS)
+@pytest.mark.parametrize('dataset', registry.names())
 def test_no_folder_given(tmp_path, dataset):
   with pytest.raises(errors.UserError) as info:
     prepare.prepare(dataset, '', tmp_path)

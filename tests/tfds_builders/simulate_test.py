@@ -8,7 +8,7 @@ import openpyxl
 import pytest
 
 from dianet_jax.core import errors
-from tfds_builders import simulate
+from tfds_builders import registry, simulate
 from tfds_builders.simulation import faces as faces_lib
 from tfds_builders.simulation import layouts as layouts_lib
 from tfds_builders.simulation import motion as motion_lib
@@ -55,6 +55,10 @@ def trees(tmp_path_factory):
 @pytest.fixture(scope='module')
 def face():
   return faces_lib.draw(np.random.default_rng(0), 0, 84, 70)
+
+
+def _layout(dataset):
+  return registry.facts(dataset).simulation
 
 
 def _contents(root):
@@ -151,7 +155,7 @@ def test_key_frames_are_on_disk_and_in_order(trees, dataset):
 
 @pytest.mark.parametrize('dataset', DATASETS)
 def test_emotions_are_the_protocols_and_spread_evenly(dataset):
-  clips = layouts_lib.plan(dataset, 3, 10, seed=0)
+  clips = layouts_lib.plan(_layout(dataset), 3, 10, seed=0)
   assert {clip.emotion for clip in clips} == EMOTIONS[dataset]
   for subject in range(3):
     emotions = [clip.emotion for clip in clips if clip.subject == subject]
@@ -166,7 +170,7 @@ def test_emotions_are_the_protocols_and_spread_evenly(dataset):
 
 
 def test_a_remainder_of_clips_favours_no_emotion():
-  clips = layouts_lib.plan('casme2', 5, 7, seed=0)
+  clips = layouts_lib.plan(_layout('casme2'), 5, 7, seed=0)
   emotions = [clip.emotion for clip in clips]
   assert {emotions.count(emotion) for emotion in emotions} == {7}
 
@@ -228,6 +232,19 @@ def test_the_same_tree_is_kept(tmp_path):
   assert times == {path: path.stat().st_mtime_ns for path in root.rglob('*')}
 
 
+def test_a_tree_of_the_same_parameters_is_kept_whatever_it_is_called(tmp_path):
+  root = simulate.write('mmew', tmp_path / 'root', **SMALL)
+  description = root / 'SIMULATED.md'
+  text = description.read_text(encoding='utf-8')
+  older = text.replace('dianet simulate', 'another command')
+  assert older != text
+  description.write_text(older, encoding='utf-8')
+  assert simulate.write('mmew', root, **SMALL) == root
+  description.write_text(older.replace('"seed": 0', '"seed": 1'))
+  with pytest.raises(errors.UserError, match='"seed": 1'):
+    simulate.write('mmew', root, **SMALL)
+
+
 def test_a_tree_made_with_other_parameters_is_refused(trees):
   before = _contents(trees['casme2'])
   with pytest.raises(errors.UserError, match='"seed": 0') as refused:
@@ -266,7 +283,9 @@ def test_a_number_out_of_range_is_refused_by_name(tmp_path, name, value):
 
 
 def test_an_unknown_data_set_is_refused(tmp_path):
-  with pytest.raises(errors.UserError, match="'smic'.*casme2, samm, mmew"):
+  with pytest.raises(
+    errors.UserError, match="'smic'.*no layout.*casme2, mmew, samm"
+  ):
     simulate.write('smic', tmp_path / 'root')
 
 
@@ -290,7 +309,7 @@ def test_two_emotions_alone_share_the_motion_up_to_the_apex(dataset, face):
     emotion: motion_lib.motion(
       face, expression, timing, 0.2, recording, np.random.default_rng(0)
     )
-    for emotion, expression in layouts_lib.EXPRESSIONS[dataset].items()
+    for emotion, expression in _layout(dataset).expressions.items()
   }
   sources = {emotion: _sources(*move) for emotion, move in moves.items()}
   emotions = sorted(sources)
@@ -321,5 +340,7 @@ def test_the_command_line_says_what_to_do_next(tmp_path, capsys):
     'python main.py --config=configs/mmew.py '
     f"--config.data.manual_dir='{root}'\n" in said
   )
-  with pytest.raises(SystemExit, match='other parameters'):
+  with pytest.raises(SystemExit, match='error: .*other parameters'):
     simulate.main([*arguments, '--seed=3'])
+  with pytest.raises(SystemExit, match="error: Cannot simulate.*'smic'"):
+    simulate.main(['--dataset=smic', f'--root={root}'])

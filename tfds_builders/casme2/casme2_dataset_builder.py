@@ -1,54 +1,12 @@
-"""CASME II: spontaneous micro-expressions at 200 frames a second."""
+"""CASME II as records."""
 
-from tfds_builders import clips, raw_folder, records
-
-_GUIDE = raw_folder.Guide(
-  title='CASME II',
-  source=(
-    'CASME II is given to researchers who sign its license agreement: ask the '
-    'group of Xiaolan Fu (MELAB), Institute of Psychology, Chinese Academy of '
-    'Sciences, at casme.psych.ac.cn/casme/e2.'
-  ),
-  layout=(
-    '  CASME2-coding-20140508.xlsx\n'
-    '  Cropped/sub01/EP02_01f/reg_img46.jpg, reg_img47.jpg, ...\n'
-    '  or CASME2_RAW_selected/sub01/EP02_01f/img46.jpg, ...\n'
-    '  or CASME2-RAW/sub01/EP02_01f/img1.jpg, ...'
-  ),
-)
-
-DATA_SET = clips.DataSet(
-  name='casme2',
-  guide=_GUIDE,
-  frames_per_second=200.0,
-  subject_format='sub{:02d}',
-  # The commonest version first: published results rest on it.
-  spreadsheets=('casme2-coding-20140508*', 'casme2*coding*'),
-  clip_folder='{subject}/{clip}',
-  clip_name=r'EP\d',
-  # 'selected' before 'raw', which is in 'CASME2_RAW_selected', too.
-  variants={'cropped': 'crop', 'raw_selected': 'select', 'raw': 'raw'},
-  # Versions of the spreadsheet differ in their rows: keyed by clip.
-  # sub16/EP01_08 (offset 110 or 96 by version) needs no entry: a clip ends
-  # with its last frame on disk.
-  repairs={
-    ('sub04', 'EP12_01f'): clips.Repair(
-      'apex',
-      None,
-      None,
-      "the spreadsheet has '/' for this apex, and copies that fill it in "
-      'disagree (303, 279)',
-    ),
-  },
-)
+from tfds_builders import records
+from tfds_builders.casme2 import facts
 
 
 class Builder(records.ClipBuilder):
   """Builder of CASME II."""
 
-  VERSION = records.VERSION
-  RELEASE_NOTES = records.RELEASE_NOTES
-  MANUAL_DOWNLOAD_INSTRUCTIONS = _GUIDE.instructions
-  BUILDER_CONFIGS = records.variant_configs(DATA_SET)
-  GUIDE = _GUIDE
-  DATA_SET = DATA_SET
+  FACTS = facts.FACTS
+  BUILDER_CONFIGS = records.variant_configs(facts.DATA_SET)
+  MANUAL_DOWNLOAD_INSTRUCTIONS = facts.FACTS.guide.instructions

@@ -1,38 +1,11 @@
-"""CAS(ME)3, part A: micro-expressions in long videos with depth."""
+"""CAS(ME)3, part A as records."""
 
-from tfds_builders import clips, raw_folder, records
-
-_GUIDE = raw_folder.Guide(
-  title='CAS(ME)3, part A',
-  source=(
-    'CAS(ME)3 is given to researchers who sign its license agreement: ask '
-    'MELAB, Institute of Psychology, Chinese Academy of Sciences, at '
-    'casme.psych.ac.cn/casme/e4.'
-  ),
-  layout=(
-    "  an .xlsx with the sheet 'label'\n  spNO.1/a/color/166.jpg, 167.jpg, ..."
-  ),
-)
-
-DATA_SET = clips.DataSet(
-  name='casme3',
-  guide=_GUIDE,
-  frames_per_second=30.0,
-  subject_format='spNO.{}',
-  # Beside 'color' lies 'depth'.
-  clip_folder='{subject}/{clip}/color',
-  spreadsheets=('cas(me)3*part*a*', 'cas*me*3*'),
-  # The videos of a subject are called by letters.
-  clip_name='[a-z]$',
-  clip_id='{subject}/{clip}/{onset_frame}',
-)
+from tfds_builders import records
+from tfds_builders.casme3 import facts
 
 
 class Builder(records.ClipBuilder):
   """Builder of CAS(ME)3, part A."""
 
-  VERSION = records.VERSION
-  RELEASE_NOTES = records.RELEASE_NOTES
-  MANUAL_DOWNLOAD_INSTRUCTIONS = _GUIDE.instructions
-  GUIDE = _GUIDE
-  DATA_SET = DATA_SET
+  FACTS = facts.FACTS
+  MANUAL_DOWNLOAD_INSTRUCTIONS = facts.FACTS.guide.instructions

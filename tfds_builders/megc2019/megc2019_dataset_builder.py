@@ -1,5 +1,6 @@
-"""MEGC 2019 composite of CASME II, SAMM and SMIC-HS, from the raw data."""
+"""MEGC 2019 composite as records."""
 
+from collections.abc import Mapping
 import functools
 import os
 from typing import Any
@@ -7,53 +8,14 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from tfds_builders import clip_finder, raw_folder, records
-from tfds_builders.casme2 import casme2_dataset_builder as casme2
-from tfds_builders.samm import samm_dataset_builder as samm
-from tfds_builders.smic import smic_dataset_builder as smic
-
-_PARTS = (casme2.DATA_SET, samm.DATA_SET, smic.DATA_SET)
-
-_GUIDE = raw_folder.Guide(
-  title='MEGC 2019 composite',
-  source='\n'.join(part.guide.source for part in _PARTS),
-  layout=(
-    '  CASME II, SAMM and SMIC-HS in one folder, each with its spreadsheet:\n'
-    + '\n'.join(part.guide.layout for part in _PARTS)
-  ),
-)
-
-# Annotated emotion, in lower case -> class; None: in no list.
-_NEGATIVE, _POSITIVE, _SURPRISE = 'negative', 'positive', 'surprise'
-_CLASSES: dict[str, dict[str, str | None]] = {
-  'casme2': {
-    'disgust': _NEGATIVE, 'repression': _NEGATIVE, 'happiness': _POSITIVE,
-    'surprise': _SURPRISE, 'others': None, 'other': None, 'sadness': None,
-    'fear': None,
-  },
-  'samm': {
-    'anger': _NEGATIVE, 'contempt': _NEGATIVE, 'disgust': _NEGATIVE,
-    'fear': _NEGATIVE, 'sadness': _NEGATIVE, 'happiness': _POSITIVE,
-    'surprise': _SURPRISE, 'other': None, 'others': None,
-  },
-  'smic': {
-    'negative': _NEGATIVE, 'positive': _POSITIVE, 'surprise': _SURPRISE,
-  },
-}  # fmt: skip
-_EXCLUDED = {
-  'casme2': {
-    'sub04/EP12_01f', 'sub05/EP09_05f', 'sub24/EP07_01', 'sub24/EP07_04f',
-    'sub24/EP10_03',
-  },
-}  # fmt: skip
+from tfds_builders.megc2019 import facts
 
 
 class Builder(records.ClipBuilder):
   """Builder of the composite of those of the three sets that are there."""
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
-  MANUAL_DOWNLOAD_INSTRUCTIONS = _GUIDE.instructions
-  GUIDE = _GUIDE
+  FACTS = facts.FACTS
+  MANUAL_DOWNLOAD_INSTRUCTIONS = facts.FACTS.guide.instructions
 
   @classmethod
   def find(
@@ -63,18 +25,18 @@ class Builder(records.ClipBuilder):
     policy: str = raw_folder.DEFAULT_POLICY,
   ) -> raw_folder.Found:
     """See the base class; there are no variants of the composite."""
-    root, folders = _GUIDE.walk(manual_dir)
+    guide, composite = cls.FACTS.guide, cls.FACTS.reading
+    root, folders = guide.walk(manual_dir)
     annotation_files, clips, image_files, notes = [], [], set(), []
-    for part in _PARTS:
+    for part in composite.parts:
       try:
         found = clip_finder.find(part, root, policy=policy)
       except raw_folder.NothingFoundError as error:
         # The first line says what; the rest tells where to get the data.
         notes.append(f'absent: {str(error).splitlines()[0]}')
         continue
-      listed = [
-        c for c in map(functools.partial(_listed, part), found.clips) if c
-      ]
+      select = functools.partial(_listed, composite, part.name)
+      listed = [clip for clip in map(select, found.clips) if clip]
       clips += listed
       annotation_files += found.annotation_files
       image_files.update(found.image_files)
@@ -84,7 +46,7 @@ class Builder(records.ClipBuilder):
         'composite'
       )
     if not clips:
-      raise _GUIDE.error(
+      raise guide.error(
         'none of the three data sets was found.\n' + '\n'.join(notes),
         root,
         folders,
@@ -106,17 +68,17 @@ class Builder(records.ClipBuilder):
     }
 
 
-def _listed(part: Any, clip: raw_folder.Clip) -> raw_folder.Clip | None:
+def _listed(
+  composite: facts.Composite, part: str, clip: raw_folder.Clip
+) -> raw_folder.Clip | None:
   """The clip as one of the composite, None where that does not have it."""
-  if clip.clip_id in _EXCLUDED.get(part.name, ()):
-    return None
-  classes = _CLASSES[part.name]
-  emotion = clip.emotion.casefold()
-  if emotion in classes and classes[emotion] is None:
+  classes, emotion = composite.classes[part], clip.emotion.casefold()
+  excluded = clip.clip_id in composite.excluded.get(part, ())
+  if excluded or (emotion in classes and classes[emotion] is None):
     return None
   return raw_folder.Clip(
-    f'{part.name}/{clip.clip_id}',
-    functools.partial(_read, part.name, clip, classes.get(emotion)),
+    f'{part}/{clip.clip_id}',
+    functools.partial(_read, part, clip, classes),
     clip.emotion,
   )
 
@@ -124,14 +86,15 @@ def _listed(part: Any, clip: raw_folder.Clip) -> raw_folder.Clip | None:
 def _read(
   dataset: str,
   clip: raw_folder.Clip,
-  class_: str | None,
+  classes: Mapping[str, str | None],
   decode: bool = True,
 ) -> dict[str, Any]:
   """The record of the part, with what is different in the composite."""
+  class_ = classes.get(clip.emotion.casefold())
   if class_ is None:
     raise raw_folder.BadClipError(
       f"the emotion '{clip.emotion}' is none of {dataset}: "
-      + ', '.join(_CLASSES[dataset])
+      + ', '.join(classes)
     )
   record = clip.read(decode=decode)
   return record | {

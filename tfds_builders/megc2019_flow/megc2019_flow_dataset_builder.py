@@ -1,8 +1,9 @@
-"""MEGC 2019 composite as images of optical flow, one for each phase."""
+"""MEGC 2019 as phase-wise optical flow, as records."""
 
 import csv
 import functools
 import io
+import itertools
 import os
 import pathlib
 from typing import Any
@@ -11,40 +12,18 @@ import tensorflow_datasets as tfds
 
 from dianet_jax.core import errors
 from tfds_builders import annotations, raw_folder, records
+from tfds_builders.megc2019_flow import facts
 
-_GUIDE = raw_folder.Guide(
-  title='MEGC 2019 (phase-wise optical flow)',
-  source=(
-    'The images come with the GitHub repository tony19980810/CausalNet '
-    '(ICCV 2025, MIT licence): clone it and name the clone.'
-  ),
-  layout=(
-    '  combined_3_class2_for_optical_flow.csv\n'
-    "  'sub01_EP02_01f .png', 'sub01_EP02_01f_1 .png', ... (the blank belongs "
-    'there),\n'
-    '  beside it or in any folder below'
-  ),
-)
+_GUIDE = facts.FACTS.guide
 _COLUMNS = ('dataset', 'sub', 'filename_o', 'label')
-_EMOTIONS = {'0': 'negative', '1': 'positive', '2': 'surprise'}
-# Lists of subjects differ ('6' and '006', 's9' and 's09').
-_SUBJECT_FORMATS = {
-  'casme2': 'sub{:02d}',
-  'samm': '{:03d}',
-  'smic': 's{:02d}',
-}
-# What follows '<subject>_<clip>' in the name of the image's file.
-_PHASE_SUFFIXES = {'onset_apex': '', 'apex_offset': '_1'}
 
 
 class Builder(records.RawFolderBuilder):
   """Builder of the flow images of CASME II, SAMM and SMIC, where present."""
 
-  VERSION = tfds.core.Version('1.0.0')
-  RELEASE_NOTES = {'1.0.0': 'First version.'}
+  FACTS = facts.FACTS
   MANUAL_DOWNLOAD_INSTRUCTIONS = _GUIDE.instructions
-  GUIDE = _GUIDE
-  IMAGE_FEATURES = tuple(_PHASE_SUFFIXES)
+  IMAGE_FEATURES = tuple(facts.FACTS.reading.phase_suffixes)
 
   @classmethod
   def find(
@@ -64,10 +43,12 @@ class Builder(records.RawFolderBuilder):
     clips, image_files = [], []
     for row_number, row in rows:
       place = f'{list_file}, row {row_number}'
-      record, names = _describe(place, row)
+      record, names = _describe(cls.FACTS.reading, place, row)
       read = functools.partial(_read_clip, root, files, record, names, policy)
       clips.append(raw_folder.Clip(record['clip_id'], read, record['emotion']))
-      image_files += [files[n] for group in names for n in group if n in files]
+      image_files += [
+        files[n] for n in itertools.chain(*names.values()) if n in files
+      ]
     if not image_files:
       raise _GUIDE.error(
         f'none of the {len(clips)} clips in {list_file.name} has its images.',
@@ -115,9 +96,9 @@ def _read_list(
 
 
 def _describe(
-  place: str, row: dict[str, str]
-) -> tuple[dict[str, Any], tuple[tuple[str, ...], ...]]:
-  """The record without images, and for each phase the possible file names.
+  reading: facts.FlowImages, place: str, row: dict[str, str]
+) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+  """The record without images, and the possible file names of each phase.
 
   Raises:
     errors.UserError: a value that cannot be used.
@@ -129,31 +110,31 @@ def _describe(
     )
 
   dataset, clip = row['dataset'].casefold(), row['filename_o']
-  if dataset not in _SUBJECT_FORMATS:
-    fail('dataset', ', '.join(_SUBJECT_FORMATS))
-  if row['label'] not in _EMOTIONS:
+  if dataset not in reading.subject_formats:
+    fail('dataset', ', '.join(reading.subject_formats))
+  if row['label'] not in reading.emotions:
     fail('label', '0 (negative), 1 (positive) or 2 (surprise)')
   try:
     number = annotations.subject_number(row['sub'])
   except ValueError:
     fail('sub', 'a name like sub01, 006 or s09')
-  subject = _SUBJECT_FORMATS[dataset].format(number)
+  subject = reading.subject_formats[dataset].format(number)
   record = {
     'clip_id': f'{dataset}/{subject}/{clip}',
     'subject': f'{dataset}/{subject}',
     'dataset': dataset,
-    'emotion': _EMOTIONS[row['label']],
+    'emotion': reading.emotions[row['label']],
     'notes': '',
   }
   # SMIC's column `imagename` names files that do not exist: these do.
-  names = tuple(
-    tuple(
+  names = {
+    phase: tuple(
       f'{sub}_{clip}{suffix}{blank}.png'
       for sub in (subject, row['sub'])
       for blank in (' ', '')
     )
-    for suffix in _PHASE_SUFFIXES.values()
-  )
+    for phase, suffix in reading.phase_suffixes.items()
+  }
   return record, names
 
 
@@ -161,13 +142,13 @@ def _read_clip(
   root: pathlib.Path,
   files: dict[str, pathlib.Path],
   record: dict[str, Any],
-  names: tuple[tuple[str, ...], ...],
+  names: dict[str, tuple[str, ...]],
   policy: str,
   decode: bool = True,
 ) -> dict[str, Any]:
   """The record with the paths of its images, each decoded once if asked."""
   images = {}
-  for phase, possible in zip(_PHASE_SUFFIXES, names, strict=True):
+  for phase, possible in names.items():
     path = next((files[name] for name in possible if name in files), None)
     if path is None:
       raise raw_folder.bad_clip(policy, f"the image '{possible[0]}' is missing")

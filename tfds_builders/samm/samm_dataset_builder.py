@@ -1,48 +1,12 @@
-"""SAMM: spontaneous micro-facial movements at 200 frames a second."""
+"""SAMM as records."""
 
-from tfds_builders import clips, raw_folder, records
-
-_GUIDE = raw_folder.Guide(
-  title='SAMM',
-  source=(
-    'SAMM is given to researchers who sign its release agreement: ask Moi Hoon '
-    'Yap and Adrian Davison, Manchester Metropolitan University, at '
-    'helward.mmu.ac.uk/STAFF/M.Yap/dataset.php.'
-  ),
-  layout=(
-    '  SAMM_Micro_FACS_Codes_v2.xlsx\n'
-    '  SAMM/006/006_1_2/006_05562.jpg, 006_05563.jpg, ...\n'
-    '  or SAMM_CROP/006/006_1_2/006_05562.jpg, ...'
-  ),
-)
-
-DATA_SET = clips.DataSet(
-  name='samm',
-  guide=_GUIDE,
-  frames_per_second=200.0,
-  subject_format='{:03d}',
-  spreadsheets=('samm_micro_facs_codes_v2*', 'samm*'),
-  # A clip's name starts with its subject: unique by itself.
-  clip_folder='{clip}',
-  clip_name=r'\d+_\d',
-  variants={'cropped': 'crop', 'raw': 'raw|^samm$'},
-  repairs={
-    ('028', '028_4_1'): clips.Repair(
-      'apex', 1143, None, 'the annotated apex 1143 lies after the offset 1134'
-    ),
-    ('032', '032_3_1'): clips.Repair(
-      'apex', 1930, 4930, 'a slip of one digit; the clip is 4896 to 4970'
-    ),
-  },
-)
+from tfds_builders import records
+from tfds_builders.samm import facts
 
 
 class Builder(records.ClipBuilder):
   """Builder of SAMM."""
 
-  VERSION = records.VERSION
-  RELEASE_NOTES = records.RELEASE_NOTES
-  MANUAL_DOWNLOAD_INSTRUCTIONS = _GUIDE.instructions
-  BUILDER_CONFIGS = records.variant_configs(DATA_SET)
-  GUIDE = _GUIDE
-  DATA_SET = DATA_SET
+  FACTS = facts.FACTS
+  BUILDER_CONFIGS = records.variant_configs(facts.DATA_SET)
+  MANUAL_DOWNLOAD_INSTRUCTIONS = facts.FACTS.guide.instructions

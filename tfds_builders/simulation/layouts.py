@@ -1,5 +1,6 @@
 """What simulated data sets look like on disk, and who does what in them."""
 
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import datetime
 import io
@@ -12,46 +13,16 @@ import openpyxl
 
 from tfds_builders.simulation import motion as motion_lib
 
-_SMILE = motion_lib.Expression({6: 0.6, 12: 1.0})
-_BROWS_UP = motion_lib.Expression({1: 1.0, 2: 1.0, 5: 0.5})
-_CHIN = motion_lib.Expression({14: 0.8, 17: 1.0})
-_FROWN = motion_lib.Expression({4: 1.0, 7: 0.6})
+SMILE = motion_lib.Expression({6: 0.6, 12: 1.0})
+BROWS_UP = motion_lib.Expression({1: 1.0, 2: 1.0, 5: 0.5})
+CHIN = motion_lib.Expression({14: 0.8, 17: 1.0})
+FROWN = motion_lib.Expression({4: 1.0, 7: 0.6})
 # The same up to the apex: only the second phase tells the two apart.
-_FROWN_THEN_LIPS = motion_lib.Expression(
-  _FROWN.rise, {15: 1.0, 17: 0.6, 24: 0.8}
-)
-
-# Data set -> emotion, as annotated there -> what the face does.
-EXPRESSIONS = {
-  'casme2': {
-    'happiness': _SMILE,
-    'surprise': _BROWS_UP,
-    'others': _CHIN,
-    'disgust': _FROWN,
-    'repression': _FROWN_THEN_LIPS,
-  },
-  'samm': {
-    'Happiness': _SMILE,
-    'Surprise': _BROWS_UP,
-    'Contempt': _CHIN,
-    'Anger': _FROWN,
-    'Other': _FROWN_THEN_LIPS,
-  },
-  'mmew': {
-    'happiness': _SMILE,
-    'surprise': _BROWS_UP,
-    'sadness': _CHIN,
-    'disgust': _FROWN,
-    'others': _FROWN_THEN_LIPS,
-  },
-}
+FROWN_THEN_LIPS = motion_lib.Expression(FROWN.rise, {15: 1.0, 17: 0.6, 24: 0.8})
 
 # Davison et al.'s objective classes, which the sheets give beside the emotion.
-_OBJECTIVE_CLASSES = {
+OBJECTIVE_CLASSES = {
   'happiness': 1, 'surprise': 2, 'anger': 3, 'disgust': 4, 'sadness': 5,
-}  # fmt: skip
-_MMEW_CODES = {
-  'happiness': 1, 'surprise': 2, 'disgust': 4, 'sadness': 6, 'others': 7,
 }  # fmt: skip
 
 
@@ -67,11 +38,30 @@ class Film:
   grey: bool
 
 
-FILMS = {
-  'casme2': Film(200, (16, 45), (24, 55), (0, 0), grey=False),
-  'samm': Film(200, (16, 45), (24, 55), (2, 6), grey=True),
-  'mmew': Film(90, (8, 20), (12, 25), (0, 3), grey=False),
-}
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """How a simulated data set lies on disk, and who does what in it.
+
+  Attributes:
+    stream: sets its random numbers apart from other data sets'.
+    expressions: emotion, as annotated there -> what the face does.
+    film: how long clips are.
+    place: (subject, index among the subject's clips, emotion, generator) ->
+      the last five attributes of `Clip`.
+    sheet: file name of the spreadsheet.
+    title: of its only sheet.
+    header: its rows down to the one with the names of the columns.
+    row: (`Clip`, number of its row) -> the cells; None is empty.
+  """
+
+  stream: int
+  expressions: Mapping[str, motion_lib.Expression]
+  film: Film
+  place: Callable[..., tuple[str, str, str, str, int]]
+  sheet: str
+  title: str
+  header: Sequence[Sequence[str | None]]
+  row: Callable[..., list]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,11 +74,11 @@ class Clip:
   action_units: str
   asymmetry: float
   timing: motion_lib.Timing
-  first_number: int
   subject_name: str
   name: str
   folder: str
   file_pattern: str
+  first_number: int
 
   @property
   def key_numbers(self):
@@ -109,32 +99,13 @@ def _action_units(expression, asymmetry):
   )
 
 
-def _names(dataset, subject, index, emotion, rng):
-  """Subject, clip name, folder, file pattern and first frame number."""
-  if dataset == 'casme2':
-    name = f'EP{rng.integers(1, 20):02d}_{index + 1:02d}'
-    name += rng.choice(['', 'f'])
-    person = f'{subject + 1:02d}'
-    folder = f'Cropped/sub{person}/{name}'
-    return person, name, folder, 'reg_img{}.jpg', int(rng.integers(20, 200))
-  if dataset == 'samm':
-    person = f'{subject + 6:03d}'
-    name = f'{person}_{rng.integers(1, 8)}_{index + 1}'
-    number = int(rng.integers(100, 9000))
-    return person, name, f'SAMM/{person}/{name}', person + '_{:05d}.jpg', number
-  person = f'S{subject + 1:02d}'
-  name = f'{person}-{_MMEW_CODES[emotion]:02d}-{index + 1:03d}'
-  folder = f'MMEW_Final/Micro_Expression/{emotion}/{name}'
-  return person, name, folder, '{}.jpg', 1
-
-
 def plan(
-  dataset: str, subjects: int, clips_per_subject: int, seed: int
+  layout: Layout, subjects: int, clips_per_subject: int, seed: int
 ) -> list[Clip]:
   """Decides everything about each clip but its pictures.
 
   Args:
-    dataset: A key of `EXPRESSIONS`.
+    layout: The data set's.
     subjects: Number of subjects.
     clips_per_subject: Number of clips of each.
     seed: Decides the order of emotions, the lengths and the names.
@@ -142,11 +113,10 @@ def plan(
   Returns:
     The clips, in the order of the spreadsheet.
   """
-  film, expressions = FILMS[dataset], EXPRESSIONS[dataset]
-  emotions = list(expressions)
+  film, emotions = layout.film, list(layout.expressions)
   clips = []
   for subject in range(subjects):
-    rng = generator(dataset, seed, subject, 'plan')
+    rng = generator(layout.stream, seed, subject, 'plan')
     # Shifted by subject, so that a remainder doesn't favour the first emotion.
     order = rng.permutation(np.arange(clips_per_subject) + subject)
     for index, turn in enumerate(order):
@@ -160,34 +130,27 @@ def plan(
       offset = apex + length(film.apex_to_offset_frames)
       frames = offset + 1 + length(film.spare_frames)
       asymmetry = rng.uniform(*motion_lib.Recording().asymmetry)
-      person, name, folder, pattern, number = _names(
-        dataset, subject, index, emotion, rng
-      )
       clips.append(
         Clip(
-          subject=subject,
-          index=index,
-          emotion=emotion,
-          action_units=_action_units(expressions[emotion], asymmetry),
-          asymmetry=asymmetry,
-          timing=motion_lib.Timing(onset, apex, offset, frames),
-          first_number=number,
-          subject_name=person,
-          name=name,
-          folder=folder,
-          file_pattern=pattern,
+          subject,
+          index,
+          emotion,
+          _action_units(layout.expressions[emotion], asymmetry),
+          asymmetry,
+          motion_lib.Timing(onset, apex, offset, frames),
+          *layout.place(subject, index, emotion, rng),
         )
       )
   return clips
 
 
 def generator(
-  dataset: str, seed: int, subject: int, use: str, clip: int = 0
+  stream: int, seed: int, subject: int, use: str, clip: int = 0
 ) -> np.random.Generator:
   """A generator of its own for each use, so that no order matters.
 
   Args:
-    dataset: A key of `EXPRESSIONS`.
+    stream: The layout's.
     seed: The whole tree's.
     subject: Index from 0.
     use: `'face'`, `'plan'`, `'clip'` or `'noise'`.
@@ -197,51 +160,14 @@ def generator(
     The generator, in its first state.
   """
   uses = ('face', 'plan', 'clip', 'noise')
-  dataset = list(EXPRESSIONS).index(dataset)
-  return np.random.default_rng([seed, dataset, subject, clip, uses.index(use)])
+  return np.random.default_rng([seed, stream, subject, clip, uses.index(use)])
 
 
-def sheet(dataset: str, clips: list[Clip]) -> tuple[str, str, list[list]]:
-  """The data set's spreadsheet.
-
-  Args:
-    dataset: A key of `EXPRESSIONS`.
-    clips: From `plan`.
-
-  Returns:
-    File name, title of the sheet, and rows from row 1, header included.
-  """
-  if dataset == 'casme2':
-    rows = [['Subject', 'Filename', None, 'OnsetFrame', 'ApexFrame',
-             'OffsetFrame', None, 'Action Units', 'Estimated Emotion',
-             'Objective Classes']]  # fmt: skip
-    for clip in clips:
-      units = clip.action_units
-      units = int(units) if units.isdigit() else units
-      rows.append([clip.subject_name, clip.name, None, *clip.key_numbers, None,
-                   units, clip.emotion,
-                   _OBJECTIVE_CLASSES.get(clip.emotion, 7)])  # fmt: skip
-    return 'CASME2-coding-20140508.xlsx', 'Sheet1', rows
-  if dataset == 'samm':
-    rows = [['Simulated clips: see SIMULATED.md']] + [[]] * 12
-    rows.append(['Subject', 'Filename', 'Inducement Code', 'Onset Frame',
-                 'Apex Frame', 'Offset Frame', 'Duration', 'Micro',
-                 'Action Units', 'Estimated Emotion', 'Objective Classes',
-                 'Notes'])  # fmt: skip
-    for clip in clips:
-      row = len(rows) + 1
-      rows.append([clip.subject_name, clip.name, int(clip.name.split('_')[1]),
-                   *clip.key_numbers, f'=F{row}-D{row}+1', 'Micro - 1/2',
-                   clip.action_units, clip.emotion,
-                   _OBJECTIVE_CLASSES.get(clip.emotion.lower(), 7),
-                   None])  # fmt: skip
-    return 'SAMM_Micro_FACS_Codes_v2.xlsx', 'MICRO_ONLY', rows
-  rows = [['Subject', 'Filename', 'OnsetFrame', 'ApexFrame', 'OffsetFrame',
-           'Action Units', 'Estimated Emotion', 'remarks']]  # fmt: skip
-  for clip in clips:
-    rows.append([clip.subject_name, clip.name, *clip.key_numbers,
-                 clip.action_units, clip.emotion, None])  # fmt: skip
-  return 'MMEW_Micro_Exp.xlsx', 'Sheet1', rows
+def sheet_rows(layout: Layout, clips: list[Clip]) -> list[list]:
+  """The data set's spreadsheet from row 1, a row for each clip of `plan`."""
+  above = len(layout.header)
+  rows = [layout.row(clip, above + n) for n, clip in enumerate(clips, 1)]
+  return [*map(list, layout.header), *rows]
 
 
 def write_sheet(path: pathlib.Path, title: str, rows: list[list]) -> None:

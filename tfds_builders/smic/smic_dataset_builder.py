@@ -1,40 +1,12 @@
-"""SMIC-HS: spontaneous micro-expressions at 100 frames a second."""
+"""SMIC-HS as records."""
 
-from tfds_builders import clips, raw_folder, records
-
-_GUIDE = raw_folder.Guide(
-  title='SMIC-HS',
-  source=(
-    'SMIC is given to researchers who sign its license agreement: ask the '
-    'Center for Machine Vision and Signal Analysis, University of Oulu.'
-  ),
-  layout=(
-    '  SMIC_all_cropped/HS/s1/micro/negative/s1_ne_01/reg_image000001.bmp, ...'
-  ),
-)
-
-DATA_SET = clips.DataSet(
-  name='smic',
-  guide=_GUIDE,
-  frames_per_second=100.0,
-  # As the lists of MEGC 2019 have them; on disk it is 's1'.
-  subject_format='s{:02d}',
-  variants={'cropped': 'crop', 'raw': 'raw'},
-  # The slower cameras filmed the same subjects, and called the clips alike.
-  labelled_folder=(
-    r'(?!.*/(?:vis|nir|non_micro)/).*'
-    r'/s(?P<subject>[0-9]+)/(?:micro/)?'
-    r'(?P<emotion>negative|positive|surprise)/(?P<clip>s[0-9]+_[^/]+)'
-  ),
-)
+from tfds_builders import records
+from tfds_builders.smic import facts
 
 
 class Builder(records.ClipBuilder):
   """Builder of SMIC-HS."""
 
-  VERSION = records.VERSION
-  RELEASE_NOTES = records.RELEASE_NOTES
-  MANUAL_DOWNLOAD_INSTRUCTIONS = _GUIDE.instructions
-  BUILDER_CONFIGS = records.variant_configs(DATA_SET)
-  GUIDE = _GUIDE
-  DATA_SET = DATA_SET
+  FACTS = facts.FACTS
+  BUILDER_CONFIGS = records.variant_configs(facts.DATA_SET)
+  MANUAL_DOWNLOAD_INSTRUCTIONS = facts.FACTS.guide.instructions

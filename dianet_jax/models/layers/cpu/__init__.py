@@ -1,6 +1,9 @@
 """The forms of layers that XLA is fast at on a CPU.
 
-Used by `models.layers` alone. May import: core.
+Used by `models.layers` alone, and switched off as a whole.
+
+In: arrays. Out: the same numbers as of the plain forms, up to rounding.
+May import: core.
 """
 
 from collections.abc import Iterator

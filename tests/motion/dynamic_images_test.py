@@ -1,25 +1,25 @@
-"""From the frames of a clip to its phase images."""
+"""From the frames of a clip to its dynamic images."""
 
 import cv2
 import numpy as np
 import pytest
 
 from dianet_jax.core import errors
-from dianet_jax.data import phase_images
-from dianet_jax.motion import rank_pooling
+from dianet_jax.data import dataset
+from dianet_jax.motion import dynamic_images, rank_pooling
 
 
 def test_reducing_averages():
   # Stripes of one pixel vanish: no aliasing. A gradient stays one.
   stripes = np.tile([100.0, -100.0], 16)
   image = np.broadcast_to(stripes[:, None], (1, 1, 32, 32, 3))
-  reduced = np.asarray(phase_images.reduce(image, 8))
+  reduced = np.asarray(dynamic_images.reduce(image, 8))
   assert reduced.shape == (1, 1, 8, 8, 3)
   assert np.abs(reduced[:, :, :, 1:-1]).max() < 1e-3
   gradient = np.broadcast_to(np.arange(32.0)[:, None], (1, 1, 32, 32, 3))
-  reduced = np.asarray(phase_images.reduce(gradient, 8))[0, 0, 0, :, 0]
+  reduced = np.asarray(dynamic_images.reduce(gradient, 8))[0, 0, 0, :, 0]
   np.testing.assert_allclose(reduced[1:-1], np.arange(5.5, 28, 4), atol=1e-3)
-  assert phase_images.reduce(gradient, 32) is gradient
+  assert dynamic_images.reduce(gradient, 32) is gradient
 
 
 def test_crop_and_frame_size(make_config):
@@ -27,7 +27,7 @@ def test_crop_and_frame_size(make_config):
   image[30:, 40:] = (10, 100, 200)
   encoded = cv2.imencode('.png', image[..., ::-1])[1].tobytes()
   config = make_config(data__crop=(0.5, 0.5, 1.0, 1.0)).data
-  frames = phase_images.decode_clip([encoded] * 2, config)
+  frames = dataset.decode_clip([encoded] * 2, config)
   assert frames.shape == (2, 224, 224, 3) and frames.dtype == np.uint8
   assert (frames == (10, 100, 200)).all()
 
@@ -36,7 +36,7 @@ def test_a_crop_without_a_face(make_config):
   encoded = cv2.imencode('.png', np.zeros((60, 80, 3), np.uint8))[1].tobytes()
   config = make_config(data__crop=(0.5, 0.5, 0.6, 0.6)).data
   with pytest.raises(errors.UserError, match='8 x 6 pixels'):
-    phase_images.decode_clip([encoded], config)
+    dataset.decode_clip([encoded], config)
 
 
 def record(frames, apex):
@@ -63,7 +63,12 @@ def test_the_offset_moves_and_a_motion_remains(make_config, apex, lengths):
     data__offset_jitter_frames=2,
     train__augment__shift_pixels=0,
   ).data
-  made = phase_images.make([record(frames, apex)], config, None)
+  made = dataset.make_inputs(
+    [record(frames, apex)],
+    config,
+    None,
+    {'x': dynamic_images.DYNAMIC_IMAGES},
+  )['x']
   assert made.shape == (3, 1, 2, 16, 16, 3)
   for variant, length in zip(made[:, 0], lengths, strict=True):
     ends = (0, apex + 1), (apex, apex + length)

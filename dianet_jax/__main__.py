@@ -1,0 +1,94 @@
+"""The command `dianet`: everything but training, which is main.py.
+
+A command is one row of `COMMANDS`; nothing is imported before it is asked for.
+"""
+
+from collections.abc import Sequence
+import difflib
+import importlib
+import os
+import signal
+import sys
+
+from dianet_jax.core import errors
+
+# Name -> the function that takes its arguments, and what it does.
+COMMANDS = {
+  'compare': (
+    'dianet_jax.evaluation.compare:main',
+    'runs side by side, with intervals and tests',
+  ),
+  'check': (
+    'tfds_builders.check:main',
+    'whether a raw data set can be used, in seconds',
+  ),
+  'simulate': (
+    'tfds_builders.simulate:main',
+    "a simulated raw data set in a real one's layout",
+  ),
+  'align': (
+    'tfds_builders.align:main',
+    'a sheet of aligned faces to look at',
+  ),
+  'picture': (
+    'dianet_jax.evaluation.picture:main',
+    'how one clip becomes its dynamic images',
+  ),
+}
+
+
+def _help() -> str:
+  return '\n'.join(
+    [
+      'usage: dianet COMMAND ...',
+      '',
+      *(f'  {name:<12} {text}' for name, (_, text) in COMMANDS.items()),
+      '',
+      'dianet COMMAND --help lists the options of a command.',
+      'Training: python main.py --config=FILE, in a clone of the repository.',
+    ]
+  )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs a command.
+
+  Args:
+    argv: its name and its arguments; those of the process by default.
+
+  Returns:
+    The exit status: of a command that returns none 0, of a mistake of the
+    user's 1, of a wrong command line 2.
+  """
+  # Names in files need not be what the terminal can show.
+  sys.stdout.reconfigure(errors='backslashreplace')
+  name, *rest = (sys.argv[1:] if argv is None else argv) or ['--help']
+  if name in ('-h', '--help'):
+    print(_help())
+    return 0
+  if name not in COMMANDS:
+    [near] = difflib.get_close_matches(name, COMMANDS, 1, 0.0)
+    print(
+      f'error: {name!r} is no command of dianet. Did you mean {near!r}? There'
+      f' are: {", ".join(COMMANDS)}.',
+      file=sys.stderr,
+    )
+    return 2
+  # Configurations import their neighbours, as `configs`, from where they lie:
+  # the folder that `python -m` looks into and a script doesn't. Last, so that
+  # no file there hides a module.
+  sys.path.append(os.getcwd())
+  module, _, function = COMMANDS[name][0].partition(':')
+  try:
+    return getattr(importlib.import_module(module), function)(rest) or 0
+  except errors.UserError as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 1
+  except KeyboardInterrupt:
+    print('\nstopped', file=sys.stderr)
+    # As a shell counts a process that SIGINT ended.
+    return 128 + signal.SIGINT
+
+
+if __name__ == '__main__':
+  sys.exit(main())

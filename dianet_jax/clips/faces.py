@@ -1,0 +1,226 @@
+"""Upright faces of one size from raw frames, by one transform a clip.
+
+Landmarks jitter by a pixel from frame to frame, as much as a micro-expression
+moves: so the face is found once, on the onset frame, and every frame of the
+clip goes through the same similarity transform. What was still before stays
+still.
+
+The detector and the landmarks are dlib's, offline: their files come in the
+package face-recognition-models (both in the public domain, CC0).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+import concurrent.futures
+import importlib.util
+import math
+import os
+import pathlib
+import threading
+from typing import Any
+
+import cv2
+from jaxtyping import Float64, UInt8
+import numpy as np
+
+from dianet_jax.clips import images
+from dianet_jax.core import errors, progress
+
+INSTALL = 'pip install dlib-bin face-recognition-models==0.3.0'
+# Where the middles of the eyes go, in shares of the side. With 0.36 of it
+# between them brows, chin and cheeks are inside.
+_EYE_DISTANCE = 0.36
+_EYE_HEIGHT = 0.35
+# The detector finds faces of 80 pixels and more: none that matters is smaller
+# in a frame of this size, and detection takes a tenth of the time.
+_DETECTION_PIXELS = 640
+_LANDMARK_FILE = 'models/shape_predictor_5_face_landmarks.dat'
+_MOST_LISTED = 8
+
+# Detectors keep state while they run, and dlib releases the interpreter lock.
+_thread = threading.local()
+
+
+class NoFaceError(ValueError):
+  """No face was found in a frame."""
+
+
+def find_transform(
+  frame: UInt8[np.ndarray, 'height width 3'], size: int
+) -> Float64[np.ndarray, '2 3']:
+  """Finds the face in a clip's onset frame and how to bring it upright.
+
+  The eyes come to rest on a horizontal line at fixed places. Of several faces
+  the largest counts. Safe to call from several threads.
+
+  Args:
+    frame: RGB, 0..255.
+    size: side of the aligned image, in pixels.
+
+  Returns:
+    The similarity transform (rotation, scale, shift) from the frame's (x, y)
+    to the aligned image's, in pixels, for `apply`.
+
+  Raises:
+    NoFaceError: no face was found.
+    errors.UserError: dlib or the landmark file is not installed.
+  """
+  left, right = _eyes(frame)
+  # From where an eye is to where it belongs, as complex numbers.
+  wanted_left = complex(0.5 - _EYE_DISTANCE / 2, _EYE_HEIGHT) * size
+  wanted_right = complex(0.5 + _EYE_DISTANCE / 2, _EYE_HEIGHT) * size
+  turn = (wanted_right - wanted_left) / (right - left)
+  shift = wanted_left - turn * left
+  return np.array(
+    [
+      [turn.real, -turn.imag, shift.real],
+      [turn.imag, turn.real, shift.imag],
+    ]
+  )
+
+
+def apply(
+  frame: UInt8[np.ndarray, 'height width 3'],
+  transform: Float64[np.ndarray, '2 3'],
+  size: int,
+) -> UInt8[np.ndarray, 'size size 3']:
+  """Crops and resizes a frame; outside of it all is black.
+
+  A larger face is first drawn at its own resolution and then averaged over
+  areas, so that reducing it does not alias.
+
+  Args:
+    frame: RGB, 0..255.
+    transform: of its clip, from `find_transform` with the same size.
+    size: side of the result, in pixels.
+  """
+  scale = math.hypot(transform[0, 0], transform[1, 0])
+  finer = max(1, math.ceil(1 / scale - 1e-6))
+  # Pixel centres lie at whole numbers: 0 of the small image is the middle of
+  # the first `finer` pixels of the large one.
+  enlarged = finer * transform
+  enlarged[:, 2] += (finer - 1) / 2
+  drawn = cv2.warpAffine(
+    frame, enlarged, (finer * size, finer * size), flags=cv2.INTER_LINEAR
+  )
+  if finer == 1:
+    return drawn
+  return cv2.resize(drawn, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def find_transforms(
+  records: Sequence[Mapping[str, Any]],
+  frame_size: int,
+  skip_bad_clips: bool = False,
+  track: progress.Track = progress.silent,
+) -> tuple[dict[str, Float64[np.ndarray, '2 3']], list[tuple[str, str]]]:
+  """The transform of every clip, on all cores.
+
+  Args:
+    records: of each `clip_id`, `frames` (bytes of the files, or their paths)
+      and `onset`, an index into the frames.
+    frame_size: side of the aligned images, in pixels.
+    skip_bad_clips: leave out clips without a face instead of raising.
+    track: called as `track(items, description=..., total=...)`: progress.
+
+  Returns:
+    Clip id -> transform, and (clip id, reason) of every clip left out.
+
+  Raises:
+    errors.UserError: a clip shows no face (all are named), no clip is left,
+      or dlib is not installed.
+  """
+  _models()
+
+  def find(index: int) -> tuple[str, Any]:
+    record = records[index]
+    clip_id = record['clip_id']
+    name = clip_id.decode() if isinstance(clip_id, bytes) else clip_id
+    onset = images.load(record['frames'][record['onset']])
+    try:
+      return name, find_transform(onset, frame_size)
+    except NoFaceError as error:
+      return name, str(error)
+
+  found, left_out = {}, []
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    results = pool.map(find, range(len(records)))
+    try:
+      for clip_id, result in track(
+        results, description='Finding faces', total=len(records)
+      ):
+        if isinstance(result, str):
+          left_out.append((clip_id, result))
+        else:
+          found[clip_id] = result
+    except BaseException:
+      pool.shutdown(wait=False, cancel_futures=True)
+      raise
+  if left_out and (not skip_bad_clips or not found):
+    lines = [f'  {clip_id}: {why}' for clip_id, why in left_out[:_MOST_LISTED]]
+    if len(left_out) > _MOST_LISTED:
+      lines.append(f'  and {len(left_out) - _MOST_LISTED} more')
+    raise errors.UserError(
+      f'{len(left_out)} of {len(records)} clips cannot be aligned:\n'
+      + '\n'.join(lines)
+      + '\nLook at them (dianet align), leave them out with '
+      '--config.data.skip_bad_clips=true, or do without alignment with '
+      '--config.data.align=false.'
+    )
+  return found, left_out
+
+
+def _models() -> tuple[Callable, Callable]:
+  """This thread's detector and landmark predictor.
+
+  Raises:
+    errors.UserError: not installed.
+  """
+  if not hasattr(_thread, 'models'):
+    try:
+      import dlib
+    except ImportError as error:
+      raise _not_installed('dlib') from error
+    # Importing the package fails without pkg_resources: only its file is read.
+    spec = importlib.util.find_spec('face_recognition_models')
+    folders = (spec.submodule_search_locations or []) if spec else []
+    paths = [pathlib.Path(folder, _LANDMARK_FILE) for folder in folders]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
+      raise _not_installed('the landmark file of face-recognition-models')
+    _thread.models = (
+      dlib.get_frontal_face_detector(),
+      dlib.shape_predictor(str(path)),
+    )
+  return _thread.models
+
+
+def _not_installed(what: str) -> errors.UserError:
+  return errors.UserError(
+    f'Alignment of faces needs {what}, which is not installed. Install the '
+    f"extra 'align':\n  {INSTALL}\n"
+    'or do without alignment: --config.data.align=false.'
+  )
+
+
+def _eyes(frame: np.ndarray) -> tuple[complex, complex]:
+  """The middles of the eyes at the left and right of the image, x + iy."""
+  detect, landmarks = _models()
+  height, width = frame.shape[:2]
+  scale = min(1.0, _DETECTION_PIXELS / max(height, width))
+  small = frame
+  if scale < 1:
+    size = max(1, round(scale * width)), max(1, round(scale * height))
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+  # The second try doubles the image: a face of 40 pixels.
+  boxes = detect(small, 0) or detect(small, 1)
+  if not boxes:
+    raise NoFaceError(f'no face was found ({width} x {height} pixels)')
+  box = max(boxes, key=lambda box: box.area())
+  corners = [box.left(), box.top(), box.right(), box.bottom()]
+  box = type(box)(*(round(corner / scale) for corner in corners))
+  points = [complex(p.x, p.y) for p in landmarks(frame, box).parts()]
+  # Corners of the person's left eye, then of the right one, then the nose.
+  right, left = sum(points[0:2]) / 2, sum(points[2:4]) / 2
+  if abs(right - left) < 1:
+    raise NoFaceError('the face that was found has its eyes in one place')
+  return left, right

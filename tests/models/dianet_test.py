@@ -1,0 +1,217 @@
+"""DIANet: parameter counts, shapes, and what may influence the logits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dianet_jax.models import dianet, fusions
+from dianet_jax.models.dianet import BACKBONES, DIANet
+from dianet_jax.models.registry import MODELS
+
+# (backbone, fusion, shared, views) -> parameters with five classes, mean
+# pooling, images of 64 x 64 x 3. ResNet-18 without classifier has 11,176,512.
+PARAMETERS = {
+  ('resnet18', 'cross_attention', False, 2): 24_459_397,
+  ('resnet18', 'cross_attention', True, 2): 13_282_885,
+  ('resnet18', 'concat', False, 2): 22_358_149,
+  ('resnet18', 'concat', False, 1): 11_179_077,
+  ('resnet18', 'add', False, 2): 22_355_589,
+  ('resnet18', 'gated', False, 2): 23_405_701,
+  ('compact', 'cross_attention', False, 2): 60_293,
+  ('compact', 'concat', False, 2): 38_597,
+  ('compact', 'each_phase', True, 2): 19_301,
+}
+
+
+def network(classes=3, dtype=None, **settings):
+  settings = {'backbone': 'compact', 'dropout': 0.0} | settings
+  return DIANet(classes, DIANet.Settings(**settings), dtype)
+
+
+def read(images):
+  return {'dynamic_images': images}
+
+
+def noise(*shape):
+  return jax.random.normal(jax.random.key(1), shape)
+
+
+def initialise(model, size=64, views=2):
+  images = jnp.zeros((2, views, size, size, 3))
+  return jax.eval_shape(model.init, jax.random.key(0), read(images))
+
+
+def train(model, variables, images, valid, key=2):
+  """Logits and new statistics of a step of training."""
+  outputs, statistics = model.apply(
+    variables,
+    read(images),
+    valid,
+    True,
+    mutable=['batch_stats'],
+    rngs={'dropout': jax.random.key(key)},
+  )
+  return outputs.logits, statistics
+
+
+def predict(model, variables, images):
+  return model.apply(variables, read(images)).logits
+
+
+def assert_close(one, other, rtol=1e-4, atol=1e-5):
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol),
+    one,
+    other,
+  )
+
+
+@pytest.mark.parametrize('row', PARAMETERS, ids=str)
+def test_parameter_counts(row):
+  backbone, fusion, shared, views = row
+  model = network(5, backbone=backbone, fusion=fusion, share_backbone=shared)
+  params = initialise(model, views=views)['params']
+  assert sum(p.size for p in jax.tree.leaves(params)) == PARAMETERS[row]
+
+
+def test_no_model_or_fusion_is_without_a_row():
+  assert {row[0] for row in PARAMETERS} == set(BACKBONES)
+  assert {row[1] for row in PARAMETERS} == set(fusions.FUSIONS)
+  assert MODELS['dianet'] is DIANet
+
+
+@pytest.mark.parametrize('backbone', BACKBONES)
+def test_a_backbone_alone(backbone):
+  # He et al. (2016): 11,689,512 with the classifier of 513,000.
+  model = network(5, backbone=backbone, fusion='concat')
+  params = initialise(model, views=1)['params']['backbone_0']
+  expected = {'resnet18': 11_689_512 - 513_000, 'compact': 19_056}
+  assert sum(p.size for p in jax.tree.leaves(params)) == expected[backbone]
+
+
+@pytest.mark.parametrize(
+  'backbone,widths', [('compact', (4, 8)), ('resnet18', (4, 4, 8, 8))]
+)
+def test_widths(backbone, widths):
+  model = network(backbone=backbone, widths=widths, heads=2)
+  params = initialise(model, 32)['params']
+  assert params['classifier']['kernel'].shape == (16, 3)
+  assert model.settings.feature_width == 8
+
+
+@pytest.mark.parametrize('fusion', fusions.FUSIONS)
+@pytest.mark.parametrize('pool', ['mean', 'flatten'])
+def test_every_view_reaches_the_logits(fusion, pool):
+  each = fusion == 'each_phase'
+  model = network(fusion=fusion, pool=pool, share_backbone=each)
+  images = noise(4, 2, 16, 16, 3)
+  variables = model.init(jax.random.key(0), read(images))
+  logits = predict(model, variables, images)
+  assert logits.shape == (4, 2 if each else 1, 3)
+  assert logits.dtype == jnp.float32
+  gradient = jax.grad(lambda x: (predict(model, variables, x) ** 2).sum())
+  reached = jnp.abs(gradient(images)).max(axis=(0, 2, 3, 4))
+  assert (reached > 0).all()
+
+
+@pytest.mark.parametrize('backbone', BACKBONES)
+def test_padded_clips_change_nothing(backbone):
+  model = network(backbone=backbone)
+  images = noise(6, 2, 32, 32, 3)
+  variables = model.init(jax.random.key(0), read(images))
+  valid = jnp.arange(6) < 4
+  logits, statistics = train(model, variables, images.at[4:].set(1e3), valid)
+  alone, alone_statistics = train(model, variables, images[:4], valid[:4])
+  assert_close(logits[:4], alone)
+  assert_close(statistics, alone_statistics)
+  # Without a mask all of them count.
+  everything, _ = train(model, variables, images, None)
+  assert_close(everything, train(model, variables, images, valid | True)[0])
+
+
+def test_bfloat16_keeps_parameters_and_logits_in_float32():
+  model = network(dtype=jnp.bfloat16)
+  images = jnp.ones((2, 2, 16, 16, 3))
+  variables = model.init(jax.random.key(0), read(images))
+  assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {
+    jnp.dtype('float32')
+  }
+  assert predict(model, variables, images).dtype == jnp.float32
+
+
+@pytest.mark.parametrize('backbone', BACKBONES)
+def test_bfloat16_trains_in_a_compiled_program(backbone):
+  # Forms for several platforms are compared when a program is traced.
+  model = network(backbone=backbone, dtype=jnp.bfloat16)
+  images = jnp.ones((2, 2, 20, 20, 3))
+  variables = jax.eval_shape(model.init, jax.random.key(0), read(images))
+
+  def loss(params, statistics):
+    variables = {'params': params, 'batch_stats': statistics}
+    return train(model, variables, images, jnp.ones(2, bool))[0].sum()
+
+  found = jax.eval_shape(
+    jax.jit(jax.grad(loss)), variables['params'], variables['batch_stats']
+  )
+  assert {leaf.dtype.name for leaf in jax.tree.leaves(found)} == {'float32'}
+
+
+@pytest.mark.parametrize('views', [1, 2, 3])
+def test_each_view_is_classified_by_itself(views):
+  model = network(fusion='each_phase', share_backbone=True)
+  images = noise(4, views, 16, 16, 3)
+  variables = model.init(jax.random.key(0), read(images))
+  logits = predict(model, variables, images)
+  assert logits.shape == (4, views, 3)
+  for view in range(views):
+    alone = predict(model, variables, images[:, view : view + 1])
+    np.testing.assert_allclose(logits[:, view], alone[:, 0], atol=1e-5)
+
+
+def test_each_view_has_the_batch_statistics_of_all_views():
+  model = network(fusion='each_phase', share_backbone=True)
+  images = noise(4, 2, 16, 16, 3)
+  variables = model.init(jax.random.key(0), read(images))
+  stacked = jnp.concatenate([images[:, :1], images[:, 1:]])
+  valid = jnp.array([True, True, True, False])
+  _, one = train(model, variables, images, valid)
+  _, other = train(model, variables, stacked, jnp.tile(valid, 2))
+  assert_close(one, other)
+
+
+def test_a_hidden_view_is_never_both():
+  ones = [jnp.ones((1000, 2, 3))] * 2
+  tokens = dianet._hide_a_view(jax.random.key(0), ones, 0.3)
+  gone = np.stack([(t == 0).all(axis=(1, 2)) for t in tokens])
+  kept = np.stack([(t == 1).all(axis=(1, 2)) for t in tokens])
+  assert (gone ^ kept).all()
+  assert gone.sum(axis=0).max() == 1
+  assert gone.sum(axis=1) == pytest.approx(150, abs=45)
+
+
+def test_phase_dropout_hides_nothing_when_predicting():
+  images = noise(4, 2, 16, 16, 3)
+  plain, hiding = network(), network(phase_dropout=0.9)
+  variables = plain.init(jax.random.key(0), read(images))
+  np.testing.assert_array_equal(
+    predict(plain, variables, images), predict(hiding, variables, images)
+  )
+  one, other = (
+    train(model, variables, images, jnp.ones(4, bool))[0]
+    for model in (plain, hiding)
+  )
+  assert jnp.abs(one - other).max() > 1e-4
+
+
+@pytest.mark.parametrize('settings,views,key', [
+  ({'heads': 5}, 2, 'heads'), ({'fusion': 'gated'}, 1, 'fusion'),
+  ({'fusion': 'cross_attention'}, 3, 'fusion'),
+  ({'fusion': 'each_phase'}, 2, 'share_backbone'),
+])  # fmt: skip
+def test_settings_that_do_not_fit_are_named(settings, views, key):
+  found = DIANet.check(
+    DIANet.Settings(backbone='compact', **settings),
+    {'dynamic_images': jax.ShapeDtypeStruct((views, 16, 16, 3), 'float32')},
+  )
+  assert [name for name, holds, _ in found if not holds] == [key]

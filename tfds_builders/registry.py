@@ -1,0 +1,145 @@
+"""The data sets there are: one folder each, which declares all of its facts.
+
+A folder `<name>` holds `facts.py`, where `FACTS` is, and the TFDS builder in
+`<name>_dataset_builder.py`. Folders below `tfds_builders` are found by that
+file; `register` adds one of another package. Reading facts imports no TFDS.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import difflib
+import importlib
+import pathlib
+import shlex
+from typing import Any
+
+from dianet_jax.core import errors
+import tfds_builders
+from tfds_builders import raw_folder
+from tfds_builders.simulation import layouts
+
+# Name -> package, of data sets that lie elsewhere.
+_registered: dict[str, str] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+  """The complete data set, as its spreadsheet has it.
+
+  Attributes:
+    clips: rows; several where published versions differ.
+    subjects: those with clips.
+    emotions: raw emotion in lower case -> clips, in the first version.
+  """
+
+  clips: tuple[int, ...]
+  subjects: int
+  emotions: Mapping[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+  """What a data set's folder declares.
+
+  Attributes:
+    guide: where to get the data set and how it lies on disk.
+    reading: all that decides the records besides the files, such as a
+      `clips.DataSet`. Its `repr` goes into the fingerprint of prepared records,
+      so it must be the same in every process: no sets, no functions.
+    protocols: name -> `protocols.Protocol`.
+    expected: the complete data set; None: unknown.
+    config: the configuration that trains on it; '': none.
+    simulation: the layout that `simulate` writes; None: it cannot.
+    stored: the representation that the records hold as images; '': they hold
+      frames.
+  """
+
+  guide: raw_folder.Guide
+  reading: Any
+  protocols: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  expected: Expected | None = None
+  config: str = ''
+  simulation: layouts.Layout | None = None
+  stored: str = ''
+
+
+def register(name: str, package: str) -> None:
+  """Adds a data set that lies outside of `tfds_builders`.
+
+  A configuration file can call it; to register the same again does no harm.
+
+  Args:
+    name: of the data set, the last part of its package's.
+    package: for instance 'our_lab.ours'.
+
+  Raises:
+    errors.UserError: another data set has this name.
+  """
+  if name in names() and _package(name) != package:
+    raise errors.UserError(
+      f'The data set {name} of {package} cannot be registered: there is one of '
+      f'this name in {_package(name)}. Choose another name.'
+    )
+  _registered[name] = package
+
+
+def names() -> list[str]:
+  """All data sets, sorted."""
+  found = {
+    path.parent.name
+    for folder in tfds_builders.__path__
+    for path in pathlib.Path(folder).glob('*/*_dataset_builder.py')
+  }
+  return sorted(found | set(_registered))
+
+
+def facts(name: str) -> Facts:
+  """What the folder of a data set declares.
+
+  Raises:
+    errors.UserError: unknown data set.
+  """
+  return importlib.import_module(f'{_package(name)}.facts').FACTS
+
+
+def builder(name: str) -> Any:
+  """The builder of a data set; imports TFDS.
+
+  Raises:
+    errors.UserError: unknown data set.
+  """
+  module = f'{_package(name)}.{name}_dataset_builder'
+  return importlib.import_module(module).Builder
+
+
+def train_command(name: str, options: Mapping[str, str]) -> str:
+  """The command that trains on a data set, for a shell.
+
+  Args:
+    name: of the data set.
+    options: key of `config.data` -> value; '' leaves it as it is.
+  """
+  declared = facts(name)
+  if not declared.config:
+    protocol = options.get('protocol') or next(iter(declared.protocols), '')
+    options = {**options, 'dataset': name, 'protocol': protocol}
+  config = declared.config or 'configs/default.py'
+  keys = [
+    f'--config.data.{key}={shlex.quote(value)}'
+    for key, value in options.items()
+    if value
+  ]
+  return ' '.join(['python main.py', f'--config={config}', *keys])
+
+
+def _package(name: str) -> str:
+  known = names()
+  if name in known:
+    return _registered.get(name, f'tfds_builders.{name}')
+  nearest = max(
+    known, key=lambda other: difflib.SequenceMatcher(None, name, other).ratio()
+  )
+  raise errors.UserError(
+    f"Unknown data set '{name}' (config key data.dataset): did you mean "
+    f"'{nearest}'? There are {', '.join(known)}."
+  )
