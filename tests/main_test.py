@@ -95,12 +95,16 @@ def test_mistakes(tmp_path, arguments, messages):
   [
     'benchmarks.input_pipeline',
     'benchmarks.rank_pooling',
+    'dianet_jax align',
+    'dianet_jax check',
+    'dianet_jax picture',
+    'dianet_jax simulate',
   ],
 )
 def test_other_commands_start(module):
   # absl answers --help with 1, argparse with 0.
   ended = subprocess.run(
-    [sys.executable, '-m', module, '--help'],
+    [sys.executable, '-m', *module.split(), '--help'],
     cwd=ROOT,
     capture_output=True,
     text=True,

@@ -1,13 +1,22 @@
 """What older versions have left still opens, and means the same."""
 
+import dataclasses
 import importlib
 import json
 import pathlib
+import shutil
 import types
 
 import pytest
 
-from dianet_jax.experiments import configuration, migrations, rows, workdirs
+from dianet_jax.core import errors
+from dianet_jax.experiments import (
+  configuration,
+  migrations,
+  rows,
+  run,
+  workdirs,
+)
 
 ROOT = pathlib.Path(__file__).parents[2]
 KEPT = sorted((ROOT / 'benchmarks/results').rglob('config.json'))
@@ -33,6 +42,22 @@ def test_kept_workdirs_open(folder):
   assert configuration.from_mapping(held['config']) == config
   assert held['sessions'][0]['jax']
   workdirs.check_config(folder, config)
+
+
+def test_a_finished_run_of_an_older_version_is_shown(tmp_path, capsys):
+  kept = ROOT / 'benchmarks/results/ablation-megc2019'
+  config = importlib.import_module('configs.ablation').get_config('megc2019')
+  study = configuration.from_mapping(config.to_dict())
+  [row] = [row for row in rows.parse(study) if row.name == 'onset-apex only']
+  shutil.copytree(kept / row.folder, tmp_path / 'run')
+  # Its data are not at hand, and not needed.
+  summary = run.run(row.config, tmp_path / 'run')
+  assert summary == json.loads((kept / row.folder / 'metrics.json').read_text())
+  shown = capsys.readouterr().out
+  assert 'This run is finished' in shown and '0.745' in shown
+  changed = dataclasses.replace(row.config, seeds=4)
+  with pytest.raises(errors.UserError, match='seeds: 3 there, 4 here'):
+    run.run(changed, tmp_path / 'run')
 
 
 @pytest.mark.parametrize('base', ['demo', 'megc2019'])

@@ -3,7 +3,6 @@
 import dataclasses
 import errno
 import json
-import threading
 import types
 
 import pytest
@@ -125,27 +124,6 @@ def test_one_run_at_a_time_and_no_trace_of_none(tmp_path):
   assert (workdir / '.lock').exists()
   with workdirs.exclusive(workdir):
     pass
-
-
-def test_runs_that_never_begin_let_no_two_in(tmp_path):
-  inside, met = [], []
-
-  def contend():
-    for turn in range(300):
-      try:
-        with workdirs.exclusive(tmp_path / 'run'):
-          inside.append(turn)
-          met.append(len(inside))
-          inside.pop()
-      except errors.UserError:
-        continue
-
-  threads = [threading.Thread(target=contend) for _ in range(4)]
-  for thread in threads:
-    thread.start()
-  for thread in threads:
-    thread.join()
-  assert set(met) == {1} and len(met) > 4
 
 
 def test_a_lock_whose_name_is_gone_is_no_lock(tmp_path, monkeypatch):
