@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from dianet_jax.models.layers import cpu
 from dianet_jax.models.layers.cpu import pooling
 
-Map = Float[Array, '*clip_and_pixels channel']
+Map = Float[Array, '... channel']
 Padding = Sequence[tuple[int, int]] | str
 
 
