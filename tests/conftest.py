@@ -42,9 +42,9 @@ def make_config(shared_cache):
   def make(module=default, **overrides):
     config = module.get_config()
     config.data.cache_dir = str(shared_cache)
-    config.update_from_flattened_dict(
-      {key.replace('__', '.'): value for key, value in overrides.items()}
+    settings = {key.replace('__', '.'): v for key, v in overrides.items()}
+    return configuration.from_mapping(
+      configuration.changed(config.to_dict(), settings)
     )
-    return configuration.from_mapping(config.to_dict())
 
   return make

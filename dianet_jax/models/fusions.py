@@ -17,7 +17,7 @@ from dianet_jax.models import layers
 POOLS = ('mean', 'flatten')
 
 Tokens = Float[Array, 'clip token feature']
-Vectors = Float[Array, 'clip view feature']
+Vectors = Float[Array, 'clip view fused']
 
 
 class Fusion(nn.Module):
@@ -37,7 +37,7 @@ class Fusion(nn.Module):
   heads: int = 4
   dtype: Any = None
 
-  def pooled(self, tokens: Tokens) -> Float[Array, 'clip feature']:
+  def pooled(self, tokens: Tokens) -> Float[Array, 'clip pooled']:
     """One vector per clip."""
     if self.pool == 'flatten':
       return tokens.reshape(tokens.shape[0], -1)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from dianet_jax.models import layers
 
+Map = Float[Array, 'clip height width channel']
 Features = Float[Array, 'clip rows columns feature']
 Valid = Bool[Array, ' clip'] | None
 
@@ -29,7 +30,7 @@ class BasicBlock(nn.Module):
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, x: Features, valid: Valid, train: bool) -> Features:
+  def __call__(self, x: Map, valid: Valid, train: bool) -> Features:
     """x through the block; `valid` and `train` as in `layers.BatchNorm`."""
 
     def normalised_conv(x, size, stride, zero_scale=False):
@@ -57,7 +58,7 @@ class ResNet18(nn.Module):
   @nn.compact
   def __call__(
     self,
-    x: Float[Array, 'clip height width channel'],
+    x: Map,
     valid: Valid,
     train: bool,
   ) -> Features:
@@ -72,7 +73,7 @@ class ResNet18(nn.Module):
     return x
 
 
-def _conv(width: int, size: int, stride: int, dtype: Any) -> layers.Conv:
+def _conv(width: int, size: int, stride: int, dtype: Any) -> nn.Conv:
   return layers.Conv(
     width,
     (size, size),

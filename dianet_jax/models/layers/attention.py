@@ -1,11 +1,9 @@
 """Attention whose softmax sees float32 scores."""
 
-from collections.abc import Callable
 import functools
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -39,7 +37,7 @@ def dot_product_attention(
   ).astype(dtype)
 
 
-class MultiHeadDotProductAttention(nn.MultiHeadDotProductAttention):
-  """`flax.linen.MultiHeadDotProductAttention` with a softmax of float32."""
-
-  attention_fn: Callable[..., jax.Array] = dot_product_attention
+# `flax.linen.MultiHeadDotProductAttention` with the softmax in float32.
+MultiHeadDotProductAttention = functools.partial(
+  nn.MultiHeadDotProductAttention, attention_fn=dot_product_attention
+)

@@ -1,6 +1,7 @@
 """The convolution of all models."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -44,12 +45,7 @@ def conv_general_dilated(
   return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
 
-class Conv(nn.Conv):
-  """`flax.linen.Conv`, fast on a CPU: same attributes, parameters and numbers.
-
-  Kernels of two dimensions without dilation and groups have fast forms, all
-  others flax's own. Differentiable once, in reverse mode; for other derivatives
-  see `cpu.switched_off`.
-  """
-
-  conv_general_dilated: Callable[..., jax.Array] = conv_general_dilated
+# `flax.linen.Conv` with the same attributes, parameters and numbers. Kernels of
+# two dimensions without dilation and groups are fast on a CPU, and there
+# differentiable once, in reverse mode; for others see `cpu.switched_off`.
+Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)

@@ -8,8 +8,7 @@ from jaxtyping import Array, Float
 from dianet_jax.models.layers import cpu
 from dianet_jax.models.layers.cpu import pooling
 
-Map = Float[Array, '*clip height width channel']
-Pooled = Float[Array, '*clip rows columns channel']
+Map = Float[Array, '... channel']
 Padding = Sequence[tuple[int, int]] | str
 
 
@@ -19,8 +18,8 @@ def avg_pool(
   strides: Sequence[int] | None = None,
   padding: Padding = 'VALID',
   count_include_pad: bool = True,
-) -> Pooled:
-  """`flax.linen.avg_pool` in the type of x.
+) -> Map:
+  """`flax.linen.avg_pool` in the type of x, [clip, *pixels, channel].
 
   Fast on a CPU: windows of 2x2 side by side, padding 'SAME' that is not
   counted. An odd last row or column is then a window of its own.
@@ -37,8 +36,8 @@ def max_pool(
   window_shape: Sequence[int],
   strides: Sequence[int] | None = None,
   padding: Padding = 'VALID',
-) -> Pooled:
-  """`flax.linen.max_pool`.
+) -> Map:
+  """`flax.linen.max_pool` of x, [clip, *pixels, channel].
 
   Fast on a CPU: windows of 3x3 two pixels apart, one pixel of padding all
   around; the gradient goes to the first of equal values.

@@ -180,7 +180,9 @@ def _by_place(x):
   return x.reshape(places, x.size // (places * x.shape[-1]), x.shape[-1])
 
 
-def _combine(matrix: np.ndarray, parts: Sequence, axis: int = 0) -> jax.Array:
+def _combine(
+  matrix: np.ndarray, parts: Sequence[jax.Array] | jax.Array, axis: int = 0
+) -> jax.Array:
   """The matrix times the parts, as sums of those that have a weight in it."""
   sums = []
   for row in matrix:

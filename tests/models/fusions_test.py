@@ -1,0 +1,103 @@
+"""Shapes of fusions, and which views reach them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dianet_jax.models import fusions
+
+
+def _tokens(views):
+  return list(jax.random.normal(jax.random.key(0), (views, 3, 4, 8)))
+
+
+def test_views_that_are_needed():
+  needed = {name: fusion.views for name, fusion in fusions.FUSIONS.items()}
+  assert needed == {
+    'cross_attention': 2,
+    'concat': None,
+    'add': None,
+    'gated': 2,
+    'each_phase': None,
+  }
+
+
+@pytest.mark.parametrize('name', fusions.FUSIONS)
+@pytest.mark.parametrize('pool', fusions.POOLS)
+@pytest.mark.parametrize('views', [1, 2, 3])
+def test_every_fusion_returns_views(name, pool, views):
+  module = fusions.FUSIONS[name](pool=pool)
+  tokens = _tokens(views)
+  if module.views not in (None, views):
+    with pytest.raises(ValueError):
+      module.init(jax.random.key(1), tokens)
+    return
+  fused, variables = module.init_with_output(jax.random.key(1), tokens)
+  pooled = 8 if pool == 'mean' else 4 * 8
+  width = {
+    'cross_attention': 2 * pooled,
+    'concat': views * pooled,
+    # The gate's own width, that of the features.
+    'gated': 8,
+  }.get(name, pooled)
+  assert fused.shape == (3, views if name == 'each_phase' else 1, width)
+  gradients = jax.grad(lambda t: (module.apply(variables, t) ** 2).sum())(
+    tokens
+  )
+  assert all(jnp.abs(gradient).max() > 0 for gradient in gradients)
+
+
+def test_each_phase_keeps_views_apart():
+  tokens = _tokens(3)
+  fused = fusions.EachPhase().apply({}, tokens)
+  np.testing.assert_array_equal(
+    fused, jnp.stack([view.mean(axis=1) for view in tokens], axis=1)
+  )
+
+
+def test_cross_attention_lets_each_view_ask_the_other():
+  module = fusions.CrossAttention(pool='mean')
+  first, second = _tokens(2)
+  variables = module.init(jax.random.key(1), (first, second))
+  moved = second.at[:, 0].add(1.0)
+  before = module.apply(variables, (first, second))[:, 0]
+  after = module.apply(variables, (first, moved))[:, 0]
+  # The first half stems from the first view's queries.
+  assert jnp.abs(after[:, :8] - before[:, :8]).max() > 1e-4
+
+
+def test_positions_start_with_the_deviation_that_is_set():
+  tokens = list(jnp.ones((2, 1, 50, 40)))
+  for options, expected in ({}, 0.02), ({'position_stddev': 0.5}, 0.5):
+    module = fusions.CrossAttention(**options)
+    position = module.init(jax.random.key(0), tokens)['params']['position']
+    assert position.std() == pytest.approx(expected, rel=0.1)
+
+
+def test_bfloat16_attends_as_float32_does():
+  # Queries of 16 and keys of 8 and 8.0625: scores of 256 and 257, which
+  # bfloat16 cannot tell apart. The values are 0 and 4.
+  first = jnp.full((1, 2, 4), 16.0) * jnp.array([0, 1, 2, 1])
+  second = jnp.full((1, 2, 4), 8.0).at[0, 1, :2].add(0.0625)
+  module = fusions.CrossAttention(heads=1)
+  variables = module.init(jax.random.key(0), (first, second))
+  params = variables['params'] | {'position': jnp.zeros((2, 4))}
+  zeros, eye = jnp.zeros((4, 4)), jnp.eye(4)
+  kernels = {
+    'query': zeros.at[1].set(1.0)[:, None],
+    'key': eye[:, None],
+    'value': zeros.at[0, 0].set(64.0).at[2, 0].set(-64.0)[:, None],
+    'out': eye[None],
+  }
+  params['first_attention'] = {
+    name: {'kernel': kernel} for name, kernel in kernels.items()
+  }
+
+  def fused(dtype):
+    module = fusions.CrossAttention(heads=1, dtype=dtype)
+    tokens = first.astype(dtype), second.astype(dtype)
+    # The second half stems from the other view's queries.
+    return np.asarray(module.apply({'params': params}, tokens), float)[0, 0, :4]
+
+  np.testing.assert_allclose(fused('bfloat16'), fused('float32'), atol=0.02)
