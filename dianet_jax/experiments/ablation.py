@@ -12,6 +12,7 @@ from typing import Any
 from dianet_jax.core import files, hosts, progress, runtime, schema
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
+from dianet_jax.evaluation import metrics
 from dianet_jax.experiments import pace as pace_lib
 from dianet_jax.experiments import rows as rows_lib
 from dianet_jax.experiments import run as run_lib
@@ -95,10 +96,12 @@ def _held(
   held = {'name': row.name, 'settings': row.settings}
   if summary is None:
     return held | {'left_out': row.lacking}
-  metrics = {
-    key: summary['overall'][key]['mean'] for key in ('accuracy', 'uf1', 'uar')
+  means = {
+    name: summary['overall'][name]['mean']
+    for name in metrics.METRICS
+    if name in summary['overall']
   }
-  return held | {'folder': row.folder} | metrics
+  return held | {'folder': row.folder} | means
 
 
 def _print_table(
