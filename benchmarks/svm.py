@@ -110,11 +110,19 @@ def read_config(path: str, overrides: Sequence[str]) -> config_lib.Config:
   argv = ['svm', f'--config={path}', *overrides]
   values = flags.FlagValues()
   holder = config_flags.DEFINE_config_file(
-    'config', flag_values=values, sys_argv=argv
+    'config',
+    flag_values=values,
+    sys_argv=argv,
+    # An unknown key gets the message of `configuration`.
+    lock_config=False,
+    accept_new_attributes=True,
   )
   try:
     values(argv)
-    nested = holder.value.to_dict()
+    nested = configuration.changed(
+      holder.value.to_dict(),
+      config_flags.get_override_values(values['config']),
+    )
   except (AttributeError, KeyError, OSError, flags.Error) as error:
     reason = ' '.join(map(str, error.args))
     raise errors.UserError(f'--config={path}: {reason}') from error

@@ -116,7 +116,7 @@ def default_problem(
 
   Args:
     device_platform: tpu, gpu or cpu; the type of the computation follows.
-    size: of the phase images, pixels a side.
+    size: of the images, pixels a side.
     batch: `train.batch_size`.
     backbone: a key of `dianet.BACKBONES`.
   """

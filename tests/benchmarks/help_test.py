@@ -11,7 +11,7 @@ import benchmarks
 FOLDER = pathlib.Path(*benchmarks.__path__)
 MODULES = {
   '.'.join(path.relative_to(FOLDER.parent).with_suffix('').parts): path
-  for path in sorted(FOLDER.rglob('*.py'))
+  for path in sorted(FOLDER.rglob('[!_]*.py'))
 }
 PROGRAMS = {
   name

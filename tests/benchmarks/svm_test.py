@@ -97,7 +97,8 @@ def test_uncertain_offsets_leave_a_row_a_clip(
   'argument, part',
   [
     ('--config=configs/none.py', 'configs/none.py'),
-    ('--config.data.sealing=minmax', 'sealing'),
+    ('--config.data.sealing=minmax', '--config.data.scaling;'),
+    ('--config.data.crop=all', '--config.data.crop'),
     ('--config.data.scaling=maximum', 'maximum'),
     ('--output=DIR', '--output=DIR'),
   ],
