@@ -12,6 +12,7 @@ from configs import casme2
 from dianet_jax.core import errors
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import folds as folds_lib
+from dianet_jax.evaluation import compare, metrics, predictions
 from dianet_jax.experiments import run
 from dianet_jax.models.registry import MODELS
 from dianet_jax.motion.registry import REPRESENTATIONS
@@ -156,6 +157,18 @@ class Contrast:
       {'queue': queue[: self.settings.queue], 'copy': copy})
 """,
 }
+
+SOURCES['metric'] = """
+import numpy as np
+from dianet_jax.evaluation import metrics
+
+def precision(confusion):
+  right = np.diagonal(confusion, axis1=-2, axis2=-1)
+  with np.errstate(invalid='ignore'):
+    return np.nanmean(right / confusion.sum(axis=-2), axis=-1)
+
+metrics.METRICS['precision'] = metrics.Metric('precision', precision)
+"""
 
 ROWS = (
   (REPRESENTATIONS, 'apex_minus_onset', 'representations:APEX_MINUS_ONSET'),
@@ -344,6 +357,25 @@ def test_the_held_out_subject_does_not_reach_the_state(config):
   jax.tree.map(np.testing.assert_array_equal, clean, spoiled)
   other = objective_state(~held_out)
   assert (clean['queue'] != other['queue']).any()
+
+
+def test_a_metric(config, tmp_path):
+  importlib.import_module('someones_package.metric')
+  try:
+    settings = config(model__backbone='compact')
+    summary = run.run(settings, tmp_path / 'run')
+    value = summary['overall']['precision']['mean']
+    confusion = np.array(summary['overall']['confusion'][0])
+    columns = confusion.sum(axis=0)
+    expected = np.diag(confusion)[columns > 0] / columns[columns > 0]
+    assert value == pytest.approx(expected.mean())
+    page = (tmp_path / 'run' / 'report.html').read_text()
+    assert 'precision' in page and f'{value:.3f}' in page
+    run_of_it = {'it': predictions.load(tmp_path / 'run')}
+    assert f'{value:.3f}' in compare.table(run_of_it)
+    assert 'precision' in compare.table(run_of_it, 'csv')
+  finally:
+    metrics.METRICS.pop('precision')
 
 
 def test_a_row_that_is_not_there_is_named(config):

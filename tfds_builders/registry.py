@@ -1,8 +1,8 @@
 """The data sets there are: one folder each, which declares all of its facts.
 
 A folder `<name>` holds `facts.py`, where `FACTS` is, and the TFDS builder in
-`<name>_dataset_builder.py`. Folders below `tfds_builders` are found by that
-file; `register` adds one of another package. Reading facts imports no TFDS.
+`<name>_dataset_builder.py`. Folders below `tfds_builders` are found by their
+builder; `register` adds one of another package. Reading facts imports no TFDS.
 """
 
 from collections.abc import Mapping

@@ -74,11 +74,6 @@ class Dataset:
     """The subject of each clip."""
     return [clip.subject for clip in self.clips]
 
-  @property
-  def values_per_clip(self) -> int:
-    """Numbers that a model reads of one clip: what its work grows with."""
-    return sum(array[0, 0].size for array in self.inputs.values())
-
 
 def open_records(config: configuration.Data) -> prepare.PreparedRecords:
   """The records of the raw data, prepared if need be; see `prepare`."""
@@ -246,7 +241,7 @@ def read_clips(
     Always `BATCH` clips where there are frames, so that the last batch is no
     other shape to compile; frames on the device.
   """
-  if 'frames' not in records[0]:
+  if data_sets.facts(config.dataset).stored:
     return _stored(records, config)
 
   def decode(record):

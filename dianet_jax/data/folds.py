@@ -17,8 +17,6 @@ from dianet_jax.core import config as configuration
 from dianet_jax.core import errors
 from dianet_jax.data import dataset as dataset_lib
 
-CLASS_BALANCES = ('none', 'inverse_frequency', 'effective_number')
-
 
 @dataclasses.dataclass(frozen=True)
 class Folds:
@@ -110,7 +108,7 @@ def class_weights(
 
   Args:
     counts: training clips of each class.
-    balance: one of `CLASS_BALANCES`.
+    balance: 'none', 'inverse_frequency' or 'effective_number'.
     beta: 0 to below 1; only for effective_number.
 
   Returns:

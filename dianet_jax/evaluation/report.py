@@ -207,9 +207,9 @@ def rows(summary: dict[str, Any]) -> list[list[str]]:
       value = f'{part[key]["mean"]:.3f}'
       if len(summary['seeds']) > 1:
         value += f' ± {part[key]["std"]:.3f}'
-      # A single subject has none.
-      if part[key]['interval_95']:
-        value += '\n' + _interval(part[key]['interval_95'])
+      # A single subject has none, nor has a run of the first versions.
+      if interval := part[key].get('interval_95'):
+        value += '\n' + _interval(interval)
       row.append(value)
     table.append([*row, _interval(part[metrics.MAIN]['chance_95'])])
   return table

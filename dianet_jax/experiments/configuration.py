@@ -53,15 +53,16 @@ def changed(
   Args:
     values: with every section.
     settings: dotted key -> value. A model or an objective that is named here
-      has its own defaults, whatever `values` say of the one before.
+      and is another one than in `values` starts from its own defaults.
 
   Raises:
     UserError: an unknown key.
   """
   values = copy.deepcopy(dict(values))
   for section in SECTIONS:
-    if f'{section}.name' in settings:
-      values[section] = {'name': settings[f'{section}.name']}
+    name = settings.get(f'{section}.name', values[section].get('name'))
+    if name != values[section].get('name'):
+      values[section] = {'name': name}
   known = schema.known_keys(Config, schema.choose(values, SECTIONS))
   for key, value in settings.items():
     if key not in known:

@@ -57,8 +57,10 @@ def _name_model_and_objective(held: dict[str, Any]) -> None:
     if key in train
   }
   study = config['study']
-  study['rows'] = [_row(row, data['phases']) for row in study['rows']]
   single = _single_phase(model['fusion'], data['phases'])
+  study['rows'] = [
+    _row(row, data['phases'], bool(single)) for row in study['rows']
+  ]
   if single:
     data['phases'], model['fusion'] = single, 'concat'
   held['sessions'] = [held.pop('versions')]
@@ -70,8 +72,11 @@ def _single_phase(fusion: str, phases: list[str]) -> list[str]:
   return [] if first is None else [phases[first]]
 
 
-def _row(row: str, phases: list[str]) -> str:
-  """A study's row of schema 1; `phases` are the study's."""
+def _row(row: str, phases: list[str], base_single: bool) -> str:
+  """A study's row of schema 1.
+
+  `phases` are the study's, `base_single` whether its fusion reads one of them.
+  """
   name, colon, text = row.partition(':')
   settings = dict(
     setting.split('=', 1)
@@ -81,6 +86,9 @@ def _row(row: str, phases: list[str]) -> str:
   settings.pop('train.augment.negated_channels', None)
   if 'data.phases' in settings:
     phases = list(ast.literal_eval(settings['data.phases']))
+  elif base_single and settings.get('model.fusion'):
+    # The study's one phase goes into `data.phases`; this row has them all.
+    settings['data.phases'] = f'{tuple(phases)}'
   single = _single_phase(settings.get('model.fusion', ''), phases)
   if single:
     phase = {'data.phases': f'{tuple(single)}'}

@@ -42,7 +42,7 @@ class Pace:
       work: of those trainings.
       rest: work of those that follow; at the pace so far, or of the next ones.
     """
-    pace = self.seconds / self.work if self.work else seconds / work
+    pace = self.seconds / self.work if self.work else seconds / max(work, 1)
     left = datetime.timedelta(seconds=round(seconds + pace * rest))
     return f', and about {left} for all that is left of the study'
 

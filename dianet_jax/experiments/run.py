@@ -44,14 +44,13 @@ def make_trainer(
   num_classes: int,
   channels: Mapping[str, tuple[Channel, ...]],
   max_train_clips: int,
+  dtype: jnp.dtype,
 ) -> Trainer:
   """What is the same in every fold; see `Trainer`."""
-  device = parallel_lib.choose_devices(config.parallel.devices)[0]
-  dtype = runtime.compute_dtype(config.parallel.compute_dtype, device.platform)
   model = models.MODELS[config.model.name]
   objective = objectives.OBJECTIVES[config.objective.name]
   return Trainer(
-    model=model(num_classes, config.model, jnp.dtype(dtype)),
+    model=model(num_classes, config.model, dtype),
     objective=objective(config.objective),
     settings=config.train,
     scaling=config.data.scaling,
@@ -66,11 +65,14 @@ def make_program(
   folds: folds_lib.Folds,
 ) -> parallel_lib.FoldParallel:
   """The program that trains folds of a data set."""
+  device = parallel_lib.choose_devices(config.parallel.devices)[0]
+  dtype = runtime.compute_dtype(config.parallel.compute_dtype, device.platform)
   trainer = make_trainer(
     config,
     len(dataset.classes),
     dataset.channels,
     folds.train_index.shape[1],
+    jnp.dtype(dtype),
   )
   data = Data(dict(dataset.inputs), dataset.labels)
   return parallel_lib.FoldParallel(

@@ -1,4 +1,4 @@
-"""What a finished run has trained, to be looked at and used again."""
+"""What a finished run or nested selection has trained, to be used again."""
 
 from collections.abc import Mapping
 import contextlib
@@ -9,16 +9,52 @@ import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 import numpy as np
 
-from dianet_jax.core import config as configuration
 from dianet_jax.core import errors, files
-from dianet_jax.experiments import run, workdirs
-from dianet_jax.models import registry as models
+from dianet_jax.core.config import Config
+from dianet_jax.experiments import rows, rules, run, workdirs
 from dianet_jax.motion import registry as motion
 from dianet_jax.training import checkpoints
-from dianet_jax.training.trainer import Trainer
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """One trained network.
+
+  Attributes:
+    config: it was trained by.
+    classes: names, in the order of the probabilities.
+    variables: parameters and statistics, float32: what the model's `apply`
+      takes.
+    dtype: of the computation in training.
+  """
+
+  config: Config
+  classes: tuple[str, ...]
+  variables: Mapping[str, Any]
+  dtype: str
+
+  @functools.cached_property
+  def _probabilities(self):
+    channels = motion.channels(rules.feed(self.config), self.config.data)
+    trainer = run.make_trainer(
+      self.config, len(self.classes), channels, 1, jnp.dtype(self.dtype)
+    )
+    return jax.jit(trainer.probabilities)
+
+  def predict(
+    self, inputs: Mapping[str, Float[np.ndarray, 'clip ...']]
+  ) -> Float[Array, 'clip class_']:
+    """Class probabilities, as the run itself computes them.
+
+    Args:
+      inputs: name -> raw values of some clips: those of one variant of
+        `Dataset.inputs`.
+    """
+    return self._probabilities(dict(self.variables), dict(inputs))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,79 +62,52 @@ class TrainedRun:
   """The networks of a finished run, one for each seed and held-out subject.
 
   Attributes:
-    workdir: of the run.
     config: of the run, as this version reads it.
     classes: names, in the order of the probabilities.
     folds: (seed, subject) of every training. With `evaluation.ensemble` = n
       trainings k n .. k n + n - 1 make up the reported seed k.
+    places: subject -> the workdir that holds its fold's weights, and the
+      configuration that it was trained by: nested selection has several.
   """
 
-  workdir: pathlib.Path
-  config: configuration.Config
+  config: Config
   classes: tuple[str, ...]
   folds: tuple[tuple[int, str], ...]
+  places: Mapping[str, tuple[pathlib.Path, Config]]
 
-  def variables(self, seed: int, subject: str) -> dict[str, Any]:
-    """Parameters and statistics of the network that never saw `subject`.
-
-    Returns:
-      What the model's `apply` takes, float32 on the host.
+  def network(self, seed: int, subject: str) -> Network:
+    """The network that never saw `subject`.
 
     Raises:
       UserError: there is no such training, or its weights are damaged.
     """
     if (seed, subject) not in self.folds:
       raise errors.UserError(
-        f'{self.workdir} has no training of seed {seed} with subject'
-        f' {subject!r} held out. There are {len(self.folds)}, the first'
-        f' {self.folds[0]}.'
+        f'There is no training of seed {seed} with subject {subject!r} held'
+        f' out. There are {len(self.folds)}, the first {self.folds[0]}.'
       )
-    with contextlib.closing(checkpoints.Checkpoints(self.workdir)) as saved:
-      found = saved.load_variables(seed, subject)
-    if found is None:
-      raise errors.UserError(
-        f'The weights of seed {seed}, subject {subject!r} in {self.workdir} are'
-        ' missing or damaged. Copy the folder weights/ anew, or train the run'
-        ' again in another --workdir.'
-      )
-    return found
-
-  @functools.cached_property
-  def trainer(self) -> Trainer:
-    """Scales inputs and applies the model, as in training."""
-    reads = models.MODELS[self.config.model.name].reads
-    channels = motion.channels(
-      motion.feed(reads, self.config.data.inputs), self.config.data
-    )
-    return run.make_trainer(self.config, len(self.classes), channels, 1)
-
-  @functools.cached_property
-  def _probabilities(self):
-    return jax.jit(self.trainer.probabilities)
-
-  def predict(
-    self,
-    variables: Mapping[str, Any],
-    inputs: Mapping[str, Float[np.ndarray, 'clip ...']],
-  ) -> Float[Array, 'clip class_']:
-    """Class probabilities, as the run itself computes them.
-
-    Args:
-      variables: what `variables` returned.
-      inputs: name -> raw values of some clips: those of one variant of
-        `Dataset.inputs`.
-    """
-    return self._probabilities(dict(variables), dict(inputs))
+    workdir, config = self.places[subject]
+    with contextlib.closing(checkpoints.Checkpoints(workdir)) as saved:
+      result = saved.load(seed, subject)
+      if result is None:
+        raise errors.UserError(
+          f'{workdir}/checkpoints lacks seed {seed}, subject {subject!r}. Copy'
+          ' that folder anew, or train the run again in another --workdir.'
+        )
+      variables = saved.load_variables(seed, subject)
+    dtype, *_ = result.made_by[-1].split(', ')
+    return Network(config, self.classes, variables, dtype)
 
 
 def open_run(workdir: str | os.PathLike[str]) -> TrainedRun:
-  """The networks of a finished run.
+  """The networks of a finished run or nested selection.
 
   Args:
-    workdir: with `config.json`, `metrics.json` and `weights/`.
+    workdir: of the run.
 
   Raises:
-    UserError: it is not the workdir of a finished run.
+    UserError: it is not the workdir of a finished run, or one of an older
+      version, which kept no weights apart.
   """
   workdir = pathlib.Path(workdir).expanduser()
   config = workdirs.load_config(workdir)
@@ -108,9 +117,17 @@ def open_run(workdir: str | os.PathLike[str]) -> TrainedRun:
       f'The run in {workdir} is not finished: it has no metrics.json. Run its'
       ' command again.'
     )
-  return TrainedRun(
-    workdir,
-    config,
-    tuple(summary['classes']),
-    tuple((fold['seed'], fold['subject']) for fold in summary['trainings']),
-  )
+  if 'trainings' not in summary:
+    raise errors.UserError(
+      f'The run in {workdir} was finished by a version that kept no weights to'
+      ' be used again. Train it anew in another --workdir.'
+    )
+  folds = tuple((one['seed'], one['subject']) for one in summary['trainings'])
+  places = {subject: (workdir, config) for _, subject in folds}
+  if config.study.kind == 'nested':
+    known = {row.name: row for row in rows.parse(config)}
+    for group in files.read_json(workdir / 'selection.json')['groups']:
+      row = known[group['chosen']]
+      place = workdir / 'chosen' / row.folder, row.config
+      places |= dict.fromkeys(group['subjects'], place)
+  return TrainedRun(config, tuple(summary['classes']), folds, places)

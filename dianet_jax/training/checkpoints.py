@@ -70,12 +70,20 @@ def _save(
     shutil.rmtree(path, ignore_errors=True)
 
 
-def _restore(folder: pathlib.Path, target: Any) -> Any:
-  """The arrays of a checkpoint, in the form of `target` if there is one."""
+def _restore(folder: pathlib.Path, target: Any = None) -> Any:
+  """The arrays of a checkpoint, in the form of `target` if there is one.
+
+  Raises:
+    ValueError: its checksum differs. Orbax raises many other kinds.
+  """
   with ocp.PyTreeCheckpointer() as checkpointer:
     like = target or checkpointer.metadata(folder).item_metadata.tree
     of_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), like)
-    return checkpointer.restore(folder, item=target, restore_args=of_numpy)
+    tree = checkpointer.restore(folder, item=target, restore_args=of_numpy)
+  checksum = tree.pop('checksum')
+  if _checksum(tree) != checksum:
+    raise ValueError('its checksum differs')
+  return tree
 
 
 class Checkpoints:
@@ -138,9 +146,8 @@ class Checkpoints:
     """What a checkpoint holds; None, and a word of it, if it is damaged."""
     try:
       tree = _restore(folder, target)
-      checksum = tree.pop('checksum')
-      if _checksum(tree) != checksum:
-        raise ValueError('its checksum differs')
+      if 'variables' in tree and 'loss' in tree:
+        raise ValueError('an older version has written it')
     except Exception as error:  # Orbax raises many kinds for a damaged file.
       progress.console.print(
         f'The checkpoint {folder} cannot be read ({type(error).__name__}).'
@@ -187,11 +194,20 @@ class Checkpoints:
     made_by = _decode(tree.pop('made_by'))
     return FoldResult(subject, seed, variables={}, made_by=made_by, **tree)
 
-  def load_variables(self, seed: int, subject: str) -> dict[str, Any] | None:
-    """The variables of a finished fold; None where there are none."""
+  def load_variables(self, seed: int, subject: str) -> dict[str, Any]:
+    """The variables of a finished fold.
+
+    Raises:
+      UserError: there are none, or they are damaged.
+    """
     folder = self._weights(seed, subject)
-    tree = self._read(folder) if folder.exists() else None
-    return None if tree is None else tree['variables']
+    try:
+      return _restore(folder)['variables']
+    except Exception as error:  # Orbax raises many kinds for a damaged file.
+      raise errors.UserError(
+        f'The weights {folder} are missing or damaged ({error}). Copy that'
+        ' folder anew, or train the run again in another --workdir.'
+      ) from error
 
   def save_unfinished(self, fold: Unfinished) -> None:
     """Writes a fold in training, in the background."""

@@ -47,21 +47,22 @@ def train_folds(
   # Closed in any case: what is being written when a run stops is kept.
   with contextlib.closing(checkpoints.Checkpoints(workdir)) as saved:
     results = _finished(saved, folds)
-    _refuse_mixed(config, results, parallel)
-    found = {
-      (r.seed, r.subject) for part in hosts.gather(results) for r in part
-    }
+    finished = [r for part in hosts.gather(results) for r in part]
+    found = {(r.seed, r.subject) for r in finished}
     keys = list(zip(folds.seeds, folds.subjects))
     left = [row for row, key in enumerate(keys) if key not in found]
     if len(left) < len(folds):
       progress.console.print(
         f'{len(folds) - len(left)} of {len(folds)} trainings were done before.'
       )
-    own = hosts.own(left)
-    diverged = []
-    if own:
-      job = _Job(config, workdir, saved, folds.select(own), parallel)
-      trained = job.run(describe_rest)
+    own, diverged = folds.select(hosts.own(left)), []
+    begun = _begun(saved, own, parallel)
+    ways = [(f.seed, f.subject, f.made_by) for f in [*finished, *begun]]
+    # All processes have the same list, and raise alike.
+    _refuse_mixed(config, hosts.gather(ways), parallel.made_by)
+    if len(own):
+      job = _Job(config, workdir, saved, own, parallel)
+      trained = job.run(begun, describe_rest)
       results += [r for r in trained if isinstance(r, FoldResult)]
       diverged += [r for r in trained if isinstance(r, Diverged)]
   everyone = hosts.gather((results, diverged))
@@ -83,21 +84,43 @@ def _finished(
   return [result for result in results if result is not None]
 
 
+def _begun(
+  saved: checkpoints.Checkpoints,
+  folds: folds_lib.Folds,
+  parallel: parallel_lib.FoldParallel,
+) -> list[Unfinished]:
+  """Those of the folds that go on where they were."""
+  found = [
+    saved.load_unfinished(seed, subject, parallel.shapes)
+    for seed, subject in zip(folds.seeds, folds.subjects)
+  ]
+  return [fold for fold in found if fold is not None]
+
+
 def _refuse_mixed(
   config: configuration.Config,
-  trained: Sequence[FoldResult | Unfinished],
-  parallel: parallel_lib.FoldParallel,
+  ways: Sequence[Sequence[tuple[int, str, tuple[str, ...]]]],
+  made_by: str,
 ) -> None:
-  """Refuses to pool what was trained in different ways without a word."""
-  other = [fold for fold in trained if {*fold.made_by} - {parallel.made_by}]
+  """Refuses to pool what was trained in different ways without a word.
+
+  Args:
+    config: of the run.
+    ways: of each process, (seed, subject, made_by) of what is on disk.
+    made_by: what would train the rest.
+  """
+  other = sorted(
+    {fold for part in ways for fold in part if {*fold[2]} - {made_by}}
+  )
   if not other or config.parallel.allow_mixed:
     return
+  seed, subject, was_made_by = other[0]
   raise errors.UserError(
-    f'{len(other)} training(s) in the workdir, the first of {other[0].subject}'
-    f' (seed {other[0].seed}), are by {" and ".join(other[0].made_by)}; this'
-    f' run would go on by {parallel.made_by}. Go on there, by the same'
-    ' --config.parallel.strategy and compute_dtype, or take'
-    ' --config.parallel.allow_mixed=true: the report then names both.'
+    f'{len(other)} training(s) in the workdir, the first of {subject} (seed'
+    f' {seed}), are by {" and ".join(was_made_by)}; this run would go on by'
+    f' {made_by}. Go on with the same kind of device, or take'
+    ' --config.parallel.allow_mixed=true: metrics.json and the report then name'
+    ' both.'
   )
 
 
@@ -174,7 +197,9 @@ class _Job:
     self._written = time.monotonic()
 
   def run(
-    self, describe_rest: Callable[[float], str] | None
+    self,
+    begun: list[Unfinished],
+    describe_rest: Callable[[float], str] | None,
   ) -> list[FoldResult | Diverged]:
     """Trains them all, and writes each when it is finished."""
     folds, parallel = self._folds, self._parallel
@@ -182,7 +207,12 @@ class _Job:
     size, empty = parallel.group_size, parallel.shapes(0)
     self._workdir.mkdir(parents=True, exist_ok=True)
     checkpoints.check_space(self._workdir, size, len(folds), empty)
-    begun = self._begun()
+    if begun:
+      progress.console.print(
+        f'{len(begun)} training(s) go on after epoch '
+        + ', '.join(map(str, sorted({fold.epochs for fold in begun})))
+        + '.'
+      )
     self._announce(begun, size, describe_rest)
     done = sum(fold.epochs for fold in begun)
     results = []
@@ -202,27 +232,12 @@ class _Job:
           profile.count_epoch()
         self._write(snapshot, stop.is_set())
 
-      training = parallel.train(folds, on_epoch, begun)
+      training = parallel.train(folds, on_epoch, begun.copy())
       # It lets go of each that has gone on.
-      del begun
+      begun.clear()
       for group in training:
         results += map(self._keep, group)
     return results
-
-  def _begun(self) -> list[Unfinished]:
-    found = [
-      self._saved.load_unfinished(seed, subject, self._parallel.shapes)
-      for seed, subject in zip(self._folds.seeds, self._folds.subjects)
-    ]
-    begun = [fold for fold in found if fold is not None]
-    _refuse_mixed(self._config, begun, self._parallel)
-    if begun:
-      progress.console.print(
-        f'{len(begun)} training(s) go on after epoch '
-        + ', '.join(map(str, sorted({fold.epochs for fold in begun})))
-        + '.'
-      )
-    return begun
 
   def _announce(self, begun, size: int, describe_rest) -> None:
     """Compiles, and says how long training will take."""

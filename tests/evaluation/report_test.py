@@ -69,3 +69,13 @@ def test_curves_have_lengths_of_their_own(monkeypatch):
   np.testing.assert_array_equal(curves.T, [[4, 2, 1], [2, np.nan, np.nan]])
   # The mean is over the folds that train so long.
   np.testing.assert_array_equal(drawn[1][1], [3, 2, 1])
+
+
+def test_a_summary_without_intervals_is_still_shown():
+  values = summary(seeds=1)
+  for part in (values['overall'], *values['by_dataset'].values()):
+    for name in metrics.METRICS:
+      part[name].pop('interval_95', None)
+  uf1 = values['overall']['uf1']['mean']
+  header, row, _ = report.rows(values)
+  assert row[header.index('UF1')] == f'{uf1:.3f}'

@@ -125,7 +125,11 @@ def test_from_schema_1_to_2():
   'before,after',
   [
     ('default:', 'default:'),
-    ('a: model.fusion=gated', 'a: model.fusion=gated'),
+    (
+      # It reads all phases, of which the study's own fusion reads one.
+      'a: model.fusion=gated',
+      "a: model.fusion=gated data.phases=('onset_apex', 'apex_offset')",
+    ),
     (
       'a: model.fusion=first_phase',
       "a: data.phases=('onset_apex',) model.fusion=concat",

@@ -58,6 +58,7 @@ def test_the_offset_moves_and_a_motion_remains(make_config, apex, lengths):
   rng = np.random.default_rng(0)
   frames = rng.integers(0, 256, (9, 16, 16, 3)).astype(np.uint8)
   config = make_config(
+    data__dataset='casme2',
     data__frame_size=16,
     data__image_size=16,
     data__offset_jitter_frames=2,
