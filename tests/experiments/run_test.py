@@ -71,7 +71,9 @@ def test_outputs(workdir, finished):
   assert set(summary['by_dataset']) == {'casme2', 'samm'}
   held = json.loads((workdir / 'config.json').read_text())
   assert held['config']['seeds'] == 2
-  assert {'python', 'jax', 'flax', 'numpy'} <= held['versions'].keys()
+  [session] = held['sessions']
+  assert {'python', 'jax', 'flax', 'numpy'} <= session.keys()
+  assert summary['trained_by'] == {'float32, loop, cpu': 12}
   page = (workdir / 'report.html').read_text()
   assert page.count('data:image/png;base64') == 2 * 9
   assert '<svg' in page and 'http://' not in page.replace(
@@ -79,7 +81,8 @@ def test_outputs(workdir, finished):
   ).replace('http://purl.org', '').replace('http://creativecommons.org', '')
   # One file of events and one checkpoint a training.
   assert len(list(workdir.glob('tensorboard/seed*/*/events*'))) == 12
-  assert len(list(workdir.glob('checkpoints/seed*/*'))) == 12
+  for kind in ('checkpoints', 'weights'):
+    assert len(list(workdir.glob(f'{kind}/seed*/*'))) == 12
 
 
 def test_predictions_reproduce_the_metrics(workdir):

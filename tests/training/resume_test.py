@@ -172,6 +172,7 @@ def test_another_way_of_training_is_not_mixed_in(flow, make_config, tmp_path):
     config = make_config(
       megc2019,
       data__manual_dir=str(flow),
+      seeds=1,
       train__epochs=2,
       parallel__devices=2,
       **overrides,
