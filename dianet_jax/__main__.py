@@ -6,7 +6,6 @@ A command is one row of `COMMANDS`; nothing is imported before it is asked for.
 from collections.abc import Sequence
 import difflib
 import importlib
-import os
 import signal
 import sys
 
@@ -74,10 +73,6 @@ def main(argv: Sequence[str] | None = None) -> int:
       file=sys.stderr,
     )
     return 2
-  # Configurations import their neighbours, as `configs`, from where they lie:
-  # the folder that `python -m` looks into and a script doesn't. Last, so that
-  # no file there hides a module.
-  sys.path.append(os.getcwd())
   module, _, function = COMMANDS[name][0].partition(':')
   try:
     return getattr(importlib.import_module(module), function)(rest) or 0

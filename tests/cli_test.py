@@ -172,3 +172,29 @@ def test_it_works_from_a_wheel(installed, two_runs, tmp_path):
   )
   script = installed / 'bin/dianet'
   assert script.is_file()
+
+
+def test_a_configuration_of_another_folder_is_drawn(tmp_path):
+  # As the installed command sees it: neither the folder of the checkout nor
+  # the current one is searched for `configs`.
+  out = tmp_path / 'clip.png'
+  code = (
+    'import sys; sys.path = [p for p in sys.path if p]\n'
+    f'sys.path.append({str(ROOT / "nowhere")!r})\n'
+    'from dianet_jax import __main__\n'
+    'sys.exit(__main__.main(sys.argv[1:]))'
+  )
+  ended = subprocess.run(
+    [
+      *(sys.executable, '-c', code, 'picture', f'--out={out}'),
+      f'--config={ROOT / "configs" / "demo.py"}',
+      f'--config.data.cache_dir={tmp_path}',
+      '--config.data.simulation.subjects=1',
+      '--config.data.simulation.clips_per_subject=1',
+    ],
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+  )
+  assert ended.returncode == 0, ended.stderr
+  assert out.stat().st_size > 1000

@@ -6,6 +6,7 @@ dianet picture --config=configs/demo.py --clip=3 --out=clip.png
 import argparse
 from collections.abc import Sequence
 import pathlib
+import sys
 
 from absl import flags
 import jax.numpy as jnp
@@ -136,8 +137,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _data(path: str, overrides: Sequence[str]) -> configuration.Data:
   """The `data` section of a configuration file."""
-  if not pathlib.Path(path.split(':')[0]).is_file():
+  file = pathlib.Path(path.split(':')[0])
+  if not file.is_file():
     raise errors.UserError(f'--config={path} is no file.')
+  # Configurations import their neighbours as `configs`, from beside their
+  # folder. Last, so that no file there hides a module.
+  sys.path.append(str(file.resolve().parent.parent))
   known = schema.all_keys(configuration.Config())
   for option in overrides:
     key = option.partition('=')[0].removeprefix('--config.')
@@ -151,7 +156,7 @@ def _data(path: str, overrides: Sequence[str]) -> configuration.Data:
   try:
     values(argv)
     data = holder.value.data.to_dict()
-  except (AttributeError, KeyError, flags.Error) as error:
+  except (AttributeError, ImportError, KeyError, flags.Error) as error:
     reason = ' '.join(map(str, error.args))
     raise errors.UserError(f'--config={path}: {reason}') from error
   return schema.parse({'data': data}, configuration.Config, {}).data
