@@ -12,6 +12,7 @@ from configs import casme2
 from dianet_jax.core import errors
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import folds as folds_lib
+from dianet_jax.data import inputs as inputs_lib
 from dianet_jax.evaluation import compare, metrics, predictions
 from dianet_jax.experiments import run
 from dianet_jax.models.registry import MODELS
@@ -234,7 +235,7 @@ def test_a_representation(config, tmp_path):
     if records.source[i]['clip_id'].decode() == dataset.clips[3].clip_id
   ]  # fmt: skip
   record = records.source[number[0]]
-  frames = dataset_lib.decode_clip(record['frames'], settings.data)
+  frames = inputs_lib.decode_clip(record['frames'], settings.data)
   motion = frames[record['apex']].astype(float) - frames[record['onset']]
   np.testing.assert_allclose(
     images[0, 3, 0, ..., 0], motion.mean(-1), atol=1e-3

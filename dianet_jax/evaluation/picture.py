@@ -18,6 +18,7 @@ import numpy as np
 from dianet_jax.core import config as configuration
 from dianet_jax.core import errors, runtime, schema
 from dianet_jax.data import dataset as dataset_lib
+from dianet_jax.data import inputs
 from dianet_jax.motion import rank_pooling, scaling
 from dianet_jax.motion.dynamic_images import DYNAMIC_IMAGES
 from dianet_jax.motion.registry import ClipBatch
@@ -88,7 +89,7 @@ def pool(
   """Weights of the frames, and the dynamic images as a run makes them.
 
   Args:
-    clips: as of `dataset.read_clips`.
+    clips: as of `inputs.read_clips`.
     config: the `data` section.
   """
   keys = {key: getattr(clips, key) for key in ('onset', 'apex', 'offset')}
@@ -176,7 +177,7 @@ def _read(config: configuration.Data, clip: int):
   )
   if faceless:
     raise errors.UserError(f'--clip={clip}: {name}: {faceless[0][1]}')
-  clips = dataset_lib.read_clips([record], config, transforms)
+  clips = inputs.read_clips([record], config, transforms)
   if clips.frames is None:
     raise errors.UserError(
       f'--config.data.dataset={config.dataset} has no frames to draw.'

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-# Strategies that run an epoch as one program; the others run a program a step.
+# Strategies that run an epoch as one program; the others one for every step.
 SCANNING = ('map', 'vmap')
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dianet_jax.core import errors
-from dianet_jax.data import dataset
+from dianet_jax.data import inputs
 from dianet_jax.motion import dynamic_images, rank_pooling
 
 
@@ -27,7 +27,7 @@ def test_crop_and_frame_size(make_config):
   image[30:, 40:] = (10, 100, 200)
   encoded = cv2.imencode('.png', image[..., ::-1])[1].tobytes()
   config = make_config(data__crop=(0.5, 0.5, 1.0, 1.0)).data
-  frames = dataset.decode_clip([encoded] * 2, config)
+  frames = inputs.decode_clip([encoded] * 2, config)
   assert frames.shape == (2, 224, 224, 3) and frames.dtype == np.uint8
   assert (frames == (10, 100, 200)).all()
 
@@ -36,7 +36,7 @@ def test_a_crop_without_a_face(make_config):
   encoded = cv2.imencode('.png', np.zeros((60, 80, 3), np.uint8))[1].tobytes()
   config = make_config(data__crop=(0.5, 0.5, 0.6, 0.6)).data
   with pytest.raises(errors.UserError, match='8 x 6 pixels'):
-    dataset.decode_clip([encoded], config)
+    inputs.decode_clip([encoded], config)
 
 
 def record(frames, apex):
@@ -64,7 +64,7 @@ def test_the_offset_moves_and_a_motion_remains(make_config, apex, lengths):
     data__offset_jitter_frames=2,
     train__augment__shift_pixels=0,
   ).data
-  made = dataset.make_inputs(
+  made = inputs.make(
     [record(frames, apex)],
     config,
     None,
