@@ -60,6 +60,10 @@ def _flag_message(argv: list[str], error: Exception) -> str:
     key, value = wrong.groups()
     return f'--config.{key}={value!r}: expected {known[key].takes}.'
   sections = {key.rpartition('.')[0] for key in known}
+  if wrong and wrong.group(1) in sections:
+    key, value = wrong.groups()
+    keys = ', '.join(k for k in known if k.startswith(f'{key}.'))
+    return f'--config.{key}={value!r}: it is a section; its keys are {keys}.'
   for argument in argv:
     key = argument.split('=', 1)[0].lstrip('-')
     if key.startswith('config.') and key[7:].rpartition('.')[0] not in sections:

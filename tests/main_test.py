@@ -35,6 +35,10 @@ def start(*arguments, cache):
       ["--config.train.epochs='many': expected a whole number"],
     ),
     (
+      ['--config=configs/demo.py', '--config.model=3'],
+      ["--config.model='3': it is a section", 'model.backbone, model.widths'],
+    ),
+    (
       ['--config=configs/demo.py', '--config.modl.fusion=add'],
       ['--config.modl.fusion is not', '--config.model.fusion;'],
     ),
