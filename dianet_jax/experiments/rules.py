@@ -10,6 +10,7 @@ import re
 from dianet_jax.core.config import Config, Data, Parallel, Study
 from dianet_jax.models.registry import MODELS
 from dianet_jax.motion import registry as motion
+from dianet_jax.training import augment
 from tfds_builders import registry as data_sets
 
 # (dotted key, whether its value holds, what is expected)
@@ -87,20 +88,16 @@ def _data_rules(data: Data) -> Iterator[Rule]:
 def _augment_rules(
   config: Config, channels: Mapping[str, tuple[motion.Channel, ...]]
 ) -> Iterator[Rule]:
-  augment, size = config.train.augment, config.data.image_size
+  settings, size = config.train.augment, config.data.image_size
   yield (
     'train.augment.shift_pixels',
-    augment.shift_pixels < size,
+    settings.shift_pixels < size,
     f'0 to below data.image_size={size}',
-  )
-  unscaled = any(
-    channel.component and not channel.unit
-    for of_input in channels.values()
-    for channel in of_input
   )
   yield (
     'train.augment.rotation_degrees',
-    not augment.rotation_degrees or not unscaled,
+    not settings.rotation_degrees
+    or not any(map(augment.unturnable, channels.values())),
     '0: the vectors of optical flow would have to turn with the face, and'
     ' their components are scaled apart',
   )
