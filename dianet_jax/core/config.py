@@ -34,6 +34,67 @@ class Simulation:
   seed: int = key(0, 'Of faces, motions and labels.')
 
 
+FLOW_CHANNELS = ('u', 'v', 'strain', 'magnitude', 'orientation')
+
+
+@dataclasses.dataclass(frozen=True)
+class Flow:
+  """Optical flow, and how it is written as images."""
+
+  method: str = key(
+    'tv_l1',
+    'tv_l1 (Zach et al., 2007), or farneback: faster, smoother, and it finds'
+    ' less of a small motion.',
+    one_of('tv_l1', 'farneback'),
+  )
+  head_motion: str = key(
+    'none',
+    "median: the median displacement of the image, the head's, is subtracted."
+    ' Ours.',
+    one_of('none', 'median'),
+  )
+  scales: int = key(
+    5, 'tv_l1: sizes of the image, each 0.8 of the one before.', at_least(1)
+  )
+  warps: int = key(5, 'tv_l1: linearisations on each of them.', at_least(1))
+  channels: tuple[str, ...] = key(
+    FLOW_CHANNELS[:3],
+    f'Channels of flow images, in order: {", ".join(FLOW_CHANNELS)} (two: the'
+    ' unit vector). strain, v, u is the order in which most published code'
+    ' reads the MEGC 2019 images.',
+    Check(
+      lambda names: (
+        0 < len(names) == len(set(names))
+        and set(FLOW_CHANNELS).issuperset(names)
+      ),
+      'one or more, each once, of ' + ', '.join(FLOW_CHANNELS),
+    ),
+  )
+  coding: str = key(
+    'grey_levels',
+    'Values of flow images: grey_levels (each channel of each image scaled to'
+    ' its own minimum and maximum, as the published MEGC 2019 images are),'
+    ' pixels (the displacement itself, of data.frame_size), hsv (colours: the'
+    ' hue is the direction, the value the magnitude).',
+    one_of('grey_levels', 'pixels', 'hsv'),
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+  """Which frames a representation of single frames takes."""
+
+  frames: int = key(16, 'How many of each span.', at_least(1))
+  span: str = key(
+    'clip',
+    'At equal steps from onset to offset (clip) or in each of data.phases'
+    ' (phases), frames repeated where there are fewer; or apex_window:'
+    ' consecutive frames around the apex, blended ones between them where there'
+    ' are fewer (2112.05851).',
+    one_of('clip', 'phases', 'apex_window'),
+  )
+
+
 @dataclasses.dataclass(frozen=True)
 class Data:
   """Which clips, and what the model reads of them."""
@@ -136,13 +197,16 @@ class Data:
   scaling: str = key(
     'symmetric',
     "Images to the network's range, each by itself: symmetric (divided by the"
-    ' largest absolute value), minmax, standardize. Ours.',
-    one_of('symmetric', 'minmax', 'standardize'),
+    ' largest absolute value), minmax, standardize; none: as the representation'
+    ' gives them. Ours.',
+    one_of('symmetric', 'minmax', 'standardize', 'none'),
   )
   permute_labels: bool = key(
     False,
     'The control: labels shuffled over all clips. Results must lie at chance.',
   )
+  flow: Flow = section(Flow)
+  sampling: Sampling = section(Sampling)
   simulation: Simulation = section(Simulation)
 
 

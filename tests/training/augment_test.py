@@ -166,7 +166,7 @@ def test_displacements_turn_with_the_face():
 
 
 def test_vectors_of_unknown_scale_are_not_turned():
-  channels = PHASE_FLOW.channels(None)
+  channels = PHASE_FLOW.channels(config.Data())
   with pytest.raises(errors.UserError, match='channels u, v cannot be rotated'):
     augment.move(
       noise(1, 9, 9, 3), 0, 0, jnp.bool_(True), channels, jnp.float32(0.1)
