@@ -167,6 +167,14 @@ class Data:
     ' take 1 + this times the memory. 0 = off.',
     at_least(0),
   )
+  key_frame_search: float = key(
+    0.0,
+    'Training also sees the clips between the key frames that differ most, each'
+    ' sought among this share of its phase inwards from the annotated one'
+    ' (2603.04766: 0.1 and never the annotated ones; 2505.16372: 0.04).'
+    ' Prediction uses the annotated ones. 0 = off.',
+    Check(lambda value: 0 <= value <= 0.5, '0 to 0.5'),
+  )
   crop: tuple[float, ...] = key(
     (0.0, 0.0, 1.0, 1.0),
     'Part of every frame that is used: top, left, bottom, right, as shares of'

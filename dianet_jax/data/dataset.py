@@ -38,7 +38,8 @@ class Dataset:
     clips: in the order of the records.
     inputs: a model's input -> float32 [variant, clip, ...]; images raw and
       signed. With `data.offset_jitter_frames` = j there are 1 + j variants,
-      that of an offset v frames earlier at v: only the first one predicts.
+      that of an offset v frames earlier at v, and with
+      `data.key_frame_search` one more: only the first one predicts.
     representations: a model's input -> the representation it is fed with.
     channels: a model's input -> its channels; () for what is no image.
     views: a model's input -> what each of its views shows; () likewise.

@@ -14,6 +14,7 @@ from dianet_jax.clips import faces, images
 from dianet_jax.core import config as configuration
 from dianet_jax.core import errors
 from dianet_jax.data import input_cache
+from dianet_jax.motion import key_frames
 from dianet_jax.motion import registry as motion
 from tfds_builders import registry as data_sets
 
@@ -102,13 +103,22 @@ def make(
   transforms: Mapping[str, Float64[np.ndarray, '2 3']] | None,
   rows: Mapping[str, motion.Representation],
 ) -> dict[str, Float[np.ndarray, 'variant clip ...']]:
-  """What a model reads of a few clips; at most `BATCH`."""
+  """What a model reads of a few clips; at most `BATCH`.
+
+  Variant 0 is of the annotated key frames; then those of earlier offsets, then
+  that of the key frames that differ most.
+  """
   clips = read_clips(records, config, transforms)
   # A phase that has a motion keeps it: two frames.
   earliest = np.minimum(clips.offset, clips.apex + 1)
+  variants = [
+    clips.replace(offset=np.maximum(clips.offset - earlier, earliest))
+    for earlier in range(config.offset_jitter_frames + 1)
+  ]
+  if config.key_frame_search:
+    variants.append(key_frames.most_different(clips, config.key_frame_search))
   made = {name: [] for name in rows}
-  for earlier in range(config.offset_jitter_frames + 1):
-    variant = clips.replace(offset=np.maximum(clips.offset - earlier, earliest))
+  for variant in variants:
     for name, representation in rows.items():
       values = np.asarray(representation(variant, config), np.float32)
       made[name].append(values[: len(records)])

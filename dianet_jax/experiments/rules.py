@@ -61,6 +61,7 @@ def _data_rules(data: Data) -> Iterator[Rule]:
     ('coefficients', 'rank'),
     ('frame_order', 'time'),
     ('offset_jitter_frames', 0),
+    ('key_frame_search', 0.0),
     ('align', False),
   ):
     yield (

@@ -112,7 +112,9 @@ def images(
   reduced = resizing.area(jnp.concatenate(measured, axis=-1), size)
   if settings.coding == 'pixels':
     return reduced
-  return jnp.round(minmax(reduced, constant=0.5) * 255) - 127.5
+  levels = jnp.round(minmax(reduced) * 255) - 127.5
+  # A channel without any motion has no range.
+  return jnp.where(jnp.ptp(reduced, (-3, -2), keepdims=True) == 0, 0, levels)
 
 
 def minmax(
