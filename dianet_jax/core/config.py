@@ -43,25 +43,31 @@ class Flow:
 
   method: str = key(
     'tv_l1',
-    'tv_l1 (Zach et al., 2007), or farneback: faster, smoother, and it finds'
-    ' less of a small motion.',
+    'tv_l1 (Zach et al., 2007), or farneback: faster and smoother, halves the'
+    ' peak of a small motion.',
     one_of('tv_l1', 'farneback'),
   )
   head_motion: str = key(
     'none',
-    "median: the median displacement of the image, the head's, is subtracted."
-    ' Ours.',
-    one_of('none', 'median'),
+    'What is taken for the motion of the head, and subtracted: none, median (of'
+    ' each component over the image), rigid (a shift and a rotation, fitted to'
+    ' the whole image). Ours.',
+    one_of('none', 'median', 'rigid'),
   )
   scales: int = key(
-    5, 'tv_l1: sizes of the image, each 0.8 of the one before.', at_least(1)
+    3,
+    'tv_l1: sizes of the image, each 0.8 of the one before; 5 for a head that'
+    ' turns.',
+    at_least(1),
   )
-  warps: int = key(5, 'tv_l1: linearisations on each of them.', at_least(1))
+  warps: int = key(
+    3, 'tv_l1: how often each is warped; more shrink small motion.', at_least(1)
+  )
   channels: tuple[str, ...] = key(
     FLOW_CHANNELS[:3],
     f'Channels of flow images, in order: {", ".join(FLOW_CHANNELS)} (two: the'
-    ' unit vector). strain, v, u is the order in which most published code'
-    ' reads the MEGC 2019 images.',
+    ' unit vector). Published code reads the MEGC 2019 images as strain, v, u;'
+    ' models of them turn the order round themselves.',
     Check(
       lambda names: (
         0 < len(names) == len(set(names))

@@ -5,7 +5,13 @@ from jaxtyping import Array, Float, Float32, Num
 import numpy as np
 
 from dianet_jax.core import config
-from dianet_jax.motion import key_frames, optical_flow, resizing, strain
+from dianet_jax.motion import (
+  head_motion,
+  key_frames,
+  optical_flow,
+  resizing,
+  strain,
+)
 from dianet_jax.motion.registry import Channel, ClipBatch
 
 # Pairs of frames whose flow is found in one call, always as many, so that one
@@ -75,8 +81,9 @@ def _of_pairs(first, second, settings):
       scales=settings.scales,
       warps=settings.warps,
     )[:number]
-  if settings.head_motion == 'median':
-    flow = optical_flow.without_head_motion(flow)
+  flow = head_motion.without_head_motion(
+    jnp.asarray(flow), settings.head_motion
+  )
   return np.asarray(flow)
 
 

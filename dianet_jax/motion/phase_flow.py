@@ -16,7 +16,7 @@ _STORED_CHANNELS = ('u', 'v', 'strain')
 
 
 class PhaseFlow(Representation):
-  """Flow over each phase: a view per phase; STSTNet, HTNet, CausalNet.
+  """Flow over each phase, a view per phase: STSTNet, HTNet, FMANet and others.
 
   From frames: the flow from the phase's first frame to its last, as
   `data.flow` says. From a data set that stores such images: those. They are
@@ -112,50 +112,4 @@ def displacement(
   return resizing.area(jnp.concatenate(measured, -1), settings.image_size)
 
 
-class PhaseDisplacement(Representation):
-  """u, v and magnitude of both phases, on one scale a clip; FMANet.
-
-  Divided by the largest magnitude of the clip, so that its phases compare.
-  From stored images approximate, see `displacement`.
-  """
-
-  title = 'displacements of the phases'
-  kept = True
-
-  def lacking(self, settings: config.Data, stored: str) -> str:
-    """See `registry.Representation`."""
-    return lacking_phases(settings, stored)
-
-  def channels(self, settings: config.Data) -> tuple[Channel, ...]:
-    """Shares of the clip's largest magnitude: one unit for x and y."""
-    del settings
-    return (
-      Channel('u', '1', flips_sign=True, component='x'),
-      Channel('v', '1', component='y'),
-      Channel('magnitude', '1'),
-    )
-
-  def shape(self, settings: config.Data) -> tuple[int, ...]:
-    """[view, height, width, channel]."""
-    return 2, settings.image_size, settings.image_size, 3
-
-  def views(self, settings: config.Data) -> tuple[str, ...]:
-    """See `registry.Representation`."""
-    del settings
-    return tuple(map(key_frames_lib.title, config.PHASES[:2]))
-
-  def note(self, key_frames: Mapping[str, int], settings: config.Data) -> str:
-    """See `registry.Representation`."""
-    del settings
-    return key_frames_lib.single_frames(key_frames, config.PHASES[:2])
-
-  def __call__(
-    self, clips: ClipBatch, settings: config.Data
-  ) -> Float[Array, 'clip view height width channel']:
-    """-1..1, a phase of a single frame 0."""
-    images = displacement(clips, settings)
-    largest = images[..., 2:].max(axis=(1, 2, 3), keepdims=True)
-    return images / jnp.where(largest == 0, 1, largest)
-
-
-PHASE_FLOW, PHASE_DISPLACEMENT = PhaseFlow(), PhaseDisplacement()
+PHASE_FLOW = PhaseFlow()

@@ -135,7 +135,6 @@ REPRESENTATIONS: registry.Registry[Representation] = registry.Registry(
   {
     'dynamic_images': 'dianet_jax.motion.dynamic_images:DYNAMIC_IMAGES',
     'phase_flow': 'dianet_jax.motion.phase_flow:PHASE_FLOW',
-    'phase_displacement': 'dianet_jax.motion.phase_flow:PHASE_DISPLACEMENT',
     'mm_cof': 'dianet_jax.motion.mm_cof:MM_COF',
     'long_term_flow': 'dianet_jax.motion.long_term_flow:LONG_TERM_FLOW',
     'key_frames': 'dianet_jax.motion.key_frames:KEY_FRAMES',

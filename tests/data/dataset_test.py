@@ -205,7 +205,7 @@ def test_an_empty_phase_is_reported(load, raw, tmp_path):
 FLOW = {
   'data__inputs': ('long_term_flow',),
   'data__flow__method': 'farneback',
-  'data__sampling__frames': 40,
+  'data__sampling__frames': 150,
   'model__fusion': 'concat',
 }
 
@@ -214,12 +214,12 @@ def test_flow_of_the_frames_and_clips_too_short_for_it(load, monkeypatch):
   dataset = load(**FLOW)
   # The model's own name, fed with another representation.
   assert dataset.representations == {'dynamic_images': 'long_term_flow'}
-  assert images_of(dataset).shape == (10, 40, 16, 16, 3)
-  assert len(dataset.views['dynamic_images']) == 40
+  assert images_of(dataset).shape == (10, 150, 16, 16, 3)
+  assert len(dataset.views['dynamic_images']) == 150
   assert [c.name for c in dataset.channels['dynamic_images']] == [
     'u', 'v', 'strain'
   ]  # fmt: skip
-  text = 'fewer than 41 frames in onset_offset: some repeated'
+  text = 'fewer than 151 frames in onset_offset: some repeated'
   short = [clip.clip_id for clip in dataset.clips if text in clip.notes]
   [note] = [note for note in dataset.notes if text in note]
   # Counted in one note, by the first of them.

@@ -7,7 +7,7 @@ import pytest
 from dianet_jax.data import inputs
 from dianet_jax.motion import optical_flow, phase_flow
 from dianet_jax.motion import registry as motion
-from dianet_jax.motion.phase_flow import PHASE_DISPLACEMENT, PHASE_FLOW
+from dianet_jax.motion.phase_flow import PHASE_FLOW
 from tests.support import moving
 
 SHARES = (0.0, 0.4, 1.0, 0.5, 0.1)
@@ -102,18 +102,18 @@ def test_a_phase_of_one_frame_is_nothing_and_is_noted(
   assert not PHASE_FLOW.note({'onset': 0, 'apex': 2, 'offset': 4}, settings)
 
 
-def test_displacements_are_on_one_scale_a_clip(frames):
+def test_displacements_out_of_frames(frames):
+  """Magnitude taken before images are reduced; both phases in pixels."""
   settings = moving.settings()
   clips = moving.batch([frames], [2], padded=1)
-  images, nothing = np.asarray(PHASE_DISPLACEMENT(clips, settings))
-  assert (nothing == 0).all()
-  pixels = np.asarray(phase_flow.displacement(clips, settings))[0]
-  np.testing.assert_allclose(images, pixels / pixels[..., 2].max(), rtol=1e-5)
-  # The phases compare: less of the motion goes back.
-  forth, back = images[..., 2].max(axis=(1, 2))
-  assert forth == pytest.approx(1) and 0.5 < back < 0.99
-  channels = motion.channels({'x': 'phase_displacement'}, settings, '')['x']
-  assert [c.unit for c in channels] == ['1'] * 3
+  found, nothing = np.asarray(phase_flow.displacement(clips, settings))
+  assert found.shape == (2, 16, 16, 3) and (nothing == 0).all()
+  pixels = moving.settings(
+    flow={'coding': 'pixels', 'channels': ('u', 'v', 'magnitude')}
+  )
+  [expected] = np.asarray(PHASE_FLOW(clips, pixels))[:1]
+  np.testing.assert_allclose(found, expected, atol=1e-5)
+  assert (np.hypot(found[..., 0], found[..., 1]) < found[..., 2] - 1e-3).any()
 
 
 def test_displacements_out_of_stored_images():
@@ -137,7 +137,7 @@ def test_displacements_out_of_stored_images():
       image[..., 2], np.hypot(*np.moveaxis(both, -1, 0)), atol=1e-6
     )
   # Scaled apart, whoever reads them: not to be turned.
-  chosen = {'a': 'phase_displacement', 'b': 'mm_cof', 'c': 'phase_flow'}
+  chosen = {'a': 'mm_cof', 'b': 'phase_flow'}
   for channels in motion.channels(chosen, settings, 'phase_flow').values():
     assert [c.unit for c in channels[:2]] == ['', '']
 
