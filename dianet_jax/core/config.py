@@ -124,8 +124,9 @@ class Data:
   manual_dir: str = key('', 'The raw data set as licensed, unpacked.')
   cache_dir: str = key(
     '',
-    "Prepared records and compiled programs; '' = ~/.cache/dianet_jax, or the"
-    ' folder that the environment variable DIANET_CACHE names.',
+    'Prepared records, optical flow and compiled programs, which `dianet cache`'
+    " lists and removes; '' = ~/.cache/dianet_jax, or the folder that the"
+    ' environment variable DIANET_CACHE names.',
   )
   skip_bad_clips: bool = key(
     False,
