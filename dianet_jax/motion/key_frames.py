@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Num
 import numpy as np
@@ -58,21 +57,31 @@ def frames_at(
     clips: with frames.
     at: indices; between two of them the linear blend of their frames.
   """
+  rows = np.repeat(np.arange(len(at)), at.shape[1])
+  frames = pick(clips, rows, at.reshape(-1))
+  return frames.reshape(*at.shape, *clips.frame_shape)
+
+
+def pick(
+  clips: ClipBatch,
+  rows: Int[np.ndarray, ' frame'],
+  at: Num[np.ndarray, ' frame'],
+) -> Float[Array, 'frame height width channel']:
+  """As `frames_at`: the frame at `at[i]` of the clip `rows[i]`."""
   # Never padding, which would be another frame in another batch.
-  at = np.minimum(at, np.asarray(clips.lengths)[:, None] - 1)
+  at = np.minimum(at, np.asarray(clips.lengths)[rows] - 1)
   before = np.floor(at).astype(np.int32)
-  frames = _take(clips, before)
+  frames = _take(clips, rows, before)
   if (before == at).all():
     return frames
-  share = jnp.asarray(at - before, jnp.float32)[..., None, None, None]
-  after = _take(clips, np.ceil(at).astype(np.int32))
+  share = jnp.asarray(at - before, jnp.float32)[:, None, None, None]
+  after = _take(clips, rows, np.ceil(at).astype(np.int32))
   return frames + share * (after - frames)
 
 
-def _take(clips, index):
-  take = jax.vmap(lambda frames, at: frames[at])
-  frames = take(jnp.asarray(clips.frames), jnp.asarray(index))
-  return frames.reshape(*index.shape, *clips.frame_shape).astype(jnp.float32)
+def _take(clips, rows, index):
+  frames = jnp.asarray(clips.frames)[rows, index]
+  return frames.reshape(-1, *clips.frame_shape).astype(jnp.float32)
 
 
 def at_key_frames(
