@@ -79,8 +79,9 @@ def _pictures(
   name: str, dataset: data_lib.Dataset, clip: int
 ) -> Iterator[tuple[str, str]]:
   """(Title, source) of the images of one input of a clip."""
-  views = dataset.views[name]
-  titles = [f'{name}, {view}' for view in views] if len(views) > 1 else [name]
+  views, shown = dataset.views[name], dataset.representations[name]
+  # What is shown, not what the model calls it.
+  titles = [f'{shown}, {v}' for v in views] if len(views) > 1 else [shown]
   for title, pixels in display.pictures(
     dataset.inputs[name][0, clip], titles, dataset.channels[name]
   ):
