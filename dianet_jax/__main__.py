@@ -31,7 +31,11 @@ COMMANDS = {
   ),
   'picture': (
     'dianet_jax.evaluation.picture:main',
-    'how one clip becomes its dynamic images',
+    'how one clip becomes what a model reads',
+  ),
+  'cache': (
+    'dianet_jax.data.caches:main',
+    'what is kept to be made only once: sizes, ages, pruning',
   ),
 }
 

@@ -23,9 +23,9 @@ from dianet_jax.training.objectives import OBJECTIVES
 SOURCES = {
   'representations': """
 import jax.numpy as jnp
-from dianet_jax.motion.registry import Channel
+from dianet_jax.motion.registry import Channel, Representation
 
-class ApexMinusOnset:
+class ApexMinusOnset(Representation):
   def lacking(self, settings, stored):
     return 'it needs frames' if stored else ''
   def channels(self, settings):
@@ -39,7 +39,7 @@ class ApexMinusOnset:
                    for k in (clips.onset, clips.apex))
     return (apex - first).mean(axis=-1, keepdims=True)[:, None]
 
-class Brightness:
+class Brightness(Representation):
   'Tokens, no image: mean and deviation of four frames.'
   def lacking(self, settings, stored):
     return ''

@@ -34,6 +34,73 @@ class Simulation:
   seed: int = key(0, 'Of faces, motions and labels.')
 
 
+FLOW_CHANNELS = ('u', 'v', 'strain', 'magnitude', 'orientation')
+
+
+@dataclasses.dataclass(frozen=True)
+class Flow:
+  """Optical flow, and how it is written as images."""
+
+  method: str = key(
+    'tv_l1',
+    'tv_l1 (Zach et al., 2007), or farneback: faster and smoother, halves the'
+    ' peak of a small motion.',
+    one_of('tv_l1', 'farneback'),
+  )
+  head_motion: str = key(
+    'none',
+    'What is taken for the motion of the head, and subtracted: none, median (of'
+    ' each component over the image), rigid (a shift and a rotation, fitted to'
+    ' the whole image). Ours.',
+    one_of('none', 'median', 'rigid'),
+  )
+  scales: int = key(
+    3,
+    'tv_l1: sizes of the image, each 0.8 of the one before; 5 for a head that'
+    ' turns.',
+    at_least(1),
+  )
+  warps: int = key(
+    3, 'tv_l1: how often each is warped; more shrink small motion.', at_least(1)
+  )
+  channels: tuple[str, ...] = key(
+    FLOW_CHANNELS[:3],
+    f'Channels of flow images, in order: {", ".join(FLOW_CHANNELS)} (two: the'
+    ' unit vector). Published code reads the MEGC 2019 images as strain, v, u;'
+    ' models of them turn the order round themselves.',
+    Check(
+      lambda names: (
+        0 < len(names) == len(set(names))
+        and set(FLOW_CHANNELS).issuperset(names)
+      ),
+      'one or more, each once, of ' + ', '.join(FLOW_CHANNELS),
+    ),
+  )
+  coding: str = key(
+    'grey_levels',
+    'Values of flow images: grey_levels (each channel of each image scaled to'
+    ' its own minimum and maximum, as the published MEGC 2019 images are),'
+    ' pixels (the displacement itself, of data.frame_size), hsv (colours: the'
+    ' hue is the direction, the value the magnitude).',
+    one_of('grey_levels', 'pixels', 'hsv'),
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+  """Which frames a representation of single frames takes."""
+
+  frames: int = key(16, 'How many of each span.', at_least(1))
+  span: str = key(
+    'clip',
+    'At equal steps from onset to offset (clip) or in each of data.phases'
+    ' (phases), frames repeated where there are fewer; or apex_window:'
+    ' consecutive frames around the apex, blended ones between them where there'
+    ' are fewer (2112.05851).',
+    one_of('clip', 'phases', 'apex_window'),
+  )
+
+
 @dataclasses.dataclass(frozen=True)
 class Data:
   """Which clips, and what the model reads of them."""
@@ -57,8 +124,9 @@ class Data:
   manual_dir: str = key('', 'The raw data set as licensed, unpacked.')
   cache_dir: str = key(
     '',
-    "Prepared records and compiled programs; '' = ~/.cache/dianet_jax, or the"
-    ' folder that the environment variable DIANET_CACHE names.',
+    'Prepared records, optical flow and compiled programs, which `dianet cache`'
+    " lists and removes; '' = ~/.cache/dianet_jax, or the folder that the"
+    ' environment variable DIANET_CACHE names.',
   )
   skip_bad_clips: bool = key(
     False,
@@ -106,6 +174,14 @@ class Data:
     ' take 1 + this times the memory. 0 = off.',
     at_least(0),
   )
+  key_frame_search: float = key(
+    0.0,
+    'Training also sees the clips between the key frames that differ most, each'
+    ' sought among this share of its phase inwards from the annotated one'
+    ' (2603.04766: 0.1 and never the annotated ones; 2505.16372: 0.04).'
+    ' Prediction uses the annotated ones. 0 = off.',
+    Check(lambda value: 0 <= value <= 0.5, '0 to 0.5'),
+  )
   crop: tuple[float, ...] = key(
     (0.0, 0.0, 1.0, 1.0),
     'Part of every frame that is used: top, left, bottom, right, as shares of'
@@ -136,13 +212,16 @@ class Data:
   scaling: str = key(
     'symmetric',
     "Images to the network's range, each by itself: symmetric (divided by the"
-    ' largest absolute value), minmax, standardize. Ours.',
-    one_of('symmetric', 'minmax', 'standardize'),
+    ' largest absolute value), minmax, standardize; none: as the representation'
+    ' gives them. Ours.',
+    one_of('symmetric', 'minmax', 'standardize', 'none'),
   )
   permute_labels: bool = key(
     False,
     'The control: labels shuffled over all clips. Results must lie at chance.',
   )
+  flow: Flow = section(Flow)
+  sampling: Sampling = section(Sampling)
   simulation: Simulation = section(Simulation)
 
 

@@ -1,9 +1,9 @@
 """Records -> the named inputs and labels of a protocol's clips, once."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import collections
+from collections.abc import Mapping, Sequence
 import dataclasses
 import hashlib
-import itertools
 import pathlib
 from typing import Any
 
@@ -14,7 +14,6 @@ from dianet_jax.clips import faces
 from dianet_jax.core import config as configuration
 from dianet_jax.core import errors, progress, runtime
 from dianet_jax.data import inputs as inputs_lib
-from dianet_jax.motion import rank_pooling
 from dianet_jax.motion import registry as motion
 from tfds_builders import prepare, protocols, simulate
 from tfds_builders import registry as data_sets
@@ -39,9 +38,11 @@ class Dataset:
     clips: in the order of the records.
     inputs: a model's input -> float32 [variant, clip, ...]; images raw and
       signed. With `data.offset_jitter_frames` = j there are 1 + j variants,
-      that of an offset v frames earlier at v: only the first one predicts.
+      that of an offset v frames earlier at v, and with
+      `data.key_frame_search` one more: only the first one predicts.
     representations: a model's input -> the representation it is fed with.
     channels: a model's input -> its channels; () for what is no image.
+    views: a model's input -> what each of its views shows; () likewise.
     labels: int32 [clip], class indices (shuffled where the control asks it).
     classes: class names.
     simulated: whether the raw data were simulated.
@@ -55,6 +56,7 @@ class Dataset:
   inputs: Mapping[str, Float[np.ndarray, 'variant clip ...']]
   representations: Mapping[str, str]
   channels: Mapping[str, tuple[motion.Channel, ...]]
+  views: Mapping[str, tuple[str, ...]]
   labels: Int32[np.ndarray, ' clip']
   classes: tuple[str, ...]
   simulated: bool
@@ -111,10 +113,13 @@ def load(
     )
   protocol = _protocol(config)
   records = open_records(config)
-  clips = [
-    _clip(records.source[index], config.phases, records.simulated, stored)
-    for index in range(len(records.source))
-  ]
+  clips, unusual = [], {}
+  for index in range(len(records.source)):
+    record = records.source[index]
+    if not stored:
+      found = tuple(motion.notes(representations, record, config))
+      unusual[record['clip_id'].decode()] = found
+    clips.append(_clip(record, records.simulated))
   chosen = _choose(clips, protocol)
   if not chosen:
     raise errors.UserError(
@@ -128,19 +133,26 @@ def load(
   if transforms is not None:
     chosen = [c for c in chosen if c.clip.clip_id in transforms]
   left_out = [*records.left_out, *faceless]
-  notes = _notes(records, left_out, clips, chosen, protocol)
-  inputs, fingerprint = _make(
-    records.source, chosen, config, transforms, representations
+  notes = _notes(records, left_out, clips, chosen, protocol, unusual)
+  taken = _Subset(records.source, [c.index for c in chosen])
+  inputs, fingerprint = inputs_lib.make_all(
+    progress.track(taken, 'Inputs', len(taken)),
+    config,
+    transforms,
+    representations,
   )
   labels = np.array([c.label for c in chosen], np.int32)
   if config.permute_labels:
     labels = np.random.default_rng(seed).permutation(labels)
     notes.insert(0, 'labels shuffled over all clips: a control, not a result')
   return Dataset(
-    clips=tuple(c.clip for c in chosen),
+    clips=tuple(
+      _noted(c.clip, unusual.get(c.clip.clip_id, ())) for c in chosen
+    ),
     inputs=inputs,
     representations=representations,
-    channels=motion.channels(representations, config),
+    channels=motion.channels(representations, config, stored),
+    views=motion.views(representations, config),
     labels=labels,
     classes=protocol.classes,
     simulated=records.simulated,
@@ -173,32 +185,6 @@ def find_transforms(
     config.skip_bad_clips,
     progress.track,
   )
-
-
-def _make(
-  source: Sequence[dict[str, Any]],
-  chosen: Sequence['_Chosen'],
-  config: configuration.Data,
-  transforms: Mapping[str, Float64[np.ndarray, '2 3']] | None,
-  representations: Mapping[str, str],
-) -> tuple[dict[str, np.ndarray], str]:
-  """Every input [variant, clip, ...], and the records' fingerprint."""
-  rows = {
-    name: motion.REPRESENTATIONS[r] for name, r in representations.items()
-  }
-  made = {name: [] for name in rows}
-  digest = hashlib.sha256()
-  bar = progress.track(chosen, 'Inputs', len(chosen))
-  for batch in _batches(bar, inputs_lib.BATCH):
-    taken = [source[c.index] for c in batch]
-    for name, variants in inputs_lib.make(
-      taken, config, transforms, rows
-    ).items():
-      made[name].append(variants)
-    for record in taken:
-      _add_record(digest, record)
-  inputs = {name: np.concatenate(a, axis=1) for name, a in made.items()}
-  return inputs, digest.hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -250,37 +236,19 @@ def _choose(
   return chosen
 
 
-def _clip(
-  record: dict[str, Any], phases: Sequence[str], simulated: bool, stored: str
-) -> Clip:
+def _clip(record: dict[str, Any], simulated: bool) -> Clip:
   keys = ('clip_id', 'subject', 'dataset', 'emotion', 'notes')
   clip = Clip(*(record[key].decode() for key in keys))
   if simulated:
     # Wherever the data set is named, so that no table passes as a real one.
     clip = dataclasses.replace(clip, dataset=f'simulated {clip.dataset}')
-  empty = [
-    phase
-    for phase in phases
-    if not stored
-    and len({record[key] for key in rank_pooling.PHASES[phase]}) == 1
-  ]
-  if not empty:
-    return clip
-  # One frame has no motion: its dynamic image is 0, and stays in the data.
-  note = f'{" and ".join(empty)} is a single frame: no motion'
-  notes = '; '.join(filter(None, [clip.notes, note]))
+  return clip
+
+
+def _noted(clip: Clip, unusual: Sequence[str]) -> Clip:
+  """With what is unusual about it, besides what its record says."""
+  notes = '; '.join(filter(None, [clip.notes, *unusual]))
   return dataclasses.replace(clip, notes=notes)
-
-
-def _add_record(digest: 'hashlib._Hash', record: dict[str, Any]) -> None:
-  """Adds to a digest all that a record holds."""
-  for key in sorted(record):
-    value = record[key]
-    parts = value if isinstance(value, (list, np.ndarray)) else [value]
-    digest.update(f'{key} {len(parts)} '.encode())
-    for part in parts:
-      part = part if isinstance(part, bytes) else str(part).encode()
-      digest.update(f'{len(part)} '.encode() + part)
 
 
 def _raw_folder(config: configuration.Data, cache: pathlib.Path) -> str:
@@ -313,6 +281,7 @@ def _notes(
   everything: Sequence[Clip],
   chosen: Sequence[_Chosen],
   protocol: protocols.Protocol,
+  unusual: Mapping[str, Sequence[str]],
 ) -> list[str]:
   """What a reader of the result must know about its clips."""
   notes = [f'{name} left out: {reason}' for name, reason in left_out]
@@ -333,13 +302,12 @@ def _notes(
       [clip.emotion for clip in everything],
     )
   notes += records.notes
+  clips_by_note = collections.defaultdict(list)
+  for clip in clips:
+    for note in unusual.get(clip.clip_id, ()):
+      clips_by_note[note].append(clip.clip_id)
+  for note, ids in clips_by_note.items():
+    more = f' and {len(ids) - 1} more' if len(ids) > 1 else ''
+    notes.append(f'{ids[0]}{more} ({len(ids)} of {len(clips)} clips): {note}')
   notes += [f'{clip.clip_id}: {clip.notes}' for clip in clips if clip.notes]
   return notes
-
-
-def _batches(
-  items: Iterable[dict[str, Any]], size: int
-) -> Iterator[list[dict[str, Any]]]:
-  items = iter(items)
-  while batch := list(itertools.islice(items, size)):
-    yield batch

@@ -1,9 +1,10 @@
-"""A few records -> what a model reads of them: decode, align, represent."""
+"""Records -> what a model reads of them: decode, align, represent."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent import futures
+import hashlib
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jaxtyping import Float, Float64, UInt8
@@ -12,6 +13,8 @@ import numpy as np
 from dianet_jax.clips import faces, images
 from dianet_jax.core import config as configuration
 from dianet_jax.core import errors
+from dianet_jax.data import input_cache
+from dianet_jax.motion import key_frames
 from dianet_jax.motion import registry as motion
 from tfds_builders import registry as data_sets
 
@@ -21,19 +24,101 @@ BATCH = 8
 _FRAME_MULTIPLE = 32
 
 
+def make_all(
+  records: Iterable[dict[str, Any]],
+  config: configuration.Data,
+  transforms: Mapping[str, Float64[np.ndarray, '2 3']] | None,
+  representations: Mapping[str, str],
+) -> tuple[dict[str, Float[np.ndarray, 'variant clip ...']], str]:
+  """Every input of many clips, made or read from where it was kept.
+
+  Args:
+    records: one a clip; read once, `BATCH` in memory at most.
+    config: the `data` section.
+    transforms: of each clip's face, by its name; None to cut and reduce.
+    representations: a model's input -> the representation it is fed with.
+
+  Returns:
+    Input -> its array; a fingerprint of the records.
+  """
+  rows = {n: motion.REPRESENTATIONS[r] for n, r in representations.items()}
+  caches = {}
+  if not data_sets.facts(config.dataset).stored:
+    caches = {
+      name: input_cache.InputCache(representations[name], row, config)
+      for name, row in rows.items()
+      if row.kept
+    }
+  digest = hashlib.sha256()
+  found: dict[str, list] = {name: [] for name in rows}
+  pending: list[_Pending] = []
+  for number, record in enumerate(records):
+    input_cache.add_record(digest, record)
+    clip = ''
+    if caches:
+      name = record['clip_id'].decode()
+      clip = input_cache.clip_key(record, transforms and transforms[name])
+    lacking = []
+    for name, values in found.items():
+      values.append(caches[name].read(clip) if name in caches else None)
+      if values[-1] is None:
+        lacking.append(name)
+    if lacking:
+      pending.append(_Pending(number, record, clip, lacking))
+    if len(pending) == BATCH:
+      _make_pending(pending, config, transforms, rows, caches, found)
+      pending = []
+  if pending:
+    _make_pending(pending, config, transforms, rows, caches, found)
+  inputs = {name: np.stack(values, axis=1) for name, values in found.items()}
+  return inputs, digest.hexdigest()[:16]
+
+
+class _Pending(NamedTuple):
+  """A clip some of whose inputs have to be made."""
+
+  number: int
+  record: dict[str, Any]
+  key: str
+  lacking: Sequence[str]
+
+
+def _make_pending(pending, config, transforms, rows, caches, found):
+  """Makes what a few clips lack, keeps it, and puts it in its place."""
+  wanted = {n: row for n, row in rows.items()
+            if any(n in clip.lacking for clip in pending)}  # fmt: skip
+  records = [clip.record for clip in pending]
+  made = make(records, config, transforms, wanted)
+  for row, clip in enumerate(pending):
+    for name in clip.lacking:
+      values = made[name][:, row]
+      found[name][clip.number] = values
+      if name in caches:
+        caches[name].write(clip.key, values)
+
+
 def make(
   records: list[dict[str, Any]],
   config: configuration.Data,
   transforms: Mapping[str, Float64[np.ndarray, '2 3']] | None,
   rows: Mapping[str, motion.Representation],
 ) -> dict[str, Float[np.ndarray, 'variant clip ...']]:
-  """What a model reads of a few clips; at most `BATCH`."""
+  """What a model reads of a few clips; at most `BATCH`.
+
+  Variant 0 is of the annotated key frames; then those of earlier offsets, then
+  that of the key frames that differ most.
+  """
   clips = read_clips(records, config, transforms)
   # A phase that has a motion keeps it: two frames.
   earliest = np.minimum(clips.offset, clips.apex + 1)
+  variants = [
+    clips.replace(offset=np.maximum(clips.offset - earlier, earliest))
+    for earlier in range(config.offset_jitter_frames + 1)
+  ]
+  if config.key_frame_search:
+    variants.append(key_frames.most_different(clips, config.key_frame_search))
   made = {name: [] for name in rows}
-  for earlier in range(config.offset_jitter_frames + 1):
-    variant = clips.replace(offset=np.maximum(clips.offset - earlier, earliest))
+  for variant in variants:
     for name, representation in rows.items():
       values = np.asarray(representation(variant, config), np.float32)
       made[name].append(values[: len(records)])

@@ -11,7 +11,6 @@ import pathlib
 from typing import Any
 
 import cv2
-from jaxtyping import Float
 import jinja2
 from matplotlib import figure
 import numpy as np
@@ -20,8 +19,7 @@ from dianet_jax.core import config as configuration
 from dianet_jax.core import schema
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.evaluation import metrics, report
-from dianet_jax.motion import scaling
-from dianet_jax.motion.registry import Channel
+from dianet_jax.motion import display
 from dianet_jax.training.results import FoldResult
 
 # Clips shown of each class.
@@ -78,22 +76,16 @@ def _png(pixels: np.ndarray) -> str:
 
 
 def _pictures(
-  name: str,
-  views: Float[np.ndarray, 'view height width channel'],
-  channels: Sequence[Channel],
+  name: str, dataset: data_lib.Dataset, clip: int
 ) -> Iterator[tuple[str, str]]:
-  """(Title, source) of each view: in colour where it has three channels.
-
-  Of two, or of more than three, each is a grey picture of its own.
-  """
-  for number, image in enumerate(views, 1):
-    title = f'{name} {number}' if len(views) > 1 else name
-    pixels = scaling.to_display(image)
-    if len(channels) in (1, 3):
-      yield title, _png(pixels)
-      continue
-    for index, channel in enumerate(channels):
-      yield f'{title}: {channel.name}', _png(pixels[..., index, None])
+  """(Title, source) of the images of one input of a clip."""
+  views, shown = dataset.views[name], dataset.representations[name]
+  # What is shown, not what the model calls it.
+  titles = [f'{shown}, {v}' for v in views] if len(views) > 1 else [shown]
+  for title, pixels in display.pictures(
+    dataset.inputs[name][0, clip], titles, dataset.channels[name]
+  ):
+    yield title, _png(pixels)
 
 
 def _inputs(
@@ -107,6 +99,7 @@ def _inputs(
       names = ', '.join(channel.name for channel in channels)
       yield (
         f'{text} (view, height, width, channel); channels {names};'
+        f' views {", ".join(dataset.views[name])};'
         f' data.phases {", ".join(config.phases)}'
       )
     else:
@@ -128,7 +121,7 @@ def _clips(
           picture
           for key, channels in dataset.channels.items()
           if channels
-          for picture in _pictures(key, dataset.inputs[key][0, index], channels)
+          for picture in _pictures(key, dataset, index)
         ],
       }
 

@@ -1,14 +1,16 @@
-"""Draws how one clip becomes its dynamic images.
+"""Draws how one clip becomes what the model of a run reads.
 
 dianet picture --config=configs/demo.py --clip=3 --out=clip.png
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+import dataclasses
 import pathlib
 import sys
 
 from absl import flags
+import cv2
 import jax.numpy as jnp
 from jaxtyping import Float, UInt8
 from matplotlib import figure
@@ -19,10 +21,18 @@ from dianet_jax.core import config as configuration
 from dianet_jax.core import errors, runtime, schema
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import inputs
-from dianet_jax.motion import rank_pooling, scaling
+from dianet_jax.models.registry import MODELS
+from dianet_jax.motion import display, rank_pooling, scaling
+from dianet_jax.motion import registry as motion
 from dianet_jax.motion.dynamic_images import DYNAMIC_IMAGES
 from dianet_jax.motion.registry import ClipBatch
+from tfds_builders import registry as data_sets
 
+# (Title, picture) of one representation of a clip.
+Pictures = Sequence[tuple[str, UInt8[np.ndarray, 'height width color']]]
+
+# Pictures side by side.
+_ABREAST = 5
 _COLORS = ('#1f4e79', '#b5651d', '#4f7942')
 
 
@@ -44,17 +54,10 @@ def draw(
     images: the dynamic images.
     path: of the picture.
   """
-  last = len(frames) - 1
-  keys = {'onset': 0, 'apex': apex, 'offset': last}
-  names = {frame: name for name, frame in keys.items()}
-  shown = [0, apex // 2, apex, (apex + last) // 2, last]
+  keys = {'onset': 0, 'apex': apex, 'offset': len(frames) - 1}
   drawing = figure.Figure(figsize=(8.5, 5.6), layout='constrained', dpi=110)
   top, middle, bottom = drawing.subfigures(3, height_ratios=(1, 0.75, 1.25))
-  row = top.subplots(1, len(shown))
-  for axes, frame in zip(row, shown):
-    axes.imshow(frames[frame])
-    axes.set_title(f'frame {frame} {names.get(frame, "")}', fontsize=9)
-    axes.set_axis_off()
+  _draw_row(top, _frames(frames, apex))
   curves = middle.subplots()
   row = bottom.subplots(1, len(phases), squeeze=False)[0]
   for axes, phase, weight, image, color in zip(
@@ -78,6 +81,83 @@ def draw(
   curves.tick_params(labelsize=8)
   curves.spines[['top', 'right']].set_visible(False)
   drawing.savefig(path)
+
+
+def draw_inputs(
+  frames: UInt8[np.ndarray, 'frame height width channel'] | None,
+  apex: int,
+  inputs_: Mapping[str, Pictures],
+  path: pathlib.Path,
+) -> None:
+  """Frames above, the pictures of each representation below.
+
+  Args:
+    frames: onset to offset; None where the data set holds images instead.
+    apex: index of the apex frame.
+    inputs_: representation -> its pictures.
+    path: of the picture.
+  """
+  rows = [] if frames is None else [('frames', _frames(frames, apex))]
+  for name, shown in inputs_.items():
+    for first in range(0, len(shown), _ABREAST):
+      rows.append((name, shown[first : first + _ABREAST]))
+  drawing = figure.Figure(
+    figsize=(8.5, 2.1 * len(rows)), layout='constrained', dpi=110
+  )
+  parts = drawing.subfigures(len(rows), squeeze=False)[:, 0]
+  for part, (name, shown) in zip(parts, rows):
+    part.suptitle(name, fontsize=10)
+    _draw_row(part, shown)
+  drawing.savefig(path)
+
+
+def _frames(frames, apex):
+  """Five frames of a clip, its key frames among them, with their titles."""
+  last = len(frames) - 1
+  names = {0: 'onset', apex: 'apex', last: 'offset'}
+  numbers = [0, apex // 2, apex, (apex + last) // 2, last]
+  return [(f'frame {n} {names.get(n, "")}', frames[n]) for n in numbers]
+
+
+def _draw_row(part, shown):
+  row = part.subplots(1, max(len(shown), 2), squeeze=False)[0]
+  for axes in row:
+    axes.set_axis_off()
+  for axes, (title, pixels) in zip(row, shown):
+    grey = pixels.shape[-1] == 1
+    axes.imshow(pixels.squeeze(), cmap='gray' if grey else None)
+    axes.set_title(title, fontsize=9 if len(title) < 30 else 6)
+
+
+def write_strips(inputs_: Mapping[str, Pictures], folder: pathlib.Path) -> None:
+  """Writes the pictures of each representation side by side, a PNG each."""
+  folder.mkdir(parents=True, exist_ok=True)
+  for name, shown in inputs_.items():
+    pixels = [picture for _, picture in shown]
+    strip = np.concatenate(pixels, axis=1)[..., ::-1]
+    cv2.imwrite(str(folder / f'{name}.png'), strip)
+
+
+def show(
+  clips: ClipBatch, config: configuration.Data, names: Sequence[str]
+) -> dict[str, Pictures]:
+  """Representation -> the pictures of the first clip of a batch.
+
+  Args:
+    clips: as of `inputs.read_clips`.
+    config: the `data` section.
+    names: of the representations.
+  """
+  chosen = {name: name for name in names}
+  stored = '' if clips.frames is not None else 'images'
+  channels = motion.channels(chosen, config, stored)
+  views = motion.views(chosen, config)
+  found = {}
+  for name in names:
+    if channels[name]:
+      [images, *_] = np.asarray(motion.REPRESENTATIONS[name](clips, config))
+      found[name] = list(display.pictures(images, views[name], channels[name]))
+  return found
 
 
 def pool(
@@ -113,9 +193,37 @@ def main(argv: Sequence[str] | None = None) -> None:
     errors.UserError: a wrong configuration or clip, or a data set without
       frames.
   """
+  options, rest = _parse(argv)
+  config = _data(options.config, rest)
+  if options.inputs:
+    names = tuple(options.inputs.split(','))
+    every = tuple(motion.REPRESENTATIONS)
+    config = dataclasses.replace(
+      config, inputs=every if names == ('all',) else names
+    )
+  name, clips = _read(config, options.clip)
+  apex, frames = int(clips.apex[0]), None
+  if clips.frames is not None:
+    frames = np.asarray(clips.frames[0, : clips.lengths[0]])
+    frames = frames.reshape(-1, *clips.frame_shape)
+  path = pathlib.Path(options.out)
+  if config.inputs == ('dynamic_images',) and not options.strips:
+    weights, images = pool(clips, config)
+    draw(frames, apex, config.phases, weights[0], images[0], path)
+  else:
+    shown = show(clips, config, config.inputs)
+    if options.strips:
+      path = pathlib.Path(options.strips)
+      write_strips(shown, path)
+    else:
+      draw_inputs(frames, apex, shown, path)
+  print(f'{name}: {path}')
+
+
+def _parse(argv):
   parser = argparse.ArgumentParser(
     prog='dianet picture',
-    description='Draws how a clip becomes the dynamic images of a run.',
+    description='Draws how a clip becomes what the model of a run reads.',
     epilog='--config.KEY=VALUE sets a key of the configuration, for instance'
     ' --config.data.align=true.',
   )
@@ -126,18 +234,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     '--clip', type=int, default=0, help='which, in the order of the records'
   )
   parser.add_argument('--out', default='clip.png', help='the picture')
+  parser.add_argument(
+    '--inputs',
+    help="representations instead of the run's own, commas between; all",
+  )
+  parser.add_argument(
+    '--strips', help='a folder for one picture of each representation instead'
+  )
   options, rest = parser.parse_known_args(argv)
   if wrong := [x for x in rest if not x.startswith('--config.')]:
     parser.error(f'unrecognized arguments: {" ".join(wrong)}')
-  config = _data(options.config, rest)
-  clip_id, frames, apex, weights, images = _read(config, options.clip)
-  path = pathlib.Path(options.out)
-  draw(frames, apex, config.phases, weights, images, path)
-  print(f'{clip_id}: {path}')
+  return options, rest
 
 
 def _data(path: str, overrides: Sequence[str]) -> configuration.Data:
-  """The `data` section of a configuration file."""
+  """The `data` section of a configuration file, its inputs named."""
   file = pathlib.Path(path.split(':')[0])
   if not file.is_file():
     raise errors.UserError(f'--config={path} is no file.')
@@ -156,15 +267,24 @@ def _data(path: str, overrides: Sequence[str]) -> configuration.Data:
   )
   try:
     values(argv)
-    data = holder.value.data.to_dict()
+    data, model = holder.value.data.to_dict(), holder.value.model.name
   except (AttributeError, ImportError, KeyError, flags.Error) as error:
     reason = ' '.join(map(str, error.args))
     raise errors.UserError(f'--config={path}: {reason}') from error
-  return schema.parse({'data': data}, configuration.Config, {}).data
+  parsed = schema.parse({'data': data}, configuration.Config, {}).data
+  chosen = motion.feed(MODELS[model].reads, parsed.inputs)
+  return dataclasses.replace(parsed, inputs=tuple(chosen.values()))
 
 
-def _read(config: configuration.Data, clip: int):
-  """A clip's name, frames and apex, its weights and dynamic images."""
+def _read(config: configuration.Data, clip: int) -> tuple[str, ClipBatch]:
+  """A clip's name, and the clip as a batch."""
+  stored = data_sets.facts(config.dataset).stored
+  chosen = {name: name for name in config.inputs}
+  if lacking := motion.lacking(chosen, config, stored):
+    raise errors.UserError(
+      f'--config.data.dataset={config.dataset} cannot be drawn: {lacking}.'
+      ' Change --config.data.inputs, or choose --inputs.'
+    )
   runtime.configure(runtime.cache_dir(config.cache_dir))
   records = dataset_lib.open_records(config)
   number = len(records.source)
@@ -177,12 +297,4 @@ def _read(config: configuration.Data, clip: int):
   )
   if faceless:
     raise errors.UserError(f'--clip={clip}: {name}: {faceless[0][1]}')
-  clips = inputs.read_clips([record], config, transforms)
-  if clips.frames is None:
-    raise errors.UserError(
-      f'--config.data.dataset={config.dataset} has no frames to draw.'
-    )
-  weights, images = pool(clips, config)
-  frames = np.asarray(clips.frames[0, : clips.lengths[0]])
-  frames = frames.reshape(-1, *clips.frame_shape)
-  return name, frames, int(clips.apex[0]), weights[0], images[0]
+  return name, inputs.read_clips([record], config, transforms)

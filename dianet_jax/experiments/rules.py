@@ -47,7 +47,8 @@ def rules(config: Config) -> Iterator[Rule]:
     config.model, specs
   ):
     yield f'model.{key}', holds, expected
-  yield from _augment_rules(config, motion.channels(chosen, data))
+  channels = motion.channels(chosen, data, stored(data.dataset))
+  yield from _augment_rules(config, channels)
   yield from _study_rules(config.study)
   largest = 2**31 // config.evaluation.ensemble - config.seeds - 1
   yield 'seed', 0 <= config.seed <= largest, f'0 to {largest}'
@@ -60,6 +61,7 @@ def _data_rules(data: Data) -> Iterator[Rule]:
     ('coefficients', 'rank'),
     ('frame_order', 'time'),
     ('offset_jitter_frames', 0),
+    ('key_frame_search', 0.0),
     ('align', False),
   ):
     yield (
@@ -94,13 +96,9 @@ def _augment_rules(
     settings.shift_pixels < size,
     f'0 to below data.image_size={size}',
   )
-  yield (
-    'train.augment.rotation_degrees',
-    not settings.rotation_degrees
-    or not any(map(augment.unturnable, channels.values())),
-    '0: the vectors of optical flow would have to turn with the face, and'
-    ' their components are scaled apart',
-  )
+  for named in channels.values():
+    for key, expected in augment.refused(named, settings):
+      yield f'train.augment.{key}', False, expected
 
 
 def _study_rules(study: Study) -> Iterator[Rule]:

@@ -1,12 +1,13 @@
 """Representations: what a clip's frames become before a model reads them.
 
-One file and one row each. A representation is a module-level object with the
-attributes of `Representation`. Precomputed images of a data set are one, too.
+One file and one row each. A representation is a module-level object, of a
+subclass of `Representation`. Images that a data set stores can feed one, too.
 """
 
-from collections.abc import Mapping, Sequence
+import abc
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import flax.struct
 import jax
@@ -21,17 +22,25 @@ class Channel:
 
   Attributes:
     name: such as 'u'.
-    unit: such as 'grey levels' or 'pixels'; '' where images were scaled by an
-      unknown factor.
+    unit: such as 'grey levels' or 'pixels', '1' for a ratio; '' where images
+      were scaled by an unknown factor.
     flips_sign: whether a mirror left to right changes the value's sign.
     component: 'x' (to the right) or 'y' (down) of a vector, '' for a scalar.
-      An x is followed by its y.
+      The first x and the first y are a vector, and so on.
+    zero: the value about which the sign changes, such as 0.5 of 0..1.
+    mirror_channel: the channel with which a mirror exchanges it, '' for none.
+      Of a face that was cut into blocks: such images are mirrored only.
+    coded: whether directions became colours, which neither a mirror nor a
+      rotation of the image turns: such images are shifted only.
   """
 
   name: str
   unit: str
   flips_sign: bool = False
   component: str = ''
+  zero: float = 0.0
+  mirror_channel: str = ''
+  coded: bool = False
 
 
 @flax.struct.dataclass
@@ -61,8 +70,17 @@ class ClipBatch:
   )
 
 
-class Representation(Protocol):
-  """One row."""
+class Representation(abc.ABC):
+  """One row.
+
+  Attributes:
+    title: in the plural, for a user to read.
+    kept: whether its arrays are kept on disk, a file for each clip, as they
+      cost seconds a clip; see `data.input_cache`.
+  """
+
+  title: ClassVar[str] = 'these inputs'
+  kept: ClassVar[bool] = False
 
   def lacking(self, settings: config.Data, stored: str) -> str:
     """Why a data set cannot feed it, for a user to read; '' where it can.
@@ -70,18 +88,43 @@ class Representation(Protocol):
     Args:
       settings: the `data` section.
       stored: the representation whose images the data set's records hold; ''
-        where they hold frames.
+        where they hold frames. By default frames are needed.
     """
+    if not stored:
+      return ''
+    return f'{settings.dataset} holds {stored}, and {self.title} need frames'
 
+  @abc.abstractmethod
   def channels(self, settings: config.Data) -> tuple[Channel, ...]:
     """Of images [clip, view, height, width, channel]; () where it is none.
 
     What is no image is neither scaled nor augmented.
     """
 
+  @abc.abstractmethod
   def shape(self, settings: config.Data) -> tuple[int, ...]:
     """Of one clip. 0 where only the data know."""
 
+  def views(self, settings: config.Data) -> tuple[str, ...]:
+    """What each view of images shows, such as 'onset to apex'."""
+    if not self.channels(settings):
+      return ()
+    return tuple(f'view {n}' for n in range(1, self.shape(settings)[0] + 1))
+
+  def note(self, key_frames: Mapping[str, int], settings: config.Data) -> str:
+    """What is unusual about a clip as this shows it; '' for nothing.
+
+    Args:
+      key_frames: onset, apex and offset, indices into the clip's frames.
+      settings: the `data` section.
+
+    Returns:
+      A text that is the same for all such clips, which are counted by it.
+    """
+    del key_frames, settings
+    return ''
+
+  @abc.abstractmethod
   def __call__(self, clips: ClipBatch, settings: config.Data) -> Array:
     """float32 [clip, ...]."""
 
@@ -92,6 +135,13 @@ REPRESENTATIONS: registry.Registry[Representation] = registry.Registry(
   {
     'dynamic_images': 'dianet_jax.motion.dynamic_images:DYNAMIC_IMAGES',
     'phase_flow': 'dianet_jax.motion.phase_flow:PHASE_FLOW',
+    'mm_cof': 'dianet_jax.motion.mm_cof:MM_COF',
+    'long_term_flow': 'dianet_jax.motion.long_term_flow:LONG_TERM_FLOW',
+    'key_frames': 'dianet_jax.motion.key_frames:KEY_FRAMES',
+    'apex_difference': 'dianet_jax.motion.key_frames:APEX_DIFFERENCE',
+    'sampled_frames': 'dianet_jax.motion.sampled_frames:SAMPLED_FRAMES',
+    'onset_difference': 'dianet_jax.motion.sampled_frames:ONSET_DIFFERENCE',
+    'skd_tstsan': 'dianet_jax.motion.skd_tstsan:SKD_TSTSAN',
   },
 )
 
@@ -131,13 +181,42 @@ def specs(
 
 
 def channels(
-  chosen: Mapping[str, str], settings: config.Data
+  chosen: Mapping[str, str], settings: config.Data, stored: str
 ) -> dict[str, tuple[Channel, ...]]:
-  """Name of a model's input -> its channels; () for what is no image."""
+  """Name of a model's input -> its channels; () for what is no image.
+
+  Of images that the data set stores, components of vectors are scaled by
+  unknown factors.
+  """
+
+  def as_read(channel):
+    unknown = stored and channel.component
+    return dataclasses.replace(channel, unit='') if unknown else channel
+
   return {
-    name: tuple(REPRESENTATIONS[representation].channels(settings))
-    for name, representation in chosen.items()
+    name: tuple(map(as_read, REPRESENTATIONS[row].channels(settings)))
+    for name, row in chosen.items()
   }
+
+
+def views(
+  chosen: Mapping[str, str], settings: config.Data
+) -> dict[str, tuple[str, ...]]:
+  """Name of a model's input -> what each view shows; () for no image."""
+  return {
+    name: REPRESENTATIONS[row].views(settings) for name, row in chosen.items()
+  }
+
+
+def notes(
+  chosen: Mapping[str, str],
+  key_frames: Mapping[str, int],
+  settings: config.Data,
+) -> Iterator[str]:
+  """What is unusual about a clip, each thing once."""
+  rows = (REPRESENTATIONS[row] for row in chosen.values())
+  found = (row.note(key_frames, settings) for row in rows)
+  yield from dict.fromkeys(filter(None, found))
 
 
 def lacking(

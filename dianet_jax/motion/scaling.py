@@ -43,10 +43,16 @@ def standardize(images: Images) -> Images:
   return centred / jnp.where(deviation < 1e-6, 1, deviation)
 
 
+def none(images: Images) -> Images:
+  """As the representation gives them."""
+  return images
+
+
 SCALINGS: Mapping[str, Callable[[Images], Images]] = {
   'symmetric': symmetric,
   'minmax': minmax,
   'standardize': standardize,
+  'none': none,
 }
 
 

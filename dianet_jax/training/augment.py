@@ -2,10 +2,11 @@
 
 All images of a clip are moved alike: they show one face. What a flip or a
 rotation does to the values, the channels say (`motion.registry.Channel`):
-grey levels only change their place, a displacement turns with the face.
+grey levels only change their place, a displacement turns with the face, and
+the blocks of a face change places.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import math
 from typing import Any
 
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 from jax.scipy import ndimage
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from dianet_jax.core import config, errors
+from dianet_jax.core import config, errors, schema
 from dianet_jax.motion.registry import Channel
 from dianet_jax.training.randomness import OfClip
 
@@ -53,17 +54,71 @@ def move(
     images = _take(images, rows, columns, flipped)
   else:
     images = _interpolate(images, rows, columns, flipped, radians)
-  if any(channel.flips_sign for channel in channels):
-    sign = jnp.array([-1.0 if c.flips_sign else 1.0 for c in channels])
-    images = images * jnp.where(flipped, sign, 1)
+  images = _mirror_values(images, channels, flipped)
   if radians is not None:
     images = _turn_vectors(images, channels, radians)
   return images
 
 
 def unturnable(channels: Sequence[Channel]) -> list[str]:
-  """Names of vector components that cannot be turned: their unit is unknown."""
-  return [c.name for c in channels if c.component and not c.unit]
+  """Names of vector components that cannot be turned.
+
+  Their unit is unknown, or the other component is missing.
+  """
+  parts = [c for c in channels if c.component]
+  horizontal = [c for c in parts if c.component == 'x']
+  pairs = min(len(horizontal), len(parts) - len(horizontal))
+  seen, names = {'x': 0, 'y': 0}, []
+  for channel in parts:
+    seen[channel.component] += 1
+    if not channel.unit or seen[channel.component] > pairs:
+      names.append(channel.name)
+  return names
+
+
+def refused(
+  channels: Sequence[Channel], settings: config.Augment
+) -> Iterator[tuple[str, str]]:
+  """(Key of `train.augment`, what is expected of it): what would be wrong.
+
+  Args:
+    channels: of one input.
+    settings: the `train.augment` section.
+  """
+  turned = bool(settings.rotation_degrees)
+  if turned and unturnable(channels):
+    yield (
+      'rotation_degrees',
+      '0: the vectors of optical flow would have to turn with the face, and'
+      ' their components are scaled apart',
+    )
+  if any(channel.coded for channel in channels):
+    why = '0: colours stand for directions, which would have to turn with them'
+    if settings.flip_probability:
+      yield 'flip_probability', why
+    if turned:
+      yield 'rotation_degrees', why
+  if any(channel.mirror_channel for channel in channels):
+    why = '0: the face is cut into blocks, which are mirrored only'
+    if settings.shift_pixels:
+      yield 'shift_pixels', why
+    if turned:
+      yield 'rotation_degrees', why
+
+
+def _mirror_values(images, channels, flipped):
+  """What a mirror does to values besides moving them."""
+  if any(channel.mirror_channel for channel in channels):
+    names = [channel.name for channel in channels]
+    order = [names.index(c.mirror_channel or c.name) for c in channels]
+    images = jnp.where(flipped, images[..., jnp.array(order)], images)
+  if any(channel.flips_sign for channel in channels):
+    sign = jnp.array([-1.0 if c.flips_sign else 1.0 for c in channels])
+    images = images * jnp.where(flipped, sign, 1)
+    if any(channel.zero for channel in channels):
+      twice = jnp.array([2 * c.zero if c.flips_sign else 0 for c in channels])
+      images = images + jnp.where(flipped, twice, 0)
+  return images
 
 
 def _turn_vectors(images, channels, radians):
@@ -75,11 +130,13 @@ def _turn_vectors(images, channels, radians):
       ' --config.train.augment.rotation_degrees=0.'
     )
   sine, cosine = jnp.sin(radians), jnp.cos(radians)
-  for index, channel in enumerate(channels):
-    if channel.component == 'x':
-      x, y = images[..., index], images[..., index + 1]
-      images = images.at[..., index].set(cosine * x + sine * y)
-      images = images.at[..., index + 1].set(cosine * y - sine * x)
+  right, down = (
+    [i for i, c in enumerate(channels) if c.component == name] for name in 'xy'
+  )
+  for to_right, to_down in zip(right, down, strict=True):
+    x, y = images[..., to_right], images[..., to_down]
+    images = images.at[..., to_right].set(cosine * x + sine * y)
+    images = images.at[..., to_down].set(cosine * y - sine * x)
   return images
 
 
@@ -157,7 +214,16 @@ def augment(
 
   Returns:
     Inputs of the same shapes.
+
+  Raises:
+    UserError: what `refused` says.
   """
+  for named in channels.values():
+    for name, expected in refused(named, settings):
+      value = getattr(settings, name)
+      raise errors.UserError(
+        schema.out_of_range(f'train.augment.{name}', value, expected)
+      )
   shift, degrees = settings.shift_pixels, settings.rotation_degrees
   if not settings.flip_probability and not shift and not degrees:
     return dict(inputs)

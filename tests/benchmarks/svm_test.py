@@ -31,6 +31,7 @@ def fake_dataset(variants):
     inputs={k: values.astype(np.float32) for k, values in inputs.items()},
     representations={'images': 'dynamic_images', 'tokens': 'tokens'},
     channels={'images': (Channel('grey', 'grey levels'),) * 3, 'tokens': ()},
+    views={'images': ('first', 'second'), 'tokens': ()},
     labels=(np.arange(CLIPS) % 2).astype(np.int32),
     classes=('yes', 'no'),
     simulated=True,

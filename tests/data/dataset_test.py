@@ -10,6 +10,7 @@ import pytest
 from configs import casme2, megc2019
 from dianet_jax.core import errors
 from dianet_jax.data import dataset as dataset_lib
+from dianet_jax.data import inputs as inputs_lib
 from dianet_jax.motion import rank_pooling, scaling
 from tfds_builders import simulate
 
@@ -199,6 +200,35 @@ def test_an_empty_phase_is_reported(load, raw, tmp_path):
   assert len(reported) == 1
   clip = dataset.clips[np.unravel_index(empty[0], (10, 2))[0]]
   assert reported[0].startswith(clip.clip_id)
+
+
+FLOW = {
+  'data__inputs': ('long_term_flow',),
+  'data__flow__method': 'farneback',
+  'data__sampling__frames': 150,
+  'model__fusion': 'concat',
+}
+
+
+def test_flow_of_the_frames_and_clips_too_short_for_it(load, monkeypatch):
+  dataset = load(**FLOW)
+  # The model's own name, fed with another representation.
+  assert dataset.representations == {'dynamic_images': 'long_term_flow'}
+  assert images_of(dataset).shape == (10, 150, 16, 16, 3)
+  assert len(dataset.views['dynamic_images']) == 150
+  assert [c.name for c in dataset.channels['dynamic_images']] == [
+    'u', 'v', 'strain'
+  ]  # fmt: skip
+  text = 'fewer than 151 frames in onset_offset: some repeated'
+  short = [clip.clip_id for clip in dataset.clips if text in clip.notes]
+  [note] = [note for note in dataset.notes if text in note]
+  # Counted in one note, by the first of them.
+  more = f' and {len(short) - 1} more' if len(short) > 1 else ''
+  assert note == f'{short[0]}{more} ({len(short)} of 10 clips): {text}'
+  assert not any(text in note for note in load().notes)
+  # A second start decodes nothing.
+  monkeypatch.setattr(inputs_lib, 'read_clips', None)
+  np.testing.assert_array_equal(images_of(load(**FLOW)), images_of(dataset))
 
 
 def test_simulation_and_manual_dir_exclude_each_other(load):

@@ -37,6 +37,10 @@ def dataset(channels=3, views=2):
       'flow': tuple(Channel(f'c{i}', '') for i in range(channels)),
       'tokens': (),
     },
+    views={
+      'flow': tuple(f'view {n}' for n in range(1, views + 1)),
+      'tokens': (),
+    },
     labels=np.arange(8) % 2,
     classes=CLASSES,
     simulated=True,
@@ -88,7 +92,7 @@ def test_images_of_any_number_of_channels(write, channels):
   # Three clips of each of two classes, two views of each.
   assert len(found) == 3 * 2 * 2 * (channels if apart else 1)
   titles = [
-    f'flow {view}' + (f': c{channel}' if apart else '')
+    f'some_flow, view {view}' + (f': c{channel}' if apart else '')
     for view in (1, 2)
     for channel in range(channels if apart else 1)
   ]
@@ -101,9 +105,9 @@ def test_images_of_any_number_of_channels(write, channels):
     np.testing.assert_array_equal(found[channel][1].squeeze(), wanted)
 
 
-def test_one_view_needs_no_number_and_what_is_no_image_is_named(write):
+def test_one_view_needs_no_name_and_what_is_no_image_is_named(write):
   text = write(dataset(views=1))
-  assert {title for title, _ in pictures(text)} == {'flow'}
+  assert {title for title, _ in pictures(text)} == {'some_flow'}
   assert 'flow, as some_flow: 1 x 6 x 5 x 3 per clip' in text
   assert 'channels c0, c1, c2' in text
   assert 'tokens, as some_tokens: 7 x 11 per clip; no image' in text

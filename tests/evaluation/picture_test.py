@@ -10,8 +10,8 @@ from dianet_jax.core import config as configuration
 from dianet_jax.core import errors
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.evaluation import picture
-from dianet_jax.motion import rank_pooling
-from dianet_jax.motion.registry import ClipBatch
+from dianet_jax.motion import rank_pooling, scaling
+from dianet_jax.motion.registry import REPRESENTATIONS, ClipBatch
 
 APEX = 4
 ENDS = {'onset_apex': (0, 4), 'apex_offset': (4, 8), 'onset_offset': (0, 8)}
@@ -71,6 +71,7 @@ def test_the_weights_drawn_are_those_of_the_images(
   assert len(drawn) == len(phases)
 
 
+FLOW = "--config.data.inputs=('phase_flow',)"
 # Four clips.
 SMALL = {'simulation.subjects': 2, 'simulation.clips_per_subject': 2}
 
@@ -124,9 +125,50 @@ def test_it_is_the_image_that_the_run_trains_on(
   assert cv2.imread(str(out)).std() > 10
 
 
+def test_pictures_of_any_representation(shared_cache, tmp_path, monkeypatch):
+  values = {
+    'cache_dir': shared_cache, 'flow.method': 'farneback',
+    'sampling.frames': 3, 'image_size': 24, 'frame_size': 48, **SMALL,
+  }  # fmt: skip
+  keys = [f'--config.data.{key}={value}' for key, value in values.items()]
+  drawn = {}
+  draw_inputs = picture.draw_inputs
+
+  def spy(frames, apex, inputs_, path):
+    drawn.update(inputs_)
+    draw_inputs(frames, apex, inputs_, path)
+
+  monkeypatch.setattr(picture, 'draw_inputs', spy)
+  arguments = ['--config=configs/demo.py', '--clip=1', *keys]
+  out = tmp_path / 'clip.png'
+  picture.main(
+    [*arguments, '--inputs=phase_flow,long_term_flow', f'--out={out}']
+  )
+  assert cv2.imread(str(out)).std() > 10
+  titles = {name: [t for t, _ in shown] for name, shown in drawn.items()}
+  assert titles == {
+    'phase_flow': ['onset to apex', 'apex to offset'],
+    'long_term_flow': [f'onset to {n} of 3' for n in (1, 2, 3)],
+  }
+  config = picture._data('configs/demo.py', [*keys, FLOW])
+  assert config.inputs == ('phase_flow',)
+  dataset = dataset_lib.load(config, 0)
+  for image, (_, pixels) in zip(
+    dataset.inputs['dynamic_images'][0, 1], drawn['phase_flow'], strict=True
+  ):
+    np.testing.assert_array_equal(pixels, scaling.to_display(image))
+  # A file of each there is.
+  picture.main([*arguments, '--inputs=all', f'--strips={tmp_path / "each"}'])
+  strips = {p.stem: cv2.imread(str(p)) for p in (tmp_path / 'each').iterdir()}
+  assert set(strips) == set(REPRESENTATIONS)
+  assert strips['key_frames'].shape == (24, 3 * 24, 3)
+  assert all(strip.std() > 5 for strip in strips.values())
+
+
 @pytest.mark.parametrize(
   'arguments, message',
   [
+    (['--inputs=flow'], "inputs='flow'.*mean"),
     (['--clip=4'], '--clip=4: there are clips 0 to 3'),
     (['--config=configs/nope.py'], '--config=configs/nope.py is no file'),
     (['--config.data.algn=true'], 'data.algn is not .*config.data.align;'),

@@ -185,6 +185,9 @@ def test_mistakes_are_named(key, value, message):
 
 
 FLOW = {'data__dataset': 'megc2019_flow', 'data__inputs': ('phase_flow',)}
+# Flow that is found in frames.
+FOUND = {'data__dataset': 'casme2', 'data__inputs': ('phase_flow',)}
+TURNED = {'train__augment__rotation_degrees': 5.0}
 
 
 @pytest.mark.parametrize(
@@ -220,6 +223,32 @@ FLOW = {'data__dataset': 'megc2019_flow', 'data__inputs': ('phase_flow',)}
       'data.crop=.* the whole frame',
     ),
     (
+      FLOW | {'data__key_frame_search': 0.1},
+      'data.key_frame_search=0.1 .* expected 0.0: .* not pooled from frames',
+    ),
+    (FOUND | TURNED, 'rotation_degrees=5.0 .* vectors of optical flow'),
+    (
+      FOUND
+      | TURNED
+      | {
+        'data__flow__coding': 'pixels',
+        'data__flow__channels': ('u', 'strain'),
+      },
+      'rotation_degrees=5.0 .* vectors of optical flow',
+    ),
+    (
+      FOUND | {'data__flow__coding': 'hsv'},
+      'flip_probability=0.5 .* colours stand for directions',
+    ),
+    (
+      {
+        'data__dataset': 'casme2',
+        'data__inputs': ('skd_tstsan',),
+        'model__fusion': 'concat',
+      },
+      'shift_pixels=4 .* cut into blocks',
+    ),
+    (
       {'study__rows': ('a:',)},
       'study.kind=.* ablation or nested',
     ),
@@ -233,6 +262,14 @@ def test_options_that_do_not_go_together(overrides, message):
 def test_what_flow_images_may_do():
   config = build(**FLOW, data__frame_size=8)
   assert config.data.inputs == ('phase_flow',)
+  pixels = {'data__flow__coding': 'pixels'}
+  assert build(**FOUND, **TURNED, **pixels)
+  assert build(**TURNED, data__dataset='casme2', data__inputs=('mm_cof',),
+               model__fusion='concat')  # fmt: skip
+  # Of stored images nobody knows how u compares with v.
+  stored = FLOW | TURNED | {'data__inputs': ('mm_cof',)}
+  with pytest.raises(errors.UserError, match='rotation_degrees=5.0'):
+    build(**stored, model__fusion='concat', data__frame_size=28)
   assert build(train__augment__rotation_degrees=5.0)
 
 

@@ -6,20 +6,20 @@ import pytest
 
 from dianet_jax.core import errors
 from dianet_jax.data import inputs
-from dianet_jax.motion import dynamic_images, rank_pooling
+from dianet_jax.motion import dynamic_images, rank_pooling, resizing
 
 
 def test_reducing_averages():
   # Stripes of one pixel vanish: no aliasing. A gradient stays one.
   stripes = np.tile([100.0, -100.0], 16)
   image = np.broadcast_to(stripes[:, None], (1, 1, 32, 32, 3))
-  reduced = np.asarray(dynamic_images.reduce(image, 8))
+  reduced = np.asarray(resizing.antialiased(image, 8))
   assert reduced.shape == (1, 1, 8, 8, 3)
   assert np.abs(reduced[:, :, :, 1:-1]).max() < 1e-3
   gradient = np.broadcast_to(np.arange(32.0)[:, None], (1, 1, 32, 32, 3))
-  reduced = np.asarray(dynamic_images.reduce(gradient, 8))[0, 0, 0, :, 0]
+  reduced = np.asarray(resizing.antialiased(gradient, 8))[0, 0, 0, :, 0]
   np.testing.assert_allclose(reduced[1:-1], np.arange(5.5, 28, 4), atol=1e-3)
-  assert dynamic_images.reduce(gradient, 32) is gradient
+  assert resizing.antialiased(gradient, 32) is gradient
 
 
 def test_crop_and_frame_size(make_config):

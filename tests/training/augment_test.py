@@ -166,7 +166,7 @@ def test_displacements_turn_with_the_face():
 
 
 def test_vectors_of_unknown_scale_are_not_turned():
-  channels = PHASE_FLOW.channels(None)
+  channels = PHASE_FLOW.channels(config.Data())
   with pytest.raises(errors.UserError, match='channels u, v cannot be rotated'):
     augment.move(
       noise(1, 9, 9, 3), 0, 0, jnp.bool_(True), channels, jnp.float32(0.1)
@@ -175,6 +175,65 @@ def test_vectors_of_unknown_scale_are_not_turned():
   images = noise(1, 9, 9, 3)
   found = augment.move(images, 0, 0, jnp.bool_(True), channels)
   np.testing.assert_array_equal(found, images[:, :, ::-1] * (-1, 1, 1))
+
+
+def test_a_vector_is_found_in_any_order():
+  """Of two vectors in one image, y before x in one of them."""
+  channels = (
+    Channel('v', 'pixels', component='y'),
+    Channel('grey', 'grey levels'),
+    Channel('u', 'pixels', flips_sign=True, component='x'),
+    Channel('right', '1', flips_sign=True, component='x'),
+    Channel('down', '1', component='y'),
+  )
+  field = np.zeros((1, 9, 9, 5), np.float32) + (2, 7, 1, 3, 4)
+  turn = jnp.float32(math.pi / 2)
+  found = augment.move(field, 0, 0, jnp.bool_(False), channels, turn)
+  np.testing.assert_allclose(found, field * 0 + (-1, 7, 2, 4, -3), atol=1e-5)
+  assert augment.unturnable(channels[:3]) == []
+  assert augment.unturnable(channels[:2]) == ['v']
+  assert augment.unturnable(channels[2:4]) == ['u', 'right']
+
+
+def test_a_sign_changes_about_its_zero_and_blocks_change_places():
+  channels = (
+    Channel('left', '1', mirror_channel='right'),
+    Channel('u', '', flips_sign=True, component='x', zero=0.5),
+    Channel('right', '1', mirror_channel='left'),
+  )
+  images = noise(2, 6, 6, 3)
+  found = augment.move(images, 0, 0, jnp.bool_(True), channels)
+  expected = images[:, :, ::-1, [2, 1, 0]] * (1, -1, 1) + (0, 1, 0)
+  np.testing.assert_allclose(found, expected, atol=1e-6)
+  same = augment.move(images, 0, 0, jnp.bool_(False), channels)
+  np.testing.assert_array_equal(same, images)
+
+
+@pytest.mark.parametrize(
+  'channel, refused',
+  [
+    (Channel('red', '', coded=True), ['flip_probability', 'rotation_degrees']),
+    (
+      Channel('block', '1', mirror_channel='block'),
+      ['shift_pixels', 'rotation_degrees'],
+    ),
+    (Channel('u', '', component='x'), ['rotation_degrees']),
+    (Channel('grey', 'grey levels'), []),
+  ],
+)
+def test_what_cannot_be_augmented_is_refused(channel, refused):
+  everything = config.Augment(
+    flip_probability=0.5, shift_pixels=1, rotation_degrees=5.0
+  )
+  assert [key for key, _ in augment.refused((channel,), everything)] == refused
+  nothing = config.Augment(flip_probability=0.0, shift_pixels=0)
+  assert not list(augment.refused((channel,), nothing))
+  images = {'x': noise(1, 4, 4, 1)}
+  key = jax.random.key(0)
+  augment.augment(key, images, {'x': (channel,)}, nothing)
+  if refused:
+    with pytest.raises(errors.UserError, match=f'augment.{refused[0]}=.* 0:'):
+      augment.augment(key, images, {'x': (channel,)}, everything)
 
 
 def test_what_is_no_image_stays_and_images_move_alike():

@@ -1,0 +1,106 @@
+"""Seconds a clip of each representation, frames in memory to inputs in memory.
+
+python -m benchmarks.representations             # a minute
+python -m benchmarks.representations --quick     # small frames, to see it work
+
+A batch as a run makes it, 8 clips of 68 frames, CASME II's mean, at
+data.frame_size to data.image_size of the defaults; the fastest of a few, the
+first not counted. Decoding and aligning frames is not in it. Noise that is
+shifted from frame to frame: iterations are fixed, so that what moves does not
+matter. `data.flow` and `data.sampling` as in the defaults, but for SLSTT's
+long-term flow, its own.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import os
+import platform
+import time
+
+import jax
+import numpy as np
+import rich.box
+import rich.console
+import rich.table
+
+from dianet_jax.core import config as configuration
+from dianet_jax.core import runtime
+from dianet_jax.data import inputs
+from dianet_jax.motion.registry import REPRESENTATIONS, ClipBatch
+
+_FRAMES = 68
+_SLSTT = {
+  'flow': configuration.Flow(method='farneback', coding='hsv'),
+  'sampling': configuration.Sampling(frames=11, span='apex_window'),
+}
+
+
+def batch(size: int) -> ClipBatch:
+  """As `inputs.read_clips` makes it: uint8, on the device."""
+  rng = np.random.default_rng(0)
+  ground = rng.integers(0, 256, (size, size, 3)).astype(np.uint8)
+  clip = np.stack([np.roll(ground, t // 20, axis=1) for t in range(_FRAMES)])
+  frames = np.broadcast_to(
+    clip.reshape(_FRAMES, -1), (inputs.BATCH, _FRAMES, clip[0].size)
+  )
+  lengths = np.full(inputs.BATCH, _FRAMES)
+  onset, apex = np.zeros_like(lengths), lengths // 3
+  return ClipBatch(
+    jax.device_put(np.ascontiguousarray(frames)),
+    lengths,
+    onset,
+    apex,
+    lengths - 1,
+    frame_shape=clip.shape[1:],
+  )
+
+
+def seconds(name: str, clips: ClipBatch, settings: configuration.Data) -> float:
+  """Of one clip: the fastest of three batches, after one that compiles."""
+  times = []
+  for _ in range(4):
+    start = time.perf_counter()
+    np.asarray(REPRESENTATIONS[name](clips, settings))
+    times.append(time.perf_counter() - start)
+  return min(times[1:]) / inputs.BATCH
+
+
+def main() -> None:
+  """Prints the table."""
+  parser = argparse.ArgumentParser(
+    prog='python -m benchmarks.representations',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument('--quick', action='store_true', help='56 pixels')
+  options = parser.parse_args()
+  runtime.configure(runtime.cache_dir(''))
+  settings = configuration.Data(dataset='casme2')
+  if options.quick:
+    settings = dataclasses.replace(settings, frame_size=56, image_size=28)
+  cases = {name: (name, settings) for name in REPRESENTATIONS}
+  cases['long_term_flow of SLSTT'] = (
+    'long_term_flow',
+    dataclasses.replace(settings, **_SLSTT),
+  )
+  clips = batch(settings.frame_size)
+  console = rich.console.Console(width=110, highlight=False)
+  cores = len(os.sched_getaffinity(0))
+  console.print(
+    f'{datetime.date.today()}, {platform.machine()}, {cores} cores, jax'
+    f' {jax.__version__} on {jax.devices()[0].device_kind!r};'
+    f' {settings.frame_size} to {settings.image_size} pixels'
+  )
+  table = rich.table.Table(
+    'representation', 'seconds a clip', 'MB a clip', box=rich.box.SIMPLE
+  )
+  for name, (row, chosen) in cases.items():
+    taken = seconds(row, clips, chosen)
+    size = 4 * np.prod(REPRESENTATIONS[row].shape(chosen)) / 1e6
+    table.add_row(name, f'{taken:.4f}', f'{size:.2f}')
+  console.print(table)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,191 @@
+"""What lies in the cache folder: listed, and removed when asked.
+
+dianet cache                                        what there is
+dianet cache --prune inputs --older-than 30         removes it, and says what
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+import dataclasses
+import json
+import pathlib
+import shutil
+import time
+
+from dianet_jax.core import errors, progress, runtime
+from dianet_jax.data import input_cache
+
+# Folder in the cache -> what it holds, and how deep its entries lie in it.
+KINDS = {
+  'records': ('prepared records', 2),
+  input_cache.FOLDER: ('inputs made of them, such as optical flow', 1),
+  'simulated': ('simulated raw data', 1),
+  'compiled': ('compiled programs', 0),
+}
+_DAY = 24 * 3600
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """A folder that is made anew where it is missing.
+
+  Attributes:
+    name: path in the cache, such as 'inputs/phase_flow-0123456789ab'.
+    path: of the folder.
+    size: bytes.
+    files: how many.
+    used: when something in it was last written or, of inputs, read; seconds
+      since 1970.
+  """
+
+  name: str
+  path: pathlib.Path
+  size: int
+  files: int
+  used: float
+
+  @property
+  def days(self) -> float:
+    """Since it was last of use."""
+    return max(time.time() - self.used, 0) / _DAY
+
+
+def entries(cache: pathlib.Path) -> Iterator[Entry]:
+  """What a cache folder holds, kind by kind, the largest first."""
+  for kind, (_, depth) in KINDS.items():
+    folders = [cache / kind]
+    for _ in range(depth):
+      folders = [
+        child
+        for folder in folders
+        if folder.is_dir()
+        for child in folder.iterdir()
+      ]
+    found = [_entry(cache, f) for f in folders if f.is_dir()]
+    yield from sorted(found, key=lambda entry: -entry.size)
+
+
+def _entry(cache, folder):
+  stats = [path.stat() for path in folder.rglob('*') if path.is_file()]
+  used = [s.st_mtime for s in stats] + [folder.stat().st_mtime]
+  name = str(folder.relative_to(cache))
+  size = sum(s.st_size for s in stats)
+  return Entry(name, folder, size, len(stats), max(used))
+
+
+def choose(
+  found: Sequence[Entry], names: Sequence[str], older_than: float
+) -> list[Entry]:
+  """The entries that `names` mean and that were of no use for some days.
+
+  Args:
+    found: all entries.
+    names: of entries or of kinds; 'all'.
+    older_than: days.
+
+  Raises:
+    UserError: a name that is neither.
+  """
+  wanted = set()
+  for name in names:
+    matching = [
+      e for e in found if name in ('all', e.name, e.name.partition('/')[0])
+    ]
+    if not matching and name not in ('all', *KINDS):
+      raise errors.UserError(
+        f'--prune {name}: there is no such entry. Expected all, one of'
+        f' {", ".join(KINDS)}, or a name that `dianet cache` lists.'
+      )
+    wanted.update(e.name for e in matching)
+  return [e for e in found if e.name in wanted and e.days >= older_than]
+
+
+def remove(chosen: Sequence[Entry]) -> None:
+  """Removes entries: renamed first, so that none is ever half there.
+
+  Raises:
+    UserError: one cannot be removed.
+  """
+  for entry in chosen:
+    aside = entry.path.with_name(f'.{entry.path.name}.removed')
+    try:
+      entry.path.rename(aside)
+      shutil.rmtree(aside)
+    except OSError as error:
+      raise errors.UserError(
+        f'{entry.path} cannot be removed: {error}. Remove it yourself.'
+      ) from error
+
+
+def describe(entry: Entry) -> str:
+  """A line of the list."""
+  text = (
+    f'{entry.size / 1e6:10.1f} MB {entry.files:7d} files'
+    f' {entry.days:6.1f} days  {entry.name}'
+  )
+  about = entry.path / input_cache.ABOUT
+  if not about.exists():
+    return text
+  settings = json.loads(about.read_text(encoding='utf-8'))['settings']
+  return (
+    f'{text}  (phases {", ".join(settings["phases"])}; image_size'
+    f' {settings["image_size"]})'
+  )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+  """The command `dianet cache`.
+
+  Args:
+    argv: its arguments; those of the process by default.
+
+  Raises:
+    errors.UserError: a wrong name, or what cannot be removed.
+  """
+  parser = argparse.ArgumentParser(
+    prog='dianet cache',
+    description='Lists what is kept to be made only once, with its size and the'
+    ' days since it was last of use, or removes some of it. All of it is made'
+    ' again where it is needed. Not while a run is reading it.',
+  )
+  parser.add_argument(
+    '--cache_dir', default='', help='as --config.data.cache_dir of the runs'
+  )
+  parser.add_argument(
+    '--prune',
+    nargs='+',
+    metavar='NAME',
+    default=[],
+    help=f'remove: all, {", ".join(KINDS)}, or a name of the list',
+  )
+  parser.add_argument(
+    '--older-than',
+    type=float,
+    default=0.0,
+    metavar='DAYS',
+    help='of those, what was of no use for so many days',
+  )
+  options = parser.parse_args(argv)
+  cache = runtime.cache_dir(options.cache_dir)
+  found = list(entries(cache))
+  say = progress.console.print
+  if options.prune:
+    chosen = choose(found, options.prune, options.older_than)
+    remove(chosen)
+    for entry in chosen:
+      say(f'removed {describe(entry)}', markup=False)
+    freed = sum(entry.size for entry in chosen)
+    say(f'{freed / 1e6:.1f} MB are free again, in {cache}', markup=False)
+    return
+  for kind, (what, _) in KINDS.items():
+    of_kind = [e for e in found if e.name.partition('/')[0] == kind]
+    size = sum(entry.size for entry in of_kind)
+    say(f'{kind}: {what}, {size / 1e6:.1f} MB')
+    for entry in of_kind:
+      say(describe(entry), markup=False)
+  total = sum(entry.size for entry in found)
+  say(f'{total / 1e6:.1f} MB in {cache}', markup=False)
+
+
+if __name__ == '__main__':
+  main()

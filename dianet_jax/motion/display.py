@@ -1,0 +1,55 @@
+"""Images of any representation as pictures to look at."""
+
+from collections.abc import Iterator, Sequence
+
+from jaxtyping import Float, UInt8
+import numpy as np
+
+from dianet_jax.motion import scaling
+from dianet_jax.motion.registry import Channel
+
+# More pictures of one clip than this become one sheet.
+_MOST = 10
+
+
+def pictures(
+  images: Float[np.ndarray, 'view height width channel'],
+  views: Sequence[str],
+  channels: Sequence[Channel],
+) -> Iterator[tuple[str, UInt8[np.ndarray, 'height width color']]]:
+  """(Title, grey or RGB picture) of what a model reads of a clip.
+
+  A view of three channels is one picture in colour; of two, or of more than
+  three, each channel is a grey picture. Every view has a range of its own.
+
+  Args:
+    images: of one clip.
+    views: what each view shows.
+    channels: of the images.
+  """
+  found = []
+  for title, image in zip(views, images, strict=True):
+    pixels = scaling.to_display(image)
+    if len(channels) in (1, 3):
+      found.append((title, pixels))
+      continue
+    for index, channel in enumerate(channels):
+      found.append((f'{title}: {channel.name}', pixels[..., index, None]))
+  if len(found) <= _MOST:
+    yield from found
+    return
+  yield f'{found[0][0]} ... {found[-1][0]}', sheet([p for _, p in found])
+
+
+def sheet(
+  pixels: Sequence[UInt8[np.ndarray, 'height width color']],
+) -> UInt8[np.ndarray, 'height width color']:
+  """Pictures of one size row by row, about as many rows as columns."""
+  columns = int(np.ceil(np.sqrt(len(pixels))))
+  rows = -(-len(pixels) // columns)
+  height, width, colors = pixels[0].shape
+  page = np.full((rows, columns, height, width, colors), 255, np.uint8)
+  for index, picture in enumerate(pixels):
+    page[divmod(index, columns)] = picture
+  page = np.moveaxis(page, 2, 1)
+  return page.reshape(rows * height, columns * width, colors)

@@ -1,0 +1,125 @@
+"""Optical flow between frames of clips, and how it is written as images."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Num
+import numpy as np
+
+from dianet_jax.core import config
+from dianet_jax.motion import (
+  head_motion,
+  key_frames,
+  optical_flow,
+  resizing,
+  strain,
+)
+from dianet_jax.motion.registry import Channel, ClipBatch
+
+# Pairs of frames whose flow is found in one call, always as many, so that one
+# program is compiled: at 224 pixels 20 MB of frames, and as much of flow.
+PAIRS = 16
+
+_CHANNELS = {
+  'u': (Channel('u', 'pixels', flips_sign=True, component='x'),),
+  'v': (Channel('v', 'pixels', component='y'),),
+  'strain': (Channel('strain', '1'),),
+  'magnitude': (Channel('magnitude', 'pixels'),),
+  'orientation': (
+    Channel('orientation x', '1', flips_sign=True, component='x'),
+    Channel('orientation y', '1', component='y'),
+  ),
+}
+CODED = tuple(Channel(c, '', coded=True) for c in ('red', 'green', 'blue'))
+
+
+def between(
+  clips: ClipBatch,
+  first: Num[np.ndarray, 'clip pair'],
+  last: Num[np.ndarray, 'clip pair'],
+  settings: config.Flow,
+) -> Float32[np.ndarray, 'clip pair height width 2']:
+  """Motion between frames of each clip, pixels, x then y.
+
+  Args:
+    clips: with frames.
+    first: where the frames are from which the motion is; see
+      `key_frames.frames_at`.
+    last: of those to which it is. The same frame twice: exactly 0.
+    settings: the `data.flow` section.
+  """
+  flow = np.zeros((*first.shape, *clips.frame_shape[:2], 2), np.float32)
+  # What pads a batch has one frame: nothing is computed for it.
+  rows, columns = np.nonzero(first != last)
+  for start in range(0, len(rows), PAIRS):
+    row = rows[start : start + PAIRS]
+    column = columns[start : start + PAIRS]
+    ends = np.concatenate([first[row, column], last[row, column]])
+    frames = key_frames.pick(clips, np.tile(row, 2), ends)
+    grey = optical_flow.grey(frames).reshape(2, len(row), *frames.shape[1:3])
+    flow[row, column] = _of_pairs(*grey, settings)
+  return flow
+
+
+def _of_pairs(first, second, settings):
+  """The flow of at most `PAIRS` pairs of grey images."""
+  if settings.method == 'farneback':
+    flow = optical_flow.farneback(np.asarray(first), np.asarray(second))
+  else:
+    number = len(first)
+    padding = ((0, PAIRS - number), (0, 0), (0, 0))
+    flow = optical_flow.tv_l1(
+      jnp.pad(first, padding),
+      jnp.pad(second, padding),
+      scales=settings.scales,
+      warps=settings.warps,
+    )[:number]
+  flow = head_motion.without_head_motion(
+    jnp.asarray(flow), settings.head_motion
+  )
+  return np.asarray(flow)
+
+
+def channels(settings: config.Flow) -> tuple[Channel, ...]:
+  """Of the images that `images` makes."""
+  if settings.coding == 'hsv':
+    return CODED
+  named = (c for name in settings.channels for c in _CHANNELS[name])
+  if settings.coding == 'pixels':
+    return tuple(named)
+  # Scaled by what nobody keeps.
+  return tuple(Channel(c.name, '', c.flips_sign, c.component) for c in named)
+
+
+def images(
+  flow: Float[Array, '*batch height width 2'],
+  settings: config.Flow,
+  size: int,
+) -> Float[Array, '*batch height width channel']:
+  """Flow as `size` squared images, by `channels` and `coding`.
+
+  What is derived from the flow is derived at its own size; the mean over
+  areas comes after it, scaling last. That is the order in which the images of
+  MEGC 2019 that are published with CausalNet and HTNet were made, as their
+  exact 0 and 255 in each channel show; 127.5 is subtracted here.
+  """
+  flow = jnp.asarray(flow)
+  if settings.coding == 'hsv':
+    flow = resizing.area(flow, size)
+    value = minmax(strain.magnitude(flow)[..., None])[..., 0]
+    return strain.colors(flow, value)
+  measured = [strain.MEASURES[name](flow) for name in settings.channels]
+  reduced = resizing.area(jnp.concatenate(measured, axis=-1), size)
+  if settings.coding == 'pixels':
+    return reduced
+  levels = jnp.round(minmax(reduced) * 255) - 127.5
+  # A channel without any motion has no range.
+  return jnp.where(jnp.ptp(reduced, (-3, -2), keepdims=True) == 0, 0, levels)
+
+
+def minmax(
+  images_: Float[Array, '*batch height width channel'], constant: float = 0.0
+) -> Float[Array, '*batch height width channel']:
+  """Each channel of an image by itself to 0..1; else `constant`."""
+  low = images_.min(axis=(-3, -2), keepdims=True)
+  span = images_.max(axis=(-3, -2), keepdims=True) - low
+  scaled = (images_ - low) / jnp.where(span == 0, 1, span)
+  return jnp.where(span == 0, constant, scaled)

@@ -1,0 +1,204 @@
+"""Representations of the onset, apex and offset frames themselves."""
+
+from collections.abc import Mapping, Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Num
+import numpy as np
+
+from dianet_jax.core import config
+from dianet_jax.motion import rank_pooling, resizing
+from dianet_jax.motion.registry import Channel, ClipBatch, Representation
+
+RGB = tuple(Channel(c, 'grey levels') for c in ('red', 'green', 'blue'))
+_KEYS = ('onset', 'apex', 'offset')
+
+
+def title(phase: str) -> str:
+  """A phase for a user to read: 'onset to apex'."""
+  return phase.replace('_', ' to ')
+
+
+def ends(
+  clips: ClipBatch, phases: Sequence[str]
+) -> tuple[Int[np.ndarray, 'clip phase'], Int[np.ndarray, 'clip phase']]:
+  """Indices of the first and the last frame of each phase.
+
+  A phase that ends before it begins is a single frame.
+  """
+  first, last = (
+    np.stack(
+      [np.asarray(getattr(clips, rank_pooling.PHASES[p][end])) for p in phases],
+      axis=-1,
+    )
+    for end in (0, 1)
+  )
+  return first, np.maximum(first, last)
+
+
+def single_frames(key_frames: Mapping[str, int], phases: Sequence[str]) -> str:
+  """A note on the phases of a clip that are single frames; '' for none."""
+  empty = [
+    phase
+    for phase in phases
+    if len({key_frames[key] for key in rank_pooling.PHASES[phase]}) == 1
+  ]
+  if not empty:
+    return ''
+  return f'{" and ".join(empty)} is a single frame: no motion'
+
+
+def frames_at(
+  clips: ClipBatch, at: Num[np.ndarray, 'clip frame']
+) -> Float[Array, 'clip frame height width channel']:
+  """Some frames of each clip, float32 grey levels.
+
+  Args:
+    clips: with frames.
+    at: indices; between two of them the linear blend of their frames.
+  """
+  rows = np.repeat(np.arange(len(at)), at.shape[1])
+  frames = pick(clips, rows, at.reshape(-1))
+  return frames.reshape(*at.shape, *clips.frame_shape)
+
+
+def pick(
+  clips: ClipBatch,
+  rows: Int[np.ndarray, ' frame'],
+  at: Num[np.ndarray, ' frame'],
+) -> Float[Array, 'frame height width channel']:
+  """As `frames_at`: the frame at `at[i]` of the clip `rows[i]`."""
+  # Never padding, which would be another frame in another batch.
+  at = np.minimum(at, np.asarray(clips.lengths)[rows] - 1)
+  before = np.floor(at).astype(np.int32)
+  frames = _take(clips, rows, before)
+  if (before == at).all():
+    return frames
+  share = jnp.asarray(at - before, jnp.float32)[:, None, None, None]
+  after = _take(clips, rows, np.ceil(at).astype(np.int32))
+  return frames + share * (after - frames)
+
+
+def _take(clips, rows, index):
+  frames = jnp.asarray(clips.frames)[rows, index]
+  return frames.reshape(-1, *clips.frame_shape).astype(jnp.float32)
+
+
+def at_key_frames(
+  clips: ClipBatch, keys: Sequence[str]
+) -> Float[Array, 'clip key height width channel']:
+  """The key frames of each clip, float32 grey levels."""
+  index = np.stack([np.asarray(getattr(clips, key)) for key in keys], axis=-1)
+  return frames_at(clips, index)
+
+
+def most_different(clips: ClipBatch, share: float) -> ClipBatch:
+  """Clips between the key frames that differ most, near the annotated ones.
+
+  Onset and apex are the pair with the largest Euclidean distance, the onset
+  among so large a share of its phase after the annotated one, the apex among
+  as many frames before it; then the offset, sought before the annotated one,
+  differs most from that apex. Of equals the nearest to the annotated onset,
+  then to the annotated apex.
+
+  Args:
+    clips: with frames.
+    share: of a phase, rounded down to whole frames; 0..0.5.
+
+  Source: GAMDSS, arXiv 2603.04766. There differences wrap in 8 bits; here they
+  do not.
+  """
+  found = []
+  for row, (onset, apex, offset) in enumerate(
+    zip(*(map(int, k) for k in (clips.onset, clips.apex, clips.offset)))
+  ):
+    # Never from another frame than the annotated one where a phase is empty.
+    reach = int(share * max(apex - onset, 0))
+    frames = np.asarray(clips.frames[row])
+    pairs = [
+      (late, early)
+      for early in range(onset, onset + reach + 1)
+      for late in range(apex, apex - reach - 1, -1)
+    ]
+    apex, onset = max(pairs, key=lambda pair: _distance(frames, *pair))
+    back = int(share * max(offset - int(clips.apex[row]), 0))
+    ends_ = range(offset, offset - back - 1, -1)
+    offset = max(ends_, key=lambda end: _distance(frames, end, apex))
+    found.append((onset, apex, offset))
+  onset, apex, offset = np.array(found, np.int32).T
+  return clips.replace(onset=onset, apex=apex, offset=offset)
+
+
+def _distance(frames, one, other):
+  """Squared, in whole numbers."""
+  difference = frames[one].astype(np.int32) - frames[other]
+  return int((difference**2).sum(dtype=np.int64))
+
+
+class KeyFrames(Representation):
+  """The onset, apex and offset frames; what GAMDSS (2603.04766) reads."""
+
+  title = 'key frames'
+
+  def channels(self, settings: config.Data) -> tuple[Channel, ...]:
+    """Red, green and blue, 0..255."""
+    del settings
+    return RGB
+
+  def shape(self, settings: config.Data) -> tuple[int, ...]:
+    """[view, height, width, channel]."""
+    return 3, settings.image_size, settings.image_size, 3
+
+  def views(self, settings: config.Data) -> tuple[str, ...]:
+    """See `registry.Representation`."""
+    del settings
+    return tuple(f'{key} frame' for key in _KEYS)
+
+  def note(self, key_frames: Mapping[str, int], settings: config.Data) -> str:
+    """See `registry.Representation`."""
+    del settings
+    return single_frames(key_frames, config.PHASES[:2])
+
+  def __call__(
+    self, clips: ClipBatch, settings: config.Data
+  ) -> Float[Array, 'clip view height width channel']:
+    """Reduced to `data.image_size`; of one frame, that frame three times."""
+    return resizing.antialiased(
+      at_key_frames(clips, _KEYS), settings.image_size
+    )
+
+
+class ApexDifference(Representation):
+  """Apex minus onset, and the onset frame; what TSFmicro (2505.16372) reads."""
+
+  title = 'differences from the apex frame'
+
+  def channels(self, settings: config.Data) -> tuple[Channel, ...]:
+    """Red, green and blue, -255..255."""
+    del settings
+    return RGB
+
+  def shape(self, settings: config.Data) -> tuple[int, ...]:
+    """[view, height, width, channel]."""
+    return 2, settings.image_size, settings.image_size, 3
+
+  def views(self, settings: config.Data) -> tuple[str, ...]:
+    """See `registry.Representation`."""
+    del settings
+    return 'apex minus onset', 'onset frame'
+
+  def note(self, key_frames: Mapping[str, int], settings: config.Data) -> str:
+    """See `registry.Representation`."""
+    del settings
+    return single_frames(key_frames, ('onset_apex',))
+
+  def __call__(
+    self, clips: ClipBatch, settings: config.Data
+  ) -> Float[Array, 'clip view height width channel']:
+    """Reduced to `data.image_size`; the difference signed, 0 of one frame."""
+    onset, apex = jnp.moveaxis(at_key_frames(clips, ('onset', 'apex')), 1, 0)
+    images = jnp.stack([apex - onset, onset], axis=1)
+    return resizing.antialiased(images, settings.image_size)
+
+
+KEY_FRAMES, APEX_DIFFERENCE = KeyFrames(), ApexDifference()

@@ -1,0 +1,104 @@
+"""Magnitude-modulated combined optical flow: both phases in one image.
+
+Source: FMANet, arXiv 2510.07810: the magnitudes, their scaling and their
+weighted sum. The weights of one half, the modulation and the descriptor are
+ours.
+"""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from dianet_jax.core import config
+from dianet_jax.motion import flow as flow_lib
+from dianet_jax.motion import key_frames as key_frames_lib
+from dianet_jax.motion import phase_flow, strain
+from dianet_jax.motion.registry import Channel, ClipBatch, Representation
+
+_WEIGHT = 0.5
+_STRENGTHENED, _WEAKENED = 1.5, 0.5
+
+
+def combine(
+  flow: Float[Array, '*batch 2 height width 2'],
+  magnitude: Float[Array, '*batch 2 height width'],
+) -> tuple[
+  Float[Array, '*batch height width 2'], Float[Array, '*batch height width']
+]:
+  """Unit vector and modulated magnitude of the combined motion.
+
+  The second phase moves back, so its flow is subtracted. Magnitudes are scaled
+  to 0..1 phase by phase (a constant one: 0) and averaged; what is at or above
+  their mean over the image counts by half more, up to 1, the rest by half.
+
+  Args:
+    flow: of onset to apex and apex to offset, in any unit.
+    magnitude: of the same, as images of this size have it.
+
+  Returns:
+    The direction, 0 where there is none; the magnitude, 0..1.
+  """
+  scaled = flow_lib.minmax(magnitude[..., None])[..., 0]
+  combined = _WEIGHT * (scaled[..., 0, :, :] + scaled[..., 1, :, :])
+  mean = combined.mean(axis=(-2, -1), keepdims=True)
+  modulated = jnp.where(
+    combined >= mean,
+    jnp.clip(_STRENGTHENED * combined, 0, 1),
+    _WEAKENED * combined,
+  )
+  difference = _WEIGHT * (flow[..., 0, :, :, :] - flow[..., 1, :, :, :])
+  return strain.orientation(difference), modulated
+
+
+class MMCOF(Representation):
+  """Direction times modulated magnitude, and that magnitude; one view.
+
+  With `data.flow.coding=hsv` colours: direction as hue, magnitude as value.
+  From stored images approximate, see `phase_flow.displacement`.
+  """
+
+  title = 'MM-COF images'
+  kept = True
+
+  def lacking(self, settings: config.Data, stored: str) -> str:
+    """See `registry.Representation`."""
+    return phase_flow.lacking_phases(settings, stored)
+
+  def channels(self, settings: config.Data) -> tuple[Channel, ...]:
+    """Of unit 1: a vector of at most that length, and the length."""
+    if settings.flow.coding == 'hsv':
+      return flow_lib.CODED
+    return (
+      Channel('x', '1', flips_sign=True, component='x'),
+      Channel('y', '1', component='y'),
+      Channel('magnitude', '1'),
+    )
+
+  def shape(self, settings: config.Data) -> tuple[int, ...]:
+    """[view, height, width, channel]."""
+    return 1, settings.image_size, settings.image_size, 3
+
+  def views(self, settings: config.Data) -> tuple[str, ...]:
+    """See `registry.Representation`."""
+    del settings
+    return ('onset to apex and back',)
+
+  def note(self, key_frames: Mapping[str, int], settings: config.Data) -> str:
+    """See `registry.Representation`."""
+    del settings
+    return key_frames_lib.single_frames(key_frames, config.PHASES[:2])
+
+  def __call__(
+    self, clips: ClipBatch, settings: config.Data
+  ) -> Float[Array, 'clip view height width channel']:
+    """Of a phase of a single frame the other one is left; of two, 0."""
+    images = phase_flow.displacement(clips, settings)
+    direction, magnitude = combine(images[..., :2], images[..., 2])
+    if settings.flow.coding == 'hsv':
+      return strain.colors(direction, magnitude)[:, None]
+    length = magnitude[..., None]
+    return jnp.concatenate([direction * length, length], axis=-1)[:, None]
+
+
+MM_COF = MMCOF()

@@ -1,0 +1,56 @@
+"""Images to another size."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+import numpy as np
+
+Images = Float[Array, '*batch height width channel']
+
+
+def area(images: Images, size: int) -> Images:
+  """Mean over the area that each of `size` squared pixels covers.
+
+  As OpenCV's INTER_AREA reduces: a pixel at the border of two areas counts by
+  its shares.
+  """
+  height, width = images.shape[-3:-1]
+  if height == width == size:
+    return images
+  return jnp.einsum(
+    '...hwc,rh,kw->...rkc',
+    images,
+    _shares(height, size),
+    _shares(width, size),
+    precision='highest',
+  )
+
+
+@functools.lru_cache(maxsize=16)
+def _shares(length: int, size: int) -> Float[np.ndarray, 'size length']:
+  """float32, rows sum to 1: how much of an area each pixel fills."""
+  edges = np.arange(size + 1) * length / size
+  pixel = np.arange(length)
+  overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(
+    edges[:-1, None], pixel
+  )
+  return (np.clip(overlap, 0, None) * size / length).astype(np.float32)
+
+
+def antialiased(images: Images, size: int) -> Images:
+  """Bilinear, over a wider support where images are reduced."""
+  return _bilinear(images, size, True)
+
+
+def bilinear(images: Images, size: int) -> Images:
+  """Bilinear between the nearest four pixels, whatever the size."""
+  return _bilinear(images, size, False)
+
+
+def _bilinear(images, size, antialias):
+  shape = (*images.shape[:-3], size, size, images.shape[-1])
+  if images.shape == shape:
+    return images
+  return jax.image.resize(images, shape, 'linear', antialias=antialias)

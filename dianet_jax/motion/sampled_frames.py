@@ -1,0 +1,173 @@
+"""Some frames of each clip, or their differences from the onset frame."""
+
+from collections.abc import Mapping
+
+from jaxtyping import Float, Float64
+import numpy as np
+
+from dianet_jax.core import config
+from dianet_jax.motion import key_frames as key_frames_lib
+from dianet_jax.motion import rank_pooling, resizing
+from dianet_jax.motion.key_frames import RGB
+from dianet_jax.motion.registry import Channel, ClipBatch, Representation
+
+# Frames of each clip that are made at once: a batch of 8 clips at 224 pixels
+# takes 80 MB as floats.
+CHUNK = 16
+
+
+def spans(settings: config.Data) -> tuple[str, ...]:
+  """The phases in which frames are sampled, each by itself."""
+  if settings.sampling.span == 'phases':
+    return settings.phases
+  return ('onset_offset',)
+
+
+def positions(
+  clips: ClipBatch, settings: config.Data, after_onset: bool
+) -> Float64[np.ndarray, 'clip frame']:
+  """Where frames are taken: indices, fractional where two are blended.
+
+  Args:
+    clips: of them only the key frames matter.
+    settings: the `data` section.
+    after_onset: whether each span's first frame is left out, for motion from
+      there, which would be none.
+
+  Returns:
+    float64 [clip, frame], `data.sampling.frames` of each span.
+  """
+  number = settings.sampling.frames
+  if settings.sampling.span == 'apex_window':
+    keys = (np.asarray(k) for k in (clips.onset, clips.apex, clips.offset))
+    return np.stack([apex_window(*key, number) for key in zip(*keys)])
+  first, last = key_frames_lib.ends(clips, spans(settings))
+  steps = np.linspace(0, 1, number + after_onset)[int(after_onset) :]
+  index = np.rint(first[..., None] + steps * (last - first)[..., None])
+  return index.reshape(len(first), -1)
+
+
+def apex_window(
+  onset: int, apex: int, offset: int, number: int
+) -> Float64[np.ndarray, ' frame']:
+  """`number` frames, the apex in their middle, none before the onset's next.
+
+  Where the clip has fewer, blended ones are put between neighbours, as many in
+  every gap, and what remains in the middle gaps.
+
+  Source: Zhang et al., arXiv 2112.05851. There a network makes the frames
+  between; here a linear blend does. An apex at the onset is taken as it is.
+  """
+  start = min(max(apex - number // 2, onset + 1), offset)
+  frames = np.arange(start, min(start + number - 1, offset) + 1)
+  missing, gaps = number - len(frames), len(frames) - 1
+  if not gaps:
+    return np.full(number, float(start))
+  between = np.full(gaps, missing // gaps)
+  # Gap k, from 1 on, lies behind frame k.
+  rest = missing % gaps
+  middle = len(frames) // 2 - rest // 2 - 1
+  between[middle : middle + rest] += 1
+  pieces = [
+    frame + np.arange(count + 1) / (count + 1)
+    for frame, count in zip(frames, between)
+  ]
+  return np.concatenate([*pieces, frames[-1:]])
+
+
+def views(settings: config.Data, text: str) -> tuple[str, ...]:
+  """`text` with the number of each frame, and its span if there are several."""
+  number, names = settings.sampling.frames, spans(settings)
+  return tuple(
+    (f'{key_frames_lib.title(name)}, ' if len(names) > 1 else '')
+    + f'{text} {frame} of {number}'
+    for name in names
+    for frame in range(1, number + 1)
+  )
+
+
+def note(
+  key_frames: Mapping[str, int], settings: config.Data, after_onset: bool
+) -> str:
+  """On a clip with fewer frames in a span than are taken; '' for none."""
+  number = settings.sampling.frames + after_onset
+  if settings.sampling.span == 'apex_window':
+    onset, apex, offset = (key_frames[k] for k in ('onset', 'apex', 'offset'))
+    at = apex_window(onset, apex, offset, settings.sampling.frames)
+    if len(np.unique(at)) == 1:
+      return 'a single frame around the apex: repeated'
+    if (at % 1).any():
+      return 'too few frames around the apex: blended ones between them'
+    return ''
+  short = []
+  for span in spans(settings):
+    first, last = (key_frames[key] for key in rank_pooling.PHASES[span])
+    if last - first + 1 < number:
+      short.append(span)
+  if not short:
+    return ''
+  return f'fewer than {number} frames in {" and ".join(short)}: some repeated'
+
+
+class SampledFrames(Representation):
+  """Frames at equal steps, or those around the apex."""
+
+  title = 'sampled frames'
+  after_onset = False
+
+  def channels(self, settings: config.Data) -> tuple[Channel, ...]:
+    """Red, green and blue, grey levels."""
+    del settings
+    return RGB
+
+  def shape(self, settings: config.Data) -> tuple[int, ...]:
+    """[view, height, width, channel]; a view for each frame."""
+    number = settings.sampling.frames * len(spans(settings))
+    return number, settings.image_size, settings.image_size, 3
+
+  def views(self, settings: config.Data) -> tuple[str, ...]:
+    """See `registry.Representation`."""
+    return views(settings, 'frame')
+
+  def note(self, key_frames: Mapping[str, int], settings: config.Data) -> str:
+    """See `registry.Representation`."""
+    return note(key_frames, settings, self.after_onset)
+
+  def __call__(
+    self, clips: ClipBatch, settings: config.Data
+  ) -> Float[np.ndarray, 'clip view height width channel']:
+    """Reduced to `data.image_size`."""
+    at = positions(clips, settings, self.after_onset)
+    made = [
+      np.asarray(
+        resizing.antialiased(
+          self._images(clips, at[:, i : i + CHUNK]), settings.image_size
+        )
+      )
+      for i in range(0, at.shape[1], CHUNK)
+    ]
+    return np.concatenate(made, axis=1)
+
+  def _images(self, clips, at):
+    return key_frames_lib.frames_at(clips, at)
+
+
+class OnsetDifference(SampledFrames):
+  """Frames after the onset minus the onset frame, signed.
+
+  15 frames of the clip are what ATM-GCN (2406.08997) reads of 16.
+  """
+
+  title = 'differences from the onset frame'
+  after_onset = True
+
+  def views(self, settings: config.Data) -> tuple[str, ...]:
+    """See `registry.Representation`."""
+    return views(settings, 'minus onset,')
+
+  def _images(self, clips, at):
+    onset = key_frames_lib.at_key_frames(clips, ('onset',))
+    return key_frames_lib.frames_at(clips, at) - onset
+
+
+SAMPLED_FRAMES, ONSET_DIFFERENCE = SampledFrames(), OnsetDifference()

@@ -1,0 +1,146 @@
+"""What SKD-TSTSAN reads: apex and onset, whole and in blocks, and the flow.
+
+Source: arXiv 2406.17538 and its code. Departures: the aligned or cropped face
+of this project, neither JPEG nor 8-bit numbers between the flow and its scaled
+image.
+"""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+import numpy as np
+
+from dianet_jax.core import config
+from dianet_jax.motion import flow as flow_lib
+from dianet_jax.motion import key_frames as key_frames_lib
+from dianet_jax.motion import optical_flow, resizing
+from dianet_jax.motion.registry import Channel, ClipBatch, Representation
+
+# Pixels of the face, of every channel, and blocks along a side.
+_FACE, SIZE, _GRID = 128, 48, 4
+_LEVEL = '1'
+
+
+def _block_channels(frame: str) -> tuple[Channel, ...]:
+  """Row by row; a mirror exchanges the columns."""
+
+  def name(row, column):
+    return f'{frame}, block {row + 1} {column + 1}'
+
+  return tuple(
+    Channel(
+      name(row, column), _LEVEL, mirror_channel=name(row, _GRID - 1 - column)
+    )
+    for row in range(_GRID)
+    for column in range(_GRID)
+  )
+
+
+class SkdTstsan(Representation):
+  """38 channels of 48 x 48, 0..1, as one view.
+
+  0 apex, 1 onset: the grey face, each scaled to its own range. 2 to 17 and 18
+  to 33: their 4 x 4 blocks. 34 to 37: u and v of onset to apex and of apex to
+  offset, each scaled to its own range; 0.5 where nothing moves at all.
+  Published with `data.flow.method=tv_l1`.
+  """
+
+  title = 'the inputs of SKD-TSTSAN'
+  kept = True
+
+  def channels(self, settings: config.Data) -> tuple[Channel, ...]:
+    """Neither shifted nor turned, as blocks are: only mirrored."""
+    del settings
+    flow = (
+      channel
+      for number in (1, 2)
+      for channel in (
+        Channel(f'u{number}', '', flips_sign=True, component='x', zero=0.5),
+        Channel(f'v{number}', '', component='y', zero=0.5),
+      )
+    )
+    return (
+      Channel('apex', _LEVEL),
+      Channel('onset', _LEVEL),
+      *_block_channels('apex'),
+      *_block_channels('onset'),
+      *flow,
+    )
+
+  def shape(self, settings: config.Data) -> tuple[int, ...]:
+    """[view, height, width, channel], whatever `data.image_size` is."""
+    del settings
+    return 1, SIZE, SIZE, 2 + 2 * _GRID**2 + 4
+
+  def views(self, settings: config.Data) -> tuple[str, ...]:
+    """See `registry.Representation`."""
+    del settings
+    return ('apex, onset, their blocks, and flow',)
+
+  def note(self, key_frames: Mapping[str, int], settings: config.Data) -> str:
+    """See `registry.Representation`."""
+    del settings
+    return key_frames_lib.single_frames(key_frames, config.PHASES[:2])
+
+  def __call__(
+    self, clips: ClipBatch, settings: config.Data
+  ) -> Float[Array, 'clip view height width channel']:
+    """See the class."""
+    clips = _small(clips)
+    grey = optical_flow.grey(
+      key_frames_lib.at_key_frames(clips, ('apex', 'onset'))
+    )
+    faces = flow_lib.minmax(grey[..., None])
+    first, last = key_frames_lib.ends(clips, config.PHASES[:2])
+    flow = flow_lib.between(clips, first, last, settings.flow)
+    small = resizing.bilinear(jnp.asarray(flow), SIZE)
+    scaled = flow_lib.minmax(small, constant=0.5)
+    parts = [
+      _channels_last(resizing.bilinear(faces, SIZE)),
+      _channels_last(resizing.bilinear(blocks(faces[:, 0]), SIZE)),
+      _channels_last(resizing.bilinear(blocks(faces[:, 1]), SIZE)),
+      scaled[:, 0],
+      scaled[:, 1],
+    ]
+    return jnp.concatenate(parts, axis=-1)[:, None]
+
+
+def blocks(
+  face: Float[Array, 'clip size size 1'],
+) -> Float[Array, 'clip block height width 1']:
+  """The 4 x 4 blocks of a face, row by row."""
+  clips, size = face.shape[:2]
+  side = size // _GRID
+  grid = face.reshape(clips, _GRID, side, _GRID, side)
+  return jnp.moveaxis(grid, 3, 2).reshape(clips, _GRID**2, side, side, 1)
+
+
+def _channels_last(images):
+  """[clip, channel, height, width, 1] -> [clip, height, width, channel]."""
+  return jnp.moveaxis(images[..., 0], 1, -1)
+
+
+def _small(clips: ClipBatch) -> ClipBatch:
+  """The three key frames of each clip, 128 pixels square, and no others."""
+  frames = key_frames_lib.at_key_frames(clips, ('onset', 'apex', 'offset'))
+  frames = resizing.bilinear(frames, _FACE)
+  same = [
+    np.asarray(getattr(clips, a)) == np.asarray(getattr(clips, b))
+    for a, b in (('onset', 'apex'), ('apex', 'offset'))
+  ]
+  number = np.full(len(frames), 3)
+  onset = np.zeros(len(frames), int)
+  apex = np.where(same[0], 0, 1)
+  offset = np.where(same[1], apex, 2)
+  return ClipBatch(
+    frames.reshape(*frames.shape[:2], -1),
+    number,
+    onset,
+    apex,
+    offset,
+    frame_shape=frames.shape[2:],
+  )
+
+
+SKD_TSTSAN = SkdTstsan()

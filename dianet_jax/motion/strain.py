@@ -1,0 +1,67 @@
+"""What is derived from optical flow, pixel by pixel, at the flow's own size.
+
+Flow is [..., height, width, 2], pixels, x (to the right) before y (down). To
+be reduced afterwards: a derivative of a reduced image is another one.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Flow = Float[Array, '*batch height width 2']
+Scalars = Float[Array, '*batch height width']
+
+
+def strain(flow: Flow) -> Scalars:
+  """Optical strain: how much the skin stretches, at least 0, without a unit.
+
+      sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2),
+
+  the Frobenius norm of the symmetric part of the flow's gradient, by central
+  differences. No motion of the whole head, which stretches nothing.
+
+  Source: Liong et al., arXiv 1902.03634 (where the last term is misprinted).
+  """
+  u_y, u_x = jnp.gradient(flow[..., 0], axis=(-2, -1))
+  v_y, v_x = jnp.gradient(flow[..., 1], axis=(-2, -1))
+  return jnp.sqrt(u_x**2 + v_y**2 + (u_y + v_x) ** 2 / 2)
+
+
+def magnitude(flow: Flow) -> Scalars:
+  """Length of the displacement, pixels."""
+  return jnp.hypot(flow[..., 0], flow[..., 1])
+
+
+def orientation(flow: Flow) -> Flow:
+  """Unit vector of the displacement; 0 where nothing moves.
+
+  Two numbers instead of an angle, which could be neither averaged nor
+  interpolated where it jumps by a full turn.
+  """
+  length = magnitude(flow)[..., None]
+  return flow / jnp.where(length == 0, 1, length)
+
+
+# Name in `data.flow.channels` -> [..., height, width, channel].
+MEASURES: Mapping[str, Callable[[Flow], Array]] = {
+  'u': lambda flow: flow[..., :1],
+  'v': lambda flow: flow[..., 1:],
+  'strain': lambda flow: strain(flow)[..., None],
+  'magnitude': lambda flow: magnitude(flow)[..., None],
+  'orientation': orientation,
+}
+
+
+def colors(flow: Flow, value: Scalars) -> Float[Array, '*batch height width 3']:
+  """Red, green and blue, 0..1: hue is the direction, saturation is full.
+
+  Args:
+    flow: of it the direction counts; what goes right is red.
+    value: brightness, 0..1.
+  """
+  turns = jnp.arctan2(flow[..., 1], flow[..., 0]) / (2 * jnp.pi)
+  # From HSV, as in Smith, "Color Gamut Transform Pairs", SIGGRAPH 1978.
+  sector = (turns[..., None] * 6 + jnp.array([5.0, 3.0, 1.0])) % 6
+  dimmed = jnp.clip(jnp.minimum(sector, 4 - sector), 0, 1)
+  return value[..., None] * (1 - dimmed)
