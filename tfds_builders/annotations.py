@@ -258,15 +258,17 @@ def _read_rows(
   with _rows(sheet, min_row=header_row + 1) as rows:
     for number, cells in enumerate(rows, header_row + 1):
       place = f"{path}, sheet '{sheet.title}', row {number}"
-      texts = {
-        column: _only_text(place, column, [cells[i] for i in indices])
-        for column, indices in columns.items()
-      }
       if number > _MOST_ROWS:
         raise errors.UserError(
           f'{place}: a spreadsheet has {_MOST_ROWS} rows at most, so the file '
           'is damaged. Take a fresh copy of it.'
         )
+      if cells.count(None) == len(cells):
+        continue
+      texts = {
+        column: _only_text(place, column, [cells[i] for i in indices])
+        for column, indices in columns.items()
+      }
       if not any(texts.values()):
         continue
       # A remark below the table names no clip and no frames.

@@ -59,13 +59,7 @@ def find(
   variant, note = clip_folders.choose_variant(
     data_set, places, variant, root, folders
   )
-  notes += note
-  unlisted = [folder.path for name, folder in unlisted if name == variant]
-  if unlisted:
-    notes.append(
-      f'{len(unlisted)} folders of clips are in no row of {sheet.path.name}: '
-      f'{_list_paths(unlisted, root)}'
-    )
+  notes += note + _note_unlisted(sheet, unlisted, variant, root)
   found, image_files = [], set()
   for rows in _by_clip(data_set, annotated):
     there = [
@@ -76,14 +70,13 @@ def find(
     clip, repeats = _clip(data_set, rows, there, root, policy, near)
     found.append(clip)
     notes += repeats
-    if there:
-      image_files |= {there[0].path / name for name in there[0].image_names}
+    for folder in there[:1]:
+      image_files |= {folder.path / name for name in folder.image_names}
   unseen, unseen_notes = _unseen(folders, root, listed=sheet is not None)
-  found = sorted(found + unseen, key=lambda clip: clip.clip_id)
   return raw_folder.Found(
     root,
     (sheet.path,) if sheet else (),
-    found,
+    sorted(found + unseen, key=lambda clip: clip.clip_id),
     sorted(image_files),
     notes + unseen_notes,
     variant,
@@ -136,11 +129,25 @@ def _unseen(
   return clips_, notes
 
 
-def _list_paths(paths: list[pathlib.Path], root: pathlib.Path) -> str:
-  """The first paths."""
+def _note_unlisted(
+  sheet: annotations.Sheet | None,
+  unlisted: clip_folders.Places,
+  variant: str,
+  root: pathlib.Path,
+) -> list[str]:
+  """A note on the folders of clips that no row annotates, if any."""
+  paths = [
+    str(folder.path.relative_to(root))
+    for name, folder in unlisted
+    if name == variant
+  ]
+  if not paths:
+    return []
   more = ', ...' if len(paths) > _MOST_LISTED else ''
-  listed = [str(path.relative_to(root)) for path in paths[:_MOST_LISTED]]
-  return f'{", ".join(listed)}{more}'
+  return [
+    f'{len(paths)} folders of clips are in no row of {sheet.path.name}: '
+    f'{", ".join(paths[:_MOST_LISTED])}{more}'
+  ]
 
 
 def _fail(

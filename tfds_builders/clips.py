@@ -127,8 +127,8 @@ def read(
     witness: sees every image that is opened.
 
   Raises:
-    raw_folder.BadClipError: a doubt too much for the policy, a bad image, or
-      images that are not called like frames of one clip of this subject.
+    raw_folder.BadClipError: a doubt too much for the policy, a bad image or
+      name of one.
   """
   annotation, apex_source, doubts = _repair(data_set, annotation)
   place = folder.path.relative_to(root)
@@ -144,10 +144,8 @@ def read(
     raise raw_folder.bad_clip(policy, '; '.join(d.problem for d in doubts))
 
   paths = [folder.path / numbered[number] for number in numbers]
-  grey = None
-  if decode:
-    grey = _check_images(paths, root, apex is None, witness)
   spotted = 'to be spotted'
+  grey = _check_images(paths, root, apex is None, witness) if decode else None
   if apex is None:
     apex_source, apex = 'spotted', 0
     if decode:

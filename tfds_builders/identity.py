@@ -119,9 +119,7 @@ def compare_frames(
   records: Sequence[Mapping[str, Any]],
   witnesses: Sequence[pixels.Witness],
 ) -> list[str]:
-  """Looks for clips that hold the same frames, pixel for pixel.
-
-  Frames of one colour are not compared: they are of nobody.
+  """Looks for clips that hold the same frames, but for those of one colour.
 
   Args:
     title: of the data set.
@@ -151,10 +149,10 @@ def compare_frames(
     if not _are_equal(first, other, digests):
       continue
     shorter = min(len(first.frames), len(other.frames))
-    enough = len(digests) >= _SAME_SHARE * shorter
-    if enough or first.subject != other.subject:
-      place = same if enough else few
-      place.append((first, other, digests))
+    if len(digests) >= _SAME_SHARE * shorter:
+      same.append((first, other, digests))
+    elif first.subject != other.subject:
+      few.append((first, other, digests))
   people = [pair for pair in same if pair[0].subject != pair[1].subject]
   if people:
     raise errors.UserError(

@@ -219,23 +219,11 @@ def check(
     errors.UserError: a clip is bad, no clip is left, or clips of two subjects
       hold the same frames.
   """
-
-  def try_to_read(
-    clip: Clip,
-  ) -> tuple[dict[str, Any] | BadClipError, pixels.Witness]:
-    witness = pixels.Witness()
-    try:
-      record = clip.read(witness=witness)
-    except BadClipError as error:
-      return error, witness
-    witness.forget_frame()
-    return record, witness
-
   records, witnesses, left_out, bad = [], [], [], []
   # Threads: OpenCV decodes outside the interpreter lock.
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     try:
-      results = pool.map(try_to_read, found.clips)
+      results = pool.map(_try_to_read, found.clips)
       description = f'Checking {guide.title}'
       tracked = track(results, description=description, total=len(found.clips))
       for clip, (result, witness) in zip(found.clips, tracked, strict=True):
@@ -258,6 +246,18 @@ def check(
     pixels.find_odd(records, witnesses, found.has_phases),
     identity.compare_frames(guide.title, found.root, records, witnesses),
   )
+
+
+def _try_to_read(
+  clip: Clip,
+) -> tuple[dict[str, Any] | BadClipError, pixels.Witness]:
+  witness = pixels.Witness()
+  try:
+    record = clip.read(witness=witness)
+  except BadClipError as error:
+    return error, witness
+  witness.forget_frame()
+  return record, witness
 
 
 def _bad_clips_error(

@@ -42,14 +42,7 @@ def read(
     errors.UserError: a cell of the one that fits best cannot be used; two
       sheets contradict each other.
   """
-  paths = [
-    folder.path / name
-    for folder in folders
-    for name in folder.file_names
-    # Excel keeps a lock file '~$name.xlsx' beside an open spreadsheet.
-    if name.casefold().endswith('.xlsx') and not name.startswith('~$')
-  ]
-  paths.sort(key=lambda path: _rank(data_set, path))
+  paths = _find_files(data_set, folders)
   read_sheets, failures, unread = [], [], []
   for path in paths:
     try:
@@ -82,6 +75,20 @@ def read(
     for note in _only_there(data_set, sheet, other, root)
   ]
   return sheet, notes + sheet.notes + unread
+
+
+def _find_files(
+  data_set: clips.DataSet, folders: Iterable[frames.Folder]
+) -> list[pathlib.Path]:
+  """The .xlsx files, the one that fits best first."""
+  paths = [
+    folder.path / name
+    for folder in folders
+    for name in folder.file_names
+    # Excel keeps a lock file '~$name.xlsx' beside an open spreadsheet.
+    if name.casefold().endswith('.xlsx') and not name.startswith('~$')
+  ]
+  return sorted(paths, key=lambda path: _rank(data_set, path))
 
 
 def _rank(

@@ -91,13 +91,13 @@ def _read(
   witness: pixels.Witness | None = None,
 ) -> dict[str, Any]:
   """The record of the part, with what is different in the composite."""
+  record = clip.read(decode=decode, witness=witness)
   class_ = classes.get(clip.emotion.casefold())
   if class_ is None:
     raise raw_folder.BadClipError(
       f"the emotion '{clip.emotion}' is none of {dataset}: "
       + ', '.join(classes)
     )
-  record = clip.read(decode=decode, witness=witness)
   return record | {
     'clip_id': f'{dataset}/{record["clip_id"]}',
     'subject': f'{dataset}/{record["subject"]}',
