@@ -92,7 +92,10 @@ def prepare(
     if not (from_cache := (place / _SUMMARY).exists()):
       guide = builder_cls.FACTS.guide
       checked = raw_folder.check(guide, found, skip_bad_clips, track)
-      options |= {'notes': found.notes, 'left_out': checked.left_out}
+      options |= {
+        'notes': found.notes + checked.notes,
+        'left_out': checked.left_out,
+      }
       try:
         _write(builder_cls, place, variant, checked, options, track)
       except (OSError, RuntimeError) as error:  # RuntimeError: array_record's.
