@@ -163,6 +163,7 @@ class Tree:
     must_fail: nothing but an error is right.
     named: texts of which an error must have one.
     done: what was done to it.
+    spared: the clip to which nothing is done.
     finish: called with the root when all is written.
   """
 
@@ -174,6 +175,7 @@ class Tree:
   must_fail: bool = False
   named: list[str] = dataclasses.field(default_factory=list)
   done: list[str] = dataclasses.field(default_factory=list)
+  spared: Clip | None = None
   finish: list[Callable[[pathlib.Path], None]] = dataclasses.field(
     default_factory=list
   )

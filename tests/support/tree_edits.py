@@ -71,9 +71,11 @@ def is_flow(tree, clip=None) -> bool:
 
 def draw_edits(draw: tree_strategies.Draw, tree: planted_trees.Tree) -> None:
   """Makes a few edits, none of them twice to a clip; one is left alone."""
-  clips = draw(st.permutations(tree.clips))[1:]
+  tree.spared, *clips = draw(st.permutations(tree.clips))
   names = sorted(EDITS)
-  for name in draw(st.lists(st.sampled_from(names), min_size=1, max_size=5, unique=True)):
+  for name in draw(
+    st.lists(st.sampled_from(names), min_size=1, max_size=5, unique=True)
+  ):
     chosen = EDITS[name]
     if not chosen.of_clip:
       if chosen.fits(tree):

@@ -124,16 +124,10 @@ def a_deeper_flow_image(draw, tree, clip):
 @tree_edits.edit(of_clip=True, fits=tree_edits.is_flow)
 def the_flow_of_another_subject(draw, tree, clip):
   """One person under two names."""
-  others = [
-    other
-    for other in tree.clips
-    if (other.part, other.subject) != (clip.part, clip.subject)
-  ]
-  if not others or not tree_edits.SAME_FRAMES:
+  other = tree.spared
+  same = (other.part, other.subject) == (clip.part, clip.subject)
+  if same or not tree_edits.SAME_FRAMES:
     return
-  other = draw(st.sampled_from(others))
   for phase, path in clip.paths.items():
-    if other.paths[phase] not in tree.files:
-      return
     tree.files[path] = tree.files[other.paths[phase]]
   tree.must_be_refused(clip.name, other.name)

@@ -76,7 +76,7 @@ def another_variant(draw, tree, clip):
   folder = draw(st.sampled_from(there))
   for path in clip.paths.values():
     stem = os.path.splitext(path)[0]
-    elsewhere = stem.replace(here.rstrip('/'), folder, 1)
+    elsewhere = stem.replace(here.rstrip('/'), folder)
     tree.files[f'{elsewhere}.png'] = other
 
 
@@ -89,9 +89,7 @@ def in_another_variant_alone(draw, tree, clip):
     path in tree.files for c in others for path in c.paths.values()
   ):
     return
-  folder = clip.folder.replace(
-    here.rstrip('/'), draw(st.sampled_from(there)), 1
-  )
+  folder = clip.folder.replace(here.rstrip('/'), draw(st.sampled_from(there)))
   _move(tree, clip.folder, folder)
   tree.must_be_refused(clip.name)
 

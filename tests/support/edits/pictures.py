@@ -163,22 +163,18 @@ def copies_among_the_frames(draw, tree, clip):
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def the_frames_of_another_subject(draw, tree, clip):
   """One person under two names: nothing would be left out of training."""
-  others = [other for other in tree.clips if other.subject != clip.subject]
-  if not others or not tree_edits.SAME_FRAMES:
+  other = tree.spared
+  if (
+    not tree_edits.SAME_FRAMES
+    or (other.part, other.subject) == (clip.part, clip.subject)
+    or len(other.images) != len(clip.images)
+    or tree_strategies.class_of(tree, other) is None
+  ):
     return
-  other = draw(st.sampled_from(others))
-  content = tree.files.get(other.paths[min(other.paths)])
-  if isinstance(content, bytes):
-    for path in clip.paths.values():
-      del tree.files[path]
-    stem = os.path.splitext(next(iter(clip.paths.values())))[0]
-    del stem
-    clip.paths = {
-      number: os.path.splitext(path)[0]
-      + os.path.splitext(other.paths[min(other.paths)])[1]
-      for number, path in clip.paths.items()
-    }
-    twins = [tree.files[p] for p in other.paths.values() if p in tree.files]
-    for index, path in enumerate(clip.paths.values()):
-      tree.files[path] = twins[index % len(twins)]
-    tree.must_be_refused(clip.name, other.name)
+  for number, twin in zip(clip.images, other.images, strict=True):
+    stem, _ = os.path.splitext(clip.paths[number])
+    _, suffix = os.path.splitext(other.paths[twin])
+    del tree.files[clip.paths[number]]
+    clip.paths[number] = stem + suffix
+    tree.files[clip.paths[number]] = tree.files[other.paths[twin]]
+  tree.must_be_refused(clip.name, other.name)
