@@ -3,20 +3,24 @@
 from collections.abc import Iterator, Sequence
 import contextlib
 import dataclasses
-import fcntl
+import functools
 import hashlib
 import json
 import os
 import pathlib
 import shutil
+import threading
 from typing import Any
 
 from absl import logging
 
 from dianet_jax.core import errors, progress
-from tfds_builders import raw_folder, registry
+from tfds_builders import locks, manifest, raw_folder, registry
 
 _SUMMARY = 'preparation.json'
+_OTHER_CACHE = (
+  'Choose another one with --config.data.cache_dir=/path/to/folder.'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +65,9 @@ def prepare(
 
   Every frame is decoded once, to check it. The records lie below
   `cache_dir/<dataset>/<fingerprint>`, which appears only when complete.
+  Complete records are used where nothing can be written, too. Damaged ones are
+  set aside and made again, see `manifest`; also where damage shows only when a
+  record is read.
 
   Args:
     dataset: one of `registry.names()`.
@@ -73,8 +80,81 @@ def prepare(
 
   Raises:
     errors.UserError: unknown data set, variant or policy; nothing to be found
-      in `manual_dir`; bad clips; `cache_dir` cannot be written.
+      in `manual_dir`; bad clips; `cache_dir` cannot be written. Reading a
+      record raises it where damaged records cannot be made again.
   """
+  find_or_make = functools.partial(
+    _find_or_make,
+    dataset,
+    manual_dir,
+    cache_dir,
+    variant,
+    skip_bad_clips,
+    annotation_policy,
+    track,
+  )
+  prepared = find_or_make(thorough=False)
+  return dataclasses.replace(
+    prepared, source=_MendingSource(prepared, find_or_make)
+  )
+
+
+class _MendingSource(Sequence):
+  """Records that are made again when one of them cannot be read."""
+
+  def __init__(self, prepared: PreparedRecords, find_or_make: Any):
+    self._prepared = prepared
+    self._find_or_make = find_or_make
+    self._mutex = threading.Lock()
+
+  def __len__(self) -> int:
+    return len(self._prepared.source)
+
+  def __getitem__(self, index: int) -> dict[str, Any]:
+    prepared = self._prepared
+    index = range(len(prepared.source))[index]
+    try:
+      return prepared.source[index]
+    # What damaged records make the libraries raise is anybody's guess.
+    except Exception as error:
+      mended = self._mend(prepared, error)
+      try:
+        return mended.source[index]
+      except Exception as again:
+        raise errors.UserError(
+          f'Record {index} in {mended.records_dir} cannot be read ({again!r}),'
+          ' though its files are as they were written. Look after the memory'
+          f' and the disk of this machine. {_OTHER_CACHE}'
+        ) from again
+
+  def _mend(
+    self, prepared: PreparedRecords, error: Exception
+  ) -> PreparedRecords:
+    """The records after every file was checked, made again if need be."""
+    with self._mutex:
+      # Another thread may have come first.
+      if self._prepared is prepared:
+        mended = self._find_or_make(thorough=True)
+        if mended.fingerprint != prepared.fingerprint:
+          raise errors.UserError(
+            f'The records in {prepared.records_dir} are damaged ({error!r}),'
+            ' and the raw data have changed since they were read. Start again.'
+          ) from error
+        self._prepared = mended
+      return self._prepared
+
+
+def _find_or_make(
+  dataset: str,
+  manual_dir: str | os.PathLike[str],
+  cache_dir: str | os.PathLike[str],
+  variant: str,
+  skip_bad_clips: bool,
+  annotation_policy: str,
+  track: progress.Track,
+  thorough: bool,
+) -> PreparedRecords:
+  """See `prepare`; `thorough` checks every byte of records in the cache."""
   builder_cls = builder_class(dataset, variant)
   check_policy(annotation_policy, skip_bad_clips)
   found = builder_cls.find(manual_dir, variant, annotation_policy)
@@ -88,29 +168,41 @@ def prepare(
   }
   fingerprint = _fingerprint(builder_cls, found, options)
   place = _absolute(cache_dir) / dataset / fingerprint
-  with _lock(place), _quiet_tfds():
-    if not (from_cache := (place / _SUMMARY).exists()):
-      guide = builder_cls.FACTS.guide
-      checked = raw_folder.check(guide, found, skip_bad_clips, track)
-      options |= {
-        'notes': found.notes + checked.notes,
-        'left_out': checked.left_out,
-      }
-      try:
-        _write(builder_cls, place, variant, checked, options, track)
-      except (OSError, RuntimeError) as error:  # RuntimeError: array_record's.
-        raise errors.UserError(
-          f'The records cannot be written to {place}: {error}. Make room there,'
-          ' or choose another --config.data.cache_dir.'
-        ) from error
-    summary = json.loads((place / _SUMMARY).read_text(encoding='utf-8'))
-    builder = _builder(builder_cls, place, variant)
-    decoders = _undecoded(builder_cls.IMAGE_FEATURES)
-    source = builder.as_data_source('all', decoders=decoders)
+  with _quiet_tfds():
+    # Without a lock, which needs a place that can be written.
+    from_cache = not _damage(place, thorough)
+    if not from_cache:
+      lock = place.with_name(f'{place.name}.lock')
+      with locks.hold(lock, 'prepares these records', _OTHER_CACHE):
+        # Another process may have made them meanwhile.
+        if damage := _damage(place, thorough):
+          manifest.set_aside(place, damage, _OTHER_CACHE)
+          _make(builder_cls, place, found, options, track)
+        else:
+          from_cache = True
+    return _open(builder_cls, place, variant, from_cache)
+
+
+def _damage(place: pathlib.Path, thorough: bool) -> str:
+  try:
+    return manifest.damage(place, thorough)
+  except PermissionError as error:
+    raise errors.UserError(
+      f'The prepared records cannot be read: {error}. {_OTHER_CACHE}'
+    ) from error
+
+
+def _open(
+  builder_cls: Any, place: pathlib.Path, variant: str, from_cache: bool
+) -> PreparedRecords:
+  """Records that are known to be whole."""
+  summary = json.loads((place / _SUMMARY).read_text(encoding='utf-8'))
+  builder = _builder(builder_cls, place, variant)
+  decoders = _undecoded(builder_cls.IMAGE_FEATURES)
   return PreparedRecords(
-    source=source,
+    source=builder.as_data_source('all', decoders=decoders),
     records_dir=pathlib.Path(builder.data_path),
-    fingerprint=fingerprint,
+    fingerprint=place.name,
     simulated=summary['simulated'],
     left_out=[tuple(entry) for entry in summary['left_out']],
     notes=summary['notes'],
@@ -175,41 +267,53 @@ def _fingerprint(
   """
   digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
   digest.update(repr(builder_cls.FACTS.reading).encode())
-  for path in found.annotation_files:
-    # Names need not be UTF-8.
-    digest.update(os.fsencode(path.relative_to(found.root)))
-    digest.update(hashlib.sha256(path.read_bytes()).digest())
-  for path in found.image_files:
-    status = path.stat()
-    entry = (
-      str(path.relative_to(found.root)),
-      status.st_size,
-      status.st_mtime_ns,
-    )
-    digest.update(json.dumps(entry).encode())
+  try:
+    for path in found.annotation_files:
+      # Names need not be UTF-8.
+      digest.update(os.fsencode(path.relative_to(found.root)))
+      digest.update(hashlib.sha256(path.read_bytes()).digest())
+    for path in found.image_files:
+      status = path.stat()
+      entry = (
+        str(path.relative_to(found.root)),
+        status.st_size,
+        status.st_mtime_ns,
+      )
+      digest.update(json.dumps(entry).encode())
+  except OSError as error:
+    raise errors.UserError(
+      f'{error.filename} was there a moment ago, and cannot be read: '
+      f'{error.strerror}. Look whether the raw data are being moved.'
+    ) from error
   return digest.hexdigest()[:16]
 
 
-@contextlib.contextmanager
-def _lock(place: pathlib.Path) -> Iterator[None]:
-  """Lets one process prepare a folder while others wait for its records."""
+def _make(
+  builder_cls: Any,
+  place: pathlib.Path,
+  found: raw_folder.Found,
+  options: dict[str, Any],
+  track: progress.Track,
+) -> None:
+  """Checks the clips, and writes records that lie at `place` when complete."""
+  guide = builder_cls.FACTS.guide
+  checked = raw_folder.check(guide, found, options['skip_bad_clips'], track)
+  summary = options | {
+    'notes': found.notes + checked.notes,
+    'left_out': checked.left_out,
+  }
   try:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    lock = place.with_name(f'{place.name}.lock').open('w')
-  except OSError as error:
+    _write(builder_cls, place, checked, summary, track)
+  except (OSError, RuntimeError) as error:  # RuntimeError: array_record's.
     raise errors.UserError(
-      f'The folder for prepared records cannot be written: {error}. Choose '
-      'another one with --config.data.cache_dir=/path/to/folder.'
+      f'The records cannot be written to {place}: {error}. Make room there,'
+      ' or choose another --config.data.cache_dir.'
     ) from error
-  with lock:
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    yield
 
 
 def _write(
   builder_cls: Any,
   place: pathlib.Path,
-  variant: str,
   checked: raw_folder.Checked,
   summary: dict[str, Any],
   track: progress.Track,
@@ -218,18 +322,18 @@ def _write(
   incomplete = place.with_name(f'{place.name}.incomplete')
   # Left by a killed run: with the lock held nobody else writes there.
   shutil.rmtree(incomplete, ignore_errors=True)
+  incomplete.unlink(missing_ok=True)
   try:
     incomplete.mkdir()
     _builder(
-      builder_cls, incomplete, variant, checked=checked, track=track
+      builder_cls, incomplete, summary['variant'], checked=checked, track=track
     ).download_and_prepare(file_format='array_record')
     # TFDS makes an empty folder for the downloads that there are not.
     shutil.rmtree(incomplete / 'downloads', ignore_errors=True)
     (incomplete / _SUMMARY).write_text(
       json.dumps(summary, indent=2), encoding='utf-8'
     )
-    # A folder without a summary was tampered with.
-    shutil.rmtree(place, ignore_errors=True)
+    manifest.write(incomplete)
     incomplete.rename(place)
   finally:
     shutil.rmtree(incomplete, ignore_errors=True)

@@ -18,10 +18,11 @@ from tfds_builders import clip_finder, clips, raw_folder, registry
 
 # Of every builder: one that lagged behind a change of the shared record would
 # find records of the old kind in the cache.
-VERSION = tfds.core.Version('1.1.0')
+VERSION = tfds.core.Version('1.2.0')
 RELEASE_NOTES = {
   '1.0.0': 'First version.',
   '1.1.0': 'Action units as lists; policies for doubtful annotations.',
+  '1.2.0': 'Frame numbers of up to 18 digits, such as times.',
 }
 
 # A new shard is begun when one holds this much: small enough that a data set
@@ -29,6 +30,7 @@ RELEASE_NOTES = {
 _SHARD_BYTES = 64 * 2**20
 # A record is one protocol buffer, which ends at 2 GiB, and is read at once.
 _MOST_RECORD_BYTES = 2**30
+_MOST_FRAME_NUMBER = 10**18 - 1
 
 
 class RawFolderBuilder(
@@ -182,13 +184,23 @@ class ClipBuilder(RawFolderBuilder, skip_registration=True):
       'frames': features.Sequence(
         features.Image(doc='onset to offset, the bytes of the files')
       ),
-      'frame_numbers': features.Sequence(np.int32),
+      'frame_numbers': features.Sequence(np.int64),
       'onset': features.Scalar(np.int32, doc='index into frames'),
       'apex': features.Scalar(np.int32, doc='index into frames'),
       'offset': features.Scalar(np.int32, doc='index into frames'),
       'apex_source': features.Text(doc='annotated, repaired or spotted'),
       'notes': features.Text(doc='repairs made'),
     }
+
+  def _size(self, record: Mapping[str, Any]) -> int:
+    """See the base class; UserError for numbers that no record can hold."""
+    number, path = record['frame_numbers'][-1], record['frames'][-1]
+    if number > _MOST_FRAME_NUMBER:
+      raise errors.UserError(
+        f'{self.FACTS.guide.title}: {path} has the frame number {number}; 18 '
+        'digits at most are read. Rename the frames of this clip.'
+      )
+    return super()._size(record)
 
 
 def _shard_lengths(sizes: Sequence[int]) -> list[int]:

@@ -13,6 +13,7 @@ from concurrent import futures
 import dataclasses
 import inspect
 import json
+import os
 import pathlib
 import re
 import sys
@@ -21,7 +22,7 @@ import tempfile
 import cv2
 
 from dianet_jax.core import errors, progress
-from tfds_builders import raw_folder, registry
+from tfds_builders import manifest, raw_folder, registry
 from tfds_builders.simulation import faces as faces_lib
 from tfds_builders.simulation import layouts as layouts_lib
 from tfds_builders.simulation import motion as motion_lib
@@ -30,14 +31,22 @@ from tfds_builders.simulation import motion as motion_lib
 _VERSION = 1
 _RECORDING = motion_lib.Recording()
 
-# Argument -> the least it may be, and what it is.
+# Argument -> the least and the most it may be, and what it is.
 _NUMBERS = {
-  'subjects': (1, 'number of faces'),
-  'clips_per_subject': (1, 'a multiple of 5 balances the emotions'),
-  'seed': (0, 'decides everything that is random'),
-  'frame_height': (48, 'in pixels'),
-  'frame_width': (40, 'in pixels'),
+  'subjects': (1, 10_000, 'number of faces'),
+  'clips_per_subject': (1, 10_000, 'a multiple of 5 balances the emotions'),
+  'seed': (0, 2**63 - 1, 'decides everything that is random'),
+  'frame_height': (48, 2048, 'in pixels'),
+  'frame_width': (40, 2048, 'in pixels'),
 }
+# More than any data set has; a spreadsheet of more is not read either.
+_MOST_CLIPS = 20_000
+# All faces are kept in memory, with 70 bytes a pixel: 4 GB.
+_MOST_FACE_PIXELS = 2**26
+_OTHER_ROOT = (
+  'Give the right to write there, or choose another folder with --root or '
+  '--config.data.cache_dir.'
+)
 
 
 def _names() -> list[str]:
@@ -63,13 +72,27 @@ class _Parameters:
         f'Cannot simulate the data set {self.dataset!r}: its facts.py declares '
         f'no layout to simulate. Expected one of: {", ".join(_names())}.'
       )
-    for name, (least, _) in _NUMBERS.items():
+    for name, (least, most, _) in _NUMBERS.items():
       value = getattr(self, name)
-      if not isinstance(value, int) or value < least:
+      if not isinstance(value, int) or not least <= value <= most:
         raise errors.UserError(
           f'simulate: {name} is {value!r}. Expected a whole number, at least '
-          f'{least}.'
+          f'{least} and at most {most}.'
         )
+    clips = self.subjects * self.clips_per_subject
+    if clips > _MOST_CLIPS:
+      raise errors.UserError(
+        f'simulate: subjects={self.subjects} with clips_per_subject='
+        f'{self.clips_per_subject} are {clips} clips; at most {_MOST_CLIPS} '
+        'are read. Take fewer of either.'
+      )
+    pixels = self.subjects * self.frame_height * self.frame_width
+    if pixels > _MOST_FACE_PIXELS:
+      raise errors.UserError(
+        f'simulate: the faces of subjects={self.subjects} in {self.frame_width}'
+        f' x {self.frame_height} pixels do not fit the memory: {pixels} pixels,'
+        f' at most {_MOST_FACE_PIXELS}. Take fewer subjects or smaller frames.'
+      )
 
   @property
   def layout(self):
@@ -116,32 +139,60 @@ class _Parameters:
     return f'{inspect.cleandoc(text)}\n\n```json\n{listing}\n```\n'
 
 
-def _kept(root, description):
-  """Whether `root` is such a tree already. Raises if it's anything else."""
-  found = root / raw_folder.SIMULATED_MARK
-  if found.is_file():
-    # The parameters, whatever older versions said above them.
-    old, new = (
-      text.partition('```json')[2].splitlines()
-      for text in (found.read_text(encoding='utf-8'), description)
+def _kept(root, description, in_cache):
+  """Whether `root` is such a tree already. Raises if it's anything else.
+
+  A tree that is damaged, and in a cache whatever else is there, is set aside.
+  """
+  if not os.path.lexists(root) or (root.is_dir() and not any(root.iterdir())):
+    return False
+  mark = root / raw_folder.SIMULATED_MARK
+  differences = _differences(mark, description) if mark.is_file() else None
+  if not in_cache:
+    _check_replaceable(root, differences)
+  if damage := _damage(root, differences):
+    manifest.set_aside(root, damage, _OTHER_ROOT)
+    return False
+  return True
+
+
+def _differences(mark, description):
+  """The lines of parameters in which a tree's description differs."""
+  # The parameters, whatever older versions said above them.
+  old, new = (
+    text.partition('```json')[2].splitlines()
+    for text in (
+      mark.read_text(encoding='utf-8', errors='replace'),
+      description,
     )
-    if old == new:
-      return True
-    differences = [line.strip() for line in old if line not in new][:8]
+  )
+  if old == new:
+    return []
+  return [line.strip() for line in old if line not in new] or ['nothing']
+
+
+def _check_replaceable(root, differences):
+  """Raises unless `root` is a tree of the same parameters, whole or not."""
+  if differences:
     raise errors.UserError(
       f'{root} holds simulated data made with other parameters. There:\n  '
-      + '\n  '.join(differences)
+      + '\n  '.join(differences[:8])
       + '\nGive another folder as root, or delete this one.'
     )
-  if root.is_dir() and not any(root.iterdir()):
-    return False
-  if root.exists():
+  if differences is None and not (root / manifest.NAME).is_file():
     raise errors.UserError(
       f'{root} exists and holds no {raw_folder.SIMULATED_MARK}, so it is not a '
       'simulated data set.\nReal and simulated data must not mix: give a '
       'folder that does not exist yet as root.'
     )
-  return False
+
+
+def _damage(root, differences):
+  if differences is None:
+    return f'{raw_folder.SIMULATED_MARK} is missing'
+  if differences:
+    return f'{raw_folder.SIMULATED_MARK} tells other parameters'
+  return manifest.damage(root)
 
 
 def _write_clip(tree, parameters, clip, face, noise):
@@ -207,6 +258,7 @@ def write(
   frame_height: int = 280,
   frame_width: int = 230,
   track: progress.Track = progress.silent,
+  in_cache: bool = False,
 ) -> pathlib.Path:
   """Writes a simulated raw data set, or keeps the one that is there.
 
@@ -214,6 +266,7 @@ def write(
   alone. Two of them (`disgust` and `repression` of CASME II) move alike up to
   the apex and differ between apex and offset. The same arguments give the same
   bytes on the same machine. The tree appears at `root` whole or not at all.
+  One that is damaged is set aside and made again, see `manifest`.
 
   Args:
     dataset: One whose facts declare a layout to simulate.
@@ -225,22 +278,34 @@ def write(
     frame_width: In pixels.
     track: Called as `track(clips, description=..., total=...)`; returns what to
       iterate over instead, and so can show progress.
+    in_cache: Whether the program has named `root` itself, so that anything else
+      there is set aside, too.
 
   Returns:
     `root`, absolute.
 
   Raises:
-    errors.UserError: Unknown data set, a number out of range, or a root that
-      holds something else or was made with other parameters.
+    errors.UserError: Unknown data set, a number out of range, a root that
+      holds something else, was made with other parameters or cannot be written.
   """
   parameters = _Parameters(
     dataset, subjects, clips_per_subject, seed, frame_height, frame_width
   )
   parameters.check()
-  root = pathlib.Path(root).expanduser().absolute()
+  root = pathlib.Path(os.path.abspath(os.path.expanduser(root)))
+  try:
+    _write_if_need_be(root, parameters, track, in_cache)
+  except OSError as error:
+    raise errors.UserError(
+      f'The simulated data cannot be written to {root}: {error}. {_OTHER_ROOT}'
+    ) from error
+  return root
+
+
+def _write_if_need_be(root, parameters, track, in_cache):
   description = parameters.describe()
-  if _kept(root, description):
-    return root
+  if _kept(root, description, in_cache):
+    return
   root.parent.mkdir(parents=True, exist_ok=True)
   # Beside the root: a rename within one file system is atomic.
   with tempfile.TemporaryDirectory(
@@ -250,13 +315,14 @@ def write(
     tree.mkdir()
     _write_tree(tree, parameters, track)
     (tree / raw_folder.SIMULATED_MARK).write_text(description, encoding='utf-8')
+    # The description is judged by its parameters alone.
+    manifest.write(tree, leave_out=(raw_folder.SIMULATED_MARK,))
     try:
       tree.rename(root)
     except OSError:
       # Another process was faster; its tree will do if it's the same.
-      if not _kept(root, description):
+      if not _kept(root, description, in_cache):
         raise
-  return root
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -276,7 +342,7 @@ def main(arguments: Sequence[str]) -> None:
   parser.add_argument('--dataset', required=True, help=', '.join(_names()))
   parser.add_argument('--root', required=True, help='folder to make')
   defaults = inspect.signature(write).parameters
-  for name, (_, meaning) in _NUMBERS.items():
+  for name, (_, _, meaning) in _NUMBERS.items():
     default = defaults[name].default
     parser.add_argument(f'--{name}', type=int, default=default, help=meaning)
   options = vars(parser.parse_args(arguments))

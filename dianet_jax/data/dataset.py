@@ -275,6 +275,7 @@ def _raw_folder(config: configuration.Data, cache: pathlib.Path) -> str:
       clips_per_subject=simulation.clips_per_subject,
       seed=simulation.seed,
       track=progress.track,
+      in_cache=True,
     )
   )
 

@@ -246,6 +246,26 @@ def test_simulation_and_manual_dir_exclude_each_other(load):
     load(data__simulation__enabled=True)
 
 
+def test_a_simulated_tree_that_lost_files_is_made_again(
+  make_config, tmp_path, capsys
+):
+  config = make_config(
+    casme2,
+    data__cache_dir=str(tmp_path),
+    data__simulation__enabled=True,
+    data__simulation__subjects=1,
+    data__simulation__clips_per_subject=2,
+  )
+  before = dataset_lib.open_records(config.data)
+  (tree,) = (tmp_path / 'simulated').iterdir()
+  shutil.rmtree(next(tree.rglob('EP*')))
+  capsys.readouterr()
+  after = dataset_lib.open_records(config.data)
+  assert f'{tree} is damaged (Cropped/sub01/EP' in capsys.readouterr().out
+  for one, other in zip(before.source, after.source, strict=True):
+    assert list(one['frames']) == list(other['frames'])
+
+
 def test_display_of_a_phase_image(load):
   shown = scaling.to_display(images_of(load())[0, 0])
   assert shown.dtype == np.uint8 and (shown.min(), shown.max()) == (0, 255)

@@ -96,6 +96,7 @@ def test_prepared_says_where_from(tmp_path):
     f'{prepared.fingerprint}.lock',
   ]
   assert sorted(path.name for path in place.iterdir()) == [
+    'MANIFEST.json',
     'casme2',
     'preparation.json',
   ]

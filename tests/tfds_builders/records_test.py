@@ -62,6 +62,24 @@ def test_clip_that_no_record_can_hold(tmp_path, monkeypatch):
   assert left.suffix == '.lock'
 
 
+_SMIC_CLIP = 'HS/s1/micro/negative/s1_ne_01'
+
+
+def test_frames_numbered_by_the_time_of_day(tmp_path):
+  numbers = range(20131224153000, 20131224153006)
+  raw_trees.write_clip(tmp_path / 'raw' / _SMIC_CLIP, numbers, '{}.bmp')
+  prepared = prepare.prepare('smic', tmp_path / 'raw', tmp_path / 'cache')
+  assert list(prepared.source[0]['frame_numbers']) == list(numbers)
+
+
+def test_frame_number_that_no_record_can_hold(tmp_path):
+  numbers = range(10**18, 10**18 + 6)
+  raw_trees.write_clip(tmp_path / 'raw' / _SMIC_CLIP, numbers, '{}.bmp')
+  with pytest.raises(errors.UserError, match='18 digits') as info:
+    prepare.prepare('smic', tmp_path / 'raw', tmp_path / 'cache')
+  assert f'{_SMIC_CLIP}/1000000000000000005.bmp' in str(info.value)
+
+
 # What records hold.
 
 # Version of the records -> hash of their features: of the shared record, and
@@ -71,6 +89,11 @@ _SCHEMAS = {
   '1.1.0': {
     'shared': '58c56c1b5cf0faf6',
     'megc2019': 'eabd92d4878b9bc8',
+    'megc2019_flow': '6639e61e7868f39d',
+  },
+  '1.2.0': {
+    'shared': 'a5f4c13684741d05',
+    'megc2019': '558451e30769444f',
     'megc2019_flow': '6639e61e7868f39d',
   },
 }

@@ -1,6 +1,7 @@
 """Simulated raw data: layouts, motions, and that a tree is whole or absent."""
 
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ import openpyxl
 import pytest
 
 from dianet_jax.core import errors
-from tfds_builders import registry, simulate
+from tfds_builders import manifest, registry, simulate
 from tfds_builders.simulation import faces as faces_lib
 from tfds_builders.simulation import layouts as layouts_lib
 from tfds_builders.simulation import motion as motion_lib
@@ -62,10 +63,11 @@ def _layout(dataset):
 
 
 def _contents(root):
+  """File name -> content, without the manifest, which holds times."""
   return {
     path.relative_to(root).as_posix(): path.read_bytes()
     for path in root.rglob('*')
-    if path.is_file()
+    if path.is_file() and path != root / manifest.NAME
   }
 
 
@@ -215,7 +217,7 @@ def test_an_error_in_a_clip_is_raised_and_leaves_nothing(tmp_path, monkeypatch):
     raise OSError('No space left on device')
 
   monkeypatch.setattr(motion_lib, 'film', fail)
-  with pytest.raises(OSError, match='No space'):
+  with pytest.raises(errors.UserError, match='root: No space'):
     simulate.write('mmew', tmp_path / 'root', **SMALL)
   assert not list(tmp_path.iterdir())
 
@@ -274,12 +276,100 @@ def test_an_empty_folder_is_filled(tmp_path):
 @pytest.mark.parametrize(
   'name, value',
   [('subjects', 0), ('clips_per_subject', -1), ('seed', -1),
-   ('frame_height', 8), ('frame_width', 230.0)],
+   ('frame_height', 8), ('frame_width', 230.0), ('subjects', 10**8),
+   ('clips_per_subject', 10**9), ('seed', 2**63), ('frame_height', 70_000)],
 )  # fmt: skip
 def test_a_number_out_of_range_is_refused_by_name(tmp_path, name, value):
   with pytest.raises(errors.UserError, match=f'{name} is {value}'):
     simulate.write('casme2', tmp_path / 'root', **{**SMALL, name: value})
   assert not list(tmp_path.iterdir())
+
+
+def _frame(root):
+  return sorted(root.rglob('*.jpg'))[7]
+
+
+def _flip_a_bit(root):
+  data = bytearray(_frame(root).read_bytes())
+  data[len(data) // 2] ^= 1
+  _frame(root).write_bytes(data)
+
+
+_TREE_DAMAGE = {
+  'a frame taken': lambda root: _frame(root).unlink(),
+  'a frame empty': lambda root: _frame(root).write_bytes(b''),
+  'a bit of a frame flipped': _flip_a_bit,
+  'a clip taken': lambda root: shutil.rmtree(_frame(root).parent),
+  'no spreadsheet': lambda root: (root / SHEETS['mmew']).unlink(),
+  'no description': lambda root: (root / 'SIMULATED.md').unlink(),
+  'no manifest': lambda root: (root / manifest.NAME).unlink(),
+}
+_IN_CACHE_DAMAGE = {
+  'another description': (
+    lambda root: (root / 'SIMULATED.md').write_bytes(b'\xff```json\n{')
+  ),
+  'neither description nor manifest': lambda root: (
+    (root / 'SIMULATED.md').unlink(),
+    (root / manifest.NAME).unlink(),
+  ),
+  'a file': lambda root: (shutil.rmtree(root), root.touch()),
+}
+
+
+@pytest.mark.parametrize(
+  'kind, in_cache',
+  [(kind, False) for kind in _TREE_DAMAGE]
+  + [(kind, True) for kind in _IN_CACHE_DAMAGE],
+)
+def test_a_damaged_tree_is_made_again(trees, tmp_path, capsys, kind, in_cache):
+  root = tmp_path / 'mmew'
+  shutil.copytree(trees['mmew'], root)
+  (_TREE_DAMAGE | _IN_CACHE_DAMAGE)[kind](root)
+  simulate.write('mmew', root, in_cache=in_cache, **SMALL)
+  assert _contents(root) == _contents(trees['mmew'])
+  said = capsys.readouterr().out
+  assert said.startswith(f'{root} is damaged (')
+  assert len(said.splitlines()) == 1
+  assert sorted(path.name for path in tmp_path.iterdir()) == [
+    '.mmew.damaged-1',
+    'mmew',
+  ]
+
+
+@pytest.mark.parametrize('kind', _IN_CACHE_DAMAGE)
+def test_what_may_be_real_is_left_alone(trees, tmp_path, kind):
+  root = tmp_path / 'mmew'
+  shutil.copytree(trees['mmew'], root)
+  _IN_CACHE_DAMAGE[kind](root)
+  before = _contents(root)
+  with pytest.raises(errors.UserError, match=str(root)):
+    simulate.write('mmew', root, **SMALL)
+  assert _contents(root) == before
+
+
+@pytest.mark.parametrize(
+  'numbers, said',
+  [
+    ({'subjects': 2001, 'clips_per_subject': 10}, '20010 clips'),
+    ({'subjects': 100, 'frame_height': 2048, 'frame_width': 2048},
+     'do not fit the memory'),
+  ],
+)  # fmt: skip
+def test_too_much_is_refused_before_anything_is_made(
+  tmp_path, monkeypatch, numbers, said
+):
+  monkeypatch.setattr(simulate, '_write_tree', None)
+  with pytest.raises(errors.UserError, match=said):
+    simulate.write('casme2', tmp_path / 'root', **numbers)
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('root', ['file/below', 'file'])
+def test_a_root_that_cannot_be_made_is_an_error_of_the_user(tmp_path, root):
+  (tmp_path / 'file').write_text('mine')
+  with pytest.raises(errors.UserError, match=root):
+    simulate.write('mmew', tmp_path / root, **SMALL)
+  assert (tmp_path / 'file').read_text() == 'mine'
 
 
 def test_an_unknown_data_set_is_refused(tmp_path):

@@ -1,0 +1,1 @@
+"""Edits of raw trees, by what they change."""
