@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import dataclasses
 import hashlib
 import itertools
+import math
+import os
 import pathlib
 from typing import Any
 
@@ -12,8 +14,9 @@ import numpy as np
 
 from dianet_jax.clips import faces
 from dianet_jax.core import config as configuration
-from dianet_jax.core import errors, progress, runtime
+from dianet_jax.core import errors, escape, progress, runtime
 from dianet_jax.data import inputs as inputs_lib
+from dianet_jax.data import raw_files
 from dianet_jax.motion import rank_pooling
 from dianet_jax.motion import registry as motion
 from tfds_builders import prepare, protocols, simulate
@@ -49,6 +52,7 @@ class Dataset:
     fingerprint: of the clips' records, file contents included: the same after
       a copy to another place or machine.
     notes: what was repaired, left out or differs, a sentence each.
+    listing: `raw_files.listing` from before anything was read.
   """
 
   clips: tuple[Clip, ...]
@@ -61,6 +65,7 @@ class Dataset:
   control: bool
   fingerprint: str
   notes: tuple[str, ...]
+  listing: str = ''
 
   @property
   def subjects(self) -> list[str]:
@@ -110,6 +115,9 @@ def load(
       ' choose another model.'
     )
   protocol = _protocol(config)
+  key = 'emotions' if config.emotions else 'protocol'
+  # First: what changes in the meantime is then noticed.
+  listing = raw_files.listing(config)
   records = open_records(config)
   clips = [
     _clip(records.source[index], config.phases, records.simulated, stored)
@@ -119,7 +127,7 @@ def load(
   if not chosen:
     raise errors.UserError(
       f'No clip of {config.manual_dir or "the simulated data"} belongs to'
-      f' --config.data.protocol={config.protocol} (classes'
+      f' --config.data.{key}={getattr(config, key)} (classes'
       f' {", ".join(protocol.classes)}).'
     )
   transforms, faceless = find_transforms(
@@ -147,6 +155,7 @@ def load(
     control=config.permute_labels,
     fingerprint=fingerprint,
     notes=tuple(notes),
+    listing=listing,
   )
 
 
@@ -186,6 +195,7 @@ def _make(
   rows = {
     name: motion.REPRESENTATIONS[r] for name, r in representations.items()
   }
+  _check_memory(len(chosen), config, representations)
   made = {name: [] for name in rows}
   digest = hashlib.sha256()
   bar = progress.track(chosen, 'Inputs', len(chosen))
@@ -199,6 +209,24 @@ def _make(
       _add_record(digest, record)
   inputs = {name: np.concatenate(a, axis=1) for name, a in made.items()}
   return inputs, digest.hexdigest()[:16]
+
+
+def _check_memory(
+  clips: int, config: configuration.Data, representations: Mapping[str, str]
+) -> None:
+  """Refuses inputs that this machine cannot hold, before they are made."""
+  specs = motion.specs(representations, config).values()
+  values = sum(math.prod(spec.shape) for spec in specs)
+  # Four bytes a value; twice, while the parts are joined.
+  needed = 8 * values * clips * (1 + config.offset_jitter_frames)
+  there = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+  if needed > there:
+    raise errors.UserError(
+      f'The inputs of {clips} clips take {needed / 1e9:.0f} GB, and this'
+      f' machine has {there / 1e9:.0f} GB. Lower'
+      f' --config.data.image_size={config.image_size} or'
+      f' --config.data.offset_jitter_frames={config.offset_jitter_frames}.'
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,6 +283,12 @@ def _clip(
 ) -> Clip:
   keys = ('clip_id', 'subject', 'dataset', 'emotion', 'notes')
   clip = Clip(*(record[key].decode() for key in keys))
+  for name in (clip.clip_id, clip.subject, clip.emotion):
+    if not escape.is_plain(name):
+      raise errors.UserError(
+        f'The clip {clip.clip_id!r} of subject {clip.subject!r}, emotion'
+        f' {clip.emotion!r}: a name holds a control character. Rename it.'
+      )
   if simulated:
     # Wherever the data set is named, so that no table passes as a real one.
     clip = dataclasses.replace(clip, dataset=f'simulated {clip.dataset}')

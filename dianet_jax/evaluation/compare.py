@@ -12,13 +12,15 @@ import itertools
 import pathlib
 from typing import Any
 
-from dianet_jax.core import errors
+from dianet_jax.core import errors, escape, progress
 from dianet_jax.evaluation import metrics, predictions, significance, tables
 from dianet_jax.evaluation.predictions import Predictions, load
 from dianet_jax.evaluation.significance import Differences, differences
 
 FORMATS = ('text', 'markdown', 'latex', 'csv')
 _SIGNIFICANT = 0.05
+# Confusion matrices of all random draws are held at once.
+_MOST_BYTES = 4e9
 _CSV_COLUMNS = (
   'run', 'against', 'dataset', 'measure', 'class', 'n', 'classes', 'folds',
   'seeds', 'value', 'std', 'low', 'high', 'only_run_right',
@@ -258,7 +260,12 @@ def _csv(parts: Sequence[_Part], left_out: Mapping[str, int]) -> str:
         'folds': part.folds,
         'left_out': left_out[row['run']],
       }
-      writer.writerow(shared | row)
+      writer.writerow(
+        {
+          key: escape.cell(value) if isinstance(value, str) else value
+          for key, value in (shared | row).items()
+        }
+      )
   return file.getvalue().rstrip()
 
 
@@ -283,7 +290,7 @@ def table(
 
   Raises:
     errors.UserError: the runs are not about the same clips; `against` or
-      `format` is unknown.
+      `format` is unknown; too many classes.
   """
   if format not in FORMATS:
     raise errors.UserError(
@@ -291,6 +298,7 @@ def table(
     )
   clips = {name: len(run.clips) for name, run in runs.items()}
   runs, notes = predictions.align(runs, common)
+  _refuse_large(runs)
   parts = list(_parts(runs, _pairs(list(runs), against, all_pairs), by_dataset))
   if format == 'csv':
     left_out = {
@@ -304,6 +312,18 @@ def table(
     if part.pairs:
       shown.append(_pairs_table(part, title))
   return tables.render(shown, notes + _notes(parts), format)
+
+
+def _refuse_large(runs: Mapping[str, Predictions]) -> None:
+  for name, run in runs.items():
+    numbers = significance.DRAWS * len(run.seeds) * len(run.classes) ** 2
+    if 8 * numbers > _MOST_BYTES:
+      raise errors.UserError(
+        f'{name}: {len(run.classes)} classes and {len(run.seeds)} seeds are too'
+        f' many to compare: the confusion matrices of {significance.DRAWS:,}'
+        f' random draws would fill {8 * numbers / 1e9:.0f} GB, and'
+        f' {_MOST_BYTES / 1e9:.0f} are allowed.'
+      )
 
 
 def _remarks(runs: Mapping[str, Predictions]) -> Iterator[str]:
@@ -334,7 +354,7 @@ def _paths(arguments: Sequence[str]) -> dict[str, pathlib.Path]:
       raise errors.UserError(
         f'Two runs are called {name!r}. Write NAME=RUN, with another NAME.'
       )
-    named[name] = path
+    named[escape.line(name)] = path
   return named
 
 
@@ -372,8 +392,10 @@ def main(argv: Sequence[str] | None = None) -> None:
   parser.add_argument('--output', default='', help='a file, not the screen')
   options = vars(parser.parse_args(argv))
   paths, output = options.pop('runs'), options.pop('output')
-  runs = {name: load(path) for name, path in _paths(paths).items()}
-  text = table(runs, **options)
+  # The table may go to a file or another program.
+  with progress.waiting('Comparing', progress.error_console):
+    runs = {name: load(path) for name, path in _paths(paths).items()}
+    text = table(runs, **options)
   if output:
     _write(pathlib.Path(output), text)
   else:

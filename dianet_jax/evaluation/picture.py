@@ -5,20 +5,21 @@ dianet picture --config=configs/demo.py --clip=3 --out=clip.png
 
 import argparse
 from collections.abc import Sequence
+import os
 import pathlib
 import sys
 
 from absl import flags
 import jax.numpy as jnp
 from jaxtyping import Float, UInt8
-from matplotlib import figure
 from ml_collections import config_flags
 import numpy as np
 
 from dianet_jax.core import config as configuration
-from dianet_jax.core import errors, runtime, schema
+from dianet_jax.core import errors, faults, runtime, schema
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import inputs
+from dianet_jax.evaluation import plots
 from dianet_jax.motion import rank_pooling, scaling
 from dianet_jax.motion.dynamic_images import DYNAMIC_IMAGES
 from dianet_jax.motion.registry import ClipBatch
@@ -42,13 +43,20 @@ def draw(
     phases: names, keys of `rank_pooling.PHASES`.
     weights: of the frames in the dynamic images.
     images: the dynamic images.
-    path: of the picture.
+    path: of the picture; its suffix says the format.
   """
+  with plots.own_settings() as figure:
+    drawing = figure.Figure(figsize=(8.5, 5.6), layout='constrained', dpi=110)
+    _fill(drawing, frames, apex, phases, weights, images)
+    drawing.savefig(path)
+
+
+def _fill(drawing, frames, apex, phases, weights, images) -> None:
+  """Draws on a matplotlib figure; see `draw`."""
   last = len(frames) - 1
   keys = {'onset': 0, 'apex': apex, 'offset': last}
   names = {frame: name for name, frame in keys.items()}
   shown = [0, apex // 2, apex, (apex + last) // 2, last]
-  drawing = figure.Figure(figsize=(8.5, 5.6), layout='constrained', dpi=110)
   top, middle, bottom = drawing.subfigures(3, height_ratios=(1, 0.75, 1.25))
   row = top.subplots(1, len(shown))
   for axes, frame in zip(row, shown):
@@ -77,7 +85,22 @@ def draw(
   curves.set_xlabel('frame', fontsize=8)
   curves.tick_params(labelsize=8)
   curves.spines[['top', 'right']].set_visible(False)
-  drawing.savefig(path)
+
+
+def _check_out(path: pathlib.Path) -> None:
+  """Refuses a file that could not be written, before any work is done."""
+  with plots.own_settings() as figure:
+    formats = sorted(figure.Figure().canvas.get_supported_filetypes())
+  if path.suffix[1:].lower() not in formats:
+    raise errors.UserError(
+      f'--out={path}: expected a file name that ends in one of'
+      f' {", ".join(f".{name}" for name in formats)}.'
+    )
+  if path.is_dir() or not os.access(path.parent, os.W_OK):
+    raise errors.UserError(
+      f'--out={path}: {path.parent} is no folder that can be written, or there'
+      ' is a folder of this name.'
+    )
 
 
 def pool(
@@ -129,9 +152,10 @@ def main(argv: Sequence[str] | None = None) -> None:
   options, rest = parser.parse_known_args(argv)
   if wrong := [x for x in rest if not x.startswith('--config.')]:
     parser.error(f'unrecognized arguments: {" ".join(wrong)}')
+  path = pathlib.Path(options.out)
+  _check_out(path)
   config = _data(options.config, rest)
   clip_id, frames, apex, weights, images = _read(config, options.clip)
-  path = pathlib.Path(options.out)
   draw(frames, apex, config.phases, weights, images, path)
   print(f'{clip_id}: {path}')
 
@@ -157,15 +181,19 @@ def _data(path: str, overrides: Sequence[str]) -> configuration.Data:
   try:
     values(argv)
     data = holder.value.data.to_dict()
-  except (AttributeError, ImportError, KeyError, flags.Error) as error:
-    reason = ' '.join(map(str, error.args))
-    raise errors.UserError(f'--config={path}: {reason}') from error
+  except errors.UserError:
+    raise
+  except Exception as error:  # A configuration file may raise anything.
+    raise errors.UserError(
+      f'--config={path}: {faults.one_line(error)}'
+    ) from error
   return schema.parse({'data': data}, configuration.Config, {}).data
 
 
 def _read(config: configuration.Data, clip: int):
   """A clip's name, frames and apex, its weights and dynamic images."""
   runtime.configure(runtime.cache_dir(config.cache_dir))
+  runtime.require_devices()
   records = dataset_lib.open_records(config)
   number = len(records.source)
   if not 0 <= clip < number:

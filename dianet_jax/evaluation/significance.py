@@ -15,6 +15,8 @@ from dianet_jax.evaluation import metrics, predictions
 
 # Differences this close are the same; sums are rounded in another order.
 _TIE = 1e-12
+# Of a permutation test.
+DRAWS = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +61,7 @@ def paired_interval(
 def permutation_test(
   first: Int[np.ndarray, 'subject seed class_ class_'],
   second: Int[np.ndarray, 'subject seed class_ class_'],
-  draws: int = 10_000,
+  draws: int = DRAWS,
 ) -> dict[str, float]:
   """p-value of each metric's difference, two-sided.
 

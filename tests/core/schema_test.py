@@ -34,7 +34,9 @@ class Fancy(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class Whole:
-  size: float = schema.key(1.0, 'Size.', schema.ABOVE_ZERO)
+  size: float = schema.key(
+    1.0, 'Size.', schema.Check(lambda value: value > 0, '> 0')
+  )
   on: bool = schema.key(False, 'Whether.')
   inner: Inner = schema.section(Inner)
   kind: Kind = schema.section(Kind)
