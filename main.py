@@ -90,7 +90,7 @@ def main(argv: list[str]) -> None:
   config = configuration.from_mapping(
     configuration.changed(_CONFIG.value.to_dict(), overrides)
   )
-  default = f'runs/{config.name}-{configuration.digest(config)}'
+  default = configuration.default_workdir(config)
   workdir = paths.normal(_WORKDIR.value or default, '--workdir')
   train(config, workdir)
 

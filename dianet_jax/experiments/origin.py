@@ -6,6 +6,7 @@ so is the content.
 """
 
 from collections.abc import Callable
+import contextlib
 import datetime
 import pathlib
 from typing import Any
@@ -84,11 +85,9 @@ def compare(
     return f'Not compared with the raw data: {folder} is not there now.'
   if listed != held.get('listing'):
     _compare_content(workdir, config, held, read)
-    try:
+    # Where it cannot be written, the next time takes as long again.
+    with contextlib.suppress(OSError):
       files.write_json(workdir / FILE, held | {'listing': listed})
-    except OSError:
-      # Then the next time takes as long again.
-      pass
   return f'The raw data in {folder} are unchanged.'
 
 

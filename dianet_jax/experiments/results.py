@@ -1,4 +1,4 @@
-"""From trained folds to the files of a result: the numbers first, then pictures.
+"""From trained folds to the files of a result: numbers first, then pictures.
 
 `predictions.csv` and `metrics.json` are on disk before anything is drawn. What
 draws rests on libraries and settings of the user's, and must not be able to

@@ -82,7 +82,7 @@ def _settings(text: str, shared: tuple[str, ...]) -> dict[str, Any]:
 def _row(config: Config, text: str) -> Row:
   name, colon, settings = text.partition(':')
   values = schema.to_dict(config)
-  settings = settings.strip()
+  values['name'], settings = name, settings.strip()
   values['study'] |= {'kind': '', 'rows': ()}
   try:
     if not colon:
@@ -97,8 +97,6 @@ def _row(config: Config, text: str) -> Row:
     )
   except errors.UserError as error:
     raise errors.UserError(f'--config.study.rows, {text!r}: {error}') from error
-  # As it is printed: unlike the name of a run it may hold blanks.
-  row_config = dataclasses.replace(row_config, name=name)
   return Row(name, settings, row_config, rules.lacking(row_config))
 
 

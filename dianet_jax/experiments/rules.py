@@ -57,12 +57,6 @@ def rules(config: Config) -> Iterator[Rule]:
 
 
 def _run_rules(config: Config) -> Iterator[Rule]:
-  # It becomes part of a path.
-  yield (
-    'name',
-    re.fullmatch(r'[\w-][\w.-]{0,99}', config.name) is not None,
-    'letters, digits, -, _ and ., up to 100, the first no .',
-  )
   ensemble = config.evaluation.ensemble
   yield (
     'seeds',

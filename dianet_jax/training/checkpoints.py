@@ -47,8 +47,8 @@ def check_names(subjects: Sequence[str]) -> None:
     other = named.setdefault(escape.file_name(subject), subject)
     if other != subject:
       raise errors.UserError(
-        f'The checkpoints of the subjects {other!r} and {subject!r} would lie in'
-        ' one folder. Give one of them another name.'
+        f'The checkpoints of the subjects {other!r} and {subject!r} would lie'
+        ' in one folder. Give one of them another name.'
       )
 
 

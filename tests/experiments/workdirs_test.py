@@ -11,7 +11,9 @@ from dianet_jax.core import config as config_lib
 from dianet_jax.core import errors, schema
 from dianet_jax.experiments import configuration, migrations, workdirs
 
-DATA = types.SimpleNamespace(fingerprint='ab', simulated=True)
+DATA = types.SimpleNamespace(
+  fingerprint='ab', simulated=True, clips=(), subjects=[], listing='12'
+)
 
 
 def test_what_was_begun_goes_on_and_nothing_else(make_config, tmp_path):
