@@ -206,7 +206,7 @@ class Train:
   learning_rate: float = key(
     1e-3,
     'The peak.',
-    Check(lambda value: 0 < value <= 100, 'above 0, at most 100'),
+    Check(lambda value: 0 < value <= 100, '> 0, at most 100'),
   )
   warmup_fraction: float = key(
     0.1,

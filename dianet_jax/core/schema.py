@@ -37,7 +37,9 @@ def between(least: float, most: float) -> Check:
 
   What would fill any memory, or take any computer years, is a slip.
   """
-  return Check(lambda value: least <= value <= most, f'{least:,} to {most:,}')
+  return Check(
+    lambda value: least <= value <= most, f'at least {least}, at most {most:,}'
+  )
 
 
 def one_of(*names: str) -> Check:

@@ -85,7 +85,7 @@ def _row(config: Config, text: str) -> Row:
   values['name'], settings = name, settings.strip()
   values['study'] |= {'kind': '', 'rows': ()}
   try:
-    if not colon:
+    if not colon or not name.strip():
       raise errors.UserError("expected 'name: key=value key=value'.")
     if not _folder(name):
       raise errors.UserError(
