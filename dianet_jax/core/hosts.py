@@ -13,7 +13,7 @@ from jax.experimental import multihost_utils
 import numpy as np
 
 from dianet_jax.core import config as configuration
-from dianet_jax.core import errors, progress, runtime
+from dianet_jax.core import errors, faults, progress, runtime
 
 T = TypeVar('T')
 
@@ -29,9 +29,13 @@ def start(settings: configuration.Parallel) -> None:
   Raises:
     UserError: the others are not found, or there is no device.
   """
-  if settings.coordinator and not jax.distributed.is_initialized():
+  joins = bool(settings.coordinator) and not jax.distributed.is_initialized()
+  if joins:
     _join(settings)
   runtime.require_devices()
+  if joins:
+    # One of them speaks.
+    progress.console.quiet = not is_main()
 
 
 def _join(settings: configuration.Parallel) -> None:
@@ -47,13 +51,10 @@ def _join(settings: configuration.Parallel) -> None:
   except Exception as error:  # Of every kind, by what detected the cluster.
     raise errors.UserError(
       f'--config.parallel.coordinator={address}: the other processes were not'
-      f' found ({str(error).splitlines()[0]}). Give the address of process 0 as'
+      f' found ({faults.one_line(error)}). Give the address of process 0 as'
       ' host:port, how many there are as --config.parallel.processes and which'
       ' this is as --config.parallel.process; or leave it out for one process.'
     ) from error
-  runtime.require_devices()
-  # One of them speaks.
-  progress.console.quiet = not is_main()
 
 
 def is_main() -> bool:

@@ -26,6 +26,8 @@ class _State:
   """Of the process: there is one set of handlers."""
 
   active = False
+  # Not all of `SIGNALS`: what is ignored stays so.
+  numbers: tuple[int, ...] = ()
   asked: int | None = None
   raises = False
 
@@ -73,9 +75,8 @@ def handled() -> Iterator[None]:
   _state.active, _state.asked, _state.raises = True, None, False
   old_fd = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
   try:
-    for number, handler in before.items():
-      if handler != signal.SIG_IGN:
-        signal.signal(number, _handle)
+    _state.numbers = tuple(n for n in SIGNALS if before[n] != signal.SIG_IGN)
+    _arm()
     yield
   finally:
     for number, handler in before.items():
@@ -85,6 +86,16 @@ def handled() -> Iterator[None]:
     signal.set_wakeup_fd(old_fd)
     os.close(writing)
     _state.active, _state.asked, _state.raises = False, None, False
+
+
+def _arm() -> None:
+  """Sets the handlers, again and again: libraries set some of their own.
+
+  jax's coordination of several processes takes SIGTERM.
+  """
+  if _state.active and threading.current_thread() == threading.main_thread():
+    for number in _state.numbers:
+      signal.signal(number, _handle)
 
 
 @contextlib.contextmanager
@@ -110,6 +121,7 @@ def deferred() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _raising(value: bool) -> Iterator[None]:
+  _arm()
   before, _state.raises = _state.raises, value
   try:
     yield

@@ -6,9 +6,6 @@ Where they lie, see `checkpoints`.
 from collections.abc import Iterator
 import pathlib
 
-# Of a run; of an ablation's rows; of a nested selection's candidates.
-_PLACES = ('.', '*', '*/*')
-
 
 def _folders(workdir: pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
   for path in (workdir / kind).glob('seed*/*'):
@@ -32,7 +29,8 @@ def begun(workdir: pathlib.Path) -> int:
 
 def sentence(workdir: pathlib.Path) -> str:
   """What is there of a run or of a study, for whoever has stopped it."""
-  places = [p for place in _PLACES for p in workdir.glob(place) if p.is_dir()]
+  # Of a run; of an ablation's rows; of a nested selection's candidates.
+  places = [workdir, *workdir.glob('*'), *workdir.glob('*/*')]
   done, started = sum(map(finished, places)), sum(map(begun, places))
   if not done and not started:
     return 'nothing of the training was saved'

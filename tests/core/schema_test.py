@@ -88,6 +88,7 @@ def test_the_name_of_a_section_chooses_its_keys():
     ({'size': 0}, 'expected > 0'),
     ({'on': 1}, 'expected bool'),
     ({'inner': {'share': 1.5}}, '0 to 1'),
+    ({'inner': {'names': ('a\nb',)}}, r'names\[0\]=.* a control character'),
     ({'inner': {'names': 'a'}}, 'of type str, expected tuple'),
     ({'inner': {'names': ('a', 1)}}, r'inner.names\[1\]=1'),
     ({'kind': {'name': 'fancy', 'mode': 'x'}}, "one of '', fast"),

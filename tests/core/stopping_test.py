@@ -119,6 +119,13 @@ def test_nohup_is_respected(begin):
   assert process.returncode == 128 + signal.SIGTERM
 
 
+def test_a_library_that_takes_a_signal_does_not_keep_it():
+  with stopping.handled():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with pytest.raises(errors.Stopped), stopping.immediate():
+      os.kill(os.getpid(), signal.SIGTERM)
+
+
 def test_handlers_are_put_back():
   before = [signal.getsignal(number) for number in stopping.SIGNALS]
   with stopping.handled():
