@@ -55,12 +55,14 @@ def file_name(name: str) -> str:
   """For a file or a folder: one name, never a path.
 
   Subjects of composites, '<data set>/<subject>', get an underscore. Of a name
-  that no folder can safely have, what is left comes before a hash of it.
+  that no folder can safely have, its letters come before a hash of it.
   """
   plain = name.replace('/', '_')
   if (
     is_plain(plain)
     and plain
+    # What searches by patterns takes them for one: orbax does.
+    and not set('*?[') & set(plain)
     and not plain.startswith('.')
     and len(plain.encode(errors='surrogateescape')) <= _LONGEST_FILE_NAME
   ):

@@ -7,19 +7,24 @@ neither how a page looks nor whether there is one.
 from collections.abc import Iterator
 import contextlib
 import os
+import sys
 import types
 
 
 def _import() -> types.ModuleType:
+  if 'matplotlib' in sys.modules:
+    return sys.modules['matplotlib']
+  # It looks at it once, and does not start with a name that it does not know.
+  named = os.environ.pop('MPLBACKEND', None)
   try:
     import matplotlib
-  except ValueError:  # MPLBACKEND names nothing that matplotlib knows.
-    named = os.environ.pop('MPLBACKEND', None)
-    try:
-      import matplotlib
-    finally:
-      if named is not None:
-        os.environ['MPLBACKEND'] = named
+  finally:
+    if named is not None:
+      os.environ['MPLBACKEND'] = named
+  if named is not None:
+    # For whatever else is drawn in this process.
+    with contextlib.suppress(ValueError):
+      matplotlib.rcParams['backend'] = named
   return matplotlib
 
 

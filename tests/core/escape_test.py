@@ -52,6 +52,7 @@ def test_a_file_name_is_one_name_and_can_be_made(name, tmp_path):
 def test_file_names_of_older_runs_stay_and_hostile_ones_differ():
   assert escape.file_name('casme2/sub02') == 'casme2_sub02'
   assert escape.file_name('sub 01 (cropped)') == 'sub 01 (cropped)'
+  assert escape.file_name('a[b]').startswith('a_b_-')
   assert len({escape.file_name(name) for name in hostile.NAMES}) == len(
     hostile.NAMES
   )

@@ -346,9 +346,11 @@ def test_runs_of_one_name_are_called_by_their_paths(tmp_path, capsys):
 
 def test_more_classes_than_memory_can_hold_are_refused(runs):
   one = next(iter(runs.values()))
-  classes = tuple(f'class {n}' for n in range(300))
-  many = dataclasses.replace(one, classes=classes)
-  with pytest.raises(errors.UserError, match='300 classes and . seeds are too'):
+  classes = (*one.classes, *(f'class {n}' for n in range(300)))
+  zeros = np.zeros((*one.predictions.shape, 300))
+  probabilities = np.concatenate([one.probabilities, zeros], axis=-1)
+  many = dataclasses.replace(one, classes=classes, probabilities=probabilities)
+  with pytest.raises(errors.UserError, match='303 classes and . seeds are too'):
     compare.table({'many': many})
 
 

@@ -78,6 +78,7 @@ def test_the_same_command_draws_it(finished, config, capsys):
 def test_changed_data_are_no_matter_of_the_shown_result(
   finished, flow, make_config, tmp_path
 ):
+  (tmp_path / 'changed').mkdir()
   raw = write_flow(tmp_path / 'changed', flow_rows()[:-1])
   config = make_config(
     megc2019, data__manual_dir=str(raw), seeds=1, train__epochs=1
@@ -89,7 +90,7 @@ def test_changed_data_are_no_matter_of_the_shown_result(
 def test_a_finished_run_that_cannot_be_written_is_shown(
   finished, config, monkeypatch, capsys
 ):
-  def read_only(self, *_):
+  def read_only(*_, **__):
     raise OSError(30, 'Read-only file system')
 
   monkeypatch.setattr(workdirs.pathlib.Path, 'mkdir', read_only)
