@@ -5,8 +5,10 @@ function for each place that would take a name for more than a name. HTML,
 Markdown and LaTeX have theirs in `evaluation.page` and `evaluation.tables`.
 """
 
+from collections.abc import Mapping
 import hashlib
 import re
+from typing import Any
 
 # C0 and C1 controls (escape sequences begin with one), line separators, and
 # the marks that turn the direction of what follows.
@@ -43,6 +45,14 @@ def _spelt(match: re.Match[str]) -> str:
 def cell(text: str) -> str:
   """For a CSV file: an apostrophe before what would be a formula."""
   return f"'{text}" if _FORMULA.match(text) else text
+
+
+def cells(row: Mapping[str, Any]) -> dict[str, Any]:
+  """A row of a CSV file; what is no text stays."""
+  return {
+    key: cell(value) if isinstance(value, str) else value
+    for key, value in row.items()
+  }
 
 
 def from_cell(text: str) -> str:

@@ -19,8 +19,6 @@ from dianet_jax.evaluation.significance import Differences, differences
 
 FORMATS = ('text', 'markdown', 'latex', 'csv')
 _SIGNIFICANT = 0.05
-# Confusion matrices of all random draws are held at once.
-_MOST_BYTES = 4e9
 _CSV_COLUMNS = (
   'run', 'against', 'dataset', 'measure', 'class', 'n', 'classes', 'folds',
   'seeds', 'value', 'std', 'low', 'high', 'only_run_right',
@@ -260,12 +258,7 @@ def _csv(parts: Sequence[_Part], left_out: Mapping[str, int]) -> str:
         'folds': part.folds,
         'left_out': left_out[row['run']],
       }
-      writer.writerow(
-        {
-          key: escape.cell(value) if isinstance(value, str) else value
-          for key, value in (shared | row).items()
-        }
-      )
+      writer.writerow(escape.cells(shared | row))
   return file.getvalue().rstrip()
 
 
@@ -298,7 +291,7 @@ def table(
     )
   clips = {name: len(run.clips) for name, run in runs.items()}
   runs, notes = predictions.align(runs, common)
-  _refuse_large(runs)
+  significance.check_size(runs)
   parts = list(_parts(runs, _pairs(list(runs), against, all_pairs), by_dataset))
   if format == 'csv':
     left_out = {
@@ -312,18 +305,6 @@ def table(
     if part.pairs:
       shown.append(_pairs_table(part, title))
   return tables.render(shown, notes + _notes(parts), format)
-
-
-def _refuse_large(runs: Mapping[str, Predictions]) -> None:
-  for name, run in runs.items():
-    numbers = significance.DRAWS * len(run.seeds) * len(run.classes) ** 2
-    if 8 * numbers > _MOST_BYTES:
-      raise errors.UserError(
-        f'{name}: {len(run.classes)} classes and {len(run.seeds)} seeds are too'
-        f' many to compare: the confusion matrices of {significance.DRAWS:,}'
-        f' random draws would fill {8 * numbers / 1e9:.0f} GB, and'
-        f' {_MOST_BYTES / 1e9:.0f} are allowed.'
-      )
 
 
 def _remarks(runs: Mapping[str, Predictions]) -> Iterator[str]:

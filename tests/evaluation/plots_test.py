@@ -30,15 +30,18 @@ def test_tex_and_styles_of_the_users(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('backend', ['nonsense', 'TkAgg'])
-def test_backends_of_the_users(tmp_path, backend):
+def test_a_users_settings_in_a_process_of_its_own(tmp_path, backend):
+  (tmp_path / 'matplotlibrc').write_text('text.usetex: True\n')
   code = (
     'from dianet_jax.evaluation import plots\n'
     'with plots.own_settings() as figure:\n'
-    f'  figure.Figure().savefig({str(tmp_path / "x.png")!r})\n'
+    '  drawing = figure.Figure()\n'
+    '  drawing.subplots().set_title("a_b")\n'
+    f'  drawing.savefig({str(tmp_path / "x.png")!r})\n'
   )
   subprocess.run(
     [sys.executable, '-c', code],
-    env=os.environ | {'MPLBACKEND': backend},
+    env=os.environ | {'MPLBACKEND': backend, 'MATPLOTLIBRC': str(tmp_path)},
     check=True,
   )
   assert (tmp_path / 'x.png').exists()
