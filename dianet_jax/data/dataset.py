@@ -115,7 +115,6 @@ def load(
       ' choose another model.'
     )
   protocol = _protocol(config)
-  key = 'emotions' if config.emotions else 'protocol'
   # First: what changes in the meantime is then noticed.
   listing = raw_files.listing(config)
   records = open_records(config)
@@ -123,13 +122,7 @@ def load(
     _clip(records.source[index], config.phases, records.simulated, stored)
     for index in range(len(records.source))
   ]
-  chosen = _choose(clips, protocol)
-  if not chosen:
-    raise errors.UserError(
-      f'No clip of {config.manual_dir or "the simulated data"} belongs to'
-      f' --config.data.{key}={getattr(config, key)} (classes'
-      f' {", ".join(protocol.classes)}).'
-    )
+  chosen = _choose(clips, protocol, config)
   transforms, faceless = find_transforms(
     records.source, [c.index for c in chosen], config
   )
@@ -267,14 +260,23 @@ def _protocol(config: configuration.Data) -> protocols.Protocol:
 
 
 def _choose(
-  clips: Sequence[Clip], protocol: protocols.Protocol
+  clips: Sequence[Clip],
+  protocol: protocols.Protocol,
+  config: configuration.Data,
 ) -> list[_Chosen]:
-  """The clips of the protocol, in the order of the records."""
+  """The clips of the protocol, in the order of the records; at least one."""
   chosen = []
   for index, clip in enumerate(clips):
     label = protocol.class_of(clip.clip_id, clip.emotion)
     if label is not None:
       chosen.append(_Chosen(index, clip, label))
+  if not chosen:
+    key = 'emotions' if config.emotions else 'protocol'
+    raise errors.UserError(
+      f'No clip of {config.manual_dir or "the simulated data"} belongs to'
+      f' --config.data.{key}={getattr(config, key)} (classes'
+      f' {", ".join(protocol.classes)}).'
+    )
   return chosen
 
 

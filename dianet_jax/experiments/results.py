@@ -121,6 +121,10 @@ def _summarise(trained: Trained, folds: folds_lib.Folds) -> dict[str, Any]:
 
 
 def _page(trained: Trained, summary: dict[str, Any]) -> None:
+  versions = workdirs.merged_versions(workdirs.sessions(trained.workdir))
+  held = workdirs.load_data(trained.workdir)
+  if held is not None:
+    versions = {'data': origin.sentence(held)} | versions
   page.write(
     trained.workdir / 'report.html',
     trained.config,
@@ -128,7 +132,7 @@ def _page(trained: Trained, summary: dict[str, Any]) -> None:
     trained.pooled,
     trained.results,
     summary,
-    workdirs.merged_versions(workdirs.sessions(trained.workdir)),
+    versions,
   )
 
 
