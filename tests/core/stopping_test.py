@@ -55,6 +55,12 @@ sys.exit(entry.run(program))
 """
 
 
+def _listen():
+  """In the child: whoever runs the tests may ignore signals."""
+  for number in stopping.SIGNALS:
+    signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def begin():
   """Starts the program and waits until it is in a state."""
@@ -67,6 +73,7 @@ def begin():
       stdout=subprocess.PIPE,
       stderr=subprocess.PIPE,
       text=True,
+      preexec_fn=_listen,
     )
     started.append(process)
     assert process.stdout.readline() == f'{state}\n'
