@@ -18,6 +18,9 @@ _CONTROL_IN_LINE = re.compile(f'[\x00-\x1f{_ALWAYS}]')
 # A spreadsheet program takes such a cell for a formula.
 _FORMULA = re.compile(r"'*[=+\-@]")
 _LONGEST_FILE_NAME = 200
+# Orbax cannot read a checkpoint with these in its path: it takes them for a
+# pattern.
+UNREADABLE = frozenset('*?[\\')
 
 
 def shown(text: str) -> str:
@@ -71,8 +74,7 @@ def file_name(name: str) -> str:
   if (
     is_plain(plain)
     and plain
-    # What searches by patterns takes them for one: orbax does.
-    and not set('*?[') & set(plain)
+    and not UNREADABLE & set(plain)
     and not plain.startswith('.')
     and len(plain.encode(errors='surrogateescape')) <= _LONGEST_FILE_NAME
   ):

@@ -116,11 +116,10 @@ class Checkpoints:
       UserError: orbax could not read what it writes there.
     """
     self._workdir = workdir.absolute()
-    # It searches the folder of a checkpoint by a pattern, path included.
-    if set('*?[') & set(str(self._workdir)):
+    if escape.UNREADABLE & set(str(self._workdir)):
       raise errors.UserError(
-        f'{self._workdir}: checkpoints in a folder with *, ? or [ in its path'
-        ' cannot be read again. Choose another --workdir.'
+        f'{self._workdir}: checkpoints in a folder with *, ?, [ or \\ in its'
+        ' path cannot be read again. Choose another --workdir.'
       )
     # One after another, while training goes on. Orbax's own background would
     # hold up training from the second fold of a group on.
