@@ -114,14 +114,18 @@ def _print_table(
     for row in found
     if not row.lacking
   }
-  left_out = [f'{r.name}: left out, {r.lacking}' for r in found if r.lacking]
+  left_out = {
+    row.name: f': left out, {row.lacking}' for row in found if row.lacking
+  }
   text, markdown = (
     compare.table(runs, format_, by_dataset=True)
     for format_ in ('text', 'markdown')
   )
-  notes = ''.join(f'- {tables.escape_markdown(x)}\n' for x in left_out)
+  notes = ''.join(
+    f'- {tables.escape_markdown(name)}{why}\n' for name, why in left_out.items()
+  )
   (workdir / 'ablation.md').write_text(
     f'# {tables.escape_markdown(config.name)}\n\n{markdown}\n{notes}',
     encoding='utf-8',
   )
-  print('\n'.join(['', text, *left_out]))
+  print('\n'.join(['', text, *map(''.join, left_out.items())]))
