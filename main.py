@@ -6,14 +6,14 @@ Prepares a data set, trains a model leave-one-subject-out, writes the results.
 import os
 import pathlib
 import re
-import signal
 import sys
 
 from absl import app, flags
 from ml_collections import config_flags
 
-from dianet_jax.core import errors, hosts, schema
-from dianet_jax.experiments import configuration
+# Nothing that takes long is imported before signals are handled.
+from dianet_jax.core import entry, errors, faults, paths, stopping
+from dianet_jax.training import kept
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
@@ -33,7 +33,9 @@ def parse_flags(argv: list[str]) -> list[str]:
   """absl's parser, with a readable message for a wrong flag."""
   try:
     arguments = flags.FLAGS(argv)
-  except (AttributeError, KeyError, OSError, flags.Error) as error:
+  except errors.UserError:
+    raise
+  except Exception as error:  # A file of configs/ may raise anything.
     raise errors.UserError(_flag_message(argv, error)) from error
   if len(arguments) > 1:
     raise errors.UserError(
@@ -54,6 +56,9 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def _flag_message(argv: list[str], error: Exception) -> str:
+  from dianet_jax.core import schema
+  from dianet_jax.experiments import configuration
+
   known = configuration.all_keys(configuration.parse({}))
   wrong = re.match(r'flag --config\.([\w.]+)=(.*?): ', str(error))
   if wrong and wrong.group(1) in known:
@@ -68,39 +73,59 @@ def _flag_message(argv: list[str], error: Exception) -> str:
     key = argument.split('=', 1)[0].lstrip('-')
     if key.startswith('config.') and key[7:].rpartition('.')[0] not in sections:
       return schema.unknown_key(key[7:], known)
-  return str(error)
+  if isinstance(error, flags.Error):
+    return str(error)
+  return (
+    f'the configuration cannot be read: {faults.one_line(error)};'
+    f' {faults.report(error)}'
+  )
 
 
 def main(argv: list[str]) -> None:
   """Runs the configuration that the flags name."""
   del argv
+  from dianet_jax.experiments import configuration
+
   overrides = config_flags.get_override_values(flags.FLAGS['config'])
   config = configuration.from_mapping(
     configuration.changed(_CONFIG.value.to_dict(), overrides)
   )
-  default = f'runs/{config.name}-{configuration.digest(config)}'
-  workdir = pathlib.Path(_WORKDIR.value or default).expanduser()
+  default = configuration.default_workdir(config)
+  workdir = paths.normal(_WORKDIR.value or default, '--workdir')
+  train(config, workdir)
+
+
+def train(config, workdir: pathlib.Path) -> None:
+  """Runs a `Config`: one run or a study, in `workdir`."""
   # After the flags are known to be good: these imports take seconds.
+  from dianet_jax.core import hosts
   from dianet_jax.experiments import ablation, nested, run
 
+  faults.keep_in(workdir)
   kinds = {'': run.run, 'ablation': ablation.run, 'nested': nested.run}
-  kinds[config.study.kind](config, workdir)
+  try:
+    # A signal that came while modules were imported ends it here.
+    with stopping.immediate():
+      kinds[config.study.kind](config, workdir)
+  except errors.Stopped as stopped:
+    raise errors.Stopped(
+      stopped.number, stopped.kept or kept.sentence(workdir)
+    ) from stopped
   if hosts.is_main():
-    print(f'Results: {workdir.absolute()}')
+    print(f'Results: {workdir}')
+
+
+def start() -> None:
+  """What this program does with its command line."""
+  try:
+    app.run(main, flags_parser=parse_flags)
+  except errors.Stopped as stopped:
+    raise errors.Stopped(
+      stopped.number, stopped.kept or 'it had not begun'
+    ) from stopped
 
 
 if __name__ == '__main__':
   # TensorFlow, where it is installed, has nothing to say here.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  # Not every terminal can show what tables and names hold.
-  sys.stdout.reconfigure(errors='backslashreplace')
-  try:
-    app.run(main, flags_parser=parse_flags)
-  except errors.UserError as error:
-    sys.exit(f'error: {error}')
-  except KeyboardInterrupt:
-    sys.exit('\nstopped; the same command goes on from the last checkpoint')
-  except errors.Stopped as stopped:
-    print(stopped, file=sys.stderr)
-    # As a shell counts a process that SIGTERM ended.
-    sys.exit(128 + signal.SIGTERM)
+  sys.exit(entry.run(start))

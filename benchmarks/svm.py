@@ -26,7 +26,7 @@ import numpy as np
 from sklearn import model_selection, pipeline, preprocessing, svm
 
 from dianet_jax.core import config as config_lib
-from dianet_jax.core import errors, runtime
+from dianet_jax.core import entry, errors, faults, runtime, stopping
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.evaluation import metrics, predictions, report
 from dianet_jax.experiments import configuration, run
@@ -123,9 +123,12 @@ def read_config(path: str, overrides: Sequence[str]) -> config_lib.Config:
       holder.value.to_dict(),
       config_flags.get_override_values(values['config']),
     )
-  except (AttributeError, KeyError, OSError, flags.Error) as error:
-    reason = ' '.join(map(str, error.args))
-    raise errors.UserError(f'--config={path}: {reason}') from error
+  except errors.UserError:
+    raise
+  except Exception as error:  # A configuration file may raise anything.
+    raise errors.UserError(
+      f'--config={path}: {faults.one_line(error)}'
+    ) from error
   return configuration.from_mapping(nested)
 
 
@@ -143,13 +146,12 @@ def main() -> None:
   options, rest = parser.parse_known_args()
   if wrong := [flag for flag in rest if not flag.startswith('--config.')]:
     parser.error(f'unrecognized arguments: {" ".join(wrong)}')
-  try:
-    config = read_config(options.config, rest)
-    runtime.configure(runtime.cache_dir(config.data.cache_dir))
+  config = read_config(options.config, rest)
+  runtime.configure(runtime.cache_dir(config.data.cache_dir))
+  runtime.require_devices()
+  with stopping.immediate():
     compare(config, options.out)
-  except errors.UserError as error:
-    sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':
-  main()
+  sys.exit(entry.run(main))

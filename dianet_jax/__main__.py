@@ -6,10 +6,9 @@ A command is one row of `COMMANDS`; nothing is imported before it is asked for.
 from collections.abc import Sequence
 import difflib
 import importlib
-import signal
 import sys
 
-from dianet_jax.core import errors
+from dianet_jax.core import entry, stopping
 
 # Name -> the function that takes its arguments, and what it does.
 COMMANDS = {
@@ -60,12 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv: its name and its arguments; those of the process by default.
 
   Returns:
-    The exit status: of a command that returns none 0, of a mistake of the
-    user's 1, of a wrong command line 2.
+    The exit status: of a command that returns none 0, of a wrong command line
+    2, else see `entry.run`.
   """
-  # Names in files need not be what the terminal can show.
-  sys.stdout.reconfigure(errors='backslashreplace')
-  name, *rest = (sys.argv[1:] if argv is None else argv) or ['--help']
+  arguments = list(sys.argv[1:] if argv is None else argv)
+  return entry.run(lambda: _command(*(arguments or ['--help'])))
+
+
+def _command(name: str, *rest: str) -> int:
   if name in ('-h', '--help'):
     print(_help())
     return 0
@@ -78,15 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     return 2
   module, _, function = COMMANDS[name][0].partition(':')
-  try:
-    return getattr(importlib.import_module(module), function)(rest) or 0
-  except errors.UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
-  except KeyboardInterrupt:
-    print('\nstopped', file=sys.stderr)
-    # As a shell counts a process that SIGINT ended.
-    return 128 + signal.SIGINT
+  command = getattr(importlib.import_module(module), function)
+  with stopping.immediate():
+    return command(list(rest)) or 0
 
 
 if __name__ == '__main__':

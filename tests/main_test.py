@@ -10,11 +10,11 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 
 
-def start(*arguments, cache):
+def start(*arguments, cache, **environment):
   return subprocess.run(
     [sys.executable, 'main.py', *arguments],
     cwd=ROOT,
-    env=os.environ | {'DIANET_CACHE': str(cache)},
+    env=os.environ | {'DIANET_CACHE': str(cache)} | environment,
     capture_output=True,
     text=True,
     timeout=300,
@@ -80,10 +80,19 @@ def start(*arguments, cache):
       ['--config=configs/demo.py', '--workdir={tmp}/file/run'],
       ['{tmp}/file/run cannot be written', '--workdir'],
     ),
+    (
+      ['--config={tmp}/broken.py'],
+      ['configuration cannot be read: ZeroDivisionError', 'traceback is in'],
+    ),
+    (
+      ['--config=configs/demo.py', '--config.name=../../evil'],
+      ["--config.name='../../evil' is out of range", 'letters, digits'],
+    ),
   ],
 )
 def test_mistakes(tmp_path, arguments, messages):
   (tmp_path / 'file').write_text('')
+  (tmp_path / 'broken.py').write_text('1 / 0\n')
   fill = {'tmp': tmp_path}
   ended = start(*(a.format(**fill) for a in arguments), cache=tmp_path / 'c')
   assert ended.returncode == 1
@@ -92,6 +101,20 @@ def test_mistakes(tmp_path, arguments, messages):
   assert len(ended.stderr.splitlines()) < 20
   for message in messages:
     assert message.format(**fill) in ended.stderr
+
+
+def test_a_device_that_is_not_there(tmp_path):
+  ended = start(
+    '--config=configs/demo.py',
+    f'--workdir={tmp_path / "run"}',
+    cache=tmp_path / 'c',
+    JAX_PLATFORMS='cuda',
+  )
+  assert ended.returncode == 1 and 'Traceback' not in ended.stderr
+  last = ended.stderr.splitlines()[-1]
+  assert last.startswith('error: jax cannot start its devices')
+  assert "JAX_PLATFORMS='cuda'" in last
+  assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.parametrize(

@@ -10,16 +10,17 @@ the paper (arXiv 2510.12219) is silent.
 import dataclasses
 
 from dianet_jax.core.schema import (
-  ABOVE_ZERO,
   BELOW_ONE,
   SHARE,
   Check,
-  at_least,
+  between,
   key,
   one_of,
   section,
 )
 
+# No run has more folds, subjects, processes, ... of a kind.
+_MOST = 10_000
 PHASES = ('onset_apex', 'apex_offset', 'onset_offset')
 
 
@@ -29,9 +30,9 @@ class Simulation:
   data.manual_dir. No real person, no real result."""
 
   enabled: bool = key(False, 'Whether to simulate.')
-  subjects: int = key(6, 'How many subjects.', at_least(1))
-  clips_per_subject: int = key(10, 'Clips of each subject.', at_least(1))
-  seed: int = key(0, 'Of faces, motions and labels.')
+  subjects: int = key(6, 'How many subjects.', between(1, 1000))
+  clips_per_subject: int = key(10, 'Clips of each subject.', between(1, 1000))
+  seed: int = key(0, 'Of faces, motions and labels.', between(0, 2**31 - 1))
 
 
 FLOW_CHANNELS = ('u', 'v', 'strain', 'magnitude', 'orientation')
@@ -117,8 +118,11 @@ class Data:
     "A protocol of your own instead: 'raw emotion=class' for each emotion, and"
     " 'raw emotion=' for one that is left out knowingly.",
     Check(
-      lambda pairs: all('=' in pair for pair in pairs),
-      "'raw emotion=class' for each emotion",
+      lambda pairs: (
+        all('=' in pair for pair in pairs)
+        and len({pair.partition('=')[0] for pair in pairs}) == len(pairs)
+      ),
+      "'raw emotion=class', each emotion once",
     ),
   )
   manual_dir: str = key('', 'The raw data set as licensed, unpacked.')
@@ -172,7 +176,7 @@ class Data:
     ' (2603.04766). Records end at the annotated offset, so never later; at'
     ' least one frame after the apex. Prediction uses the annotated one. Inputs'
     ' take 1 + this times the memory. 0 = off.',
-    at_least(0),
+    between(0, 100),
   )
   key_frame_search: float = key(
     0.0,
@@ -204,10 +208,12 @@ class Data:
     'Frames are reduced to this size (pixels, square) first. Twice image_size'
     ' or more: grey levels are whole numbers, and averaging after pooling loses'
     ' none of a motion of a few levels. Ours.',
-    at_least(8),
+    between(8, 2048),
   )
   image_size: int = key(
-    112, 'Images as the model sees them, pixels, square. Ours.', at_least(8)
+    112,
+    'Images as the model sees them, pixels, square. Ours.',
+    between(8, 1024),
   )
   scaling: str = key(
     'symmetric',
@@ -247,7 +253,7 @@ class Augment:
 
   flip_probability: float = key(0.5, 'Mirrored left to right.', SHARE)
   shift_pixels: int = key(
-    4, 'Largest shift, pixels of the image, either way.', at_least(0)
+    4, 'Largest shift, pixels of the image, either way.', between(0, 1024)
   )
   rotation_degrees: float = key(
     0.0,
@@ -258,7 +264,7 @@ class Augment:
     0.0,
     'Mixup (Zhang et al., 2018): clips blended in pairs, shares from'
     ' Beta(alpha, alpha); 0 = off.',
-    at_least(0),
+    between(0, 1000),
   )
 
 
@@ -267,21 +273,29 @@ class Train:
   """Optimisation of one fold: AdamW, linear warm-up, cosine decay. Ours."""
 
   epochs: int = key(
-    50, 'evaluation.epochs says which of them predicts.', at_least(1)
+    50,
+    'evaluation.epochs says which of them predicts.',
+    between(1, 1_000_000),
   )
   batch_size: int = key(
     32,
     'At most; clips are spread evenly over the steps of an epoch.',
-    at_least(1),
+    between(1, 100_000),
   )
-  learning_rate: float = key(1e-3, 'The peak.', ABOVE_ZERO)
+  learning_rate: float = key(
+    1e-3,
+    'The peak.',
+    Check(lambda value: 0 < value <= 100, '> 0, at most 100'),
+  )
   warmup_fraction: float = key(
     0.1,
     'Share of the steps in which the learning rate climbs to the peak.',
     BELOW_ONE,
   )
   weight_decay: float = key(
-    1e-2, 'Of weights; biases and norm parameters have none.', at_least(0)
+    1e-2,
+    'Of weights; biases and norm parameters have none.',
+    between(0, 1000),
   )
   class_balance: str = key(
     'inverse_frequency',
@@ -326,7 +340,7 @@ class Evaluation:
     1,
     'A reported seed is the mean probability of so many trainings; their cost,'
     ' too.',
-    at_least(1),
+    between(1, 1000),
   )
 
   @property
@@ -349,9 +363,9 @@ class Study:
     (),
     "'name: key=value key=value': what differs from this configuration.",
   )
-  groups: int = key(5, 'nested: groups of subjects.', at_least(3))
+  groups: int = key(5, 'nested: groups of subjects.', between(3, 1000))
   selection_seeds: int = key(
-    1, 'nested: trainings of each row and pair of groups.', at_least(1)
+    1, 'nested: trainings of each row and pair of groups.', between(1, 1000)
   )
 
 
@@ -362,7 +376,7 @@ class Parallel:
   devices: int = key(
     0,
     '0 = all that jax sees; of a CPU every core is one, up to four.',
-    at_least(0),
+    between(0, _MOST),
   )
   strategy: str = key(
     'auto',
@@ -375,7 +389,7 @@ class Parallel:
     0,
     'Folds trained at once on a device; 0 = all whose states fit its memory, of'
     ' unroll four. loop takes 1.',
-    at_least(0),
+    between(0, _MOST),
   )
   compute_dtype: str = key(
     'auto',
@@ -385,7 +399,7 @@ class Parallel:
   checkpoint_minutes: float = key(
     10.0,
     'How often folds in training are written to disk; 0 = after every epoch.',
-    at_least(0),
+    between(0, 1_000_000),
   )
   allow_mixed: bool = key(
     False,
@@ -398,8 +412,8 @@ class Parallel:
     ' = what the environment says (TPU pod, SLURM, Open MPI), or the address of'
     ' process 0 as host:port, with the number of processes and which this is.',
   )
-  processes: int = key(1, 'How many processes.', at_least(1))
-  process: int = key(0, 'Which of them this is, from 0.', at_least(0))
+  processes: int = key(1, 'How many processes.', between(1, _MOST))
+  process: int = key(0, 'Which of them this is, from 0.', between(0, _MOST))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -408,7 +422,8 @@ class Config:
 
   name: str = key(
     'default',
-    'Names the run and its default workdir, runs/<name>-<hash of the config>.',
+    'Names the run and its default workdir, runs/<name>-<hash of the config>:'
+    ' letters, digits, -, _ and .; no . in front.',
   )
   seed: int = key(
     0, 'The first seed; shuffling, initialisation, augmentation follow from it.'
@@ -416,7 +431,7 @@ class Config:
   seeds: int = key(
     1,
     'How many seeds, counted up from the first; results are their mean.',
-    at_least(1),
+    between(1, 1000),
   )
   data: Data = section(Data)
   model: Model = section(Model)

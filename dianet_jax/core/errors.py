@@ -1,4 +1,6 @@
-"""The one exception that a user of the program is meant to read."""
+"""What ends a program on purpose: a mistake of the user's, or a signal."""
+
+import signal
 
 
 class UserError(Exception):
@@ -9,5 +11,21 @@ class UserError(Exception):
   """
 
 
-class Stopped(Exception):
-  """The system asked the run to end, and what it had is saved."""
+class Stopped(BaseException):
+  """A signal asked the program to end; see `stopping`.
+
+  No `Exception`, so that nothing that mends errors takes it for one.
+
+  Attributes:
+    number: of the signal.
+    kept: what of the work is saved, for the user to read; '' if nobody has
+      said so yet.
+  """
+
+  def __init__(self, number: int, kept: str = ''):
+    super().__init__(number, kept)
+    self.number, self.kept = number, kept
+
+  def __str__(self) -> str:
+    name = signal.Signals(self.number).name
+    return f'stopped by {name}' + (f'; {self.kept}' if self.kept else '')

@@ -18,7 +18,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
   """The content of a file; UserError if it cannot be read."""
   try:
     return json.loads(path.read_text(encoding='utf-8'))
-  except (OSError, ValueError) as error:
+  except (OSError, RecursionError, ValueError) as error:
     raise errors.UserError(
       f'{path} cannot be read ({error}). Remove that file, or choose another'
       ' --workdir.'

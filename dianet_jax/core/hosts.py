@@ -13,7 +13,7 @@ from jax.experimental import multihost_utils
 import numpy as np
 
 from dianet_jax.core import config as configuration
-from dianet_jax.core import errors, progress
+from dianet_jax.core import errors, faults, progress, runtime
 
 T = TypeVar('T')
 
@@ -27,25 +27,34 @@ def start(settings: configuration.Parallel) -> None:
       is the address of process 0, with `processes` and `process` beside it.
 
   Raises:
-    UserError: the others are not found.
+    UserError: the others are not found, or there is no device.
   """
+  joins = bool(settings.coordinator) and not jax.distributed.is_initialized()
+  if joins:
+    _join(settings)
+  runtime.require_devices()
+  if joins:
+    # One of them speaks.
+    progress.console.quiet = not is_main()
+
+
+def _join(settings: configuration.Parallel) -> None:
   address = settings.coordinator
-  if not address or jax.distributed.is_initialized():
-    return
   try:
-    if address == 'auto':
-      jax.distributed.initialize()
-    else:
-      jax.distributed.initialize(address, settings.processes, settings.process)
+    with progress.waiting(f'Waiting for the other processes ({address})'):
+      if address == 'auto':
+        jax.distributed.initialize()
+      else:
+        jax.distributed.initialize(
+          address, settings.processes, settings.process
+        )
   except Exception as error:  # Of every kind, by what detected the cluster.
     raise errors.UserError(
       f'--config.parallel.coordinator={address}: the other processes were not'
-      f' found ({str(error).splitlines()[0]}). Give the address of process 0 as'
+      f' found ({faults.one_line(error)}). Give the address of process 0 as'
       ' host:port, how many there are as --config.parallel.processes and which'
       ' this is as --config.parallel.process; or leave it out for one process.'
     ) from error
-  # One of them speaks.
-  progress.console.quiet = not is_main()
 
 
 def is_main() -> bool:
@@ -63,10 +72,11 @@ def gather(value: T) -> list[T]:
   if jax.process_count() == 1:
     return [value]
   data = np.frombuffer(pickle.dumps(value), np.uint8)
-  sizes = multihost_utils.process_allgather(np.array(len(data), np.int32))
-  padded = np.zeros(sizes.max(), np.uint8)
-  padded[: len(data)] = data
-  everyone = np.asarray(multihost_utils.process_allgather(padded))
+  with progress.waiting('Waiting for the other processes'):
+    sizes = multihost_utils.process_allgather(np.array(len(data), np.int32))
+    padded = np.zeros(sizes.max(), np.uint8)
+    padded[: len(data)] = data
+    everyone = np.asarray(multihost_utils.process_allgather(padded))
   return [
     pickle.loads(row[:size].tobytes()) for row, size in zip(everyone, sizes)
   ]

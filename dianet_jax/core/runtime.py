@@ -1,5 +1,6 @@
 """Devices, compiler flags and caches, set before jax does anything else."""
 
+import asyncio
 import importlib.metadata
 import importlib.util
 import os
@@ -9,15 +10,29 @@ from absl import logging
 import jax
 import jaxlib.version
 
+from dianet_jax.core import errors, faults, paths
+
 
 def cache_dir(configured: str) -> pathlib.Path:
   """Where records and compiled programs are kept.
 
   Args:
     configured: `data.cache_dir`; '' for $DIANET_CACHE or ~/.cache/dianet_jax.
+
+  Raises:
+    UserError: there is no such place: no home, or a file instead of a folder.
   """
-  fallback = os.environ.get('DIANET_CACHE', '~/.cache/dianet_jax')
-  return pathlib.Path(configured or fallback).expanduser().absolute()
+  setting, path = '--config.data.cache_dir', configured
+  if not path:
+    setting, path = 'DIANET_CACHE', os.environ.get('DIANET_CACHE', '')
+  place = paths.normal(path or '~/.cache/dianet_jax', setting)
+  there = next(parent for parent in (place, *place.parents) if parent.exists())
+  if not there.is_dir():
+    raise errors.UserError(
+      f'{setting}={place}: {there} is a file. Name a folder for prepared'
+      ' records and compiled programs, which may be new.'
+    )
+  return place
 
 
 # More would gain little, and each holds a training of its own in memory.
@@ -42,7 +57,15 @@ def configure(cache: pathlib.Path) -> None:
   devices, a flag in XLA_FLAGS.
 
   Call it before the first use of a device; later it leaves devices and flags.
+
+  Raises:
+    UserError: jax is to compute in 64 bits, which gives other results.
   """
+  if jax.config.jax_enable_x64:
+    raise errors.UserError(
+      'JAX_ENABLE_X64 is set: networks would be trained in 64 bits, and give'
+      ' other results than all other runs. Unset it.'
+    )
   flags = os.environ.get('XLA_FLAGS', '')
   in_use = False
   if (
@@ -61,8 +84,9 @@ def configure(cache: pathlib.Path) -> None:
   # Small programs too: there are hundreds, and each costs more to compile
   # than to read.
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
-  # Orbax reports every save.
+  # Orbax reports every save, and asyncio what orbax raises anyway.
   logging.set_verbosity(logging.ERROR)
+  asyncio.log.logger.setLevel('CRITICAL')
 
 
 def _flag_helps() -> bool:
@@ -77,6 +101,23 @@ def _flag_helps() -> bool:
     importlib.util.find_spec('libtpu')
     or importlib.metadata.entry_points(group='jax_plugins')
   )
+
+
+def require_devices() -> None:
+  """Starts jax's devices.
+
+  Raises:
+    UserError: there are none of the kind that the environment asks for.
+  """
+  try:
+    jax.devices()
+  except Exception as error:  # Of every kind, AssertionError, too.
+    raise errors.UserError(
+      f'jax cannot start its devices ({faults.one_line(error)});'
+      f' JAX_PLATFORMS={os.environ.get("JAX_PLATFORMS", "")!r}. Unset it to'
+      ' take what there is, set it to cpu for the processor, or mend the'
+      ' driver.'
+    ) from error
 
 
 def compute_dtype(configured: str, platform: str) -> str:

@@ -12,7 +12,7 @@ import json
 import sys
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
-from dianet_jax.core import errors
+from dianet_jax.core import errors, escape
 
 
 class Check(NamedTuple):
@@ -32,6 +32,16 @@ def at_least(least: float) -> Check:
   return Check(lambda value: value >= least, f'at least {least}')
 
 
+def between(least: float, most: float) -> Check:
+  """A number from `least` to `most`.
+
+  What would fill any memory, or take any computer years, is a slip.
+  """
+  return Check(
+    lambda value: least <= value <= most, f'at least {least}, at most {most:,}'
+  )
+
+
 def one_of(*names: str) -> Check:
   """One of a few texts."""
   return Check(
@@ -40,7 +50,6 @@ def one_of(*names: str) -> Check:
   )
 
 
-ABOVE_ZERO = Check(lambda value: value > 0, '> 0')
 BELOW_ONE = Check(lambda value: 0 <= value < 1, '0 to below 1')
 SHARE = Check(lambda value: 0 <= value <= 1, '0 to 1')
 
@@ -148,6 +157,11 @@ def _convert(value: Any, wanted: Any, name: str) -> Any:
       raise errors.UserError(out_of_range(name, value, 'a finite number'))
     return float(value)
   elif type(value) is wanted:
+    if wanted is str and not escape.is_plain(value):
+      raise errors.UserError(
+        f'--config.{name}={value!r} holds a control character (such as a line'
+        ' break). Leave it out.'
+      )
     return value
   type_ = getattr(wanted, '__name__', None) if not get_args(wanted) else 'tuple'
   raise errors.UserError(

@@ -4,6 +4,8 @@ import collections
 from collections.abc import Mapping, Sequence
 import dataclasses
 import hashlib
+import math
+import os
 import pathlib
 from typing import Any
 
@@ -12,8 +14,9 @@ import numpy as np
 
 from dianet_jax.clips import faces
 from dianet_jax.core import config as configuration
-from dianet_jax.core import errors, progress, runtime
+from dianet_jax.core import errors, escape, progress, runtime
 from dianet_jax.data import inputs as inputs_lib
+from dianet_jax.data import raw_files
 from dianet_jax.motion import registry as motion
 from tfds_builders import prepare, protocols, simulate
 from tfds_builders import registry as data_sets
@@ -50,6 +53,7 @@ class Dataset:
     fingerprint: of the clips' records, file contents included: the same after
       a copy to another place or machine.
     notes: what was repaired, left out or differs, a sentence each.
+    listing: `raw_files.listing` from before anything was read.
   """
 
   clips: tuple[Clip, ...]
@@ -63,6 +67,7 @@ class Dataset:
   control: bool
   fingerprint: str
   notes: tuple[str, ...]
+  listing: str = ''
 
   @property
   def subjects(self) -> list[str]:
@@ -112,6 +117,8 @@ def load(
       ' choose another model.'
     )
   protocol = _protocol(config)
+  # First: what changes in the meantime is then noticed.
+  listing = raw_files.listing(config)
   records = open_records(config)
   clips, unusual = [], {}
   for index in range(len(records.source)):
@@ -120,17 +127,7 @@ def load(
       found = tuple(motion.notes(representations, record, config))
       unusual[record['clip_id'].decode()] = found
     clips.append(_clip(record, records.simulated))
-  chosen = _choose(clips, protocol)
-  if not chosen:
-    key = f'protocol={config.protocol}'
-    if config.emotions:
-      key = f'emotions={config.emotions}'
-    there = sorted({clip.emotion for clip in clips})
-    raise errors.UserError(
-      f'No clip of {config.manual_dir or "the simulated data"} belongs to'
-      f' --config.data.{key} (classes {", ".join(protocol.classes)}); annotated'
-      f' are the emotions {", ".join(there)}.'
-    )
+  chosen = _choose(clips, protocol, config)
   transforms, faceless = find_transforms(
     records.source, [c.index for c in chosen], config
   )
@@ -138,6 +135,7 @@ def load(
     chosen = [c for c in chosen if c.clip.clip_id in transforms]
   left_out = [*records.left_out, *faceless]
   notes = _notes(records, left_out, clips, chosen, protocol, unusual)
+  _check_memory(len(chosen), config, representations)
   taken = _Subset(records.source, [c.index for c in chosen])
   inputs, fingerprint = inputs_lib.make_all(
     progress.track(taken, 'Inputs', len(taken)),
@@ -163,6 +161,7 @@ def load(
     control=config.permute_labels,
     fingerprint=fingerprint,
     notes=tuple(notes),
+    listing=listing,
   )
 
 
@@ -189,6 +188,24 @@ def find_transforms(
     config.skip_bad_clips,
     progress.track,
   )
+
+
+def _check_memory(
+  clips: int, config: configuration.Data, representations: Mapping[str, str]
+) -> None:
+  """Refuses inputs that this machine cannot hold, before they are made."""
+  specs = motion.specs(representations, config).values()
+  values = sum(math.prod(spec.shape) for spec in specs)
+  # Four bytes a value; twice, while the parts are joined.
+  needed = 8 * values * clips * (1 + config.offset_jitter_frames)
+  there = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+  if needed > there:
+    raise errors.UserError(
+      f'The inputs of {clips} clips take {needed / 1e9:.0f} GB, and this'
+      f' machine has {there / 1e9:.0f} GB. Lower'
+      f' --config.data.image_size={config.image_size} or'
+      f' --config.data.offset_jitter_frames={config.offset_jitter_frames}.'
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -229,20 +246,36 @@ def _protocol(config: configuration.Data) -> protocols.Protocol:
 
 
 def _choose(
-  clips: Sequence[Clip], protocol: protocols.Protocol
+  clips: Sequence[Clip],
+  protocol: protocols.Protocol,
+  config: configuration.Data,
 ) -> list[_Chosen]:
-  """The clips of the protocol, in the order of the records."""
+  """The clips of the protocol, in the order of the records; at least one."""
   chosen = []
   for index, clip in enumerate(clips):
     label = protocol.class_of(clip.clip_id, clip.emotion)
     if label is not None:
       chosen.append(_Chosen(index, clip, label))
+  if not chosen:
+    key = 'emotions' if config.emotions else 'protocol'
+    raise errors.UserError(
+      f'No clip of {config.manual_dir or "the simulated data"} belongs to'
+      f' --config.data.{key}={getattr(config, key)} (classes'
+      f' {", ".join(protocol.classes)}); annotated are the emotions'
+      f' {", ".join(sorted({clip.emotion for clip in clips}))}.'
+    )
   return chosen
 
 
 def _clip(record: dict[str, Any], simulated: bool) -> Clip:
   keys = ('clip_id', 'subject', 'dataset', 'emotion', 'notes')
   clip = Clip(*(record[key].decode() for key in keys))
+  for name in (clip.clip_id, clip.subject, clip.emotion):
+    if not escape.is_plain(name):
+      raise errors.UserError(
+        f'The clip {clip.clip_id!r} of subject {clip.subject!r}, emotion'
+        f' {clip.emotion!r}: a name holds a control character. Rename it.'
+      )
   if simulated:
     # Wherever the data set is named, so that no table passes as a real one.
     clip = dataclasses.replace(clip, dataset=f'simulated {clip.dataset}')

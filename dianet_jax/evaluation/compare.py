@@ -12,7 +12,7 @@ import itertools
 import pathlib
 from typing import Any
 
-from dianet_jax.core import errors
+from dianet_jax.core import errors, escape, progress
 from dianet_jax.evaluation import metrics, predictions, significance, tables
 from dianet_jax.evaluation.predictions import Predictions, load
 from dianet_jax.evaluation.significance import Differences, differences
@@ -258,7 +258,7 @@ def _csv(parts: Sequence[_Part], left_out: Mapping[str, int]) -> str:
         'folds': part.folds,
         'left_out': left_out[row['run']],
       }
-      writer.writerow(shared | row)
+      writer.writerow(escape.cells(shared | row))
   return file.getvalue().rstrip()
 
 
@@ -283,7 +283,7 @@ def table(
 
   Raises:
     errors.UserError: the runs are not about the same clips; `against` or
-      `format` is unknown.
+      `format` is unknown; too many classes.
   """
   if format not in FORMATS:
     raise errors.UserError(
@@ -291,6 +291,7 @@ def table(
     )
   clips = {name: len(run.clips) for name, run in runs.items()}
   runs, notes = predictions.align(runs, common)
+  significance.check_size(runs)
   parts = list(_parts(runs, _pairs(list(runs), against, all_pairs), by_dataset))
   if format == 'csv':
     left_out = {
@@ -334,7 +335,7 @@ def _paths(arguments: Sequence[str]) -> dict[str, pathlib.Path]:
       raise errors.UserError(
         f'Two runs are called {name!r}. Write NAME=RUN, with another NAME.'
       )
-    named[name] = path
+    named[escape.line(name)] = path
   return named
 
 
@@ -372,8 +373,10 @@ def main(argv: Sequence[str] | None = None) -> None:
   parser.add_argument('--output', default='', help='a file, not the screen')
   options = vars(parser.parse_args(argv))
   paths, output = options.pop('runs'), options.pop('output')
-  runs = {name: load(path) for name, path in _paths(paths).items()}
-  text = table(runs, **options)
+  # The table may go to a file or another program.
+  with progress.waiting('Comparing', progress.error_console):
+    runs = {name: load(path) for name, path in _paths(paths).items()}
+    text = table(runs, **options)
   if output:
     _write(pathlib.Path(output), text)
   else:

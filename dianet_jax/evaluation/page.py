@@ -12,13 +12,12 @@ from typing import Any
 
 import cv2
 import jinja2
-from matplotlib import figure
 import numpy as np
 
 from dianet_jax.core import config as configuration
-from dianet_jax.core import schema
+from dianet_jax.core import escape, schema
 from dianet_jax.data import dataset as data_lib
-from dianet_jax.evaluation import metrics, report
+from dianet_jax.evaluation import metrics, plots, report
 from dianet_jax.motion import display
 from dianet_jax.training.results import FoldResult
 
@@ -30,6 +29,8 @@ def _template() -> jinja2.Template:
   environment = jinja2.Environment(
     loader=jinja2.PackageLoader('dianet_jax.evaluation', ''),
     autoescape=True,
+    # Markup of our own is no plain text.
+    finalize=lambda v: escape.shown(v) if type(v) is str else v,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     keep_trailing_newline=True,
@@ -49,7 +50,16 @@ def _confusion(
 
 def _curves(results: Sequence[FoldResult]) -> str:
   """Loss and accuracy in training, one line per fold and their mean, as SVG."""
-  drawing = figure.Figure(figsize=(9, 3.2), layout='constrained')
+  with plots.own_settings() as figure:
+    drawing = figure.Figure(figsize=(9, 3.2), layout='constrained')
+    _draw_curves(drawing, results)
+    buffer = io.StringIO()
+    drawing.savefig(buffer, format='svg')
+  svg = buffer.getvalue()
+  return svg[svg.index('<svg') :]
+
+
+def _draw_curves(drawing: Any, results: Sequence[FoldResult]) -> None:
   panels = drawing.subplots(1, 2)
   for axes, name, unit in zip(panels, ('loss', 'accuracy'), ('nats', 'share')):
     # In a nested selection folds may differ in their epochs: NaN after the end.
@@ -63,10 +73,6 @@ def _curves(results: Sequence[FoldResult]) -> str:
     axes.plot(epochs, mean, color='#1f4e79', linewidth=2, marker='.')
     axes.set(xlabel='epoch', ylabel=f'training {name} ({unit})')
     axes.spines[['top', 'right']].set_visible(False)
-  buffer = io.StringIO()
-  drawing.savefig(buffer, format='svg')
-  svg = buffer.getvalue()
-  return svg[svg.index('<svg') :]
 
 
 def _png(pixels: np.ndarray) -> str:
@@ -182,4 +188,7 @@ def write(
       *((f'{n} trainings', by) for by, n in summary['trained_by'].items()),
     ],
   )
-  path.write_text(text, encoding='utf-8')
+  aside = path.with_suffix('.tmp')
+  aside.write_text(text, encoding='utf-8')
+  # Its presence says that it is whole.
+  aside.replace(path)

@@ -6,6 +6,7 @@ dianet picture --config=configs/demo.py --clip=3 --out=clip.png
 import argparse
 from collections.abc import Mapping, Sequence
 import dataclasses
+import os
 import pathlib
 import sys
 
@@ -13,14 +14,14 @@ from absl import flags
 import cv2
 import jax.numpy as jnp
 from jaxtyping import Float, UInt8
-from matplotlib import figure
 from ml_collections import config_flags
 import numpy as np
 
 from dianet_jax.core import config as configuration
-from dianet_jax.core import errors, runtime, schema
+from dianet_jax.core import errors, faults, runtime, schema
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import inputs
+from dianet_jax.evaluation import plots
 from dianet_jax.models.registry import MODELS
 from dianet_jax.motion import display, rank_pooling, scaling
 from dianet_jax.motion import registry as motion
@@ -52,10 +53,17 @@ def draw(
     phases: names, keys of `rank_pooling.PHASES`.
     weights: of the frames in the dynamic images.
     images: the dynamic images.
-    path: of the picture.
+    path: of the picture; its suffix says the format.
   """
+  with plots.own_settings() as figure:
+    drawing = figure.Figure(figsize=(8.5, 5.6), layout='constrained', dpi=110)
+    _fill(drawing, frames, apex, phases, weights, images)
+    drawing.savefig(path)
+
+
+def _fill(drawing, frames, apex, phases, weights, images) -> None:
+  """Draws on a matplotlib figure; see `draw`."""
   keys = {'onset': 0, 'apex': apex, 'offset': len(frames) - 1}
-  drawing = figure.Figure(figsize=(8.5, 5.6), layout='constrained', dpi=110)
   top, middle, bottom = drawing.subfigures(3, height_ratios=(1, 0.75, 1.25))
   _draw_row(top, _frames(frames, apex))
   curves = middle.subplots()
@@ -80,7 +88,22 @@ def draw(
   curves.set_xlabel('frame', fontsize=8)
   curves.tick_params(labelsize=8)
   curves.spines[['top', 'right']].set_visible(False)
-  drawing.savefig(path)
+
+
+def _check_out(path: pathlib.Path) -> None:
+  """Refuses a file that could not be written, before any work is done."""
+  with plots.own_settings() as figure:
+    formats = sorted(figure.Figure().canvas.get_supported_filetypes())
+  if path.suffix[1:].lower() not in formats:
+    raise errors.UserError(
+      f'--out={path}: expected a file name that ends in one of'
+      f' {", ".join(f".{name}" for name in formats)}.'
+    )
+  if path.is_dir() or not os.access(path.parent, os.W_OK):
+    raise errors.UserError(
+      f'--out={path}: {path.parent} is no folder that can be written, or there'
+      ' is a folder of this name.'
+    )
 
 
 def draw_inputs(
@@ -101,14 +124,15 @@ def draw_inputs(
   for name, shown in inputs_.items():
     for first in range(0, len(shown), _ABREAST):
       rows.append((name, shown[first : first + _ABREAST]))
-  drawing = figure.Figure(
-    figsize=(8.5, 2.1 * len(rows)), layout='constrained', dpi=110
-  )
-  parts = drawing.subfigures(len(rows), squeeze=False)[:, 0]
-  for part, (name, shown) in zip(parts, rows):
-    part.suptitle(name, fontsize=10)
-    _draw_row(part, shown)
-  drawing.savefig(path)
+  with plots.own_settings() as figure:
+    drawing = figure.Figure(
+      figsize=(8.5, 2.1 * len(rows)), layout='constrained', dpi=110
+    )
+    parts = drawing.subfigures(len(rows), squeeze=False)[:, 0]
+    for part, (name, shown) in zip(parts, rows):
+      part.suptitle(name, fontsize=10)
+      _draw_row(part, shown)
+    drawing.savefig(path)
 
 
 def _frames(frames, apex):
@@ -194,6 +218,9 @@ def main(argv: Sequence[str] | None = None) -> None:
       frames.
   """
   options, rest = _parse(argv)
+  path = pathlib.Path(options.out)
+  if not options.strips:
+    _check_out(path)
   config = _data(options.config, rest)
   if options.inputs:
     names = tuple(options.inputs.split(','))
@@ -206,7 +233,6 @@ def main(argv: Sequence[str] | None = None) -> None:
   if clips.frames is not None:
     frames = np.asarray(clips.frames[0, : clips.lengths[0]])
     frames = frames.reshape(-1, *clips.frame_shape)
-  path = pathlib.Path(options.out)
   if config.inputs == ('dynamic_images',) and not options.strips:
     weights, images = pool(clips, config)
     draw(frames, apex, config.phases, weights[0], images[0], path)
@@ -268,9 +294,12 @@ def _data(path: str, overrides: Sequence[str]) -> configuration.Data:
   try:
     values(argv)
     data, model = holder.value.data.to_dict(), holder.value.model.name
-  except (AttributeError, ImportError, KeyError, flags.Error) as error:
-    reason = ' '.join(map(str, error.args))
-    raise errors.UserError(f'--config={path}: {reason}') from error
+  except errors.UserError:
+    raise
+  except Exception as error:  # A configuration file may raise anything.
+    raise errors.UserError(
+      f'--config={path}: {faults.one_line(error)}'
+    ) from error
   parsed = schema.parse({'data': data}, configuration.Config, {}).data
   chosen = motion.feed(MODELS[model].reads, parsed.inputs)
   return dataclasses.replace(parsed, inputs=tuple(chosen.values()))
@@ -286,6 +315,7 @@ def _read(config: configuration.Data, clip: int) -> tuple[str, ClipBatch]:
       ' Change --config.data.inputs, or choose --inputs.'
     )
   runtime.configure(runtime.cache_dir(config.cache_dir))
+  runtime.require_devices()
   records = dataset_lib.open_records(config)
   number = len(records.source)
   if not 0 <= clip < number:

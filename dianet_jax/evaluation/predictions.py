@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 from jaxtyping import Bool, Float, Int, Shaped
 import numpy as np
 
-from dianet_jax.core import errors
+from dianet_jax.core import errors, escape
 
 _COLUMNS = ('seed', 'fold', 'dataset', 'clip_id', 'truth', 'prediction')
 _PROBABILITY = 'p_'
+_NAMES = _COLUMNS[1:]
 # What `metrics.json` may warn of -> how a title says it.
 MARKS = {
   'simulated': 'SIMULATED DATA',
@@ -82,24 +83,30 @@ class Predictions:
 def write(path: pathlib.Path, dataset: Any, pooled: Any) -> None:
   """One row per seed and clip: fold, truth, prediction, probabilities.
 
+  Names that a spreadsheet program would take for formulas get an apostrophe in
+  front, which `load` takes away.
+
   Args:
-    path: of the file.
+    path: of the file, which appears when it is whole.
     dataset: a `data.dataset.Dataset`; of it clips, labels and classes. Not
       imported here: it brings jax, which comparing does without.
     pooled: its `report.Pooled`.
   """
   names = dataset.classes
-  with path.open('w', newline='', encoding='utf-8') as file:
+  aside = path.with_suffix('.tmp')
+  with aside.open('w', newline='', encoding='utf-8') as file:
     writer = csv.writer(file)
     writer.writerow([*_COLUMNS, *(_PROBABILITY + name for name in names)])
     for row, seed in enumerate(pooled.seeds):
       for index, clip in enumerate(dataset.clips):
         truth = names[dataset.labels[index]]
         prediction = names[pooled.predictions[row, index]]
+        texts = clip.subject, clip.dataset, clip.clip_id, truth, prediction
         writer.writerow(
-          [seed, clip.subject, clip.dataset, clip.clip_id, truth, prediction]
+          [seed, *map(escape.cell, texts)]
           + [f'{p:.6f}' for p in pooled.probabilities[row, index]]
         )
+  aside.replace(path)
 
 
 class _Row(NamedTuple):
@@ -140,7 +147,9 @@ def load(path: str | os.PathLike) -> Predictions:
       rows = []
       for row in reader:
         where = f'{file}, line {reader.line_num}: '
-        _refuse(where, _row_faults(row, columns, classes))
+        _refuse(where, _length_faults(row, columns))
+        row |= {key: escape.from_cell(row[key]) for key in _NAMES}
+        _refuse(where, _row_faults(row, classes))
         rows.append(_parse(reader.line_num, row, classes))
   except (OSError, UnicodeDecodeError, csv.Error) as error:
     reason = getattr(error, 'strerror', None) or error
@@ -165,6 +174,8 @@ def _header_faults(
   for name in columns:
     if columns.count(name) > 1:
       yield f'column {name!r} occurs twice.'
+    if not escape.is_plain(name):
+      yield f'the name of column {name!r} holds a control character.'
   missing = [name for name in _COLUMNS if name not in columns]
   if missing or not classes:
     missing += [] if classes else [f'{_PROBABILITY}<class>']
@@ -174,13 +185,19 @@ def _header_faults(
     )
 
 
-def _row_faults(
-  row: dict[str, str], columns: Sequence[str], classes: Sequence[str]
+def _length_faults(
+  row: dict[str, str], columns: Sequence[str]
 ) -> Iterator[str]:
   if None in row or None in row.values():
     yield f'expected {len(columns)} values, as in the header.'
+
+
+def _row_faults(row: dict[str, str], classes: Sequence[str]) -> Iterator[str]:
   if not re.fullmatch(r'\s*[+-]?\d{1,18}\s*', row['seed']):
     yield f'seed {row["seed"]!r} is no whole number.'
+  for key in _NAMES:
+    if not escape.is_plain(row[key]):
+      yield f'{key} {row[key]!r} holds a control character.'
   for key in ('truth', 'prediction'):
     if row[key] not in classes:
       yield (
@@ -275,7 +292,7 @@ def _remark(path: pathlib.Path) -> str:
   try:
     summary = json.loads(path.read_text(encoding='utf-8'))
     marks = [text for key, text in MARKS.items() if summary.get(key) is True]
-  except (OSError, ValueError, AttributeError):
+  except (OSError, ValueError, AttributeError, RecursionError):
     # The file is not needed, and may be of anyone's making.
     return ''
   return ', '.join(marks)

@@ -8,9 +8,8 @@ from typing import Any
 
 from jaxtyping import Float, Int
 import numpy as np
-import tensorboardX
 
-from dianet_jax.core import progress
+from dianet_jax.core import escape, progress
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.evaluation import metrics, predictions, tables
 from dianet_jax.training.results import FoldResult
@@ -177,11 +176,17 @@ def summarise(
 
 def write_events(folder: pathlib.Path, results: Sequence[FoldResult]) -> None:
   """Learning curves for TensorBoard, a run a (seed, subject)."""
+  # Late: a TensorBoard that is set up wrongly costs no result.
+  import tensorboardX
+
   # Events add up: those of a run killed just before its end would be doubled.
-  shutil.rmtree(folder, ignore_errors=True)
+  # Written aside: the folder's presence says that it is whole.
+  aside = folder.with_suffix('.tmp')
+  for old in (folder, aside):
+    shutil.rmtree(old, ignore_errors=True)
   for result in results:
-    name = result.subject.replace('/', '_')
-    place = folder / f'seed{result.seed}' / name
+    name = escape.file_name(result.subject)
+    place = aside / f'seed{result.seed}' / name
     with tensorboardX.SummaryWriter(str(place), flush_secs=3600) as writer:
       for epoch in range(len(result.loss)):
         writer.add_scalar('train/loss', result.loss[epoch], epoch + 1)
@@ -189,6 +194,7 @@ def write_events(folder: pathlib.Path, results: Sequence[FoldResult]) -> None:
         if result.validation_loss is not None:
           loss = result.validation_loss[epoch]
           writer.add_scalar('validation/loss', loss, epoch + 1)
+  aside.rename(folder)
 
 
 def rows(summary: dict[str, Any]) -> list[list[str]]:

@@ -4,17 +4,22 @@ Subjects are what is drawn: the clips of a subject are alike. The runs are
 compared by the mean over seeds, all seeds of a subject together.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 
 from jaxtyping import Bool, Float64, Int
 import numpy as np
 from scipy import stats
 
+from dianet_jax.core import errors
 from dianet_jax.evaluation import metrics, predictions
 
 # Differences this close are the same; sums are rounded in another order.
 _TIE = 1e-12
+# Of a permutation test.
+_DRAWS = 10_000
+# Confusion matrices of all random draws are held at once.
+_MOST_BYTES = 4e9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +64,7 @@ def paired_interval(
 def permutation_test(
   first: Int[np.ndarray, 'subject seed class_ class_'],
   second: Int[np.ndarray, 'subject seed class_ class_'],
-  draws: int = 10_000,
+  draws: int = _DRAWS,
 ) -> dict[str, float]:
   """p-value of each metric's difference, two-sided.
 
@@ -163,6 +168,23 @@ class Differences:
   mcnemar: McNemar
   mcnemar_p_holm: float
   seeds: int
+
+
+def check_size(runs: Mapping[str, predictions.Predictions]) -> None:
+  """Refuses runs whose tests would fill the memory.
+
+  Raises:
+    errors.UserError: too many classes and seeds.
+  """
+  for name, run in runs.items():
+    size = 8 * _DRAWS * len(run.seeds) * len(run.classes) ** 2
+    if size > _MOST_BYTES:
+      raise errors.UserError(
+        f'{name}: {len(run.classes)} classes and {len(run.seeds)} seeds are too'
+        f' many to compare: the confusion matrices of {_DRAWS:,} random draws'
+        f' would fill {size / 1e9:.0f} GB, and {_MOST_BYTES / 1e9:.0f} are'
+        ' allowed.'
+      )
 
 
 def _right(run: predictions.Predictions, seeds: int) -> np.ndarray:

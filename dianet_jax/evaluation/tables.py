@@ -49,17 +49,18 @@ def _text(tables: Sequence[Table], notes: Sequence[str]) -> str:
 
 def _markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
   def line(cells):
-    return f'| {" | ".join(_escape_markdown(cell) for cell in cells)} |'
+    return f'| {" | ".join(escape_markdown(cell) for cell in cells)} |'
 
   blocks = []
   for table in tables:
     rule = '|---|' + '---:|' * (len(table.header) - 1)
     lines = [line(table.header), rule, *map(line, table.rows)]
-    blocks += [_escape_markdown(table.title), '\n'.join(lines)]
-  return '\n\n'.join([*blocks, _escape_markdown(' '.join(notes))]).rstrip()
+    blocks += [escape_markdown(table.title), '\n'.join(lines)]
+  return '\n\n'.join([*blocks, escape_markdown(' '.join(notes))]).rstrip()
 
 
-def _escape_markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
+  """Text in one line of Markdown, none of its characters a mark."""
   return re.sub(r'([\\`*_|<\[\]])', r'\\\1', ' '.join(text.split()))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from dianet_jax.core import files, hosts, progress, runtime, schema
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
-from dianet_jax.evaluation import metrics
+from dianet_jax.evaluation import metrics, tables
 from dianet_jax.experiments import pace as pace_lib
 from dianet_jax.experiments import rows as rows_lib
 from dianet_jax.experiments import run as run_lib
@@ -71,9 +71,7 @@ def _run_rows(
   left = [_work_left(one, workdir / one.row.folder) for one in ready]
   for number, (one, work) in enumerate(zip(ready, left)):
     row = one.row
-    progress.console.print(
-      f'\nRow {number + 1} of {len(ready)}: {row.name}', markup=False
-    )
+    progress.console.print(f'\nRow {number + 1} of {len(ready)}: {row.name}')
     remark = functools.partial(
       pace.remark, work=work, rest=sum(left[number + 1 :])
     )
@@ -116,13 +114,18 @@ def _print_table(
     for row in found
     if not row.lacking
   }
-  left_out = [f'{r.name}: left out, {r.lacking}' for r in found if r.lacking]
+  left_out = {
+    row.name: f': left out, {row.lacking}' for row in found if row.lacking
+  }
   text, markdown = (
     compare.table(runs, format_, by_dataset=True)
     for format_ in ('text', 'markdown')
   )
-  notes = ''.join(f'- {line}\n' for line in left_out)
-  (workdir / 'ablation.md').write_text(
-    f'# {config.name}\n\n{markdown}\n{notes}', encoding='utf-8'
+  notes = ''.join(
+    f'- {tables.escape_markdown(name)}{why}\n' for name, why in left_out.items()
   )
-  print('\n'.join(['', text, *left_out]))
+  (workdir / 'ablation.md').write_text(
+    f'# {tables.escape_markdown(config.name)}\n\n{markdown}\n{notes}',
+    encoding='utf-8',
+  )
+  print('\n'.join(['', text, *map(''.join, left_out.items())]))

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 from typing import Any
 
 import ml_collections
@@ -103,6 +104,19 @@ def identity(config: Config) -> dict[str, Any]:
   if config.study.kind == 'ablation':
     del values['study']['rows']
   return values
+
+
+def default_workdir(config: Config) -> str:
+  """Where the results go unless the user says where.
+
+  Raises:
+    UserError: a name that is no part of a path. Rows of a study may have such
+      names: their folders lie in the study's.
+  """
+  if not re.fullmatch(r'[\w-][\w.-]{0,99}', config.name):
+    expected = 'letters, digits, -, _ and ., up to 100, the first no .'
+    raise errors.UserError(schema.out_of_range('name', config.name, expected))
+  return f'runs/{config.name}-{digest(config)}'
 
 
 def digest(config: Config) -> str:

@@ -36,6 +36,7 @@ from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.evaluation import metrics, report
 from dianet_jax.experiments import pace as pace_lib
+from dianet_jax.experiments import results as results_lib
 from dianet_jax.experiments import rows as rows_lib
 from dianet_jax.experiments import run as run_lib
 from dianet_jax.experiments import workdirs
@@ -162,19 +163,22 @@ def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
   found = rows_lib.parse(config)
   with workdirs.exclusive(workdir):
     workdirs.check_config(workdir, config)
-    metrics_path = workdir / 'metrics.json'
-    selection_path = workdir / 'selection.json'
-    summary = hosts.of_main(files.read_if_there(metrics_path))
-    if summary:
-      progress.console.print('This study is finished; its result:')
-      if hosts.is_main():
-        print_selection(files.read_json(selection_path))
-    else:
+    summary = hosts.of_main(workdirs.load_summary(workdir))
+    if summary is None:
       rows_lib.describe(found)
-      summary = _Nested(config, workdir, found).run(selection_path)
-      if hosts.is_main():
-        # Last: its presence says that the study is finished.
-        files.write_json(metrics_path, summary)
+      summary = _Nested(config, workdir, found).run()
+    elif hosts.is_main():
+      progress.console.print(f'This study is finished: {workdir}')
+      held = workdirs.load_selection(workdir)
+      places = rows_lib.places_of(workdir, found, held)
+      results_lib.show(
+        config,
+        workdir,
+        summary,
+        run_lib.read_dataset,
+        {subject: place for subject, (place, _) in places.items()},
+      )
+      print_selection(held)
   report.print_table(summary)
   return summary
 
@@ -251,7 +255,7 @@ class _Nested:
       ),
     )
 
-  def run(self, selection_path: pathlib.Path) -> dict[str, Any]:
+  def run(self) -> dict[str, Any]:
     """Selection, then the folds."""
     start = time.perf_counter()
     config, dataset = self._config, self._dataset
@@ -267,13 +271,14 @@ class _Nested:
     choice = table.argmax(axis=0).tolist()
     held = self._held(table, choice)
     if hosts.is_main():
-      files.write_json(selection_path, held)
+      files.write_json(self._workdir / 'selection.json', held)
     print_selection(held)
-    results = self._trained(choice)
-    summary = run_lib.write_results(
-      config, self._workdir, dataset, folds, results, start
+    trained = results_lib.Trained(
+      config, self._workdir, dataset, self._trained(choice)
     )
-    return summary | {'chosen': held['groups']}
+    return results_lib.conclude(
+      trained, folds, start, {'chosen': held['groups']}
+    )
 
   def _train(self, one: _Trainings, rest: float) -> list[FoldResult]:
     """Trains; `rest` is the work that follows, in the unit of `pace`."""
@@ -292,8 +297,7 @@ class _Nested:
     """The scores of a candidate, for each group."""
     one = self._candidates[number]
     progress.console.print(
-      f'\nCandidate {number + 1} of {len(self._candidates)}: {one.row.name}',
-      markup=False,
+      f'\nCandidate {number + 1} of {len(self._candidates)}: {one.row.name}'
     )
     rest = sum(other.selection.work for other in self._candidates[number + 1 :])
     # Which of them will be chosen is not known yet.
@@ -320,7 +324,7 @@ class _Nested:
     results = []
     for number, (one, groups, final) in enumerate(parts):
       progress.console.print(
-        f'\nSubjects of groups {groups}, with {one.row.name}:', markup=False
+        f'\nSubjects of groups {groups}, with {one.row.name}:'
       )
       rest = sum(later.work for _, _, later in parts[number + 1 :])
       results += self._train(final, rest)
@@ -366,4 +370,4 @@ def print_selection(held: dict[str, Any]) -> None:
     table.add_row(row['name'], *cells)
   progress.console.print(table)
   for name, reason in held['left_out'].items():
-    progress.console.print(f'{name}: left out, {reason}', markup=False)
+    progress.console.print(f'{name}: left out, {reason}')

@@ -16,6 +16,7 @@ import numpy as np
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import folds as folds_lib
+from dianet_jax.training import kept
 
 
 @dataclasses.dataclass
@@ -56,12 +57,5 @@ def work(
   """The work of the trainings that `workdir` does not hold."""
   # Arrays are [variant, clip, ...].
   size = sum(np.prod(array.shape[2:]) for array in dataset.inputs.values())
-  missing = max(len(folds) - trainings_on_disk(workdir), 0) / len(folds)
+  missing = max(len(folds) - kept.finished(workdir), 0) / len(folds)
   return float(folds.train_valid.sum() * size * config.train.epochs * missing)
-
-
-def trainings_on_disk(workdir: pathlib.Path) -> int:
-  """How many trainings a run has finished."""
-  found = (workdir / 'checkpoints').glob('seed*/*')
-  # What orbax was writing when a run stopped has a longer name.
-  return sum('orbax-checkpoint-tmp' not in path.name for path in found)

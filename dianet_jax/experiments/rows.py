@@ -6,8 +6,9 @@ one's defaults.
 """
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import pathlib
 import re
 from typing import Any
 
@@ -44,7 +45,11 @@ class Row:
   @property
   def folder(self) -> str:
     """Its name as a folder's."""
-    return re.sub(r'[^a-z0-9]+', '-', self.name.lower()).strip('-')
+    return _folder(self.name)
+
+
+def _folder(name: str) -> str:
+  return re.sub(r'[\W_]+', '-', name.lower()).strip('-')
 
 
 def _value(text: str) -> Any:
@@ -80,8 +85,12 @@ def _row(config: Config, text: str) -> Row:
   values['name'], settings = name, settings.strip()
   values['study'] |= {'kind': '', 'rows': ()}
   try:
-    if not colon or not re.search('[a-z0-9]', name.lower()):
+    if not colon or not name.strip():
       raise errors.UserError("expected 'name: key=value key=value'.")
+    if not _folder(name):
+      raise errors.UserError(
+        f'the name {name!r} has no letter and no digit to call its folder by.'
+      )
     differing = _settings(settings, _SHARED[config.study.kind])
     row_config = configuration.from_mapping(
       configuration.changed(values, differing)
@@ -116,7 +125,7 @@ def describe(found: Sequence[Row]) -> None:
   """Prints the rows, with what each changes and which cannot be fed."""
   for row in found:
     what = f'LEFT OUT: {row.lacking}' if row.lacking else row.settings
-    progress.console.print(f'  {row.name:<28} {what}', markup=False)
+    progress.console.print(f'  {row.name:<28} {what}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,3 +189,31 @@ def _check_alike(one: data_lib.Dataset, other: data_lib.Dataset) -> None:
         f'its {what} are not those of the other rows, so that they cannot be'
         ' compared. Set data.protocol and the like for the study.'
       )
+
+
+def places_of(
+  workdir: pathlib.Path,
+  found: Sequence[Row],
+  held: Mapping[str, Any],
+) -> dict[str, tuple[pathlib.Path, Config]]:
+  """Subject -> the workdir of its folds, and the configuration chosen for it.
+
+  Args:
+    workdir: of the study.
+    found: its rows.
+    held: its `selection.json`.
+
+  Raises:
+    UserError: a row that was chosen is none of `found`.
+  """
+  known, places = {row.name: row for row in found}, {}
+  for group in held['groups']:
+    if group['chosen'] not in known:
+      raise errors.UserError(
+        f'{workdir / "selection.json"}: {group["chosen"]!r} is no row of the'
+        ' study. Bring back the file, or choose another --workdir.'
+      )
+    row = known[group['chosen']]
+    place = workdir / 'chosen' / row.folder, row.config
+    places |= dict.fromkeys(group['subjects'], place)
+  return places

@@ -13,6 +13,9 @@ from dianet_jax.motion import registry as motion
 from dianet_jax.training import augment
 from tfds_builders import registry as data_sets
 
+# Thousands of each fold are more than any paper has, and fill memory.
+_MOST_TRAININGS_OF_A_FOLD = 1000
+
 # (dotted key, whether its value holds, what is expected)
 Rule = tuple[str, bool, str]
 
@@ -41,6 +44,7 @@ def rules(config: Config) -> Iterator[Rule]:
       number than the model reads.
   """
   data, chosen = config.data, feed(config)
+  yield from _run_rules(config)
   yield from _data_rules(data)
   specs = motion.specs(chosen, data)
   for key, holds, expected in MODELS[config.model.name].check(
@@ -50,9 +54,18 @@ def rules(config: Config) -> Iterator[Rule]:
   channels = motion.channels(chosen, data, stored(data.dataset))
   yield from _augment_rules(config, channels)
   yield from _study_rules(config.study)
-  largest = 2**31 // config.evaluation.ensemble - config.seeds - 1
-  yield 'seed', 0 <= config.seed <= largest, f'0 to {largest}'
   yield from _parallel_rules(config.parallel)
+
+
+def _run_rules(config: Config) -> Iterator[Rule]:
+  ensemble = config.evaluation.ensemble
+  yield (
+    'seeds',
+    config.seeds * ensemble <= _MOST_TRAININGS_OF_A_FOLD,
+    f'at most {_MOST_TRAININGS_OF_A_FOLD} times evaluation.ensemble',
+  )
+  largest = 2**31 // ensemble - config.seeds - 1
+  yield 'seed', 0 <= config.seed <= largest, f'0 to {largest}'
 
 
 def _data_rules(data: Data) -> Iterator[Rule]:

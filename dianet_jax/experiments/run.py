@@ -1,7 +1,7 @@
 """A whole run, top to bottom: data, folds, training, results."""
 
-import collections
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+import functools
 import pathlib
 import shutil
 import textwrap
@@ -12,18 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from dianet_jax.core import config as configuration
-from dianet_jax.core import files, hosts, progress, runtime
+from dianet_jax.core import hosts, progress, runtime
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import folds as folds_lib
-from dianet_jax.evaluation import page as page_lib
-from dianet_jax.evaluation import predictions, report
+from dianet_jax.evaluation import report
+from dianet_jax.experiments import results as results_lib
 from dianet_jax.experiments import workdirs
 from dianet_jax.models import registry as models
 from dianet_jax.motion.registry import Channel
 from dianet_jax.training import objectives
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import resume as resume_lib
-from dianet_jax.training.results import FoldResult
 from dianet_jax.training.state import Data
 from dianet_jax.training.trainer import Trainer
 
@@ -104,16 +103,20 @@ def run(
   hosts.start(config.parallel)
   with workdirs.exclusive(workdir):
     workdirs.check_config(workdir, config)
-    metrics_path = workdir / 'metrics.json'
-    summary = hosts.of_main(files.read_if_there(metrics_path))
-    if summary:
-      progress.console.print('This run is finished; its result:')
-    else:
+    summary = hosts.of_main(workdirs.load_summary(workdir))
+    if summary is None:
       summary = _run(config, workdir, load, describe_rest)
-      if hosts.is_main():
-        # Last: its presence says that the run is finished.
-        files.write_json(metrics_path, summary)
       shutil.rmtree(workdir / 'unfinished', ignore_errors=True)
+    elif hosts.is_main():
+      progress.console.print(f'This run is finished: {workdir}')
+      subjects = {one['subject'] for one in summary.get('trainings', ())}
+      results_lib.show(
+        config,
+        workdir,
+        summary,
+        functools.partial(read_dataset, load=load),
+        dict.fromkeys(subjects, workdir),
+      )
   report.print_table(summary)
   return summary
 
@@ -130,67 +133,12 @@ def _run(
   program = make_program(config, dataset, folds)
   workdirs.begin(workdir, config, dataset)
   describe(config, dataset, folds)
-  results = resume_lib.train_folds(
+  trained = resume_lib.train_folds(
     config, workdir, folds, program, describe_rest
   )
-  return write_results(config, workdir, dataset, folds, results, start)
-
-
-def write_results(
-  config: configuration.Config,
-  workdir: pathlib.Path,
-  dataset: dataset_lib.Dataset,
-  folds: folds_lib.Folds,
-  results: Sequence[FoldResult],
-  start: float,
-) -> dict[str, Any]:
-  """Writes all but `metrics.json`, whose content it returns.
-
-  `start` is the `time.perf_counter` of the run's beginning.
-  """
-  evaluation = config.evaluation
-  # Those of a resumed run come in another order.
-  results = sorted(results, key=lambda result: (result.seed, result.subject))
-  reported = report.ensemble(results, evaluation.ensemble)
-  pooled = report.pool(reported, len(dataset.clips))
-  summary = report.summarise(
-    config.name, dataset, pooled, folds.absent_classes()
+  return results_lib.conclude(
+    results_lib.Trained(config, workdir, dataset, trained), folds, start, {}
   )
-  summary['evaluation'] = {
-    'epochs': report.EPOCHS[evaluation.epochs],
-    'trainings_of_a_seed': evaluation.ensemble,
-  }
-  if evaluation.chooses_epoch:
-    summary['evaluation']['chosen'] = [
-      {'seed': r.seed, 'subject': r.subject, 'epoch': r.epoch} for r in results
-    ]
-  if evaluation.oracle:
-    summary['oracle'] = report.oracle(
-      results, dataset.labels, evaluation.ensemble
-    )
-  summary['trainings'] = [
-    {'seed': result.seed, 'subject': result.subject} for result in results
-  ]
-  # More than one entry only where the user asked for a mix.
-  summary['trained_by'] = dict(
-    collections.Counter('; '.join(result.made_by) for result in results)
-  )
-  # Of this session alone, where the run was resumed.
-  summary['seconds'] = round(time.perf_counter() - start, 1)
-  if not hosts.is_main():
-    return summary
-  predictions.write(workdir / 'predictions.csv', dataset, pooled)
-  report.write_events(workdir / 'tensorboard', results)
-  page_lib.write(
-    workdir / 'report.html',
-    config,
-    dataset,
-    pooled,
-    results,
-    summary,
-    workdirs.versions(),
-  )
-  return summary
 
 
 def describe(

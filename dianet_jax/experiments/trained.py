@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 import numpy as np
 
-from dianet_jax.core import errors, files
+from dianet_jax.core import errors, paths
 from dianet_jax.core.config import Config
 from dianet_jax.experiments import rows, rules, run, workdirs
 from dianet_jax.motion import registry as motion
@@ -109,9 +109,9 @@ def open_run(workdir: str | os.PathLike[str]) -> TrainedRun:
     UserError: it is not the workdir of a finished run, or one of an older
       version, which kept no weights apart.
   """
-  workdir = pathlib.Path(workdir).expanduser()
+  workdir = paths.normal(workdir, 'workdir')
   config = workdirs.load_config(workdir)
-  summary = files.read_if_there(workdir / 'metrics.json')
+  summary = workdirs.load_summary(workdir)
   if summary is None:
     raise errors.UserError(
       f'The run in {workdir} is not finished: it has no metrics.json. Run its'
@@ -125,9 +125,6 @@ def open_run(workdir: str | os.PathLike[str]) -> TrainedRun:
   folds = tuple((one['seed'], one['subject']) for one in summary['trainings'])
   places = {subject: (workdir, config) for _, subject in folds}
   if config.study.kind == 'nested':
-    known = {row.name: row for row in rows.parse(config)}
-    for group in files.read_json(workdir / 'selection.json')['groups']:
-      row = known[group['chosen']]
-      place = workdir / 'chosen' / row.folder, row.config
-      places |= dict.fromkeys(group['subjects'], place)
+    held = workdirs.load_selection(workdir)
+    places |= rows.places_of(workdir, rows.parse(config), held)
   return TrainedRun(config, tuple(summary['classes']), folds, places)

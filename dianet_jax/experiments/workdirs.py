@@ -1,11 +1,12 @@
 """Guards a workdir: one run at a time, of one configuration and one data set.
 
 `config.json` holds the number of its schema, the configuration that the run
-was begun with, and the versions of each session; `data.json` the fingerprint
-of the data.
+was begun with, and the versions of each session; `data.json` says of which data
+it is, see `origin`; `metrics.json` holds the result, and is there when the run
+is finished.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import fcntl
 import importlib.metadata
@@ -17,11 +18,12 @@ from typing import Any, TextIO
 
 import jax
 
-from dianet_jax.core import errors, files, hosts, schema
+from dianet_jax.core import errors, faults, files, hosts, progress, schema
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
-from dianet_jax.experiments import configuration, migrations
-from dianet_jax.training import checkpoints
+from dianet_jax.evaluation import report
+from dianet_jax.experiments import configuration, migrations, origin
+from dianet_jax.training import checkpoints, kept
 
 _PACKAGES = (
   'dianet-jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint',
@@ -48,6 +50,8 @@ def versions() -> dict[str, str]:
 def exclusive(workdir: pathlib.Path) -> Iterator[None]:
   """Keeps other runs out of `workdir`; leaves no trace if nothing was written.
 
+  A finished run in a folder that cannot be written is let in: it is only shown.
+
   Raises:
     UserError: the folder cannot be written or locked, or another run is using
       it.
@@ -67,13 +71,15 @@ def exclusive(workdir: pathlib.Path) -> Iterator[None]:
           workdir.rmdir()
 
 
-def _locked(lock: pathlib.Path) -> TextIO:
+def _locked(lock: pathlib.Path) -> contextlib.AbstractContextManager:
   """The lock file, open and locked until it is closed."""
   while True:
     try:
       lock.parent.mkdir(parents=True, exist_ok=True)
       file = lock.open('w')
     except OSError as error:
+      if (lock.parent / 'metrics.json').is_file():
+        return contextlib.nullcontext()
       raise errors.UserError(
         f'The workdir {lock.parent} cannot be written ({error.strerror}).'
         ' Choose another --workdir.'
@@ -110,8 +116,80 @@ def _is_at(file: TextIO, path: pathlib.Path) -> bool:
 def _held(workdir: pathlib.Path) -> dict[str, Any] | None:
   """`config.json` in today's schema; None where there is none."""
   path = workdir / 'config.json'
-  held = files.read_if_there(path)
-  return None if held is None else migrations.migrate(held, path)
+  if not path.exists():
+    return None
+  held = files.read_json(path)
+  with _reading(path):
+    held = migrations.migrate(held, path)
+    _ = held['config'].keys(), [session.keys() for session in held['sessions']]
+  return held
+
+
+@contextlib.contextmanager
+def _reading(path: pathlib.Path) -> Iterator[None]:
+  """What is made of a file's content: whatever fails, the file is damaged."""
+  try:
+    yield
+  except (AttributeError, LookupError, TypeError, ValueError) as error:
+    raise errors.UserError(
+      f'{path} does not hold what a run writes ({faults.one_line(error)}).'
+      f' {_advice(path)}'
+    ) from error
+
+
+def _advice(path: pathlib.Path) -> str:
+  if path.name == 'metrics.json':
+    return 'Remove that file: the same command finds the result anew.'
+  return 'Choose another --workdir, or remove that folder.'
+
+
+def load_summary(workdir: pathlib.Path) -> dict[str, Any] | None:
+  """What `metrics.json` holds; None where the run is not finished.
+
+  Raises:
+    UserError: the file is damaged.
+  """
+  path = workdir / 'metrics.json'
+  if not path.exists():
+    return None
+  summary = files.read_json(path)
+  with _reading(path):
+    # Whatever shows it will do the same.
+    _ = report.title(summary), report.rows(summary), report.oracle_line(summary)
+  return summary
+
+
+def load_data(workdir: pathlib.Path) -> dict[str, Any] | None:
+  """What `data.json` holds; None where there is none, as in the first runs.
+
+  Raises:
+    UserError: the file is damaged.
+  """
+  path = workdir / origin.FILE
+  if not path.exists():
+    return None
+  held = files.read_json(path)
+  with _reading(path):
+    _ = origin.sentence(held), held['simulated']
+  return held
+
+
+def load_selection(workdir: pathlib.Path) -> dict[str, Any]:
+  """What `selection.json` of a nested selection holds.
+
+  Raises:
+    UserError: the file is damaged.
+  """
+  path = workdir / 'selection.json'
+  held = files.read_json(path)
+  with _reading(path):
+    _ = [(group['chosen'], *group['subjects']) for group in held['groups']]
+    _ = [
+      (row['name'], *map(float, row['uf1_without_group']))
+      for row in held['candidates']
+    ]
+    _ = held['left_out'].items()
+  return held
 
 
 def load_config(workdir: pathlib.Path) -> Config:
@@ -135,9 +213,11 @@ def check_config(workdir: pathlib.Path, config: Config) -> None:
   """Refuses a workdir that holds a run of another configuration.
 
   Raises:
-    UserError: it does; the keys that differ are named.
+    UserError: it does; the keys that differ are named. Or it holds trainings
+      of a configuration that nobody knows.
   """
   if not (workdir / 'config.json').exists():
+    _refuse_unknown(workdir, 'config.json')
     return
   held = configuration.identity(load_config(workdir))
   wanted = configuration.identity(config)
@@ -149,8 +229,14 @@ def check_config(workdir: pathlib.Path, config: Config) -> None:
     )
 
 
-def _data_held(dataset: data_lib.Dataset) -> dict[str, Any]:
-  return {'fingerprint': dataset.fingerprint, 'simulated': dataset.simulated}
+def _refuse_unknown(workdir: pathlib.Path, missing: str) -> None:
+  # The main process of several writes that file.
+  if hosts.is_main() and (kept.finished(workdir) or kept.begun(workdir)):
+    raise errors.UserError(
+      f'{workdir} holds trainings, but no {missing}: it cannot be known of what'
+      ' they are. Bring back that file, choose another --workdir, or remove'
+      ' that folder.'
+    )
 
 
 def check_data(workdir: pathlib.Path, dataset: data_lib.Dataset) -> None:
@@ -159,8 +245,10 @@ def check_data(workdir: pathlib.Path, dataset: data_lib.Dataset) -> None:
   Raises:
     UserError: they are.
   """
-  path = workdir / 'data.json'
-  if path.exists() and files.read_json(path) != _data_held(dataset):
+  held = load_data(workdir)
+  if held is None:
+    _refuse_unknown(workdir, origin.FILE)
+  elif not origin.same(held, dataset):
     raise errors.UserError(
       f'The raw data have changed since the run in {workdir} was begun.'
       ' Choose another --workdir, or remove that folder.'
@@ -178,7 +266,11 @@ def begin(
   check_data(workdir, dataset)
   workdir.mkdir(parents=True, exist_ok=True)
   if hosts.is_main():
-    files.write_json(workdir / 'data.json', _data_held(dataset))
+    held = load_data(workdir) or {}
+    now = origin.of(config, dataset)
+    # The day on which they were first read.
+    now['date'] = held.get('date', now['date'])
+    files.write_json(workdir / origin.FILE, now)
     checkpoints.remove_leavings(workdir)
   note_config(workdir, config)
 
@@ -195,4 +287,32 @@ def note_config(workdir: pathlib.Path, config: Config) -> None:
   session = versions()
   if session not in held['sessions']:
     held['sessions'].append(session)
+    if text := version_note(held['sessions']):
+      progress.console.print(f'  note: {text}')
   files.write_json(workdir / 'config.json', held)
+
+
+def sessions(workdir: pathlib.Path) -> list[dict[str, str]]:
+  """The versions of every session that trained, the earliest first."""
+  held = _held(workdir)
+  return held['sessions'] if held else []
+
+
+def merged_versions(found: Sequence[Mapping[str, str]]) -> dict[str, str]:
+  """What each thing's version was; several where sessions differ."""
+  names = dict.fromkeys(name for session in found for name in session)
+  return {
+    name: ', then '.join(
+      dict.fromkeys(str(session.get(name, 'unknown')) for session in found)
+    )
+    for name in names
+  }
+
+
+def version_note(found: Sequence[Mapping[str, str]]) -> str:
+  """What to say of sessions that differ; '' where there is nothing."""
+  merged = merged_versions(found)
+  if len(found) < 2:
+    return ''
+  changed = [f'{n} {v}' for n, v in merged.items() if ', then ' in v]
+  return 'trained in sessions of other versions: ' + '; '.join(changed)

@@ -17,6 +17,7 @@ import json
 import multiprocessing
 import pathlib
 import shutil
+import signal
 from typing import Any
 import zlib
 
@@ -24,7 +25,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from dianet_jax.core import errors, progress
+from dianet_jax.core import errors, escape, progress, stopping
 from dianet_jax.training.results import FoldResult, Training, Unfinished
 
 # How many of an unfinished fold are kept: should the last one be damaged.
@@ -32,8 +33,23 @@ _KEPT = 2
 
 
 def _name(seed: int, subject: str) -> str:
-  # Subjects of composites are '<data set>/<subject>'.
-  return f'seed{seed}/{subject.replace("/", "_")}'
+  return f'seed{seed}/{escape.file_name(subject)}'
+
+
+def check_names(subjects: Sequence[str]) -> None:
+  """Refuses subjects that would share a folder: one would pass for the other.
+
+  Raises:
+    UserError: there are such.
+  """
+  named: dict[str, str] = {}
+  for subject in subjects:
+    other = named.setdefault(escape.file_name(subject), subject)
+    if other != subject:
+      raise errors.UserError(
+        f'The checkpoints of the subjects {other!r} and {subject!r} would lie'
+        ' in one folder. Give one of them another name.'
+      )
 
 
 def _checksum(tree: Any) -> np.ndarray:
@@ -52,8 +68,12 @@ def _decode(array: np.ndarray) -> tuple[str, ...]:
   return tuple(json.loads(array.tobytes()))
 
 
-def _leave_devices_alone() -> None:
+def _only_write() -> None:
+  """For a process that writes: no devices, and no end before its parent's."""
   jax.config.update('jax_platforms', 'cpu')
+  # The terminal and SLURM send signals to every process of a run.
+  for number in stopping.SIGNALS:
+    signal.signal(number, signal.SIG_IGN)
 
 
 def _save(
@@ -90,8 +110,17 @@ class Checkpoints:
   """The folds of a run."""
 
   def __init__(self, workdir: pathlib.Path):
-    """`workdir`: of the run; made by the first `save`."""
+    """`workdir`: of the run; made by the first `save`.
+
+    Raises:
+      UserError: orbax could not read what it writes there.
+    """
     self._workdir = workdir.absolute()
+    if escape.UNREADABLE & set(str(self._workdir)):
+      raise errors.UserError(
+        f'{self._workdir}: checkpoints in a folder with *, ?, [ or \\ in its'
+        ' path cannot be read again. Choose another --workdir.'
+      )
     # One after another, while training goes on. Orbax's own background would
     # hold up training from the second fold of a group on.
     self._writer = futures.ThreadPoolExecutor(1)
@@ -99,7 +128,7 @@ class Checkpoints:
       # Every process has folds of its own. Orbax writes arrays of the host in
       # the first of a run's processes alone: so do it where nobody is second.
       self._writer = futures.ProcessPoolExecutor(
-        1, multiprocessing.get_context('spawn'), _leave_devices_alone
+        1, multiprocessing.get_context('spawn'), _only_write
       )
     self._writes: list[futures.Future] = []
 
@@ -152,8 +181,7 @@ class Checkpoints:
       progress.console.print(
         f'The checkpoint {folder} cannot be read ({type(error).__name__}).'
         ' Training goes on from the one before, or from the start: the result'
-        ' is the same.',
-        markup=False,
+        ' is the same.'
       )
       # Out of the way of the next one, and there for whoever wants to look.
       aside = self._workdir / 'damaged' / folder.relative_to(self._workdir)

@@ -47,6 +47,15 @@ class Group:
       added.loss, added.correct, added.clips, validation_loss, oracle
     )
 
+  def mean_loss(self, index: int) -> float:
+    """Of an entry of the history that was fetched, over folds without padding.
+
+    A mean over clips, in nats.
+    """
+    entry = self.history[index]
+    clips = entry.clips[: self.real].sum()
+    return float(entry.loss[: self.real].sum() / max(clips, 1))
+
   def diverged(self, epochs: int) -> list[int]:
     """The first epoch, from 1, whose loss is NaN or infinite; 0 for none."""
     losses = [epoch.loss[: self.real] for epoch in self.history[:epochs]]

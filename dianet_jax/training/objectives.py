@@ -137,7 +137,7 @@ class CrossEntropySettings(config.Objective):
     0.0,
     'Focal loss (Lin et al., 2017): clips that are right count less; 0 ='
     ' cross-entropy. Ours.',
-    schema.at_least(0),
+    schema.between(0, 100),
   )
 
 

@@ -81,6 +81,8 @@ class FoldParallel:
       settings: the `parallel` section.
       evaluation: the `evaluation` section; of it `epochs` and `oracle`.
     """
+    # In training: mean loss, in nats, of the last epoch that is known.
+    self.loss: float | None = None
     self._trainer, self._folds = trainer, folds
     self._chooses_epoch = evaluation.chooses_epoch
     self._oracle = evaluation.oracle
@@ -217,6 +219,7 @@ class FoldParallel:
     group.history.append((sums, loss, oracle))
     if len(group.history) > 1:
       group.fetch(-2)
+      self.loss = group.mean_loss(-2)
 
   def shapes(self, epochs: int) -> Training:
     """Shapes and dtypes of one fold's saved training after `epochs` epochs.

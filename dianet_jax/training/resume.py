@@ -1,17 +1,15 @@
 """Trains the folds that a workdir does not hold yet, so that none is lost."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 import contextlib
 import datetime
 import pathlib
-import signal
-import threading
 import time
 
 import jax
 
 from dianet_jax.core import config as configuration
-from dianet_jax.core import errors, hosts, progress
+from dianet_jax.core import errors, hosts, progress, stopping
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.training import checkpoints
 from dianet_jax.training import parallel as parallel_lib
@@ -42,8 +40,9 @@ def train_folds(
   Raises:
     UserError: a fold diverged, something cannot be written, or what is there
       was trained in another way (see `parallel.allow_mixed`).
-    Stopped: by SIGTERM; all folds in training were saved.
+    Stopped: by a signal; all folds in training were saved.
   """
+  checkpoints.check_names(folds.subjects)
   # Closed in any case: what is being written when a run stops is kept.
   with contextlib.closing(checkpoints.Checkpoints(workdir)) as saved:
     results = _finished(saved, folds)
@@ -140,20 +139,6 @@ def _refuse_diverged(diverged: list[Diverged]) -> None:
   )
 
 
-@contextlib.contextmanager
-def _sigterm() -> Iterator[threading.Event]:
-  """An event that is set when the system asks this process to end."""
-  asked = threading.Event()
-  if threading.current_thread() is not threading.main_thread():
-    yield asked
-    return
-  before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
-  try:
-    yield asked
-  finally:
-    signal.signal(signal.SIGTERM, before)
-
-
 class _Profile:
   """A trace of the second and third epoch; the first one warms up."""
 
@@ -176,8 +161,7 @@ class _Profile:
     jax.profiler.stop_trace()
     progress.console.print(
       f'Profile: {self._folder}, for TensorBoard; perfetto_trace.json.gz in it'
-      ' for Perfetto.',
-      markup=False,
+      ' for Perfetto.'
     )
 
 
@@ -218,7 +202,7 @@ class _Job:
     results = []
     with (
       progress.bar('Training', len(folds) * epochs, done) as bar,
-      _sigterm() as stop,
+      stopping.deferred(),
       contextlib.ExitStack() as stack,
     ):
       profile = None
@@ -227,10 +211,11 @@ class _Job:
         stack.callback(profile.close)
 
       def on_epoch(number, snapshot):
-        bar.advance(0, number)
+        loss = parallel.loss
+        bar.advance(number, '' if loss is None else f'loss {loss:.3f}')
         if profile:
           profile.count_epoch()
-        self._write(snapshot, stop.is_set())
+        self._write(snapshot)
 
       training = parallel.train(folds, on_epoch, begun.copy())
       # It lets go of each that has gone on.
@@ -256,8 +241,9 @@ class _Job:
       f'{describe_rest(seconds) if describe_rest else ""}.'
     )
 
-  def _write(self, snapshot: Callable, stop: bool) -> None:
+  def _write(self, snapshot: Callable) -> None:
     """Writes folds in training when it is time, or the last thing to do."""
+    stop = stopping.asked()
     interval = 60 * self._config.parallel.checkpoint_minutes
     if not stop and time.monotonic() - self._written < interval:
       return
@@ -268,17 +254,16 @@ class _Job:
     self._written = time.monotonic()
     if stop:
       self._saved.wait()
-      raise errors.Stopped(
-        'stopped by SIGTERM; all folds in training are saved, and the same'
-        ' command goes on with them'
+      stopping.check(
+        'all folds in training are saved, and the same command goes on with'
+        ' them'
       )
 
   def _keep(self, result: FoldResult | Diverged) -> FoldResult | Diverged:
     if isinstance(result, Diverged):
       progress.console.print(
         f'Fold {result.subject} (seed {result.seed}) diverged in epoch'
-        f' {result.epoch}; the others go on.',
-        markup=False,
+        f' {result.epoch}; the others go on.'
       )
       return result
     self._saved.save(result)

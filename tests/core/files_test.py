@@ -15,7 +15,8 @@ def test_what_is_written_is_read(tmp_path):
 
 def test_files_that_cannot_be_read_are_named(tmp_path):
   (tmp_path / 'damaged.json').write_text('{"a": ')
+  (tmp_path / 'deep.json').write_text('[' * 10**5)
   (tmp_path / 'folder.json').mkdir()
-  for name in ('damaged', 'folder', 'missing'):
+  for name in ('damaged', 'deep', 'folder', 'missing'):
     with pytest.raises(errors.UserError, match=f'{name}.json cannot be read'):
       files.read_json(tmp_path / f'{name}.json')

@@ -4,8 +4,11 @@ import os
 import subprocess
 import sys
 
+import jax
 import jaxlib.version
 import pytest
+
+from dianet_jax.core import errors, runtime
 
 _FLAG = '--xla_cpu_experimental_ynn_fusion_type'
 _KNOWN = (0, 10, 2) <= jaxlib.version.__version_info__ < (0, 11)
@@ -72,3 +75,37 @@ def test_no_flag_for_a_jaxlib_that_may_not_know_it(configured):
 
 def test_no_flag_where_jax_may_run_elsewhere(configured):
   assert configured(JAX_PLATFORMS='cpu,cuda')[0] == ''
+
+
+def test_places_of_the_cache(monkeypatch, tmp_path):
+  monkeypatch.setenv('DIANET_CACHE', f'{tmp_path}/a/../b/')
+  assert runtime.cache_dir('') == tmp_path / 'b'
+  assert runtime.cache_dir(f'{tmp_path}/c/') == tmp_path / 'c'
+
+
+@pytest.mark.parametrize('place', ['file', 'file/below', '~nosuchuser/x'])
+@pytest.mark.parametrize('setting', ['DIANET_CACHE', '--config.data.cache_dir'])
+def test_what_is_no_place_for_a_cache(monkeypatch, tmp_path, place, setting):
+  (tmp_path / 'file').touch()
+  place = place if place[0] == '~' else f'{tmp_path}/{place}'
+  monkeypatch.setenv('DIANET_CACHE', place)
+  configured = '' if setting == 'DIANET_CACHE' else place
+  with pytest.raises(errors.UserError, match=f'^{setting}={place}: '):
+    runtime.cache_dir(configured)
+
+
+def test_64_bits_are_refused(tmp_path):
+  with (
+    jax.enable_x64(True),
+    pytest.raises(errors.UserError, match='JAX_ENABLE_X64 is set'),
+  ):
+    runtime.configure(tmp_path)
+
+
+def test_devices_that_are_not_there(monkeypatch):
+  def none():
+    raise AssertionError
+
+  monkeypatch.setattr(jax, 'devices', none)
+  with pytest.raises(errors.UserError, match='AssertionError.*JAX_PLATFORMS='):
+    runtime.require_devices()

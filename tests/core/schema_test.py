@@ -34,7 +34,9 @@ class Fancy(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class Whole:
-  size: float = schema.key(1.0, 'Size.', schema.ABOVE_ZERO)
+  size: float = schema.key(
+    1.0, 'Size.', schema.Check(lambda value: value > 0, '> 0')
+  )
   on: bool = schema.key(False, 'Whether.')
   inner: Inner = schema.section(Inner)
   kind: Kind = schema.section(Kind)
@@ -86,6 +88,7 @@ def test_the_name_of_a_section_chooses_its_keys():
     ({'size': 0}, 'expected > 0'),
     ({'on': 1}, 'expected bool'),
     ({'inner': {'share': 1.5}}, '0 to 1'),
+    ({'inner': {'names': ('a\nb',)}}, r'names\[0\]=.* a control character'),
     ({'inner': {'names': 'a'}}, 'of type str, expected tuple'),
     ({'inner': {'names': ('a', 1)}}, r'inner.names\[1\]=1'),
     ({'kind': {'name': 'fancy', 'mode': 'x'}}, "one of '', fast"),

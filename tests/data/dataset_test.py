@@ -269,3 +269,18 @@ def test_a_simulated_tree_that_lost_files_is_made_again(
 def test_display_of_a_phase_image(load):
   shown = scaling.to_display(images_of(load())[0, 0])
   assert shown.dtype == np.uint8 and (shown.min(), shown.max()) == (0, 255)
+
+
+def test_inputs_that_no_machine_holds_are_refused(make_config):
+  data = make_config(
+    data__frame_size=2048, data__image_size=1024, data__offset_jitter_frames=99
+  ).data
+  chosen = {'dynamic_images': 'dynamic_images'}
+  dataset_lib._check_memory(1, data, chosen)
+  with pytest.raises(errors.UserError, match='image_size=1024 or .*frames=99'):
+    dataset_lib._check_memory(10**6, data, chosen)
+
+
+def test_no_clip_of_ones_own_protocol_names_that(load):
+  with pytest.raises(errors.UserError, match='config.data.emotions=.*nope'):
+    load(data__emotions=('nope=a', 'nopf=b'))

@@ -1,8 +1,10 @@
 """Runs side by side: agreement of formats, pairing, and what is refused."""
 
 import csv
+import dataclasses
 import io
 import math
+import threading
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -340,3 +342,34 @@ def test_runs_of_one_name_are_called_by_their_paths(tmp_path, capsys):
   ]
   compare.main(paths)
   assert f'{paths[1]} - {paths[0]}' in capsys.readouterr().out
+
+
+def test_more_classes_than_memory_can_hold_are_refused(runs):
+  one = next(iter(runs.values()))
+  classes = (*one.classes, *(f'class {n}' for n in range(300)))
+  zeros = np.zeros((*one.predictions.shape, 300))
+  probabilities = np.concatenate([one.probabilities, zeros], axis=-1)
+  many = dataclasses.replace(one, classes=classes, probabilities=probabilities)
+  with pytest.raises(errors.UserError, match='303 classes and . seeds are too'):
+    compare.table({'many': many})
+
+
+def test_a_long_comparison_says_so(folders, monkeypatch, capsys):
+  said = threading.Event()
+  table, print_ = compare.table, compare.progress.error_console.print
+
+  def slow(*arguments, **options):
+    assert said.wait(60)
+    return table(*arguments, **options)
+
+  def note(line):
+    print_(line)
+    said.set()
+
+  monkeypatch.setattr(compare.progress, 'FIRST_LINE_SECONDS', 0.01)
+  monkeypatch.setattr(compare.progress.error_console, 'print', note)
+  monkeypatch.setattr(compare, 'table', slow)
+  compare.main([str(folder) for folder in folders.values()])
+  captured = capsys.readouterr()
+  # The table may go to a file.
+  assert 'Comparing' in captured.err and 'Comparing' not in captured.out

@@ -169,3 +169,10 @@ def test_a_missing_run_is_named(tmp_path):
     predictions.load(tmp_path / 'nothing')
   with pytest.raises(errors.UserError, match='predictions.csv.*No such file'):
     predictions.load(tmp_path)
+
+
+@pytest.mark.parametrize('content', ['[' * 10**5, '[]', 'null', '{"a": 1}'])
+def test_any_metrics_beside_it_are_no_matter(tmp_path, content):
+  folder = prediction_files.write(tmp_path / 'run', prediction_files.rows())
+  (folder / 'metrics.json').write_text(content)
+  assert predictions.load(folder).remark == ''

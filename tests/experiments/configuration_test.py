@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import inspect
 import json
+import math
 import pathlib
 
 import ml_collections
@@ -338,3 +339,67 @@ def test_a_new_key_moves_no_run(monkeypatch):
   assert configuration.digest(config) == before
   values['train']['future'] = 1.0
   assert configuration.digest(configuration.from_mapping(values)) != before
+
+
+@pytest.mark.parametrize(
+  'key,value',
+  [
+    ('seeds', 10**6),
+    ('data__offset_jitter_frames', 10**6),
+    ('data__frame_size', 100_000),
+    ('data__image_size', 100_000),
+    ('data__simulation__subjects', 10**8),
+    ('data__simulation__seed', -1),
+    ('train__epochs', 10**9),
+    ('train__batch_size', 10**9),
+    ('train__learning_rate', 1e5),
+    ('train__weight_decay', 1e300),
+    ('train__augment__mixup_alpha', 1e300),
+    ('train__augment__mixup_alpha', math.inf),
+    ('objective__focal_gamma', 1e300),
+    ('evaluation__ensemble', 10**6),
+    ('parallel__checkpoint_minutes', 1e300),
+    ('data__emotions', ('happiness=a', 'disgust=b', 'happiness=b')),
+  ],
+)
+def test_numbers_that_no_run_can_mean(key, value):
+  name = key.replace('__', '.')
+  with pytest.raises(errors.UserError, match=f'{name}=.* is out of range'):
+    build(**{key: value})
+
+
+def test_seeds_and_ensembles_together():
+  build(seeds=100, evaluation__ensemble=10)
+  with pytest.raises(errors.UserError, match='at most 1000 times'):
+    build(seeds=100, evaluation__ensemble=11)
+
+
+@pytest.mark.parametrize('key', ['data__manual_dir', 'data__emotions'])
+def test_texts_are_one_line_without_commands(key):
+  value = '/data\x1b[2J'
+  if key == 'data__emotions':
+    value = (f'{value}=a',)
+  with pytest.raises(errors.UserError, match='holds a control character'):
+    build(**{key: value})
+
+
+@pytest.mark.parametrize('name', ['\u8868\u60c5-1', 'M\u00fcller_2.3', '-x'])
+def test_names_of_runs(name):
+  workdir = configuration.default_workdir(build(name=name))
+  assert workdir.startswith(f'runs/{name}-')
+
+
+@pytest.mark.parametrize(
+  'name', ['../../evil', 'a/b', '', '.hidden', '[/bold]', 'a b', 'x' * 101]
+)
+def test_names_that_are_no_part_of_a_path(name):
+  with pytest.raises(errors.UserError, match='config.name=.* expected letters'):
+    configuration.default_workdir(build(name=name))
+
+
+def test_the_default_workdir_knows_no_spelling_of_paths():
+  ways = ('/data/CASME2', '/data/CASME2/', '/data/../data/CASME2', '~/CASME2')
+  digests = {
+    configuration.default_workdir(build(data__manual_dir=way)) for way in ways
+  }
+  assert len(digests) == 1

@@ -21,7 +21,9 @@ from dianet_jax.experiments import (
 ROOT = pathlib.Path(__file__).parents[2]
 KEPT = sorted((ROOT / 'benchmarks/results').rglob('config.json'))
 FOLDERS = [path.parent for path in KEPT]
-DATA = types.SimpleNamespace(fingerprint='ab', simulated=False)
+DATA = types.SimpleNamespace(
+  fingerprint='ab', simulated=False, clips=(), subjects=[], listing=''
+)
 
 
 def name(folder):

@@ -12,7 +12,7 @@ from dianet_jax.core import errors
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.evaluation import metrics
 from dianet_jax.experiments import nested, pace, rows, workdirs
-from dianet_jax.training import checkpoints
+from dianet_jax.training import checkpoints, kept
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import results as results_lib
 
@@ -234,7 +234,7 @@ def test_chosen_candidates_may_differ_in_epochs(make, tmp_path, monkeypatch):
   assert '<svg' in (tmp_path / 'run' / 'report.html').read_text()
   for name, trainings in (('short', 2), ('long', 4)):
     place = tmp_path / 'run' / 'chosen' / name
-    assert pace.trainings_on_disk(place) == trainings
+    assert kept.finished(place) == trainings
     assert workdirs.load_config(place).train.epochs == int(name == 'long') + 1
 
 

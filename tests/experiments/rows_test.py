@@ -127,3 +127,24 @@ def test_an_unknown_base_is_named():
 def test_rows_without_a_kind_are_refused(make):
   with pytest.raises(errors.UserError, match='study.kind.*ablation or nested'):
     make(study__kind='')
+
+
+def test_names_in_any_script(make):
+  names = (
+    '双流',
+    '单流 1',
+    'déjà vu',
+    'Both, added_2',
+  )
+  texts = [f'{name}: train.epochs={n}' for n, name in enumerate(names, 1)]
+  study = make(study__rows=tuple(texts))
+  found = rows.parse(study)
+  assert tuple(row.name for row in found) == names
+  assert [row.folder for row in found] == [
+    '双流',
+    '单流-1',
+    'déjà-vu',
+    'both-added-2',
+  ]
+  with pytest.raises(errors.UserError, match='no letter and no digit'):
+    rows.parse(make(study__rows=('...: train.epochs=1',)))

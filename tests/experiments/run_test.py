@@ -1,6 +1,7 @@
 """Whole runs: outputs, resuming, refusals, and the shipped configs."""
 
 import csv
+import dataclasses
 import importlib
 import json
 import shutil
@@ -191,7 +192,10 @@ def test_changed_data_are_refused(flow_config, tmp_path):
 
 
 def test_divergence_names_the_fold(flow_config, tmp_path):
-  config = flow_config(train__learning_rate=1e30, seeds=1)
+  config = flow_config(seeds=1)
+  # No configuration may say so.
+  train = dataclasses.replace(config.train, learning_rate=1e30)
+  config = dataclasses.replace(config, train=train)
   with pytest.raises(
     errors.UserError,
     match='diverged in 6.*casme2/sub00 .seed 0, epoch 2.* and 1 more',

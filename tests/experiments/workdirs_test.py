@@ -11,7 +11,9 @@ from dianet_jax.core import config as config_lib
 from dianet_jax.core import errors, schema
 from dianet_jax.experiments import configuration, migrations, workdirs
 
-DATA = types.SimpleNamespace(fingerprint='ab', simulated=True)
+DATA = types.SimpleNamespace(
+  fingerprint='ab', simulated=True, clips=(), subjects=[], listing='12'
+)
 
 
 def test_what_was_begun_goes_on_and_nothing_else(make_config, tmp_path):
@@ -157,3 +159,50 @@ def test_a_file_system_without_locks_says_so(tmp_path, monkeypatch):
     workdirs.exclusive(tmp_path / 'run'),
   ):
     pass
+
+
+@pytest.mark.parametrize('name', ['config.json', 'data.json'])
+@pytest.mark.parametrize('content', ['[]', 'null', '{"a": 1}', '[' * 10**5])
+def test_what_no_run_has_written_is_named(make_config, tmp_path, name, content):
+  workdirs.begin(tmp_path, make_config(), DATA)
+  (tmp_path / name).write_text(content)
+  with pytest.raises(errors.UserError, match=name):
+    workdirs.check_config(tmp_path, make_config())
+    workdirs.check_data(tmp_path, DATA)
+
+
+@pytest.mark.parametrize('name', ['config.json', 'data.json'])
+def test_trainings_of_unknown_origin_are_refused(make_config, tmp_path, name):
+  workdirs.begin(tmp_path, make_config(), DATA)
+  (tmp_path / name).unlink()
+  # Without trainings nothing can be mistaken.
+  workdirs.check_config(tmp_path, make_config())
+  workdirs.check_data(tmp_path, DATA)
+  (tmp_path / 'checkpoints/seed0/s1').mkdir(parents=True)
+  with pytest.raises(errors.UserError, match=f'no {name}: it cannot be known'):
+    workdirs.check_config(tmp_path, make_config())
+    workdirs.check_data(tmp_path, DATA)
+
+
+def test_other_versions_are_said_and_kept(
+  make_config, tmp_path, monkeypatch, capsys
+):
+  for jax in ('0.0.1', '0.0.1', '0.0.2'):
+    monkeypatch.setattr(
+      workdirs, 'versions', lambda v=jax: {'jax': v, 'numpy': '2'}
+    )
+    workdirs.begin(tmp_path, make_config(), DATA)
+  note = 'trained in sessions of other versions: jax 0.0.1, then 0.0.2'
+  assert capsys.readouterr().out.strip() == f'note: {note}'
+  sessions = workdirs.sessions(tmp_path)
+  assert workdirs.version_note(sessions) == note
+  assert workdirs.merged_versions(sessions)['numpy'] == '2'
+
+
+def test_the_day_of_the_data_stays(make_config, tmp_path):
+  workdirs.begin(tmp_path, make_config(), DATA)
+  path = tmp_path / 'data.json'
+  held = json.loads(path.read_text()) | {'date': '2001-01-01'}
+  path.write_text(json.dumps(held))
+  workdirs.begin(tmp_path, make_config(), DATA)
+  assert workdirs.load_data(tmp_path)['date'] == '2001-01-01'

@@ -1,0 +1,49 @@
+"""How a program begins and ends for its user: in words, never in a traceback.
+
+Imports nothing heavy: signals must be handled before anything else is done.
+"""
+
+from collections.abc import Callable
+import signal
+import sys
+
+from dianet_jax.core import errors, faults, stopping, streams
+
+
+def run(program: Callable[[], int | None]) -> int:
+  """Runs a program; whatever ends it is told in a line.
+
+  A signal is noted from here on; `program` says with `stopping.immediate` where
+  it may end things at once.
+
+  Args:
+    program: returns the exit status, None for 0.
+
+  Returns:
+    The exit status: 1 after a mistake of the user's or a fault of the program,
+    128 + the number of the signal after a signal.
+
+  Raises:
+    SystemExit: of the program: argparse and absl end by it.
+  """
+  with streams.guarded(), stopping.handled():
+    try:
+      return program() or 0
+    except errors.UserError as error:
+      return _end(f'error: {error}', 1)
+    except errors.Stopped as stopped:
+      return _end(str(stopped), 128 + stopped.number)
+    except KeyboardInterrupt:
+      return _end('stopped', 128 + signal.SIGINT)
+    except Exception as error:
+      kept = faults.report(error)
+      return _end(
+        f'error: {faults.one_line(error)}. This is no known mistake: {kept}', 1
+      )
+
+
+def _end(text: str, status: int) -> int:
+  # What was said before comes first.
+  sys.stdout.flush()
+  print(text, file=sys.stderr)
+  return status

@@ -1,0 +1,210 @@
+"""From trained folds to the files of a result: numbers first, then pictures.
+
+`predictions.csv` and `metrics.json` are on disk before anything is drawn. What
+draws rests on libraries and settings of the user's, and must not be able to
+take the result away: its failure is told beside the result, and the same
+command tries again.
+"""
+
+import collections
+from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import dataclasses
+import pathlib
+import shutil
+import time
+from typing import Any
+
+from dianet_jax.core import config as configuration
+from dianet_jax.core import errors, faults, files, hosts, progress
+from dianet_jax.data import dataset as dataset_lib
+from dianet_jax.data import folds as folds_lib
+from dianet_jax.evaluation import page, predictions, report
+from dianet_jax.experiments import origin, workdirs
+from dianet_jax.training import checkpoints
+from dianet_jax.training.results import FoldResult
+
+Read = Callable[[configuration.Config], dataset_lib.Dataset]
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """All folds of a run or of a study, trained.
+
+  Attributes:
+    config: of the run or study.
+    workdir: of the run or study.
+    dataset: the clips.
+    results: one for each seed and subject, in any order.
+  """
+
+  config: configuration.Config
+  workdir: pathlib.Path
+  dataset: dataset_lib.Dataset
+  results: Sequence[FoldResult]
+
+  @property
+  def pooled(self) -> report.Pooled:
+    """The predictions of all folds, ensembles averaged."""
+    size = self.config.evaluation.ensemble
+    reported = report.ensemble(self.results, size)
+    return report.pool(reported, len(self.dataset.clips))
+
+
+def conclude(
+  trained: Trained,
+  folds: folds_lib.Folds,
+  start: float,
+  more: Mapping[str, Any],
+) -> dict[str, Any]:
+  """Writes everything, the pictures last.
+
+  Args:
+    trained: all folds.
+    folds: what they were trained from.
+    start: the `time.perf_counter` of the run's beginning.
+    more: what else `metrics.json` is to hold.
+
+  Returns:
+    What `metrics.json` holds: its presence says that the run is finished.
+  """
+  # Those of a resumed run come in another order.
+  results = sorted(trained.results, key=lambda r: (r.seed, r.subject))
+  trained = dataclasses.replace(trained, results=results)
+  summary = _summarise(trained, folds) | more
+  # Of this session alone, where the run was resumed.
+  summary['seconds'] = round(time.perf_counter() - start, 1)
+  if not hosts.is_main():
+    return summary
+  workdir = trained.workdir
+  summary['data'] = workdirs.load_data(workdir)
+  summary['sessions'] = workdirs.sessions(workdir)
+  if text := workdirs.version_note(summary['sessions']):
+    summary['notes'].append(text)
+  # Those of an earlier result do not show this one.
+  (workdir / 'report.html').unlink(missing_ok=True)
+  shutil.rmtree(workdir / 'tensorboard', ignore_errors=True)
+  predictions.write(
+    workdir / 'predictions.csv', trained.dataset, trained.pooled
+  )
+  files.write_json(workdir / 'metrics.json', summary)
+  draw(trained, summary)
+  return summary
+
+
+def _summarise(trained: Trained, folds: folds_lib.Folds) -> dict[str, Any]:
+  config, dataset = trained.config, trained.dataset
+  evaluation, results = config.evaluation, trained.results
+  summary = report.summarise(
+    config.name, dataset, trained.pooled, folds.absent_classes()
+  )
+  summary['evaluation'] = {
+    'epochs': report.EPOCHS[evaluation.epochs],
+    'trainings_of_a_seed': evaluation.ensemble,
+  }
+  if evaluation.chooses_epoch:
+    summary['evaluation']['chosen'] = [
+      {'seed': r.seed, 'subject': r.subject, 'epoch': r.epoch} for r in results
+    ]
+  if evaluation.oracle:
+    summary['oracle'] = report.oracle(
+      results, dataset.labels, evaluation.ensemble
+    )
+  summary['trainings'] = [
+    {'seed': result.seed, 'subject': result.subject} for result in results
+  ]
+  # More than one entry only where the user asked for a mix.
+  summary['trained_by'] = dict(
+    collections.Counter('; '.join(result.made_by) for result in results)
+  )
+  return summary
+
+
+def _page(trained: Trained, summary: dict[str, Any]) -> None:
+  versions = workdirs.merged_versions(workdirs.sessions(trained.workdir))
+  held = workdirs.load_data(trained.workdir)
+  if held is not None:
+    versions = {'data': origin.sentence(held)} | versions
+  page.write(
+    trained.workdir / 'report.html',
+    trained.config,
+    trained.dataset,
+    trained.pooled,
+    trained.results,
+    summary,
+    versions,
+  )
+
+
+def _events(trained: Trained, summary: dict[str, Any]) -> None:
+  del summary
+  report.write_events(trained.workdir / 'tensorboard', trained.results)
+
+
+# Name in the workdir -> what draws it.
+_DRAWINGS = {'report.html': _page, 'tensorboard': _events}
+
+
+def draw(trained: Trained, summary: dict[str, Any]) -> None:
+  """Draws what is not there yet; a failure is told, and the result stands."""
+  for name, function in _DRAWINGS.items():
+    if (trained.workdir / name).exists():
+      continue
+    try:
+      function(trained, summary)
+    except Exception as error:  # Of libraries, and of how they are set up.
+      progress.console.print(
+        f'{name} could not be drawn ({faults.one_line(error)}). The result is'
+        f' not touched, and the same command tries again;'
+        f' {faults.report(error)}'
+      )
+
+
+def show(
+  config: configuration.Config,
+  workdir: pathlib.Path,
+  summary: dict[str, Any],
+  read: Read,
+  places: Mapping[str, pathlib.Path],
+) -> None:
+  """Says of which data a finished result is, and draws what it lacks.
+
+  Args:
+    config: of the run or study.
+    workdir: of the run or study.
+    summary: its `metrics.json`.
+    read: `run.read_dataset`.
+    places: subject -> the workdir that holds its folds.
+
+  Raises:
+    UserError: the raw data are others now.
+  """
+  say = progress.console.print
+  held = workdirs.load_data(workdir)
+  if held is None:
+    say('Its data are not known: an older version has made it.')
+    return
+  say(f'Data: {origin.sentence(held)}.')
+  say(origin.compare(workdir, config, held, read))
+  if text := workdirs.version_note(summary.get('sessions', ())):
+    say(f'note: {text}')
+  if all((workdir / name).exists() for name in _DRAWINGS):
+    return
+  try:
+    dataset = read(config)
+    results = [
+      _load(places[one['subject']], one['seed'], one['subject'])
+      for one in summary['trainings']
+    ]
+  except (KeyError, errors.UserError) as error:
+    say(f'What is missing in {workdir} cannot be drawn: {error}')
+    return
+  draw(Trained(config, workdir, dataset, results), summary)
+
+
+def _load(workdir: pathlib.Path, seed: int, subject: str) -> FoldResult:
+  with contextlib.closing(checkpoints.Checkpoints(workdir)) as saved:
+    result = saved.load(seed, subject)
+  if result is None:
+    raise errors.UserError(f'there is no fold {subject} (seed {seed}).')
+  return result

@@ -1,0 +1,26 @@
+"""What a workdir keeps is counted on disk, of runs and of studies."""
+
+import pytest
+
+from dianet_jax.training import kept
+
+
+@pytest.mark.parametrize('below', ['.', 'row', 'chosen/row'])
+def test_trainings_are_counted(tmp_path, below):
+  assert kept.sentence(tmp_path) == 'nothing of the training was saved'
+  place = tmp_path / below
+  for path in (
+    'checkpoints/seed0/a',
+    'checkpoints/seed1/a',
+    'checkpoints/seed0/b.orbax-checkpoint-tmp-1',
+    'unfinished/seed0/c/12',
+    'unfinished/seed0/c/13',
+    # Nothing whole yet.
+    'unfinished/seed0/d/12.orbax-checkpoint-tmp-1',
+  ):
+    (place / path).mkdir(parents=True)
+  assert (kept.finished(place), kept.begun(place)) == (2, 1)
+  assert kept.sentence(tmp_path) == (
+    f'2 finished and 1 unfinished training(s) are saved in {tmp_path}, and the'
+    ' same command goes on with them'
+  )
