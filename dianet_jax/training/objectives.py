@@ -174,5 +174,11 @@ class CrossEntropy:
 
 
 OBJECTIVES: registry.Registry[type[Objective]] = registry.Registry(
-  'objective', 'objective.name', {'cross_entropy': CrossEntropy}
+  'objective',
+  'objective.name',
+  {
+    'cross_entropy': CrossEntropy,
+    'auxiliary_heads': 'dianet_jax.training.distillation:AuxiliaryHeads',
+    'self_distillation': 'dianet_jax.training.distillation:SelfDistillation',
+  },
 )
