@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 import dataclasses
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -60,6 +61,12 @@ def variables_of(
   return official.load(names, shapes, entries, dtype=np.float64).variables
 
 
+@functools.cache
+def _compiled(module: nn.Module) -> Callable:
+  """One program for both fills."""
+  return jax.jit(lambda v, a, o: module.apply(v, *a, **o))
+
+
 def apply(
   module: nn.Module,
   names: official.Names,
@@ -69,9 +76,7 @@ def apply(
 ) -> Any:
   """What the module gives, filled with `entries`."""
   variables = variables_of(module, names, entries, *arguments, **options)
-  return jax.jit(lambda v, a: module.apply(v, *a, **options))(
-    variables, arguments
-  )
+  return _compiled(module)(variables, arguments, options)
 
 
 def last(x: np.ndarray) -> jax.Array:
@@ -383,14 +388,16 @@ def _tcm(fixture, inputs, entries, key):
   means = moved.mean(axis=(3, 4))
   return {
     'mtdm_output': moved.reshape(16, *moved.shape[2:]),
-    # Of the first clip.
-    'mtdm_spatial_mean_first_and_last_frame': means[0, jnp.array([0, -1])],
+    # The first frame of the first clip, the last one of the last.
+    'mtdm_spatial_mean_first_and_last_frame': jnp.stack(
+      [means[0, 0], means[-1, -1]]
+    ),
     'output': found.reshape(16, *found.shape[2:]),
     'output_minus_input_spatial_mean_first_frame_first_16_channels': (
       added[0, 0, :16]
     ),
     'output_minus_input_spatial_mean_last_frame_first_16_channels': (
-      added[0, -1, :16]
+      added[-1, -1, :16]
     ),
   }
 

@@ -14,6 +14,7 @@ from typing import Any
 import flax.traverse_util
 import jax
 import numpy as np
+from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from dianet_jax.core import errors
@@ -149,14 +150,20 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
   """Entries of a .safetensors or .npz file; nothing in it is executed.
 
   Raises:
-    UserError: another kind of file.
+    UserError: another kind of file, or one that cannot be read.
   """
   path = pathlib.Path(path)
-  if path.suffix == '.safetensors':
-    return safetensors.load_file(path)
-  if path.suffix == '.npz':
-    with np.load(path, allow_pickle=False) as file:
-      return dict(file)
+  try:
+    if path.suffix == '.safetensors':
+      return safetensors.load_file(path)
+    if path.suffix == '.npz':
+      with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+  except (OSError, ValueError, SafetensorError) as error:
+    raise errors.UserError(
+      f'{path} cannot be read: {error}. Expected a whole file of numbers;'
+      ' Python objects would be executed.'
+    ) from error
   raise errors.UserError(
     f'{path}: expected a .safetensors or an .npz file. A .pt or .pth file is a'
     ' pickle, which runs code when it is read; save its state_dict with'
