@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from dianet_jax.models import fusions, official
-from dianet_jax.models.backbones import retention, tcm
 from dianet_jax.models.fusions import biovilt, causal, gban
 from dianet_jax.models.zoo import (
   atm_gcn,
@@ -20,9 +19,11 @@ from dianet_jax.models.zoo import (
   gamdss,
   htnet,
   offapexnet,
+  retention,
   skd_tstsan,
   slstt,
   ststnet,
+  tcm,
   tsfmicro,
 )
 from dianet_jax.training import contrastive, distillation, objectives

@@ -17,10 +17,9 @@ from jaxtyping import Array, Bool
 
 from dianet_jax.core import schema
 from dianet_jax.models import layers
-from dianet_jax.models.backbones import tcm
 from dianet_jax.models.backbones.resnet import BasicBlock
 from dianet_jax.models.registry import Outputs
-from dianet_jax.models.zoo import frames
+from dianet_jax.models.zoo import frames, tcm
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,9 +18,8 @@ from jaxtyping import Array, Bool
 
 from dianet_jax.core import schema
 from dianet_jax.models import official
-from dianet_jax.models.backbones import retention
 from dianet_jax.models.registry import Outputs
-from dianet_jax.models.zoo import flow_images, frames
+from dianet_jax.models.zoo import flow_images, frames, retention
 
 
 @dataclasses.dataclass(frozen=True)

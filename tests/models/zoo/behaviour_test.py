@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from dianet_jax.models import layers
-from dianet_jax.models.backbones import retention, tcm
-from dianet_jax.models.zoo import atm_gcn, flow_images, skd_tstsan, slstt
+from dianet_jax.models.zoo import (
+  atm_gcn,
+  flow_images,
+  retention,
+  skd_tstsan,
+  slstt,
+  tcm,
+)
 from tests.models.zoo import small
 
 

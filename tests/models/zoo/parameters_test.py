@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
+from dianet_jax.models.fusions import biovilt, gban
 from dianet_jax.models.registry import MODELS
-from dianet_jax.models.zoo import slstt, tsfmicro
+from dianet_jax.models.zoo import atm_gcn, slstt, tcm, tsfmicro
 
 FLOW = (2, 28, 28, 3)
 COMPACT = {'width': 24, 'repeats': (1, 1, 2)}
@@ -59,6 +60,32 @@ def count(tree):
 def test_published_sizes(row):
   *what, expected = row
   assert count(parameters(*what)) == expected
+
+
+@pytest.mark.parametrize(
+  'module,shapes,expected',
+  [
+    (biovilt.Pooler(), [(1, 196, 256)] * 2, 1_186_048),
+    (biovilt.Projector(), [(1, 196, 512)], 82_304),
+    (tcm.SlowFastTCM(), [(1, 8, 14, 14, 128)], 21_243),
+    (tcm.SlowFastTCM(patch=7), [(1, 4, 7, 7, 512)], 71_163),
+    (atm_gcn.Encoder(), [(1, 1, 64, 64, 3)], 2_528_884),
+    (atm_gcn.Graph(5), [(1, 15, 512)], 595_207),
+  ],
+)
+def test_parts(module, shapes, expected):
+  inputs = [jax.ShapeDtypeStruct(shape, 'float32') for shape in shapes]
+  variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
+  assert count(variables['params']) == expected
+
+
+def test_gates_of_gban():
+  """8 d o of d features and o gates."""
+  pair = [jax.ShapeDtypeStruct((1, 256), 'float32')] * 2
+  variables = jax.eval_shape(
+    gban.GroupGate(128).init, jax.random.key(0), pair, pair
+  )
+  assert count(variables) == 262_144
 
 
 @pytest.mark.parametrize(
