@@ -153,7 +153,8 @@ class DIANet(nn.Module):
       train: see `registry.Model`.
 
     Returns:
-      Logits float32 [clip, 1, class], or [clip, view, class].
+      Logits float32 [clip, 1, class], or [clip, view, class]; `auxiliary` holds
+      the backbones' 'tokens' [clip, view, token, feature].
     """
     [images] = inputs.values()
     settings = self.settings
@@ -163,7 +164,7 @@ class DIANet(nn.Module):
     logits = nn.Dense(self.num_classes, name='classifier')(
       fused.astype(jnp.promote_types(fused.dtype, jnp.float32))
     )
-    return Outputs(logits)
+    return Outputs(logits, {'tokens': jnp.stack(tokens, axis=1)})
 
   def fusion_options(self) -> dict[str, Any]:
     """Attributes of the fusion besides those that all fusions have."""

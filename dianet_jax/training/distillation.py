@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from dianet_jax.core import config, errors, schema
+from dianet_jax.core import config, schema
 from dianet_jax.models.registry import Outputs
+from dianet_jax.training import objectives
 from dianet_jax.training.objectives import (
   Batch,
   CrossEntropy,
@@ -18,21 +19,6 @@ from dianet_jax.training.objectives import (
 
 Logits = Float[Array, 'clip class_']
 Features = Float[Array, 'clip feature']
-
-
-def require(outputs: Outputs, objective: str, *names: str) -> None:
-  """That the model gives what an objective reads.
-
-  Raises:
-    UserError: it does not.
-  """
-  lacking = [name for name in names if name not in outputs.auxiliary]
-  if lacking:
-    raise errors.UserError(
-      f'--config.objective.name={objective!r} reads {", ".join(lacking)} of the'
-      ' model besides its logits, which this model does not give. Choose'
-      ' another --config.model.name or --config.objective.name.'
-    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +47,7 @@ class AuxiliaryHeads:
       UserError: the model has no such heads.
     """
     del variables, key
-    require(outputs, self.settings.name, 'logits')
+    objectives.require(outputs, self.settings.name, 'logits')
     return ()
 
   def __call__(
@@ -165,7 +151,9 @@ class SelfDistillation:
       UserError: the model has no branches.
     """
     del variables, key
-    require(outputs, self.settings.name, 'logits', 'features', 'head_features')
+    objectives.require(
+      outputs, self.settings.name, 'logits', 'features', 'head_features'
+    )
     return ()
 
   def __call__(

@@ -9,6 +9,7 @@ from dianet_jax.models import layers
 from dianet_jax.models.zoo import (
   atm_gcn,
   flow_images,
+  magnifier,
   retention,
   skd_tstsan,
   slstt,
@@ -134,9 +135,9 @@ def test_channel_attention_has_the_size_of_its_channels():
 
 def test_amplification_magnifies():
   x = jax.random.normal(jax.random.key(0), (2, 2, 1, 12, 12, 3))
-  module = skd_tstsan.Magnifier(0.25)
+  module = magnifier.Magnifier(0.25)
   variables = jax.jit(module.init)(jax.random.key(1), *x)
-  strong = skd_tstsan.Magnifier(0.25, amplification=9.0)
+  strong = magnifier.Magnifier(0.25, amplification=9.0)
   # Without motion the amplifier has nothing to work on.
   for pair, differs in (((x[1], x[1]), False), ((x[0], x[1]), True)):
     one, other = (jax.jit(m.apply)(variables, *pair) for m in (module, strong))

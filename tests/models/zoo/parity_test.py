@@ -6,7 +6,7 @@ import pathlib
 import jax
 import pytest
 
-from benchmarks import parity, parity_systems
+from benchmarks import parity, parity_flow, parity_systems
 from dianet_jax.models.zoo import causalnet
 from tests.models.zoo.parameters_test import count
 
@@ -55,7 +55,7 @@ def test_a_large_one_has_an_entry_for_every_parameter(name):
   """Each of the original's has its place, and there is no other."""
   fixture = _fixture(name)
   if name == 'htnet':
-    module = parity_systems.htnet_of(name)
+    module = parity_flow.htnet_of(name)
     inputs = {'phase_flow': jax.ShapeDtypeStruct((1, 1, 28, 28, 3), 'float32')}
   else:
     module = causalnet.Network(3, causalnet.Settings())
