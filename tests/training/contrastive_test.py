@@ -46,7 +46,7 @@ def test_the_own_clip_in_the_queue_is_no_other():
     np.mean(
       [
         np.log(np.e + np.e + 1) - 1,
-        np.log(np.e + 1) - 1,
+        np.log(np.e + np.e) - 1,
         np.log(np.e + 2) - 1,
       ]
     ),

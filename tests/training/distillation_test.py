@@ -58,8 +58,6 @@ def test_padding_counts_nothing(objective, outputs, batch):
   loss, state = objective(outputs, batch, ())
   assert state == () and np.isfinite(loss)
   assert objective(_spoiled(outputs), batch, ())[0] == loss
-  apply, batch = batch.apply, batch.replace(apply=None)
-  del apply
   short = batch.replace(
     labels=batch.labels[:3],
     partner_labels=batch.labels[:3],

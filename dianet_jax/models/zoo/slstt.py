@@ -36,7 +36,8 @@ class Settings(config.Model):
   encoder: str = schema.key(
     'finetune',
     'finetune, or frozen: nothing at or below the blocks trains, as in the'
-    ' code; for weights that were trained elsewhere.',
+    ' code; for weights that were trained elsewhere. With frozen, set'
+    ' train.weight_decay=0, which acts on what has no gradient, too.',
     schema.one_of('finetune', 'frozen'),
   )
   patch: int = schema.key(16, 'Pixels of a patch, square.', schema.at_least(1))
