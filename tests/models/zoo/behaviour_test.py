@@ -32,7 +32,7 @@ def _initialised(name, clips=2, **settings):
 
 
 def _apply(model, variables, inputs):
-  return jax.jit(model.apply)(variables, inputs)
+  return small.jit(model.apply)(variables, inputs)
 
 
 def _logits(model, variables, inputs):
@@ -46,7 +46,7 @@ def _gradient(model, variables, inputs):
     logits = model.apply(variables | {'params': params}, inputs).logits
     return (logits**2).sum()
 
-  return jax.jit(jax.grad(loss, (0, 1)))(variables['params'], inputs)
+  return small.jit(jax.grad(loss, (0, 1)))(variables['params'], inputs)
 
 
 @pytest.mark.parametrize('repeats,acts', [((1, 1, 1), False), ((1, 1), True)])
@@ -136,11 +136,13 @@ def test_channel_attention_has_the_size_of_its_channels():
 def test_amplification_magnifies():
   x = jax.random.normal(jax.random.key(0), (2, 2, 1, 12, 12, 3))
   module = magnifier.Magnifier(0.25)
-  variables = jax.jit(module.init)(jax.random.key(1), *x)
+  variables = small.jit(module.init)(jax.random.key(1), *x)
   strong = magnifier.Magnifier(0.25, amplification=9.0)
   # Without motion the amplifier has nothing to work on.
   for pair, differs in (((x[1], x[1]), False), ((x[0], x[1]), True)):
-    one, other = (jax.jit(m.apply)(variables, *pair) for m in (module, strong))
+    one, other = (
+      small.jit(m.apply)(variables, *pair) for m in (module, strong)
+    )
     assert (jnp.abs(one - other).max() > 1e-4) == differs
 
 

@@ -1,9 +1,20 @@
 """Every model of the registry at the smallest size that has all its parts."""
 
+import functools
+
 import jax
 import numpy as np
 
 from dianet_jax.models.registry import MODELS
+
+# Programs here run for milliseconds and would compile for a minute.
+jit = functools.partial(
+  jax.jit,
+  compiler_options={
+    'xla_backend_optimization_level': 0,
+    'xla_llvm_disable_expensive_passes': True,
+  },
+)
 
 COMPACT = {'backbone': 'compact', 'widths': (8,), 'heads': 2, 'dropout': 0.0}
 TRUNK = {'width': 8, 'repeats': (1, 1, 1), 'heads': 2, 'input_scale': 1}
@@ -85,7 +96,11 @@ def planted(name, clips, seed=0):
   [(read, spec)] = specs.items()
   rng = np.random.default_rng(seed)
   labels = np.arange(clips) % 3
-  patterns = np.random.default_rng(1).normal(size=(3, *spec.shape))
+  shapes = (3, *spec.shape), (3, 1, 1, 1, spec.shape[-1])
+  # Of places and, for what averages over them, of channels.
+  patterns = sum(
+    np.random.default_rng(1).normal(size=shape) for shape in shapes
+  )
   images = 0.2 * rng.normal(size=(clips, *spec.shape)) + patterns[labels]
   images /= np.abs(images).max(axis=(1, 2, 3, 4), keepdims=True)
   return {read: images.astype(np.float32)}, labels.astype(np.int32)

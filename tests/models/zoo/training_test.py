@@ -18,7 +18,7 @@ from dianet_jax.training.state import Batch, Data, Fold
 from dianet_jax.training.trainer import Trainer
 from tests.models.zoo import small
 
-STEPS, CLIPS = 8, 6
+STEPS, CLIPS = 25, 6
 NAMES = list(small.SMALL)
 
 
@@ -103,7 +103,7 @@ def test_two_folds_train_side_by_side(name):
       lambda state, _: trainer.step(state, fold, batch), state, length=STEPS
     )
 
-  train = jax.jit(jax.vmap(train))
+  train = small.jit(jax.vmap(train))
   (state, sums), (other, _) = train(_folds([0, 1])), train(_folds([0, 2]))
   loss = np.asarray(sums.loss) / CLIPS
   assert np.isfinite(loss).all()
@@ -124,7 +124,7 @@ def test_padded_clips_reach_nothing(name):
   variables = small.variables_of(model, inputs)
   valid = jnp.arange(CLIPS) < 4
 
-  @jax.jit
+  @small.jit
   def train(inputs):
     outputs, statistics = model.apply(
       variables,
