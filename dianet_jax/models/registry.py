@@ -12,6 +12,9 @@ A model is a Linen module with the attributes `num_classes`, `settings` and
                                           what its inputs must be; `specs` maps
                                           input -> ShapeDtypeStruct, no clips
     __call__(inputs, valid, train) -> Outputs
+
+and, where others have published one, `official_names`: what its authors call
+its entries, by which `models.official` loads their weights.
 """
 
 from collections.abc import Iterator, Mapping
