@@ -59,10 +59,12 @@ class Flow:
     3,
     'tv_l1: sizes of the image, each 0.8 of the one before; 5 for a head that'
     ' turns.',
-    at_least(1),
+    between(1, 20),
   )
   warps: int = key(
-    3, 'tv_l1: how often each is warped; more shrink small motion.', at_least(1)
+    3,
+    'tv_l1: how often each is warped; more shrink small motion.',
+    between(1, 20),
   )
   channels: tuple[str, ...] = key(
     FLOW_CHANNELS[:3],
@@ -91,7 +93,7 @@ class Flow:
 class Sampling:
   """Which frames a representation of single frames takes."""
 
-  frames: int = key(16, 'How many of each span.', at_least(1))
+  frames: int = key(16, 'How many of each span.', between(1, 1000))
   span: str = key(
     'clip',
     'At equal steps from onset to offset (clip) or in each of data.phases'

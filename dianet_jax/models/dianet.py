@@ -48,7 +48,8 @@ class Settings(config.Model):
   fusion: str = schema.key(
     'cross_attention',
     'cross_attention (stated), concat, add, gated, each_phase (every image is a'
-    ' training sample of its own; needs share_backbone).',
+    ' training sample of its own; needs share_backbone), biovilt (2301.04558),'
+    ' gban (2201.06309), causal (2508.06640).',
     schema.one_of(*fusions.FUSIONS),
   )
   share_backbone: bool = schema.key(False, 'One set of weights for all phases.')
@@ -80,25 +81,19 @@ class Settings(config.Model):
     return (self.widths or BACKBONES[self.backbone].widths)[-1]
 
 
-def _hide_a_view(
-  key: Key[Array, ''],
-  tokens: Sequence[Float[Array, 'clip token feature']],
-  probability: float,
-) -> list[Float[Array, 'clip token feature']]:
-  """Sets one view of a clip to 0 with `probability`; never more than one.
+def _hidden(
+  key: Key[Array, ''], clips: int, views: int, probability: float
+) -> Bool[Array, 'clip view']:
+  """Which view of a clip is hidden, with `probability`; never more than one.
 
   Source: ModDrop, Neverova et al., "ModDrop: Adaptive Multi-Modal Gesture
   Recognition", TPAMI 2016. There every modality is dropped by itself, so that
   all may be gone; here one view at least is left.
   """
   hide_key, which_key = jax.random.split(key)
-  clips = tokens[0].shape[0]
   hidden = jax.random.bernoulli(hide_key, probability, (clips,))
-  which = jax.random.randint(which_key, (clips,), 0, len(tokens))
-  return [
-    jnp.where((hidden & (which == view))[:, None, None], 0, view_tokens)
-    for view, view_tokens in enumerate(tokens)
-  ]
+  which = jax.random.randint(which_key, (clips,), 0, views)
+  return hidden[:, None] & (which[:, None] == jnp.arange(views))
 
 
 class DIANet(nn.Module):
@@ -158,26 +153,53 @@ class DIANet(nn.Module):
       train: see `registry.Model`.
 
     Returns:
-      Logits float32 [clip, 1, class], or [clip, view, class].
+      Logits float32 [clip, 1, class], or [clip, view, class]; `auxiliary` holds
+      the backbones' 'tokens' [clip, view, token, feature].
     """
     [images] = inputs.values()
     settings = self.settings
     tokens = self._tokens(images, valid, train)
-    one_by_one = settings.fusion == 'each_phase' or len(tokens) == 1
-    if settings.phase_dropout and train and not one_by_one:
-      key = self.make_rng('dropout')
-      tokens = _hide_a_view(key, tokens, settings.phase_dropout)
-    fused = fusions.FUSIONS[settings.fusion](
-      pool=settings.pool,
-      heads=settings.heads,
-      dtype=self.dtype,
-      name='fusion',
-    )(tokens)
+    fused = self._fuse(tokens, images, train)
     fused = nn.Dropout(settings.dropout, deterministic=not train)(fused)
     logits = nn.Dense(self.num_classes, name='classifier')(
       fused.astype(jnp.promote_types(fused.dtype, jnp.float32))
     )
-    return Outputs(logits)
+    return Outputs(logits, {'tokens': jnp.stack(tokens, axis=1)})
+
+  def fusion_options(self) -> dict[str, Any]:
+    """Attributes of the fusion besides those that all fusions have."""
+    return {}
+
+  def _fuse(
+    self,
+    tokens: Sequence[Float[Array, 'clip token feature']],
+    images: Float[Array, 'clip view height width channel'],
+    train: bool,
+  ) -> Float[Array, 'clip fused_view feature']:
+    """The vectors of each clip."""
+    settings, views = self.settings, len(tokens)
+    fusion = fusions.FUSIONS[settings.fusion](
+      pool=settings.pool,
+      heads=settings.heads,
+      dtype=self.dtype,
+      name='fusion',
+      **self.fusion_options(),
+    )
+    hidden = jnp.zeros((len(images), views), bool)
+    one_by_one = settings.fusion == 'each_phase' or views == 1
+    if settings.phase_dropout and train and not one_by_one:
+      key = self.make_rng('dropout')
+      hidden = _hidden(key, len(images), views, settings.phase_dropout)
+    if fusion.knows_missing:
+      # No motion at all is a phase that the clip does not have.
+      present = (images != 0).any(axis=(2, 3, 4)) & ~hidden
+      return fusion(tokens, present, train)
+    return fusion(
+      [
+        jnp.where(hidden[:, view, None, None], 0, view_tokens)
+        for view, view_tokens in enumerate(tokens)
+      ]
+    )
 
   def _tokens(
     self,

@@ -12,6 +12,9 @@ A model is a Linen module with the attributes `num_classes`, `settings` and
                                           what its inputs must be; `specs` maps
                                           input -> ShapeDtypeStruct, no clips
     __call__(inputs, valid, train) -> Outputs
+
+and, where others have published one, `official_names`: what its authors call
+its entries, by which `models.official` loads their weights.
 """
 
 from collections.abc import Iterator, Mapping
@@ -72,5 +75,24 @@ class Model(Protocol):
 
 
 MODELS: registry.Registry[type[Model]] = registry.Registry(
-  'model', 'model.name', {'dianet': 'dianet_jax.models.dianet:DIANet'}
+  'model',
+  'model.name',
+  {
+    'dianet': 'dianet_jax.models.dianet:DIANet',
+    'biovilt': 'dianet_jax.models.zoo.fused:BioViLT',
+    'gban': 'dianet_jax.models.zoo.fused:GBAN',
+    'causal': 'dianet_jax.models.zoo.fused:Causal',
+    'ststnet': 'dianet_jax.models.zoo.ststnet:STSTNet',
+    'offapexnet': 'dianet_jax.models.zoo.offapexnet:OffApexNet',
+    'htnet': 'dianet_jax.models.zoo.htnet:HTNet',
+    'causalnet': 'dianet_jax.models.zoo.causalnet:CausalNet',
+    'fmanet': 'dianet_jax.models.zoo.fmanet:FMANet',
+    'skd_tstsan': 'dianet_jax.models.zoo.skd_tstsan:SKDTSTSAN',
+    'skd_tstsan_t': 'dianet_jax.models.zoo.skd_tstsan:SKDTSTSANFlow',
+    'slstt': 'dianet_jax.models.zoo.slstt:SLSTT',
+    'tsfmicro': 'dianet_jax.models.zoo.tsfmicro:TSFmicro',
+    'gamdss': 'dianet_jax.models.zoo.gamdss:GAMDSS',
+    'atm_gcn': 'dianet_jax.models.zoo.atm_gcn:ATMGCN',
+    'slow_fast_tcm': 'dianet_jax.models.zoo.slow_fast_tcm:TCMNet',
+  },
 )

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 import optax
 
-from dianet_jax.core import config, registry, schema
+from dianet_jax.core import config, errors, registry, schema
 from dianet_jax.models.registry import Outputs
 
 
@@ -82,6 +82,26 @@ class Objective(Protocol):
     self, outputs: Outputs, batch: Batch, state: Any
   ) -> tuple[Float[Array, ''], Any]:
     """The loss in nats, and the state after this step."""
+
+
+def require(outputs: Outputs, objective: str, *names: str) -> None:
+  """Checks that the model gives what an objective reads.
+
+  Args:
+    outputs: of the model.
+    objective: its name.
+    *names: entries of `outputs.auxiliary`.
+
+  Raises:
+    UserError: it does not.
+  """
+  lacking = [name for name in names if name not in outputs.auxiliary]
+  if lacking:
+    raise errors.UserError(
+      f'--config.objective.name={objective!r} reads {", ".join(lacking)} of the'
+      ' model besides its logits, which this model does not give. Choose'
+      ' another --config.model.name or --config.objective.name.'
+    )
 
 
 def classification(
@@ -174,5 +194,12 @@ class CrossEntropy:
 
 
 OBJECTIVES: registry.Registry[type[Objective]] = registry.Registry(
-  'objective', 'objective.name', {'cross_entropy': CrossEntropy}
+  'objective',
+  'objective.name',
+  {
+    'cross_entropy': CrossEntropy,
+    'phase_contrast': 'dianet_jax.training.phase_contrast:PhaseContrast',
+    'auxiliary_heads': 'dianet_jax.training.distillation:AuxiliaryHeads',
+    'self_distillation': 'dianet_jax.training.distillation:SelfDistillation',
+  },
 )

@@ -21,6 +21,9 @@ PARAMETERS = {
   ('compact', 'cross_attention', False, 2): 60_293,
   ('compact', 'concat', False, 2): 38_597,
   ('compact', 'each_phase', True, 2): 19_301,
+  ('compact', 'biovilt', False, 2): 81_317,
+  ('compact', 'gban', False, 2): 88_005,
+  ('compact', 'causal', False, 2): 142_181,
 }
 
 
@@ -181,13 +184,24 @@ def test_each_view_has_the_batch_statistics_of_all_views():
 
 
 def test_a_hidden_view_is_never_both():
-  ones = [jnp.ones((1000, 2, 3))] * 2
-  tokens = dianet._hide_a_view(jax.random.key(0), ones, 0.3)
-  gone = np.stack([(t == 0).all(axis=(1, 2)) for t in tokens])
-  kept = np.stack([(t == 1).all(axis=(1, 2)) for t in tokens])
-  assert (gone ^ kept).all()
-  assert gone.sum(axis=0).max() == 1
-  assert gone.sum(axis=1) == pytest.approx(150, abs=45)
+  hidden = np.asarray(dianet._hidden(jax.random.key(0), 1000, 2, 0.3))
+  assert hidden.shape == (1000, 2)
+  assert hidden.sum(axis=1).max() == 1
+  assert hidden.sum(axis=0) == pytest.approx(150, abs=45)
+
+
+def test_an_image_without_motion_is_a_missing_phase():
+  model = network(fusion='biovilt')
+  images = noise(4, 2, 16, 16, 3).at[:, 1].set(0)
+  variables = model.init(jax.random.key(0), read(images))
+
+  def loss(params, images):
+    return predict(model, variables | {'params': params}, images).sum()
+
+  gradient = jax.jit(jax.grad(loss))
+  for missing, reached in ((images, False), (images.at[:, 1].add(1), True)):
+    own = gradient(variables['params'], missing)['backbone_1']
+    assert any((leaf != 0).any() for leaf in jax.tree.leaves(own)) == reached
 
 
 def test_phase_dropout_hides_nothing_when_predicting():

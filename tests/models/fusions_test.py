@@ -20,6 +20,9 @@ def test_views_that_are_needed():
     'add': None,
     'gated': 2,
     'each_phase': None,
+    'biovilt': 2,
+    'gban': 2,
+    'causal': 2,
   }
 
 
@@ -40,6 +43,9 @@ def test_every_fusion_returns_views(name, pool, views):
     'concat': views * pooled,
     # The gate's own width, that of the features.
     'gated': 8,
+    'biovilt': 2 * pooled,
+    'gban': 128,
+    'causal': 3 * pooled,
   }.get(name, pooled)
   assert fused.shape == (3, views if name == 'each_phase' else 1, width)
   gradients = jax.grad(lambda t: (module.apply(variables, t) ** 2).sum())(
@@ -101,3 +107,58 @@ def test_bfloat16_attends_as_float32_does():
     return np.asarray(module.apply({'params': params}, tokens), float)[0, 0, :4]
 
   np.testing.assert_allclose(fused('bfloat16'), fused('float32'), atol=0.02)
+
+
+@pytest.mark.parametrize('name', ['biovilt', 'gban'])
+@pytest.mark.parametrize('missing', [0, 1])
+def test_a_missing_view_reaches_nothing(name, missing):
+  module = fusions.FUSIONS[name]()
+  tokens = _tokens(2)
+  variables = module.init(jax.random.key(1), tokens)
+  present = jnp.ones((3, 2), bool).at[0, missing].set(False)
+  moved = list(tokens)
+  moved[missing] = -2 * moved[missing]
+  one, other = (module.apply(variables, t, present) for t in (tokens, moved))
+  np.testing.assert_array_equal(one[0], other[0])
+  assert jnp.abs(one[1:] - other[1:]).max() > 1e-4
+  # The one that is there does.
+  moved = [t + 1.0 for t in tokens]
+  assert jnp.abs(one - module.apply(variables, moved, present))[0].max() > 1e-4
+
+
+def test_a_learned_vector_stands_for_what_is_missing():
+  module = fusions.BioViLT()
+  first, second = _tokens(2)
+  variables = module.init(jax.random.key(1), (first, second))
+  vector = variables['params']['missing']
+  for missing, there in ((1, first), (0, second)):
+    present = jnp.ones((3, 2), bool).at[:, missing].set(False)
+    found = module.apply(variables, (first, second), present)[:, 0]
+    np.testing.assert_allclose(found[:, :8], there.mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(
+      found[:, 8:], jnp.tile(vector, (3, 1)), atol=1e-6
+    )
+
+
+def test_the_current_phase_of_biovilt():
+  first, second = _tokens(2)
+  plain, last = (fusions.BioViLT(current_phase=phase) for phase in (0, 1))
+  variables = plain.init(jax.random.key(1), (first, second))
+  found = last.apply(variables, (first, second))
+  swapped = plain.apply(variables, (second, first))
+  np.testing.assert_allclose(found, swapped, atol=1e-6)
+  both = fusions.BioViLT(symmetric=True).apply(variables, (first, second))
+  assert both.shape == (3, 1, 32)
+  one = plain.apply(variables, (first, second))
+  np.testing.assert_allclose(both[..., :16], one, atol=1e-6)
+  # The types of images are swapped, too, so that it is not the reverse.
+  assert jnp.abs(both[..., 24:] - swapped[..., 8:]).max() > 1e-4
+
+
+@pytest.mark.parametrize('score', ['additive', 'dot_tanh', 'scaled_dot'])
+def test_scores_of_gban(score):
+  module = fusions.GBAN(score=score)
+  tokens = _tokens(2)
+  variables = module.init(jax.random.key(1), tokens)
+  assert ('alignment' in variables['params']) == (score == 'additive')
+  assert jnp.isfinite(module.apply(variables, tokens)).all()

@@ -65,3 +65,15 @@ def test_pooling_keeps_bfloat16(name):
 def test_max_pool_keeps_what_is_not_a_number():
   x = jnp.zeros((1, 4, 4, 1)).at[0, 3, 3].set(jnp.nan)
   assert jnp.isnan(layers.max_pool(x, *pooling.MAX_OPTIONS)).any()
+
+
+def test_frames_are_pooled_each_by_itself():
+  x = draw('float32', 2, 3, 8, 8, 5)
+  edge = ((1, 1), (1, 1))
+  for pool in (
+    lambda x: layers.max_pool(x, (3, 3), (2, 2), edge),
+    lambda x: layers.avg_pool(x, (3, 3), (2, 2), edge),
+    lambda x: layers.max_pool(x, (5, 5), (2, 2)),
+  ):
+    each = jnp.stack([pool(x[:, frame]) for frame in range(3)], axis=1)
+    np.testing.assert_array_equal(pool(x), each)

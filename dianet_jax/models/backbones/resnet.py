@@ -22,12 +22,15 @@ class BasicBlock(nn.Module):
   Attributes:
     width: features of both convolutions and of the result.
     stride: of the first convolution, and of the shortcut.
+    shifted: whether x, [clip, frame, height, width, channel], is shifted in
+      time on the way of the convolutions; see `layers.temporal_shift`.
     dtype: of the computation; None is that of x.
   """
 
   width: int
   stride: int
   dtype: Any = None
+  shifted: bool = False
 
   @nn.compact
   def __call__(self, x: Map, valid: Valid, train: bool) -> Features:
@@ -37,7 +40,8 @@ class BasicBlock(nn.Module):
       x = _conv(self.width, size, stride, self.dtype)(x)
       return layers.BatchNorm(self.dtype, zero_scale)(x, valid, train)
 
-    y = nn.relu(normalised_conv(x, 3, self.stride))
+    y = layers.temporal_shift(x) if self.shifted else x
+    y = nn.relu(normalised_conv(y, 3, self.stride))
     y = normalised_conv(y, 3, 1, zero_scale=True)
     if x.shape != y.shape:
       x = normalised_conv(x, 1, self.stride)

@@ -1,6 +1,6 @@
 """The pooling of all models: flax's, fast on a CPU where there is a form."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 from jaxtyping import Array, Float
@@ -19,16 +19,20 @@ def avg_pool(
   padding: Padding = 'VALID',
   count_include_pad: bool = True,
 ) -> Map:
-  """`flax.linen.avg_pool` in the type of x, [clip, *pixels, channel].
+  """`flax.linen.avg_pool` in the type of x, [clip, *, *pixels, channel].
 
   Fast on a CPU: windows of 2x2 side by side, padding 'SAME' that is not
   counted. An odd last row or column is then a window of its own.
   """
   options = window_shape, strides, padding, count_include_pad
-  if cpu.enabled() and x.ndim == 4 and options == pooling.AVG_OPTIONS:
-    return pooling.avg_pool(x)
-  # Flax divides by counts in float32.
-  return nn.avg_pool(x, *options).astype(x.dtype)
+
+  def pool(x):
+    if cpu.enabled() and x.ndim == 4 and options == pooling.AVG_OPTIONS:
+      return pooling.avg_pool(x)
+    # Flax divides by counts in float32.
+    return nn.avg_pool(x, *options).astype(x.dtype)
+
+  return _each(pool, x, len(window_shape))
 
 
 def max_pool(
@@ -37,12 +41,28 @@ def max_pool(
   strides: Sequence[int] | None = None,
   padding: Padding = 'VALID',
 ) -> Map:
-  """`flax.linen.max_pool` of x, [clip, *pixels, channel].
+  """`flax.linen.max_pool` of x, [clip, *, *pixels, channel].
 
   Fast on a CPU: windows of 3x3 two pixels apart, one pixel of padding all
   around; the gradient goes to the first of equal values.
   """
   options = window_shape, strides, padding
-  if cpu.enabled() and x.ndim == 4 and options == pooling.MAX_OPTIONS:
-    return pooling.max_pool(x)
-  return nn.max_pool(x, *options)
+
+  def pool(x):
+    if cpu.enabled() and x.ndim == 4 and options == pooling.MAX_OPTIONS:
+      return pooling.max_pool(x)
+    return nn.max_pool(x, *options)
+
+  return _each(pool, x, len(window_shape))
+
+
+def _each(pool: Callable[[Map], Map], x: Map, pixels: int) -> Map:
+  """Maps of one leading axis pooled, however many there are, such as frames.
+
+  Flax takes several, but then no padding of given size.
+  """
+  if x.ndim == pixels + 2:
+    return pool(x)
+  leading = x.shape[: x.ndim - pixels - 1]
+  pooled = pool(x.reshape(-1, *x.shape[len(leading) :]))
+  return pooled.reshape(*leading, *pooled.shape[1:])

@@ -1,11 +1,6 @@
-"""Fusions: the tokens of each view -> the feature vectors of a clip.
+"""What all fusions have in common, and the plain ones."""
 
-Every fusion takes a sequence of token arrays [clip, token, feature], one per
-view, and returns float [clip, view, feature]: one view where it fuses them,
-all of them where it does not (`each_phase`).
-"""
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -25,6 +20,8 @@ class Fusion(nn.Module):
 
   Attributes:
     views: how many views the fusion needs, None for any number.
+    knows_missing: whether it is called with `present` and `train` besides the
+      tokens: which views a clip has, and whether dropout acts.
     pool: how tokens become a vector: 'mean', or 'flatten', which keeps where
       on the face a token lies.
     heads: attention heads, a divisor of the feature width.
@@ -32,6 +29,7 @@ class Fusion(nn.Module):
   """
 
   views: ClassVar[int | None] = None
+  knows_missing: ClassVar[bool] = False
 
   pool: str = 'mean'
   heads: int = 4
@@ -144,12 +142,3 @@ class EachPhase(Fusion):
   def __call__(self, tokens: Sequence[Tokens]) -> Vectors:
     """One vector per view."""
     return jnp.stack([self.pooled(t) for t in tokens], axis=1)
-
-
-FUSIONS: Mapping[str, type[Fusion]] = {
-  'cross_attention': CrossAttention,
-  'concat': Concat,
-  'add': Add,
-  'gated': Gated,
-  'each_phase': EachPhase,
-}

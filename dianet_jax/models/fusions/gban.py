@@ -1,0 +1,159 @@
+"""GBAN's fusion: tokens aligned both ways, then two groups of gates, added.
+
+Source: Liu et al., "Group Gated Fusion on Attention-based Bidirectional
+Alignment for Multimodal Emotion Recognition", arXiv 2201.06309, equations 9 to
+21, and its code. There the modalities are speech and text, and the second group
+sees the last states of two LSTMs; ours are phases, and the means of their maps.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+import numpy as np
+
+from dianet_jax.models.fusions.plain import Fusion, Tokens, Vectors
+from dianet_jax.models.layers import widened
+
+SCORES = ('additive', 'dot_tanh', 'scaled_dot')
+Vector = Float[Array, 'clip feature']
+
+
+def _scale_init(key, shape, dtype=jnp.float32):
+  """Glorot's uniform for a vector, as there."""
+  limit = np.sqrt(3 / shape[0])
+  return jax.random.uniform(key, shape, dtype, -limit, limit)
+
+
+class Alignment(nn.Module):
+  """What the tokens of each set find in the other, averaged.
+
+  Attributes:
+    score: of two tokens s and t: additive, sum of scale tanh(s + t) with a
+      scale for each direction, as the code has it; dot_tanh, tanh(s . t), as
+      the paper has it, which is between -1 and 1 and so nearly uniform;
+      scaled_dot, s . t / sqrt(features). Ours.
+  """
+
+  score: str = 'additive'
+
+  @nn.compact
+  def __call__(self, first: Tokens, second: Tokens) -> tuple[Vector, Vector]:
+    """The first tokens as the second ask for them, and the reverse."""
+    scores = {
+      name: widened(self._scores(first, second, name))
+      for name in ('first', 'second')
+    }
+    # For every second token the softmax runs over the first ones.
+    weights = jax.nn.softmax(scores['first'], axis=1).mean(axis=2)
+    aligned_first = (weights.astype(first.dtype)[..., None] * first).sum(axis=1)
+    weights = jax.nn.softmax(scores['second'], axis=2).mean(axis=1)
+    aligned_second = (weights.astype(second.dtype)[..., None] * second).sum(
+      axis=1
+    )
+    return aligned_first, aligned_second
+
+  def _scores(self, first, second, name):
+    """[clip, first token, second token]."""
+    if self.score == 'additive':
+      width = first.shape[-1:]
+      scale = self.param(f'scale_{name}', _scale_init, width)
+      both = nn.tanh(first[:, :, None] + second[:, None])
+      return (both * scale.astype(both.dtype)).sum(axis=-1)
+    dot = jnp.einsum('csf,ctf->cst', first, second)
+    if self.score == 'scaled_dot':
+      return dot / np.sqrt(first.shape[-1])
+    return nn.tanh(dot)
+
+
+class GroupGate(nn.Module):
+  """h = z b + (1 - z) a of the aligned vectors, and the same of the means.
+
+  a = tanh(W first), b = tanh(V second), z = sigmoid(U [second, first]); there
+  are no biases. The gate weighs the second set, as in the code.
+
+  Attributes:
+    width: of the result.
+    dtype: of the computation; None is that of the vectors.
+  """
+
+  width: int = 128
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(
+    self,
+    aligned: tuple[Vector, Vector],
+    means: tuple[Vector, Vector],
+    present: Bool[Array, 'clip view'] | None = None,
+  ) -> Vector:
+    """One vector; of a clip with one view alone, that view's terms."""
+
+    def linear(x, name):
+      return nn.Dense(self.width, use_bias=False, dtype=self.dtype, name=name)(
+        x
+      )
+
+    total = 0
+    for group, (first, second) in (('aligned', aligned), ('mean', means)):
+      own = nn.tanh(linear(first, f'{group}_first'))
+      other = nn.tanh(linear(second, f'{group}_second'))
+      gate = nn.sigmoid(
+        linear(jnp.concatenate([second, first], axis=-1), f'{group}_gate')
+      )
+      if present is not None:
+        gate = jnp.where(present[:, :1], gate, 1)
+        gate = jnp.where(present[:, 1:], gate, 0)
+      total = total + gate * other + (1 - gate) * own
+    return total
+
+
+class GBAN(Fusion):
+  """Bidirectional alignment and group gated fusion of two views.
+
+  Attributes:
+    width: of the gates' result. There 128.
+    score: see `Alignment`.
+    hidden: width of a linear layer with ReLU behind it, 0 for none. There 128.
+  """
+
+  views: ClassVar[int | None] = 2
+  knows_missing: ClassVar[bool] = True
+
+  width: int = 128
+  score: str = 'additive'
+  hidden: int = 0
+
+  @nn.compact
+  def __call__(
+    self,
+    tokens: Sequence[Tokens],
+    present: Bool[Array, 'clip view'] | None = None,
+    train: bool = False,
+  ) -> Vectors:
+    """One vector, of `hidden` or `width` features.
+
+    Args:
+      tokens: of the two views.
+      present: which views a clip has; None for both.
+      train: without effect: nothing is dropped here.
+    """
+    del train
+    first, second = tokens
+    means = first.mean(axis=1), second.mean(axis=1)
+    aligned = Alignment(self.score, name='alignment')(first, second)
+    if present is not None:
+      # Tokens of a view that is not there ask for nothing.
+      both = present.all(axis=1)[:, None]
+      aligned = tuple(jnp.where(both, a, m) for a, m in zip(aligned, means))
+    fused = GroupGate(self.width, self.dtype, name='gate')(
+      aligned, means, present
+    )
+    if self.hidden:
+      fused = nn.relu(
+        nn.Dense(self.hidden, dtype=self.dtype, name='hidden')(fused)
+      )
+    return fused[:, None]

@@ -1,0 +1,319 @@
+"""ATM-GCN, our reading: a graph over the motions of the whole clip.
+
+Source: arXiv 2406.08997, of which no code is public; its encoder's blocks are
+those of MMNet (IJCAI 2022), measured from that code. Stated: motions relative
+to the onset, a global and local nodes, an adjacency that is updated from layer
+to layer with a forgetting rate, self-attention before the classifier. Sizes,
+sampling, the formulas of edges and update, and the training are ours.
+"""
+
+from collections.abc import Iterator, Mapping
+import dataclasses
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+import numpy as np
+
+from dianet_jax.core import schema
+from dianet_jax.models import layers, official
+from dianet_jax.models.registry import Outputs
+from dianet_jax.models.zoo import frames
+
+_EPSILON = 1e-5
+Valid = Bool[Array, ' clip'] | None
+Nodes = Float[Array, 'clip node feature']
+_fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(frames.Settings):
+  """ATM-GCN, our reading."""
+
+  name: str = 'atm_gcn'
+  encoder_width: float = schema.key(
+    1.0, 'Factor of the widths of the encoder.', schema.ABOVE_ZERO
+  )
+  width: int = schema.key(
+    256,
+    'Features of a node.',
+    schema.Check(lambda w: w > 0 and w % 4 == 0, 'a multiple of 4'),
+  )
+  key_width: int = schema.key(
+    64, 'Features by which nodes find each other.', schema.at_least(1)
+  )
+  depth: int = schema.key(2, 'Layers of the graph.', schema.at_least(1))
+  heads: int = schema.key(4, 'Of the last attention.', schema.at_least(1))
+  graph: str = schema.key(
+    'adaptive',
+    'adaptive (each layer keeps a learned part of the last adjacency), fixed'
+    ' (all of it), attention (none).',
+    schema.one_of('adaptive', 'fixed', 'attention'),
+  )
+  global_node: bool = schema.key(
+    True, 'Whether one node sees all; otherwise the mean of all is classified.'
+  )
+  readout: str = schema.key(
+    'attention',
+    'What is classified: attention of the global node, or the mean.',
+    schema.one_of('attention', 'mean'),
+  )
+  dropout: float = schema.key(
+    0.5, 'Before the classifier, in training.', schema.BELOW_ONE
+  )
+
+
+class Encoder(nn.Module):
+  """Differences of frames -> a vector each: MMNet's blocks, averaged.
+
+  Attributes:
+    factor: of the widths.
+    dtype: of the computation; None is that of the images.
+  """
+
+  factor: float = 1.0
+  dtype: Any = None
+
+  official_names: ClassVar[official.Names] = official.Names(
+    (
+      (r'^conv_act\.0', 'stem_1'),
+      (r'^conv_act\.1', 'norm_1'),
+      (r'^main_branch\.conv1', 'stem_2'),
+      (r'^main_branch\.bn1', 'norm_2'),
+      (r'^main_branch\.layer(\d)\.0', r'block_\1'),
+      (r'\.conv(\d)', r'.convolution_\1'),
+      (r'\.bn(\d)', r'.norm_\1'),
+      (r'\.attn\.0', '.attend'),
+      (r'\.attn\.1', '.attend_norm'),
+      (r'\.downsample\.0', '.shortcut'),
+      (r'\.downsample\.1', '.shortcut_norm'),
+    )
+  )
+
+  @nn.compact
+  def __call__(
+    self, x: frames.Frames, valid: Valid = None, train: bool = False
+  ) -> Float[Array, 'clip frame feature']:
+    """The mean of the last map."""
+    first, *widths = (
+      max(1, round(w * self.factor)) for w in (180, 128, 128, 256, 512)
+    )
+    x = _convolved(x, first, 3, 2, self.dtype, 'stem_1')
+    x = nn.relu(layers.BatchNorm(self.dtype, name='norm_1')(x, valid, train))
+    x = _convolved(x, widths[0], 3, 1, self.dtype, 'stem_2')
+    x = nn.relu(layers.BatchNorm(self.dtype, name='norm_2')(x, valid, train))
+    places = None
+    for number, width in enumerate(widths, 1):
+      x, places = _ContinuousAttention(
+        width, 1 if number == 1 else 2, self.dtype, name=f'block_{number}'
+      )(x, places, valid, train)
+    return x.mean(axis=(2, 3))
+
+
+def _convolved(x, width, size, stride, dtype, name):
+  return layers.Conv(
+    width,
+    (size, size),
+    stride,
+    size // 2,
+    use_bias=False,
+    kernel_init=_fan_out,
+    dtype=dtype,
+    name=name,
+  )(x)
+
+
+class _ContinuousAttention(nn.Module):
+  """A residual block whose places matter as they did in the block before."""
+
+  width: int
+  stride: int
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x, places, valid, train):
+    """The map, and how much each place matters [clip, frame, h, w, 1]."""
+
+    def normed(y, name):
+      return layers.BatchNorm(self.dtype, name=name)(y, valid, train)
+
+    def convolved(y, width, size, stride, name):
+      return _convolved(y, width, size, stride, self.dtype, name)
+
+    y = convolved(x, self.width, 3, self.stride, 'convolution_1')
+    y = nn.relu(normed(y, 'norm_1'))
+    y = normed(convolved(y, self.width, 1, 1, 'convolution_2'), 'norm_2')
+    if self.stride > 1:
+      x = convolved(x, self.width, 1, self.stride, 'shortcut')
+      x = normed(x, 'shortcut_norm')
+    y = nn.relu(x + y)
+    own = jnp.stack([y.mean(axis=-1), y.max(axis=-1)], axis=-1)
+    own = convolved(own, 1, 1, 1, 'attend')
+    own = nn.sigmoid(normed(own, 'attend_norm'))
+    if places is not None:
+      own = own * layers.max_pool(places, (3, 3), (2, 2), ((1, 1), (1, 1)))
+    return y * own, own
+
+
+def time_code(steps: int, width: int) -> Float[np.ndarray, 'step feature']:
+  """Sines and cosines of the distance from the onset, from 1."""
+  place = np.arange(1, steps + 1)[:, None]
+  rates = 10000 ** (-np.arange(0, width, 2) / width)
+  both = np.stack([np.sin(place * rates), np.cos(place * rates)], axis=-1)
+  return both.reshape(steps, width)
+
+
+def adjacency(steps: int, global_node: bool) -> Float[np.ndarray, 'node node']:
+  """Rows of weights that add up to 1, before the first layer."""
+  place = np.arange(steps)
+  local = np.exp(-np.abs(place[:, None] - place) / 2)
+  weights = np.pad(local, ((1, 0), (1, 0)), constant_values=1)
+  weights = weights if global_node else local
+  return weights / weights.sum(axis=1, keepdims=True)
+
+
+class Graph(nn.Module):
+  """Vectors of motions -> logits.
+
+  Attributes:
+    num_classes: width of the logits.
+    settings: see `Settings`.
+    dtype: of the computation; None is that of the vectors.
+  """
+
+  num_classes: int
+  settings: Settings = Settings()
+  dtype: Any = None
+
+  official_names: ClassVar[official.Names] = official.Names(
+    (
+      (r'^global_node$', 'global'),
+      (r'^proj\.', 'project.'),
+      (r'^norm_in', 'norm'),
+      (r'^norm_out', 'readout_norm'),
+      (r'^layers\.(\d)', r'layer_\1'),
+      (r'\.wq', '.query'),
+      (r'\.wk', '.key'),
+      (r'\.w\.', '.mix.'),
+      (r'^q\.', 'readout.query.'),
+      (r'^k\.', 'readout.key.'),
+      (r'^v\.', 'readout.value.'),
+      (r'^o\.', 'readout.out.'),
+      (r'^head', 'classifier'),
+    )
+  )
+
+  @nn.compact
+  def __call__(
+    self, motions: Float[Array, 'clip frame feature'], train: bool = False
+  ) -> Float[Array, 'clip class_']:
+    """Logits of clips, whose motions are ordered in time."""
+    s = self.settings
+
+    def norm(name):
+      return nn.LayerNorm(_EPSILON, dtype=self.dtype, name=name)
+
+    x = nn.Dense(s.width, dtype=self.dtype, name='project')(motions)
+    x = norm('norm')(x)
+    x = x + jnp.asarray(time_code(x.shape[1], s.width), x.dtype)
+    steps = x.shape[1]
+    if s.global_node:
+      zeros = nn.initializers.zeros
+      offset = self.param('global', zeros, (s.width,)).astype(x.dtype)
+      whole = x.mean(axis=1, keepdims=True) + offset
+      x = jnp.concatenate([whole, x], axis=1)
+    edges = jnp.asarray(adjacency(steps, s.global_node), x.dtype)
+    for layer in range(s.depth):
+      x, edges = _Layer(s, self.dtype, name=f'layer_{layer}')(x, edges)
+    if s.readout == 'attention' and s.global_node:
+      attended = layers.Attention(s.heads, dtype=self.dtype, name='readout')(
+        x[:, :1], x
+      )
+      x = norm('readout_norm')(x[:, :1] + attended)
+    x = nn.Dropout(s.dropout, deterministic=not train)(x.mean(axis=1))
+    return nn.Dense(self.num_classes, name='classifier')(layers.widened(x))
+
+
+class _Layer(nn.Module):
+  """Edges that are kept in part, and what nodes learn along them."""
+
+  settings: Settings
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x: Nodes, edges: Array) -> tuple[Nodes, Array]:
+    s = self.settings
+    if s.graph != 'fixed':
+      query, key = (
+        nn.Dense(s.key_width, use_bias=False, dtype=self.dtype, name=name)(x)
+        for name in ('query', 'key')
+      )
+      scores = layers.widened(jnp.einsum('cqf,ckf->cqk', query, key))
+      new = jax.nn.softmax(scores / np.sqrt(s.key_width)).astype(x.dtype)
+      kept = 0.0
+      if s.graph == 'adaptive':
+        kept = self.param('keep', nn.initializers.zeros, (1,)).astype(x.dtype)
+        kept = nn.sigmoid(kept)
+      edges = kept * edges + (1 - kept) * new
+    y = edges @ x
+    y = nn.relu(nn.Dense(x.shape[-1], dtype=self.dtype, name='mix')(y))
+    norm = nn.LayerNorm(_EPSILON, dtype=self.dtype, name='norm')
+    return norm(x + y), edges
+
+
+class ATMGCN(nn.Module):
+  """Differences from the onset -> logits; attributes as `registry.Model`."""
+
+  num_classes: int
+  settings: Settings = Settings()
+  dtype: Any = None
+
+  Settings: ClassVar[type[Settings]] = Settings
+  reads: ClassVar[tuple[str, ...]] = ('onset_difference',)
+  recommended: ClassVar[Mapping[str, Any]] = {
+    'train.epochs': 60,
+    'train.batch_size': 16,
+    'train.learning_rate': 5e-4,
+    'train.weight_decay': 5e-2,
+    'train.augment.rotation_degrees': 3.0,
+    'train.augment.shift_pixels': 8,
+    'objective.label_smoothing': 0.0,
+  }
+
+  @staticmethod
+  def check(
+    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+  ) -> Iterator[tuple[str, bool, str]]:
+    """See `registry.Model`."""
+    del specs
+    yield (
+      'heads',
+      settings.width % settings.heads == 0,
+      f'a divisor of width={settings.width}',
+    )
+    yield (
+      'readout',
+      settings.readout == 'mean' or settings.global_node,
+      'mean, as there is no global node to ask',
+    )
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs: Mapping[str, frames.Frames],
+    valid: Valid = None,
+    train: bool = False,
+  ) -> Outputs:
+    """See `registry.Model`; one view."""
+    settings = self.settings
+    [images] = inputs.values()
+    images = frames.normalised_difference(images, settings)
+    motions = Encoder(settings.encoder_width, self.dtype, name='encoder')(
+      images, valid, train
+    )
+    logits = Graph(self.num_classes, settings, self.dtype, name='graph')(
+      motions, train
+    )
+    return Outputs(logits[:, None])

@@ -1,0 +1,247 @@
+"""FMANet, our reading: flow of both phases, weighed by its magnitude.
+
+Source: arXiv 2510.07810, of which no code is public. Stated: both phases' flow,
+a learned modulation by the magnitude, adaptive fusion, attention to salient
+regions. Every layer, the normalisation and the training are ours. Published
+accuracies (secondary): SAMM .8456, CASME II .8730, by an unknown protocol.
+"""
+
+from collections.abc import Iterator, Mapping
+import dataclasses
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from dianet_jax.core import config, schema
+from dianet_jax.models import layers, official
+from dianet_jax.models.registry import Outputs
+from dianet_jax.models.zoo import flow_images
+
+Map = Float[Array, 'clip height width channel']
+Views = Float[Array, 'clip view height width channel']
+Valid = Bool[Array, ' clip'] | None
+STEMS = {'3x3': (3, 1, 1), '7x7': (7, 4, 3)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(config.Model):
+  """FMANet, our reading."""
+
+  name: str = 'fmanet'
+  flow: str = schema.key(
+    'images',
+    'images: u and v are grey levels, whose median is no motion and whose scale'
+    ' is unknown; vectors: displacements of both phases in one unit.',
+    schema.one_of('images', 'vectors'),
+  )
+  third_channel: str = schema.key(
+    'magnitude',
+    'Beside u and v: magnitude, or strain, the third channel of the images.',
+    schema.one_of('magnitude', 'strain'),
+  )
+  stem: str = schema.key(
+    '3x3',
+    'First convolution: 3x3 (28 pixels), or 7x7 in steps of 4 (112).',
+    schema.one_of(*STEMS),
+  )
+  widths: tuple[int, ...] = schema.key(
+    (32, 64, 128),
+    'Features of the stem, of a phase, of both.',
+    schema.Check(
+      lambda widths: len(widths) == 3 and min(widths) >= 1,
+      'three numbers of at least 1',
+    ),
+  )
+  dropout: float = schema.key(
+    0.5, 'Before the classifier, in training.', schema.BELOW_ONE
+  )
+
+
+def flow_of(images: Views, kind: str) -> Float[Array, 'clip view h w uv']:
+  """u and v about 0; of images each at most 1, as their scale is unknown."""
+  flow = images[..., :2]
+  if kind == 'vectors':
+    return flow
+  flow = flow - jnp.median(flow, axis=(2, 3), keepdims=True)
+  largest = jnp.abs(flow).max(axis=(2, 3), keepdims=True)
+  return flow / jnp.where(largest == 0, 1, largest)
+
+
+def magnitude_of(
+  flow: Float[Array, 'clip view h w uv'],
+) -> Float[Array, 'clip view h w one']:
+  """Length of the vectors; its gradient is 0 where there is no motion."""
+  squares = (flow**2).sum(axis=-1, keepdims=True)
+  moves = squares > 0
+  return jnp.where(moves, jnp.sqrt(jnp.where(moves, squares, 1)), 0)
+
+
+class FMANet(nn.Module):
+  """Both phases -> logits; attributes as of `registry.Model`."""
+
+  num_classes: int
+  settings: Settings = Settings()
+  dtype: Any = None
+
+  Settings: ClassVar[type[Settings]] = Settings
+  reads: ClassVar[tuple[str, ...]] = ('phase_flow',)
+  recommended: ClassVar[Mapping[str, Any]] = {
+    'train.epochs': 100,
+    'train.batch_size': 32,
+    'train.learning_rate': 1e-3,
+    'train.weight_decay': 1e-2,
+    'objective.label_smoothing': 0.0,
+  }
+  official_names: ClassVar[official.Names] = official.Names(
+    (
+      (r'^phase(\d)', r'phase_\1'),
+      (r'mod(\d)', r'modulation_\1'),
+      (r'conv(\d)', r'convolution_\1'),
+      (r'bn(\d)', r'norm_\1'),
+      (r'bns', 'shortcut_norm'),
+      (r'short\.', 'shortcut.'),
+      (r'\.bn\.', '.norm.'),
+      (r'^fc1', 'squeeze'),
+      (r'^fc2', 'weigh'),
+      (r'^head', 'classifier'),
+    )
+  )
+
+  @staticmethod
+  def check(
+    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+  ) -> Iterator[tuple[str, bool, str]]:
+    """See `registry.Model`."""
+    yield from flow_images.check_views(specs, 'name', 2)
+    [spec] = specs.values()
+    step = 2 * STEMS[settings.stem][1]
+    yield (
+      'stem',
+      spec.shape[1] % step == 0,
+      f'one whose steps, {step} with its block, divide'
+      f' data.image_size={spec.shape[1]}',
+    )
+    yield (
+      'third_channel',
+      settings.third_channel == 'magnitude' or spec.shape[-1] >= 3,
+      'magnitude: the images have no third channel',
+    )
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs: Mapping[str, Views],
+    valid: Valid = None,
+    train: bool = False,
+  ) -> Outputs:
+    """See `registry.Model`; one view."""
+    settings = self.settings
+    [images] = inputs.values()
+    images = images[:, :2]
+    flow = flow_of(images, settings.flow)
+    magnitude = magnitude_of(flow)
+    low = magnitude.min(axis=(2, 3), keepdims=True)
+    span = magnitude.max(axis=(2, 3), keepdims=True) - low
+    strength = (magnitude - low) / jnp.where(span == 0, 1, span)
+    # One scale a clip: the phases stay comparable.
+    scale = magnitude.max(axis=(1, 2, 3, 4), keepdims=True)
+    third = (
+      magnitude if settings.third_channel == 'magnitude' else images[..., 2:3]
+    )
+    x = jnp.concatenate([flow, third], axis=-1) / jnp.where(
+      scale == 0, 1, scale
+    )
+    phases = [
+      _Phase(settings, self.dtype, name=f'phase_{phase + 1}')(
+        x[:, phase], strength[:, phase], valid, train
+      )
+      for phase in range(2)
+    ]
+    x = self._attended(self._weighed(phases))
+    x = _Residual(settings.widths[2], self.dtype, name='trunk')(x, valid, train)
+    x = x.mean(axis=(1, 2))
+    x = nn.Dropout(settings.dropout, deterministic=not train)(x)
+    logits = nn.Dense(self.num_classes, name='classifier')(layers.widened(x))
+    return Outputs(logits[:, None])
+
+  def _weighed(self, phases: list[Map]) -> Map:
+    """The sum of the phases, by weights of each clip and feature."""
+    width = phases[0].shape[-1]
+    means = jnp.concatenate([x.mean(axis=(1, 2)) for x in phases], axis=-1)
+    y = nn.relu(nn.Dense(width // 2, dtype=self.dtype, name='squeeze')(means))
+    y = nn.Dense(2 * width, dtype=self.dtype, name='weigh')(y)
+    weights = jax.nn.softmax(layers.widened(y).reshape(-1, 2, width), axis=1)
+    weights = weights.astype(phases[0].dtype)[:, :, None, None]
+    return weights[:, 0] * phases[0] + weights[:, 1] * phases[1]
+
+  def _attended(self, x: Map) -> Map:
+    """Places that matter, by mean and maximum over the features."""
+    y = jnp.stack([x.mean(axis=-1), x.max(axis=-1)], axis=-1)
+    y = layers.Conv(
+      1, (7, 7), padding=3, use_bias=False, dtype=self.dtype, name='spatial'
+    )(y)
+    return x * (1 + nn.sigmoid(y))
+
+
+class _Phase(nn.Module):
+  """Features of one phase, stronger where it moves more."""
+
+  settings: Settings
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x: Map, strength: Map, valid: Valid, train: bool) -> Map:
+    settings = self.settings
+    size, stride, padding = STEMS[settings.stem]
+    x = layers.Conv(
+      settings.widths[0],
+      (size, size),
+      stride,
+      padding,
+      use_bias=False,
+      dtype=self.dtype,
+      name='stem',
+    )(x)
+    x = nn.relu(layers.BatchNorm(self.dtype, name='norm')(x, valid, train))
+    x = _Residual(settings.widths[1], self.dtype, name='block')(x, valid, train)
+    window = (strength.shape[1] // x.shape[1],) * 2
+    gate = layers.avg_pool(strength, window, window)
+
+    def convolved(y, width, name, **options):
+      return layers.Conv(
+        width, (3, 3), padding=1, dtype=self.dtype, name=name, **options
+      )(y)
+
+    gate = nn.relu(convolved(gate, 8, 'modulation_1'))
+    # Zeros: at the start every place counts the same.
+    zeros = nn.initializers.zeros
+    gate = convolved(gate, 1, 'modulation_2', kernel_init=zeros)
+    return 2 * nn.sigmoid(gate) * x
+
+
+class _Residual(nn.Module):
+  """Two 3x3 convolutions around a shortcut; half the rows and columns."""
+
+  width: int
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, x: Map, valid: Valid, train: bool) -> Map:
+    def convolved(y, size, stride, name, norm):
+      y = layers.Conv(
+        self.width,
+        (size, size),
+        stride,
+        size // 2,
+        use_bias=False,
+        dtype=self.dtype,
+        name=name,
+      )(y)
+      return layers.BatchNorm(self.dtype, name=norm)(y, valid, train)
+
+    y = nn.relu(convolved(x, 3, 2, 'convolution_1', 'norm_1'))
+    y = convolved(y, 3, 1, 'convolution_2', 'norm_2')
+    return nn.relu(y + convolved(x, 1, 2, 'shortcut', 'shortcut_norm'))

@@ -1,0 +1,152 @@
+"""DIANet's streams with the fusions of other systems, all their options set.
+
+BioViL-T (`fusions.biovilt`), GBAN (`fusions.gban`) and CausalNet's blocks
+(`fusions.causal`): a backbone for each phase as in DIANet, then their fusion.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any, ClassVar
+
+from dianet_jax.core import schema
+from dianet_jax.models import dianet
+from dianet_jax.models.fusions import gban
+
+
+def _fixed(name):
+  return schema.key(name, 'Fixed for this model.', schema.one_of(name))
+
+
+@dataclasses.dataclass(frozen=True)
+class BioViLTSettings(dianet.Settings):
+  """DIANet's streams, BioViL-T's fusion."""
+
+  name: str = 'biovilt'
+  fusion: str = _fixed('biovilt')
+  share_backbone: bool = True
+  heads: int = 8
+  phase_dropout: float = schema.key(
+    0.1,
+    'Probability that one phase of a clip counts as missing in training, so'
+    ' that the vector for it is trained. Ours.',
+    schema.BELOW_ONE,
+  )
+  token_width: int = schema.key(
+    0,
+    "Features of tokens behind a linear layer; 0: the backbone's own (ours)."
+    ' Stated: 256.',
+    schema.at_least(0),
+  )
+  depth: int = schema.key(3, 'Blocks of the transformer.', schema.at_least(1))
+  current_phase: int = schema.key(
+    0,
+    'Which of data.phases is current, the other being compared with it. Ours.',
+    schema.Check(lambda value: value in (0, 1), '0 or 1'),
+  )
+  symmetric: bool = schema.key(
+    False, 'Whether each phase is current in turn. Ours.'
+  )
+  embed_value: bool = schema.key(
+    True, 'Whether positions enter the values, as in the code.'
+  )
+
+
+class BioViLT(dianet.DIANet):
+  """See `dianet.DIANet`."""
+
+  settings: BioViLTSettings = BioViLTSettings()
+
+  Settings: ClassVar[type[BioViLTSettings]] = BioViLTSettings
+  recommended: ClassVar[Mapping[str, Any]] = {}
+
+  @staticmethod
+  def check(settings, specs):
+    """See `registry.Model`."""
+    yield from dianet.DIANet.check(settings, specs)
+    width = settings.token_width
+    yield (
+      'token_width',
+      width % (4 * settings.heads) == 0,
+      f'0, or a multiple of {4 * settings.heads}: heads and positions fit',
+    )
+
+  def fusion_options(self) -> dict[str, Any]:
+    """Attributes of the fusion besides those that all fusions have."""
+    s = self.settings
+    return {
+      'width': s.token_width,
+      'depth': s.depth,
+      'current_phase': s.current_phase,
+      'symmetric': s.symmetric,
+      'embed_value': s.embed_value,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class GBANSettings(dianet.Settings):
+  """DIANet's streams, GBAN's fusion."""
+
+  name: str = 'gban'
+  fusion: str = _fixed('gban')
+  score: str = schema.key(
+    'additive',
+    'How tokens find each other: additive (the code), dot_tanh (the paper,'
+    ' nearly uniform), scaled_dot (ours).',
+    schema.one_of(*gban.SCORES),
+  )
+  gate_width: int = schema.key(128, 'Of the gates. Stated.', schema.at_least(1))
+  hidden_width: int = schema.key(
+    128, 'Of the layer behind the fusion; 0 = none. Stated.', schema.at_least(0)
+  )
+
+
+class GBAN(dianet.DIANet):
+  """See `dianet.DIANet`."""
+
+  settings: GBANSettings = GBANSettings()
+
+  Settings: ClassVar[type[GBANSettings]] = GBANSettings
+  recommended: ClassVar[Mapping[str, Any]] = {
+    'train.epochs': 100,
+    'train.batch_size': 32,
+    'train.learning_rate': 1e-4,
+    'train.weight_decay': 0.0,
+    'objective.label_smoothing': 0.0,
+  }
+
+  def fusion_options(self) -> dict[str, Any]:
+    """Attributes of the fusion besides those that all fusions have."""
+    s = self.settings
+    return {
+      'width': s.gate_width,
+      'score': s.score,
+      'hidden': s.hidden_width,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class CausalSettings(dianet.Settings):
+  """DIANet's streams, CausalNet's blocks."""
+
+  name: str = 'causal'
+  fusion: str = _fixed('causal')
+  heads: int = 8
+  depth: int = schema.key(
+    2,
+    'Layers in which the phases read each other. There 9, by a mistake.',
+    schema.at_least(1),
+  )
+  gamma: float = schema.key(0.5, 'Penalty of opposite tokens.')
+
+
+class Causal(dianet.DIANet):
+  """See `dianet.DIANet`."""
+
+  settings: CausalSettings = CausalSettings()
+
+  Settings: ClassVar[type[CausalSettings]] = CausalSettings
+  recommended: ClassVar[Mapping[str, Any]] = {}
+
+  def fusion_options(self) -> dict[str, Any]:
+    """Attributes of the fusion besides those that all fusions have."""
+    return {'depth': self.settings.depth, 'gamma': self.settings.gamma}

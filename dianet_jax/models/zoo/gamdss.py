@@ -1,0 +1,92 @@
+"""GAMDSS: one retention backbone for both phases, two predictions.
+
+Source: arXiv 2603.04766 and its code. Stated: key frames are selected anew, two
+branches share their weights. Measured: both phases point to the apex (apex
+minus onset, apex minus offset); the loss has both logits, the prediction those
+of the first phase; AdamW with a decay of 0.6. The training that goes with it is
+`objectives.AuxiliaryHeads`. Ours: both phases may predict, no selection of key
+frames, flow images without faces. Published tables could not be read.
+"""
+
+from collections.abc import Iterator, Mapping
+import dataclasses
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
+
+from dianet_jax.core import schema
+from dianet_jax.models import official
+from dianet_jax.models.registry import Outputs
+from dianet_jax.models.zoo import flow_images, frames, retention, tsfmicro
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(tsfmicro.RetentionSettings):
+  """GAMDSS; without `position` the views are the motion of each phase."""
+
+  name: str = 'gamdss'
+  predicts: str = schema.key(
+    'first',
+    'first: onset to apex alone predicts, as in the code; both: the mean of the'
+    ' probabilities. Ours.',
+    schema.one_of('first', 'both'),
+  )
+
+
+class GAMDSS(nn.Module):
+  """Onset, apex and offset -> logits; attributes as of `registry.Model`."""
+
+  num_classes: int
+  settings: Settings = Settings()
+  dtype: Any = None
+
+  Settings: ClassVar[type[Settings]] = Settings
+  reads: ClassVar[tuple[str, ...]] = ('key_frames',)
+  recommended: ClassVar[Mapping[str, Any]] = {
+    **tsfmicro.RECOMMENDED,
+    'objective.name': 'auxiliary_heads',
+    'train.epochs': 199,
+    'train.batch_size': 16,
+    'train.augment.shift_pixels': 15,
+  }
+  official_names: ClassVar[official.Names] = tsfmicro.TSFmicro.official_names
+
+  @staticmethod
+  def check(
+    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+  ) -> Iterator[tuple[str, bool, str]]:
+    """See `registry.Model`."""
+    yield from flow_images.check_views(specs, 'position', 2 + settings.position)
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs: Mapping[str, frames.Frames],
+    valid: Bool[Array, ' clip'] | None = None,
+    train: bool = False,
+  ) -> Outputs:
+    """See `registry.Model`; one view, with predicts='both' two.
+
+    `auxiliary` holds what is trained and does not predict: 'logits'
+    [clip, head, class], with predicts='both' none.
+    """
+    settings = self.settings
+    [images] = inputs.values()
+    images = flow_images.enlarged(images, settings.enlarge)
+    if settings.position:
+      faces = frames.normalised(images, settings)
+      onset, apex, offset = (faces[:, view] for view in range(3))
+      phases = [(apex - onset, onset), (apex - offset, apex)]
+    else:
+      phases = [(images[:, view], None) for view in range(2)]
+    network = retention.RetentionNet(
+      self.num_classes, settings.shape(), self.dtype, name='network'
+    )
+    logits = jnp.stack(
+      [network(motion, face, valid, train) for motion, face in phases], axis=1
+    )
+    predicting = 1 if settings.predicts == 'first' else 2
+    return Outputs(logits[:, :predicting], {'logits': logits[:, predicting:]})

@@ -1,0 +1,349 @@
+"""SKD-TSTSAN: local, static and temporal streams, magnified, that teach
+themselves.
+
+Source: Zhu et al., "Three-Stream Temporal-Shift Attention Network Based on
+Self-Knowledge Distillation", arXiv 2406.17538, and its code. Stated: motion
+magnification, temporal shift, attention over channels, self-distillation.
+Measured: layers and 2,946,214 parameters with five classes; the pretrained
+weights of the magnifier fit none of its names, so that it starts at random.
+Ours: fewer steps with a cosine schedule, class weights of the fold, and the
+temporal stream alone for flow images. `objectives.SelfDistillation` is its
+loss. Published tables could not be read.
+"""
+
+from collections.abc import Iterator, Mapping
+import dataclasses
+import math
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from dianet_jax.core import config, schema
+from dianet_jax.models import layers, official
+from dianet_jax.models.registry import Outputs
+from dianet_jax.models.zoo import flow_images, magnifier
+
+Frames = Float[Array, 'clip frame height width channel']
+Valid = Bool[Array, ' clip'] | None
+CHANNELS = 38
+
+
+@dataclasses.dataclass(frozen=True)
+class TemporalSettings(config.Model):
+  """What the whole network and its temporal stream have in common."""
+
+  amplification: float = schema.key(2.0, 'Of the motion. Stated.')
+  magnifier: str = schema.key(
+    'learned',
+    'learned, or none: the streams see the images themselves. Ours.',
+    schema.one_of('learned', 'none'),
+  )
+  width: float = schema.key(
+    1.0, 'Factor of all widths; 0.5 is cheap. Ours.', schema.ABOVE_ZERO
+  )
+  neutral_onset: bool = schema.key(
+    False,
+    'Whether flow is compared with no motion (0.5) instead of with zeros, as'
+    ' the code does. Ours.',
+  )
+  dropout: float = schema.key(
+    0.2, 'Before the classifiers, in training.', schema.BELOW_ONE
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(TemporalSettings):
+  """SKD-TSTSAN."""
+
+  name: str = 'skd_tstsan'
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowSettings(TemporalSettings):
+  """The temporal stream of SKD-TSTSAN alone."""
+
+  name: str = 'skd_tstsan_t'
+  enlarge: int = schema.key(
+    48, 'Images are enlarged to this size first; 0 = not.', schema.at_least(0)
+  )
+
+
+RECOMMENDED: Mapping[str, Any] = {
+  'objective.name': 'self_distillation',
+  'train.epochs': 270,
+  'train.batch_size': 16,
+  'train.learning_rate': 1e-3,
+  'train.warmup_fraction': 0.0,
+  'train.weight_decay': 5e-4,
+  'train.augment.flip_probability': 0.0,
+  'train.augment.shift_pixels': 0,
+}
+
+
+class ChannelAttention(nn.Module):
+  """Weights of channels, each by its neighbours' mean and maximum.
+
+  Source: Wang et al., "ECA-Net", CVPR 2020; the maximum is SKD-TSTSAN's.
+  """
+
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, x: Frames) -> Frames:
+    """x, each channel of each clip and frame times 0..1."""
+    size = int((math.log2(x.shape[-1]) + 1) / 2)
+    size += 1 - size % 2
+    convolution = layers.Conv(
+      1,
+      (size,),
+      padding=size // 2,
+      use_bias=False,
+      dtype=self.dtype,
+      name='convolution',
+    )
+    summed = sum(
+      convolution(y[..., None])[..., 0]
+      for y in (x.mean(axis=(2, 3)), x.max(axis=(2, 3)))
+    )
+    return x * nn.sigmoid(summed)[:, :, None, None]
+
+
+class _Layers(nn.Module):
+  """Convolution, norm, ReLU, repeated.
+
+  Attributes:
+    widths: features of each.
+    first: number of the first, for names.
+    shifted: whether frames shift before each convolution.
+    attends: whether channel attention follows each.
+    dtype: of the computation.
+  """
+
+  widths: tuple[int, ...]
+  first: int = 1
+  shifted: bool = False
+  attends: bool = False
+  size: int = 3
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(self, x: Frames, valid: Valid, train: bool) -> Frames:
+    for number, width in enumerate(self.widths, self.first):
+      x = layers.temporal_shift(x) if self.shifted else x
+      x = layers.Conv(
+        width,
+        (self.size, self.size),
+        padding=1 if self.size == 3 else 'VALID',
+        kernel_init=layers.uniform_fan_in,
+        dtype=self.dtype,
+        name=f'convolution_{number}',
+      )(x)
+      x = layers.BatchNorm(self.dtype, name=f'norm_{number}')(x, valid, train)
+      x = nn.relu(x)
+      if self.attends:
+        x = ChannelAttention(self.dtype, name=f'attention_{number}')(x)
+    return x
+
+
+class _Stream(nn.Module):
+  """Onset and apex -> features of the main path and of both branches."""
+
+  settings: TemporalSettings
+  temporal: bool = False
+  local: bool = False
+  dtype: Any = None
+
+  @nn.compact
+  def __call__(
+    self, onset: Frames, apex: Frames, valid: Valid, train: bool
+  ) -> list[Float[Array, 'clip feature']]:
+    settings = self.settings
+    narrow, wide = magnifier.widths_of(64, 128, factor=settings.width)
+    x = apex
+    if settings.magnifier == 'learned':
+      x = magnifier.Magnifier(
+        settings.width, settings.amplification, self.dtype, name='magnifier'
+      )(onset, apex)
+
+    def layers_of(widths, first=1, *, name, size=3, shifted=self.temporal):
+      return _Layers(
+        widths, first, shifted, self.local, size, self.dtype, name=name
+      )
+
+    def branch(x, number):
+      y = layers_of((wide, wide), name=f'branch_{number}')(x, valid, train)
+      return y.mean(axis=(1, 2, 3))
+
+    x = layers_of((narrow,), name='stem', size=5, shifted=False)(
+      x, valid, train
+    )
+    x = layers.max_pool(x, (5, 5), (2, 2), ((2, 2), (2, 2)))
+    first = branch(x, 1)
+    x = layers_of((narrow, narrow), 2, name='middle')(x, valid, train)
+    x = layers.avg_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+    second = branch(x, 2)
+    x = layers_of((wide, wide), 4, name='top')(x, valid, train)
+    return [x.mean(axis=(1, 2, 3)), first, second]
+
+
+def _outputs(self, streams, train) -> Outputs:
+  """Logits of the main path, and of the branches as auxiliary ones."""
+  features = [
+    layers.widened(jnp.concatenate(parts, axis=-1)) for parts in zip(*streams)
+  ]
+  drop = nn.Dropout(self.settings.dropout, deterministic=not train)
+  logits = [
+    nn.Dense(self.num_classes, kernel_init=layers.uniform_fan_in, name=name)(
+      drop(feature)
+    )
+    for name, feature in zip(
+      ('classifier', 'classifier_1', 'classifier_2'), features
+    )
+  ]
+  return Outputs(
+    logits[0][:, None],
+    {
+      'logits': jnp.stack(logits[1:], axis=1),
+      'features': features[0],
+      'head_features': jnp.stack(features[1:], axis=1),
+    },
+  )
+
+
+def _flow_onset(flow: Frames, settings: TemporalSettings) -> Frames:
+  return jnp.full_like(flow, 0.5 if settings.neutral_onset else 0.0)
+
+
+class SKDTSTSAN(nn.Module):
+  """38 channels -> logits; attributes as of `registry.Model`."""
+
+  num_classes: int
+  settings: Settings = Settings()
+  dtype: Any = None
+
+  Settings: ClassVar[type[Settings]] = Settings
+  reads: ClassVar[tuple[str, ...]] = ('skd_tstsan',)
+  recommended: ClassVar[Mapping[str, Any]] = RECOMMENDED
+  official_names: ClassVar[official.Names] = official.Names(
+    (
+      (r'^Aug_Encoder_([LST])\.cba_(\d)', r'stream_\1.magnifier.encode_\2'),
+      (
+        r'^Aug_Encoder_([LST])\.resblks\.',
+        r'stream_\1.magnifier.encode_block_',
+      ),
+      (r'^Aug_Encoder_([LST])\.motion_cba', r'stream_\1.magnifier.motion'),
+      (
+        r'^Aug_Encoder_([LST])\.motion_resblks\.',
+        r'stream_\1.magnifier.motion_block_',
+      ),
+      (r'^Aug_Manipulator_([LST])\.g\.', r'stream_\1.magnifier.difference.'),
+      (r'^Aug_Manipulator_([LST])\.h_conv', r'stream_\1.magnifier.amplify'),
+      (
+        r'^Aug_Manipulator_([LST])\.h_resblk',
+        r'stream_\1.magnifier.amplify_block',
+      ),
+      (r'(?<=_\d)\.cba_1|(?<=amplify_block)\.cba_1', '.first'),
+      (r'(?<=_\d)\.cba_2|(?<=amplify_block)\.cba_2', '.second'),
+      (r'\.conv2d\.', '.convolution.'),
+      (r'^AC(\d)_conv(\d)_([LST])', r'stream_\3.branch_\1.convolution_\2'),
+      (r'^AC(\d)_bn(\d)_([LST])', r'stream_\3.branch_\1.norm_\2'),
+      (r'^AC(\d)_ECA(\d)', r'stream_L.branch_\1.attention_\2'),
+      (r'^AC(\d)_fc', r'classifier_\1'),
+      (r'^fc2', 'classifier'),
+      (r'^conv(\d)_([LST])', r'stream_\2.convolution_\1'),
+      (r'^bn(\d)_([LST])', r'stream_\2.norm_\1'),
+      (r'^ECA(\d)', r'stream_L.attention_\1'),
+      (r'^(stream_.)\.(\w+_1)\b', r'\1.stem.\2'),
+      (r'^(stream_.)\.(\w+_[23])\b', r'\1.middle.\2'),
+      (r'^(stream_.)\.(\w+_[45])\b', r'\1.top.\2'),
+      (r'\.stem\.branch_', '.branch_'),
+      (r'\.middle\.branch_', '.branch_'),
+      (r'\.net\.', '.'),
+      (r'\.conv\.', '.convolution.'),
+    )
+  )
+
+  @staticmethod
+  def check(
+    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+  ) -> Iterator[tuple[str, bool, str]]:
+    """See `registry.Model`."""
+    del settings
+    [spec] = specs.values()
+    yield (
+      'name',
+      spec.shape[-1] == CHANNELS,
+      f'skd_tstsan_t, or an input of {CHANNELS} channels: there are'
+      f' {spec.shape[-1]}',
+    )
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs: Mapping[str, Float[Array, 'clip view height width channel']],
+    valid: Valid = None,
+    train: bool = False,
+  ) -> Outputs:
+    """See `registry.Model`; one view.
+
+    Channels are apex and onset, whole; apex and onset in 16 blocks each; then
+    u and v of each phase. `auxiliary` holds the branches' 'logits' [clip, head,
+    class], 'head_features' [clip, head, feature], and the 'features'.
+    """
+    [x] = inputs.values()
+    flow = jnp.concatenate([x[..., 34:36], x[..., 36:38]], axis=1)
+    onset = _flow_onset(flow, self.settings)
+    streams = [
+      self._stream('L', local=True)(x[..., 18:34], x[..., 2:18], valid, train),
+      self._stream('S')(x[..., 1:2], x[..., :1], valid, train),
+      self._stream('T', temporal=True)(onset, flow, valid, train),
+    ]
+    return _outputs(self, streams, train)
+
+  def _stream(self, name, **options):
+    return _Stream(
+      self.settings, dtype=self.dtype, name=f'stream_{name}', **options
+    )
+
+
+class SKDTSTSANFlow(nn.Module):
+  """Flow of both phases -> logits; attributes as of `registry.Model`."""
+
+  num_classes: int
+  settings: FlowSettings = FlowSettings()
+  dtype: Any = None
+
+  Settings: ClassVar[type[FlowSettings]] = FlowSettings
+  reads: ClassVar[tuple[str, ...]] = ('phase_flow',)
+  recommended: ClassVar[Mapping[str, Any]] = RECOMMENDED
+
+  @staticmethod
+  def check(
+    settings: FlowSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
+  ) -> Iterator[tuple[str, bool, str]]:
+    """See `registry.Model`."""
+    yield from flow_images.check_views(specs, 'name', 2)
+    [spec] = specs.values()
+    size = settings.enlarge or spec.shape[1]
+    yield 'enlarge', size >= 24, f'24 or more: images are {spec.shape[1]}'
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs: Mapping[str, Float[Array, 'clip view height width channel']],
+    valid: Valid = None,
+    train: bool = False,
+  ) -> Outputs:
+    """See `registry.Model`; one view, `auxiliary` as of `SKDTSTSAN`."""
+    [images] = inputs.values()
+    # From -1..1 to 0..1.
+    flow = (images[:, :2, ..., :2] + 1) / 2
+    flow = flow_images.enlarged(flow, self.settings.enlarge)
+    onset = _flow_onset(flow, self.settings)
+    stream = _Stream(
+      self.settings, temporal=True, dtype=self.dtype, name='stream_T'
+    )
+    return _outputs(self, [stream(onset, flow, valid, train)], train)

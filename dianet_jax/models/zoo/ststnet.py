@@ -1,0 +1,149 @@
+"""STSTNet: three shallow branches on one flow image.
+
+Source: Liong et al., "Shallow Triple Stream Three-dimensional CNN for
+Micro-expression Recognition", arXiv 1902.03634, and its PyTorch code. Stated:
+three branches of 3, 5 and 8 filters, Adam 5e-5, 500 epochs. Measured in the
+code: padding of 2 (the paper has the same size before and after), the order
+convolution, ReLU, normalisation, 800 epochs, batches of 256 in the order of the
+classes; 1,683 parameters (stated: 1,670). Ours: shuffled batches, a cosine
+schedule, and both phases as an option. Published, composite: UF1 .7353.
+"""
+
+from collections.abc import Iterator, Mapping
+import dataclasses
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from dianet_jax.core import schema
+from dianet_jax.models import layers, official
+from dianet_jax.models.registry import Outputs
+from dianet_jax.models.zoo import flow_images
+
+PHASES = {'first': 1, 'channels': 2, 'networks': 2}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(flow_images.Settings):
+  """STSTNet."""
+
+  name: str = 'ststnet'
+  filters: tuple[int, ...] = schema.key(
+    (3, 5, 8), 'Filters of the branches. Stated.'
+  )
+  padding: int = schema.key(
+    2,
+    'Pixels around an image: 2 (the code), or 1: the same size, as the paper'
+    ' says.',
+    schema.Check(lambda value: value in (1, 2), '1 or 2'),
+  )
+  phases: str = schema.key(
+    'first',
+    'first: onset to apex alone. Ours: channels (both phases as channels of one'
+    ' image), networks (a network for each phase, logits added).',
+    schema.one_of(*PHASES),
+  )
+  dropout: float = schema.key(
+    0.5, 'Of the pooled maps, in training.', schema.BELOW_ONE
+  )
+
+
+class STSTNet(nn.Module):
+  """Flow images -> logits; attributes as of `registry.Model`."""
+
+  num_classes: int
+  settings: Settings = Settings()
+  dtype: Any = None
+
+  Settings: ClassVar[type[Settings]] = Settings
+  reads: ClassVar[tuple[str, ...]] = ('phase_flow',)
+  recommended: ClassVar[Mapping[str, Any]] = {
+    'train.epochs': 800,
+    'train.batch_size': 256,
+    'train.learning_rate': 5e-5,
+    'train.warmup_fraction': 0.0,
+    'train.weight_decay': 0.0,
+    'train.class_balance': 'none',
+    'train.augment.flip_probability': 0.0,
+    'train.augment.shift_pixels': 0,
+    'objective.label_smoothing': 0.0,
+  }
+  official_names: ClassVar[official.Names] = official.Names(
+    (
+      (r'^conv(\d)', r'network.convolution_\1'),
+      (r'^bn(\d)', r'network.norm_\1'),
+      (r'^fc', 'network.classifier'),
+    )
+  )
+
+  @staticmethod
+  def check(
+    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+  ) -> Iterator[tuple[str, bool, str]]:
+    """See `registry.Model`."""
+    yield from flow_images.check_views(specs, 'phases', PHASES[settings.phases])
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs: Mapping[str, Float[Array, 'clip view height width channel']],
+    valid: Bool[Array, ' clip'] | None = None,
+    train: bool = False,
+  ) -> Outputs:
+    """See `registry.Model`; one view."""
+    images = flow_images.read(inputs, self.settings)
+    views = [images[:, view] for view in range(PHASES[self.settings.phases])]
+    if self.settings.phases == 'networks':
+      logits = sum(
+        self._network(f'network_{view}')(image, valid, train)
+        for view, image in enumerate(views)
+      )
+    else:
+      image = jnp.concatenate(views, axis=-1)
+      logits = self._network('network')(image, valid, train)
+    return Outputs(logits[:, None])
+
+  def _network(self, name):
+    return _Network(self.num_classes, self.settings, self.dtype, name=name)
+
+
+class _Network(nn.Module):
+  """Three branches and a linear classifier."""
+
+  num_classes: int
+  settings: Settings
+  dtype: Any
+
+  @nn.compact
+  def __call__(
+    self,
+    image: Float[Array, 'clip height width channel'],
+    valid: Bool[Array, ' clip'] | None,
+    train: bool,
+  ) -> Float[Array, 'clip class_']:
+    branches = []
+    for number, filters in enumerate(self.settings.filters, 1):
+      x = layers.Conv(
+        filters,
+        (3, 3),
+        padding=self.settings.padding,
+        kernel_init=layers.uniform_fan_in,
+        dtype=self.dtype,
+        name=f'convolution_{number}',
+      )(image)
+      x = layers.BatchNorm(self.dtype, name=f'norm_{number}')(
+        nn.relu(x), valid, train
+      )
+      x = layers.max_pool(x, (3, 3), (3, 3), ((1, 1), (1, 1)))
+      branches.append(
+        nn.Dropout(self.settings.dropout, deterministic=not train)(x)
+      )
+    x = layers.avg_pool(jnp.concatenate(branches, axis=-1), (2, 2), (2, 2))
+    # In the order of the original: channel, row, column.
+    x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
+    return nn.Dense(
+      self.num_classes, kernel_init=layers.uniform_fan_in, name='classifier'
+    )(layers.widened(x))

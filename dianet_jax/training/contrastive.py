@@ -1,0 +1,152 @@
+"""Contrastive losses between two phases of the same clips.
+
+Row k of both sets is clip k; all losses are means over the clips, in nats.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+Vectors = Float[Array, 'clip feature']
+Queue = Float[Array, 'row feature']
+# A score that no softmax sees.
+_NEVER = -1e9
+
+
+def normalised(x: Float[Array, '... feature']) -> Float[Array, '... feature']:
+  """To length 1; zeros stay."""
+  squares = (x * x).sum(axis=-1, keepdims=True)
+  return x / jnp.sqrt(jnp.where(squares > 0, squares, 1))
+
+
+def _matching(
+  scores: Float[Array, 'clip clip'], valid: Bool[Array, ' clip'] | None
+) -> Float[Array, '']:
+  """Mean cross-entropy of each row's own clip among the valid ones."""
+  if valid is None:
+    valid = jnp.ones(len(scores), bool)
+  logs = jax.nn.log_softmax(jnp.where(valid[None], scores, _NEVER))
+  own = jnp.where(valid, jnp.diagonal(logs), 0)
+  return -own.sum() / jnp.maximum(valid.sum(), 1)
+
+
+def global_losses(
+  first: Vectors,
+  second: Vectors,
+  valid: Bool[Array, ' clip'] | None = None,
+  temperature: float = 0.1,
+) -> tuple[Float[Array, ''], Float[Array, '']]:
+  """Of each first vector among the second ones, and the reverse.
+
+  Args:
+    first: of any length.
+    second: of any length.
+    valid: which clips are no padding; None for all of them.
+    temperature: by which cosines are divided.
+
+  Source: GLoRIA, Huang et al., ICCV 2021, and its code; BioViL-T's global loss.
+  """
+  scores = normalised(first) @ normalised(second).T / temperature
+  return _matching(scores, valid), _matching(scores.T, valid)
+
+
+def word_attention(
+  places: Float[Array, 'clip place feature'],
+  words: Float[Array, 'text word feature'],
+  sharpness: float = 4.0,
+) -> Float[Array, 'clip text word place']:
+  """Where in each clip's map every word of each text looks.
+
+  A softmax over the words of a place, then, times `sharpness`, one over the
+  places.
+  """
+  scores = jnp.einsum('cpf,twf->ctwp', places, words)
+  return jax.nn.softmax(sharpness * jax.nn.softmax(scores, axis=2), axis=3)
+
+
+def local_losses(
+  places: Float[Array, 'clip place feature'],
+  words: Float[Array, 'clip word feature'],
+  valid: Bool[Array, ' clip'] | None = None,
+  sharpness: tuple[float, float, float] = (4.0, 5.0, 10.0),
+) -> tuple[Float[Array, ''], Float[Array, '']]:
+  """Of each clip's map among all texts, and of each text among all maps.
+
+  Their cost grows with the square of the batch.
+
+  Args:
+    places: the map of one phase.
+    words: the tokens of the other.
+    valid: which clips are no padding; None for all of them.
+    sharpness: of the attention, of the words of a text, of the matching.
+
+  Source: GLoRIA, Huang et al., ICCV 2021, and its code.
+  """
+  attention = word_attention(places, words, sharpness[0])
+  found = jnp.einsum('ctwp,cpf->ctwf', attention, places)
+  cosines = (normalised(found) * normalised(words)).sum(axis=-1)
+  scores = jax.nn.logsumexp(sharpness[1] * cosines, axis=-1)
+  scores = sharpness[2] * scores
+  return _matching(scores, valid), _matching(scores.T, valid)
+
+
+def queue_logits(
+  queries: Vectors,
+  keys: Vectors,
+  queue: Queue,
+  temperature: float = 0.07,
+  own: Int[Array, ' clip'] | None = None,
+  queued: Int[Array, ' row'] | None = None,
+) -> Float[Array, 'clip one_and_row']:
+  """Cosines with the clip's own key, then with those of a queue.
+
+  Args:
+    queries: of one phase, of length 1.
+    keys: of the other phase of the same clips, of length 1.
+    queue: keys of earlier clips, of length 1.
+    temperature: by which cosines are divided.
+    own: number of each clip; rows of the queue of the same clip count as none.
+    queued: number of the clip of each row.
+  """
+  positive = (queries * keys).sum(axis=-1, keepdims=True)
+  negative = queries @ queue.T
+  if own is not None:
+    negative = jnp.where(own[:, None] == queued, _NEVER, negative)
+  return jnp.concatenate([positive, negative], axis=-1) / temperature
+
+
+def instance_loss(
+  logits: Float[Array, 'clip one_and_row'],
+  valid: Bool[Array, ' clip'] | None = None,
+) -> Float[Array, '']:
+  """Cross-entropy of the clip's own key, the first one.
+
+  Source: COTS, Lu et al., arXiv 2204.07441; momentum contrast.
+  """
+  return _mean(-jax.nn.log_softmax(logits)[:, 0], valid)
+
+
+def task_loss(
+  logits: Float[Array, 'clip one_and_row'],
+  other: Float[Array, 'clip one_and_row'],
+  valid: Bool[Array, ' clip'] | None = None,
+) -> Float[Array, '']:
+  """KL of what one phase finds in the queue from what the other finds.
+
+  Args:
+    logits: of the first phase, see `queue_logits`.
+    other: of the second, its queue's rows of the same clips.
+    valid: which clips are no padding; None for all of them.
+
+  Source: COTS, Lu et al., arXiv 2204.07441. The direction is ours: add both.
+  """
+  logs, others = jax.nn.log_softmax(logits), jax.nn.log_softmax(other)
+  return _mean((jnp.exp(logs) * (logs - others)).sum(axis=-1), valid)
+
+
+def _mean(
+  losses: Float[Array, ' clip'], valid: Bool[Array, ' clip'] | None
+) -> Float[Array, '']:
+  if valid is None:
+    return losses.mean()
+  return jnp.where(valid, losses, 0).sum() / jnp.maximum(valid.sum(), 1)
