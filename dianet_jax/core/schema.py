@@ -14,6 +14,9 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from dianet_jax.core import errors, escape
 
+# More layers, features, ... than any network has.
+_MOST = 100_000
+
 
 class Check(NamedTuple):
   """What must hold of a value whose type is right.
@@ -27,11 +30,6 @@ class Check(NamedTuple):
   expected: str
 
 
-def at_least(least: float) -> Check:
-  """A number that is `least` or more."""
-  return Check(lambda value: value >= least, f'at least {least}')
-
-
 def between(least: float, most: float) -> Check:
   """A number from `least` to `most`.
 
@@ -42,6 +40,11 @@ def between(least: float, most: float) -> Check:
   )
 
 
+def at_least(least: float) -> Check:
+  """A number that is `least` or more, and no slip; see `between`."""
+  return between(least, _MOST)
+
+
 def one_of(*names: str) -> Check:
   """One of a few texts."""
   return Check(
@@ -50,6 +53,9 @@ def one_of(*names: str) -> Check:
   )
 
 
+ABOVE_ZERO = Check(
+  lambda value: 0 < value <= _MOST, f'above 0, at most {_MOST:,}'
+)
 BELOW_ONE = Check(lambda value: 0 <= value < 1, '0 to below 1')
 SHARE = Check(lambda value: 0 <= value <= 1, '0 to 1')
 
