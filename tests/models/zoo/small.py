@@ -73,10 +73,10 @@ def make(name, classes=3, dtype=None, **settings):
   return model, {read: jax.ShapeDtypeStruct(shape, 'float32')}
 
 
-def variables_of(model, inputs):
+def variables_of(model, inputs, seed=0):
   """Variables without compiling what draws them: norms as they start."""
   shapes = jax.eval_shape(model.init, jax.random.key(0), inputs)
-  rng = np.random.default_rng(0)
+  rng = np.random.default_rng(seed)
 
   def draw(path, leaf):
     name = path[-1].key
