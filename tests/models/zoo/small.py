@@ -73,10 +73,10 @@ def make(name, classes=3, dtype=None, **settings):
   return model, {read: jax.ShapeDtypeStruct(shape, 'float32')}
 
 
-def variables_of(model, inputs):
+def variables_of(model, inputs, seed=0):
   """Variables without compiling what draws them: norms as they start."""
   shapes = jax.eval_shape(model.init, jax.random.key(0), inputs)
-  rng = np.random.default_rng(0)
+  rng = np.random.default_rng(seed)
 
   def draw(path, leaf):
     name = path[-1].key
@@ -84,8 +84,9 @@ def variables_of(model, inputs):
       return np.ones(leaf.shape, np.float32)
     if name == 'mean':
       return np.zeros(leaf.shape, np.float32)
-    fan_in = max(1, leaf.size // leaf.shape[-1])
-    return rng.normal(size=leaf.shape).astype(np.float32) * fan_in**-0.5
+    # A bias is small, so that no ReLU is off for all clips.
+    inputs = 100 if name == 'bias' else max(1, leaf.size // leaf.shape[-1])
+    return rng.normal(size=leaf.shape).astype(np.float32) * inputs**-0.5
 
   return jax.tree_util.tree_map_with_path(draw, shapes)
 
