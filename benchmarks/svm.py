@@ -134,6 +134,11 @@ def read_config(path: str, overrides: Sequence[str]) -> config_lib.Config:
 
 def main() -> None:
   """Prints everything."""
+  if status := entry.run(_run):
+    sys.exit(status)
+
+
+def _run() -> None:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
@@ -154,4 +159,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-  sys.exit(entry.run(main))
+  main()
