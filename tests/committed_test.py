@@ -22,7 +22,9 @@ def test_no_faces_and_no_large_files(monkeypatch):
 def test_an_image_and_a_large_file_are_found(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   (tmp_path / 'large.bin').write_bytes(bytes(committed.LARGEST_BYTES + 1))
-  found = committed.faults(['sub01/img1.JPG', 'large.bin', 'docs/motion.png'])
+  found = committed.faults(
+    ['sub01/img1.JPG', 'large.bin', 'docs/motion/mm_cof.png']
+  )
   assert [text.split(':')[0] for text in found] == [
     'sub01/img1.JPG',
     'large.bin',

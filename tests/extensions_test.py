@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import pathlib
 import sys
 
 import jax
@@ -19,106 +20,21 @@ from dianet_jax.models.registry import MODELS
 from dianet_jax.motion.registry import REPRESENTATIONS
 from dianet_jax.training import checkpoints
 from dianet_jax.training.objectives import OBJECTIVES
+from tests.support import documents
 
+# What CONTRIBUTING.md shows.
 SOURCES = {
-  'representations': """
-import jax.numpy as jnp
-from dianet_jax.motion.registry import Channel, Representation
-
-class ApexMinusOnset(Representation):
-  def lacking(self, settings, stored):
-    return 'it needs frames' if stored else ''
-  def channels(self, settings):
-    return (Channel('grey', 'grey levels'),)
-  def shape(self, settings):
-    return (1, settings.frame_size, settings.frame_size, 1)
-  def __call__(self, clips, settings):
-    rows = jnp.arange(len(clips.lengths))
-    frames = clips.frames.reshape(*clips.frames.shape[:2], *clips.frame_shape)
-    first, apex = (frames[rows, k].astype(jnp.float32)
-                   for k in (clips.onset, clips.apex))
-    return (apex - first).mean(axis=-1, keepdims=True)[:, None]
-
-class Brightness(Representation):
-  'Tokens, no image: mean and deviation of four frames.'
-  def lacking(self, settings, stored):
-    return ''
-  def channels(self, settings):
-    return ()
-  def shape(self, settings):
-    return (4, 2)
-  def __call__(self, clips, settings):
-    last = clips.lengths - 1
-    index = (jnp.linspace(0, 1, 4) * last[:, None]).astype(int)
-    frames = jnp.take_along_axis(clips.frames, index[..., None], axis=1) / 255.0
-    return jnp.stack([frames.mean(-1), frames.std(-1)], axis=-1)
-
-APEX_MINUS_ONSET, BRIGHTNESS = ApexMinusOnset(), Brightness()
-""",
-  'model': """
+  pathlib.PurePath(name).stem: source
+  for name, source in documents.files('CONTRIBUTING.md').items()
+  if name.startswith('someones_package/')
+}
+SOURCES['contrast'] = """
 import dataclasses
-from typing import Any, ClassVar
-import flax.linen as nn
-import jax.numpy as jnp
-from dianet_jax.core import config, schema
-from dianet_jax.models.layers import Conv
-from dianet_jax.models.registry import Outputs
-
-@dataclasses.dataclass(frozen=True)
-class Settings(config.Model):
-  name: str = 'two_inputs'
-  width: int = schema.key(6, 'Features of each input.', schema.at_least(1))
-
-class TwoInputs(nn.Module):
-  num_classes: int
-  settings: Settings = Settings()
-  dtype: Any = None
-  Settings: ClassVar = Settings
-  reads: ClassVar = ('apex_minus_onset', 'brightness')
-  recommended: ClassVar = {'train.epochs': 3, 'train.learning_rate': 0.003}
-
-  @staticmethod
-  def check(settings, specs):
-    yield 'width', len(specs['brightness'].shape) == 2, 'tokens'
-
-  @nn.compact
-  def __call__(self, inputs, valid=None, train=False):
-    image = inputs['apex_minus_onset'][:, 0]
-    x = nn.relu(Conv(self.settings.width, (3, 3), strides=(4, 4))(image))
-    x = x.reshape(len(x), -1)
-    tokens = inputs['brightness'].reshape(len(x), -1)
-    y = nn.tanh(nn.Dense(self.settings.width, name='tokens')(tokens))
-    head = nn.Dense(self.num_classes, name='auxiliary')(y)
-    logits = nn.Dense(self.num_classes)(jnp.concatenate([x, y], axis=-1))
-    return Outputs(logits[:, None], {'logits': head, 'features': y})
-""",
-  'objectives': """
-import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import optax
 from dianet_jax.core import config, schema
-
-@dataclasses.dataclass(frozen=True)
-class HeadSettings(config.Objective):
-  name: str = 'two_heads'
-  weight: float = schema.key(0.5, 'Of the auxiliary head.')
-
-@dataclasses.dataclass(frozen=True)
-class TwoHeads:
-  settings: HeadSettings = HeadSettings()
-  Settings: ClassVar = HeadSettings
-
-  def init(self, variables, outputs, key):
-    return ()
-
-  def __call__(self, outputs, batch, state):
-    entropy = optax.softmax_cross_entropy_with_integer_labels
-    def loss_of(labels):
-      return (entropy(outputs.logits[:, 0], labels) + self.settings.weight
-              * entropy(outputs.auxiliary['logits'], labels))
-    return batch.mean(loss_of), state
 
 @dataclasses.dataclass(frozen=True)
 class ContrastSettings(config.Objective):
@@ -156,19 +72,6 @@ class Contrast:
       batch.variables['params'], state['copy'], 1 - self.settings.momentum)
     return loss, jax.lax.stop_gradient(
       {'queue': queue[: self.settings.queue], 'copy': copy})
-""",
-}
-
-SOURCES['metric'] = """
-import numpy as np
-from dianet_jax.evaluation import metrics
-
-def precision(confusion):
-  right = np.diagonal(confusion, axis1=-2, axis2=-1)
-  with np.errstate(invalid='ignore'):
-    return np.nanmean(right / confusion.sum(axis=-2), axis=-1)
-
-metrics.METRICS['precision'] = metrics.Metric('precision', precision)
 """
 
 ROWS = (
@@ -176,7 +79,7 @@ ROWS = (
   (REPRESENTATIONS, 'brightness', 'representations:BRIGHTNESS'),
   (MODELS, 'two_inputs', 'model:TwoInputs'),
   (OBJECTIVES, 'two_heads', 'objectives:TwoHeads'),
-  (OBJECTIVES, 'contrast', 'objectives:Contrast'),
+  (OBJECTIVES, 'contrast', 'contrast:Contrast'),
 )
 
 

@@ -136,7 +136,7 @@ def default_problem(
     objectives.CrossEntropy(),
     configuration.Train(batch_size=batch),
     data.scaling,
-    motion.channels(fed, data),
+    motion.channels(fed, data, ''),
     folds.train_index.shape[1],
   )
   return Problem(trainer, folds, Data(inputs, labels), size)

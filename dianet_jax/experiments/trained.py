@@ -39,7 +39,10 @@ class Network:
 
   @functools.cached_property
   def _probabilities(self):
-    channels = motion.channels(rules.feed(self.config), self.config.data)
+    data = self.config.data
+    channels = motion.channels(
+      rules.feed(self.config), data, rules.stored(data.dataset)
+    )
     trainer = run.make_trainer(
       self.config, len(self.classes), channels, 1, jnp.dtype(self.dtype)
     )

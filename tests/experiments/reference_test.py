@@ -16,5 +16,8 @@ def test_the_page_is_up_to_date():
 def test_the_page_has_every_key_and_no_markup_from_a_text():
   page = reference.markdown()
   for key in configuration.all_keys(configuration.parse({})):
-    assert page.count(f'| `{key}` |') == 1
+    # Each model and objective lists keys of its own.
+    own = key.startswith(('model.', 'objective.'))
+    rows = page.count(f'| `{key}` |')
+    assert rows >= 1 if own else rows == 1, key
   assert '&lt;name>-&lt;hash' in page and '<' not in page

@@ -16,7 +16,7 @@ _IMAGES = {
   '.tif', '.tiff', '.webm', '.webp',
 }  # fmt: skip
 # Drawn faces and diagrams.
-PICTURES = ('benchmarks/results/dynamic_images.png', 'docs/*.png')
+PICTURES = ('benchmarks/results/dynamic_images.png', 'docs/motion/*.png')
 
 
 def faults(files: Iterable[str]) -> list[str]:

@@ -13,74 +13,22 @@ import pytest
 from tensorflow_datasets.core import registered
 
 from dianet_jax.core import errors
-from tests.support import raw_trees
+from tests.support import documents, raw_trees
 from tfds_builders import check, prepare, protocols, registry, simulate
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _NAME = 'toyset'
-_FACTS = """
-  from tfds_builders import clips, protocols, raw_folder, registry
-  from tfds_builders.simulation import layouts
-
-
-  def _place(subject, index, emotion, rng):
-    person = f'P{subject + 1}'
-    name = f'take{index + 1}'
-    return person, name, f'Toys/{person}/{name}', 'f{}.jpg', 1
-
-
-  def _row(clip, number):
-    return [clip.subject_name, clip.name, *clip.key_numbers, clip.emotion]
-
-
-  DATA_SET = clips.DataSet(
-    name='toyset',
-    guide=raw_folder.Guide('Toys', 'Ask the toy maker.', '  toys.xlsx'),
-    frames_per_second=50.0,
-    subject_format='P{}',
-    spreadsheets=('toys*',),
-    clip_folder='{subject}/{clip}',
-    clip_name='take',
-  )
-  FACTS = registry.Facts(
-    guide=DATA_SET.guide,
-    reading=DATA_SET,
-    protocols={
-      'toyset_2class': protocols.of_emotions(
-        'toyset', {'glad': 2, 'sad': 2}, 2
-      ),
-    },
-    expected=registry.Expected((4,), 2, {'glad': 2, 'sad': 2}),
-    simulation=layouts.Layout(
-      stream=7,
-      expressions={'glad': layouts.SMILE, 'sad': layouts.FROWN},
-      film=layouts.Film(50, (4, 6), (4, 6), (1, 2), grey=False),
-      place=_place,
-      sheet='toys.xlsx',
-      title='Toys',
-      header=[['Subject', 'Filename', 'Onset', 'Apex', 'Offset', 'Emotion']],
-      row=_row,
-    ),
-  )
-"""
-_BUILDER = """
-  from tfds_builders import records
-  from {package} import facts
-
-
-  class Builder(records.ClipBuilder):
-    FACTS = facts.FACTS
-    MANUAL_DOWNLOAD_INSTRUCTIONS = facts.FACTS.guide.instructions
-"""
+# What CONTRIBUTING.md shows.
+_SOURCES = documents.files('CONTRIBUTING.md')
 
 
 def _write_folder(folder, package):
   files = {
     '__init__.py': '',
-    'facts.py': textwrap.dedent(_FACTS),
-    f'{_NAME}_dataset_builder.py': textwrap.dedent(
-      _BUILDER.format(package=package)
-    ),
+    'facts.py': _SOURCES[f'{_NAME}/facts.py'],
+    f'{_NAME}_dataset_builder.py': _SOURCES[
+      f'{_NAME}/{_NAME}_dataset_builder.py'
+    ].format(package=package),
     'README.md': '# Toys\n',
     'CITATIONS.bib': '@misc{toys}\n',
     'TAGS.txt': 'ml.task.image-classification # Images.\n',
