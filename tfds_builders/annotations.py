@@ -39,10 +39,17 @@ _MOST_BYTES = 32_000_000
 # What a spreadsheet program can hold; a damaged file may claim any number.
 _MOST_ROWS = 1_048_576
 _MOST_LETTERS = 100
+# How files of Office before 2007 begin, and encrypted ones until today.
+_OLE = bytes.fromhex('d0cf11e0a1b11ae1')
 _MOST_LISTED = 5
 _FORMULAS = (
   ' A formula that no spreadsheet program has worked out yet reads as empty: '
   'open the file in one and save it.'
+)
+
+_MERGED = (
+  ' Of cells that are merged into one, only the first has the value: undo the '
+  'merging, and fill the value in below.'
 )
 
 
@@ -62,12 +69,25 @@ class Annotation:
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
-  """The annotations of one sheet, in the order of its rows."""
+  """The annotations of one sheet.
+
+  Attributes:
+    path: of the file.
+    name: of the sheet.
+    annotations: in the order of the rows.
+    notes: on rows, columns and sheets that were passed over.
+    others: sheets of the same file that annotate clips of the data set, too.
+  """
 
   path: pathlib.Path
   name: str
   annotations: list[Annotation]
   notes: list[str]
+  others: tuple['Sheet', ...] = ()
+
+  def place(self, annotation: Annotation) -> str:
+    """Where one of the annotations is, for messages."""
+    return f"{self.path}, sheet '{self.name}', row {annotation.row}"
 
 
 class NoHeaderError(errors.UserError):
@@ -87,20 +107,21 @@ def subject_number(text: str) -> int:
 
 
 def read(path: pathlib.Path, subject_format: str, clip_name: str = '') -> Sheet:
-  """Reads the first sheet with a header of clips.
+  """Reads the sheets with a header of clips.
 
   Args:
-    path: an .xlsx file. Of several fitting sheets one with 'micro' in its name
-      is taken, otherwise the first.
+    path: an .xlsx file. Of several fitting sheets a visible one with 'micro' in
+      its name is returned, otherwise the first visible one, and a hidden one if
+      there is no other.
     subject_format: how to write a subject's number, e.g. 'sub{:02d}'.
     clip_name: regular expression for the beginning of a clip's name; a table
       without such a clip is that of another data set.
 
   Returns:
-    The annotations; `notes` name rows and sheets that were passed over.
+    The annotations, with the other sheets of the data set.
 
   Raises:
-    NoHeaderError: no sheet has the columns that are needed, or its clips are
+    NoHeaderError: no sheet has the columns that are needed, or their clips are
       those of another data set.
     errors.UserError: a cell cannot be used (file, sheet, row, column, value).
   """
@@ -108,7 +129,7 @@ def read(path: pathlib.Path, subject_format: str, clip_name: str = '') -> Sheet:
     with path.open('rb') as file:
       _check_size(path, file)
       workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
-      sheet = _read_workbook(path, workbook, subject_format)
+      return _read_workbook(path, workbook, subject_format, clip_name)
   except errors.UserError:
     raise
   # What a damaged file makes openpyxl and its XML parser raise is anybody's
@@ -117,16 +138,16 @@ def read(path: pathlib.Path, subject_format: str, clip_name: str = '') -> Sheet:
     raise NoHeaderError(
       f'{path} cannot be read as an .xlsx spreadsheet: {error!r}.'
     ) from error
-  names = [annotation.clip for annotation in sheet.annotations]
-  if not any(re.match(clip_name, name, re.IGNORECASE) for name in names):
-    raise NoHeaderError(
-      f'{path} annotates clips of another data set, such as {names[0]!r}.'
-    )
-  return sheet
 
 
 def _check_size(path: pathlib.Path, file: BinaryIO) -> None:
-  """Raises for a workbook that is too large when unpacked."""
+  """Raises for a workbook that is locked, or too large when unpacked."""
+  if file.read(len(_OLE)) == _OLE:
+    raise NoHeaderError(
+      f'{path} cannot be read as an .xlsx spreadsheet: it is protected by a '
+      'password, or an .xls under another name. Open it in a spreadsheet '
+      'program and save it as .xlsx, without a password.'
+    )
   with zipfile.ZipFile(file) as archive:
     # Nothing more than claimed is unpacked.
     size = sum(entry.file_size for entry in archive.infolist())
@@ -139,9 +160,9 @@ def _check_size(path: pathlib.Path, file: BinaryIO) -> None:
 
 
 def _read_workbook(
-  path: pathlib.Path, workbook: Any, subject_format: str
+  path: pathlib.Path, workbook: Any, subject_format: str, clip_name: str
 ) -> Sheet:
-  """The annotations of the sheet that fits best."""
+  """The sheet that fits best, with the others that fit."""
   fitting, misses = [], []
   for sheet in workbook.worksheets:
     # A copy trimmed by hand may claim a size that it does not have.
@@ -157,13 +178,37 @@ def _read_workbook(
       f'any sheet ({"; ".join(misses)}).'
     )
   # Stable sort: SAMM's workbook may hold macro-expressions as well.
-  fitting.sort(key=lambda found: 'micro' not in found[0].title.casefold())
-  sheet, row, columns = fitting[0]
-  annotations, notes = _read_rows(path, sheet, row, columns, subject_format)
-  if len(fitting) > 1:
-    others = ', '.join(f"'{other.title}'" for other, _, _ in fitting[1:])
-    notes.append(f"sheet '{sheet.title}' was read, not {others}")
-  return Sheet(path, sheet.title, annotations, notes)
+  fitting.sort(
+    key=lambda found: (
+      found[0].sheet_state != 'visible',
+      'micro' not in found[0].title.casefold(),
+    )
+  )
+  sheets, strange, notes = [], '', []
+  for sheet, row, columns in fitting:
+    try:
+      read = _read_rows(path, sheet, row, columns, subject_format)
+    except errors.UserError as error:
+      # What is not read need not be in order, but was not compared either.
+      if not sheets:
+        raise
+      notes.append(f'not compared with what was read: {error}')
+      continue
+    names = [annotation.clip for annotation in read.annotations]
+    if any(re.match(clip_name, name, re.IGNORECASE) for name in names):
+      sheets.append(read)
+    else:
+      strange = strange or names[0]
+  if not sheets:
+    raise NoHeaderError(
+      f'{path} annotates clips of another data set, such as {strange!r}.'
+    )
+  first, *others = sheets
+  if others:
+    names = ', '.join(f"'{other.name}'" for other in others)
+    notes.append(f"sheet '{first.name}' was read, not {names}")
+  notes = first.notes + notes
+  return dataclasses.replace(first, notes=notes, others=tuple(others))
 
 
 def _rows(sheet: Any, **limits: int) -> contextlib.AbstractContextManager:
@@ -177,16 +222,21 @@ def _squeeze(cell: Any) -> str:
   return re.sub('[^a-z]', '', str(cell).casefold())
 
 
-def _find_header(sheet: Any) -> tuple[int, dict[str, int], Sequence[str]]:
-  """Row number, column indices, and the columns missing in the best row."""
+def _find_header(
+  sheet: Any,
+) -> tuple[int, dict[str, list[int]], Sequence[str]]:
+  """Row number, column indices, and the columns missing in the best row.
+
+  A column has several indices where the header names it twice.
+  """
   best = (0, {}, sorted(set(_COLUMNS) - _OPTIONAL))
   with _rows(sheet, max_row=_HEADER_ROWS) as rows:
     for number, cells in enumerate(rows, 1):
       names = [_squeeze(cell) for cell in cells]
       columns = {
-        column: next(names.index(alias) for alias in aliases if alias in names)
+        column: [i for i, name in enumerate(names) if name == alias]
         for column, aliases in _COLUMNS.items()
-        if set(aliases) & set(names)
+        for alias in [a for a in aliases if a in names][:1]
       }
       missing = sorted(set(_COLUMNS) - _OPTIONAL - set(columns))
       if len(missing) < len(best[2]):
@@ -200,20 +250,25 @@ def _read_rows(
   path: pathlib.Path,
   sheet: Any,
   header_row: int,
-  columns: dict[str, int],
+  columns: dict[str, list[int]],
   subject_format: str,
-) -> tuple[list[Annotation], list[str]]:
-  """Annotations of the rows below the header, and notes."""
+) -> Sheet:
+  """The annotations in the rows below the header, with notes."""
   annotations, remarks = [], []
   with _rows(sheet, min_row=header_row + 1) as rows:
     for number, cells in enumerate(rows, header_row + 1):
-      texts = {column: _text(cells[index]) for column, index in columns.items()}
       place = f"{path}, sheet '{sheet.title}', row {number}"
       if number > _MOST_ROWS:
         raise errors.UserError(
           f'{place}: a spreadsheet has {_MOST_ROWS} rows at most, so the file '
           'is damaged. Take a fresh copy of it.'
         )
+      if cells.count(None) == len(cells):
+        continue
+      texts = {
+        column: _only_text(place, column, [cells[i] for i in indices])
+        for column, indices in columns.items()
+      }
       if not any(texts.values()):
         continue
       # A remark below the table names no clip and no frames.
@@ -231,7 +286,10 @@ def _read_rows(
       f"{path}, sheet '{sheet.title}': no clip below the header in row "
       f'{header_row}.{_FORMULAS}'
     )
-  return annotations, _note_remarks(path, remarks)
+  notes = _note_remarks(path, remarks)
+  if sheet.sheet_state != 'visible':
+    notes.append(f"sheet '{sheet.title}' of {path.name} is hidden")
+  return Sheet(path, sheet.title, annotations, notes)
 
 
 def _note_remarks(path: pathlib.Path, rows: list[int]) -> list[str]:
@@ -246,6 +304,17 @@ def _note_remarks(path: pathlib.Path, rows: list[int]) -> list[str]:
     f'{len(rows)} rows of {path.name} hold no clip ({listed}{more}): passed '
     'over'
   ]
+
+
+def _only_text(place: str, column: str, cells: Sequence[Any]) -> str:
+  """The cell of a column as text; of two columns of one name if they agree."""
+  texts = list(dict.fromkeys(filter(None, map(_text, cells))))
+  if len(texts) > 1:
+    raise errors.UserError(
+      f"{place}: there are {len(cells)} columns '{column}', with {texts[0]!r} "
+      f'and {texts[1]!r}. Take the one that is not meant out of the sheet.'
+    )
+  return texts[0] if texts else ''
 
 
 def _text(cell: Any) -> str:
@@ -269,6 +338,7 @@ def _annotation(
       f"{place}, column '{column}': found {shown}, expected {expected}. Mend "
       'the cell, or take a fresh copy of the spreadsheet.'
       f'{"" if found else _FORMULAS}'
+      f'{_MERGED if column == "subject" and not found else ""}'
     )
 
   def frame(column: str) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 from dianet_jax.core import errors
 from tfds_builders import (
   check_report,
+  pixels,
   prepare,
   protocols,
   raw_folder,
@@ -34,7 +35,7 @@ def check(
   protocol: str = '',
   annotation_policy: str = raw_folder.DEFAULT_POLICY,
 ) -> check_report.Report:
-  """Examines a raw folder, opening one image a clip.
+  """Examines a raw folder: every file's name and header, and key frames.
 
   Args:
     dataset: one of `registry.names()`.
@@ -45,7 +46,8 @@ def check(
 
   Raises:
     errors.UserError: unknown data set, variant, protocol or policy; nothing to
-      be found in the folder; a cell of its spreadsheet cannot be used.
+      be found in the folder; a cell of its spreadsheet cannot be used; names
+      contradict each other; clips of two subjects hold the same frames.
   """
   builder_cls = prepare.builder_class(dataset, variant)
   prepare.check_policy(annotation_policy)
@@ -56,7 +58,7 @@ def check(
   report = check_report.Report(dataset, str(found.root))
   sizes: dict[str, tuple[int, int]] = {}
   dropped: set[str] = set()
-  examine = functools.partial(_examine, found.root, builder_cls, sizes, dropped)
+  examine = functools.partial(_examine, found, builder_cls, sizes, dropped)
   clips = [
     raw_folder.Clip(clip.clip_id, functools.partial(examine, clip))
     for clip in found.clips
@@ -86,16 +88,18 @@ def check(
 
 
 def _examine(
-  root: pathlib.Path,
+  found: raw_folder.Found,
   builder_cls: Any,
   sizes: dict[str, tuple[int, int]],
   dropped: set[str],
   clip: raw_folder.Clip,
+  witness: pixels.Witness,
 ) -> dict[str, Any]:
-  """The record as the files' names tell it.
+  """The record as the files' names tell it, of `found`.
 
   `sizes` gets that of its first frame, `dropped` the clip if the policy leaves
-  it out.
+  it out. `witness` sees every header, and the images that are decoded: key
+  frames, where there are any.
   """
   try:
     record = clip.read(decode=False)
@@ -104,18 +108,17 @@ def _examine(
     raise
   paths = [pathlib.Path(path) for path in builder_cls.image_paths(record)]
   for path in paths:
-    try:
-      empty = not path.stat().st_size
-    except OSError as error:
-      raise raw_folder.BadClipError(
-        f'{path.relative_to(root)} {error.strerror}'
-      ) from error
-    if empty:
-      raise raw_folder.BadClipError(
-        f'{path.relative_to(root)} is empty (0 bytes)'
-      )
-  image = raw_folder.read_image(paths[0], root)
-  sizes[record['clip_id']] = image.shape[:2]
+    raw_folder.read_header(path, found.root, witness)
+  shown = paths
+  if found.has_phases:
+    indices = {record[name] for name in ('onset', 'apex', 'offset')}
+    shown = [paths[index] for index in sorted(indices)]
+  decoded = [raw_folder.read_image(p, found.root, witness) for p in shown]
+  sizes[record['clip_id']] = decoded[0].shape[:2]
+  if any(look.still for look in witness.looks.values()):
+    # There may be motion between equal key frames.
+    for path in paths:
+      raw_folder.read_image(path, found.root, witness)
   return record
 
 
@@ -155,7 +158,12 @@ def _describe(
   for clip_id, reason in checked.left_out:
     place = report.dropped_clips if clip_id in dropped else report.bad_clips
     place[clip_id] = reason
-  report.notes = list(found.notes)
+  report.notes = found.notes + checked.same_frames
+  for finding in checked.findings:
+    # A few are what cameras do; if it is most of them, something went wrong.
+    most = finding.harmful and 2 * len(finding.clips) > len(records)
+    place = report.problems if most else report.notes
+    place.append(finding.text(len(records)))
 
 
 def _emotion(text: str) -> str:

@@ -8,14 +8,15 @@ READY, DIFFERS, BLOCKED = 'ready', 'differs', 'blocked'
 _MEANING = {
   READY: 'The data can be used; what was checked is as expected.',
   DIFFERS: (
-    'The data can be used, but are not the complete data set: results on them '
-    'are not comparable with published ones.'
+    'The data can be used, but are not the complete data set as published: '
+    'results on them are not comparable with published ones.'
   ),
   BLOCKED: 'The data cannot be used as they are.',
 }
 _NOT_CHECKED = (
-  'the pixels: of every clip only the first frame was decoded, of the others '
-  'name and size were read. Preparing decodes every frame.'
+  'most pixels: of every clip only the onset, apex and offset frames were '
+  'decoded, of the others name and header were read. Preparing decodes every '
+  'frame, and looks for frames that two clips share, and for black ones.'
 )
 # A screen each; JSON has them all.
 _MOST_LISTED = 10

@@ -2,16 +2,23 @@
 
 from collections.abc import Iterable, Mapping
 import dataclasses
-import fnmatch
 import functools
 import os
 import pathlib
-import re
 
-from tfds_builders import annotations, clips, frames, raw_folder
+from tfds_builders import (
+  annotations,
+  clip_folders,
+  clips,
+  frames,
+  identity,
+  near_misses,
+  pixels,
+  raw_folder,
+  spreadsheets,
+)
 
-# (variant, folder) of every folder that fits a clip.
-_Places = list[tuple[str, frames.Folder]]
+_MOST_LISTED = 5
 
 
 def find(
@@ -30,59 +37,190 @@ def find(
 
   Raises:
     raw_folder.NothingFoundError: not there, with what was expected and where.
-    errors.UserError: a folder or a cell of the spreadsheet cannot be used.
+    errors.UserError: a folder or a cell of the spreadsheet cannot be used; two
+      spreadsheets, or two names, contradict each other.
   """
   root, folders = data_set.guide.walk(manual_dir)
   if data_set.labelled_folder:
-    sheet = None
-    places, annotated = _labelled(data_set, root, folders)
+    sheet, unlisted = None, []
+    places, annotated = clip_folders.read_labels(data_set, root, folders)
     notes = ['emotions from the names of folders']
   else:
-    sheet, notes = _read_spreadsheet(data_set, root, folders)
-    places = _match(data_set, sheet, root, folders)
+    sheet, notes = spreadsheets.read(data_set, root, folders)
+    places, unlisted = clip_folders.match(data_set, sheet, root, folders)
     annotated = sheet.annotations
+  near = near_misses.NearMisses(root, folders)
   if not any(places.values()):
-    raise data_set.guide.error(_no_folder(data_set, sheet), root, folders)
-  variant, note = _choose_variant(data_set, places, variant, root, folders)
-  notes += note
+    problem = _no_folder(data_set, sheet, near)
+    raise data_set.guide.error(problem, root, folders)
+  identity.refuse_contradictions(
+    _contradictions(data_set, sheet, annotated, places, root)
+  )
+  variant, note = clip_folders.choose_variant(
+    data_set, places, variant, root, folders
+  )
+  notes += note + _note_unlisted(sheet, unlisted, variant, root)
   found, image_files = [], set()
-  for clip_id, rows in _by_clip(data_set, annotated).items():
-    there = [folder for name, folder in places[clip_id] if name == variant]
-    repeats, bad = _judge(rows, there, root)
-    notes += [f'{clip_id}: {text}' for text in repeats]
-    if policy == 'strict' and repeats:
-      bad = '; '.join([bad] * bool(bad) + repeats)
-    if bad:
-      read = functools.partial(_fail, policy, bad)
-    else:
-      read = functools.partial(
-        clips.read, data_set, rows[0], there[0], root, policy
-      )
-      image_files |= {there[0].path / name for name in there[0].image_names}
-    found.append(raw_folder.Clip(clip_id, read, rows[0].emotion))
-  found.sort(key=lambda clip: clip.clip_id)
+  for rows in _by_clip(data_set, annotated):
+    there = [
+      folder
+      for name, folder in places[clip_folders.key_of(data_set, rows[0])]
+      if name == variant
+    ]
+    clip, repeats = _clip(data_set, rows, there, root, policy, near)
+    found.append(clip)
+    notes += repeats
+    for folder in there[:1]:
+      image_files |= {folder.path / name for name in folder.image_names}
+  unseen, unseen_notes = _unseen(folders, root, listed=sheet is not None)
   return raw_folder.Found(
     root,
     (sheet.path,) if sheet else (),
-    found,
+    sorted(found + unseen, key=lambda clip: clip.clip_id),
     sorted(image_files),
-    notes,
+    notes + unseen_notes,
     variant,
   )
 
 
-def _fail(policy: str, reason: str, decode: bool = True):
-  del decode
+def _clip(
+  data_set: clips.DataSet,
+  rows: list[annotations.Annotation],
+  there: list[frames.Folder],
+  root: pathlib.Path,
+  policy: str,
+  near: near_misses.NearMisses,
+) -> tuple[raw_folder.Clip, list[str]]:
+  """A clip by its rows and its folders, and notes on what repeats another."""
+  clip_id = data_set.id_of(rows[0])
+  repeats, bad = _judge(rows, there, root)
+  if not there:
+    bad += _hint(data_set, rows[0], near)
+  if policy == 'strict' and repeats:
+    bad = '; '.join([bad] * bool(bad) + repeats)
+  if bad:
+    read = functools.partial(_fail, policy, bad)
+  else:
+    read = functools.partial(
+      clips.read, data_set, rows[0], there[0], root, policy
+    )
+  clip = raw_folder.Clip(clip_id, read, rows[0].emotion)
+  return clip, [f'{clip_id}: {text}' for text in repeats]
+
+
+def _unseen(
+  folders: list[frames.Folder], root: pathlib.Path, listed: bool
+) -> tuple[list[raw_folder.Clip], list[str]]:
+  """What stands for the folders that cannot be read: clips, or notes.
+
+  Where a list tells which clips there are, those that are missing are bad. Else
+  the folder itself stands for what may be in it.
+  """
+  clips_, notes = [], []
+  for folder in folders:
+    if folder.problem:
+      place = str(folder.path.relative_to(root))
+      text = f'the folder {place} cannot be read: {folder.problem}'
+      if listed:
+        notes.append(text)
+      else:
+        read = functools.partial(_fail, 'repair', text)
+        clips_.append(raw_folder.Clip(place, read))
+  return clips_, notes
+
+
+def _note_unlisted(
+  sheet: annotations.Sheet | None,
+  unlisted: clip_folders.Places,
+  variant: str,
+  root: pathlib.Path,
+) -> list[str]:
+  """A note on the folders of clips that no row annotates, if any."""
+  paths = [
+    str(folder.path.relative_to(root))
+    for name, folder in unlisted
+    if name == variant
+  ]
+  if not paths:
+    return []
+  more = ', ...' if len(paths) > _MOST_LISTED else ''
+  return [
+    f'{len(paths)} folders of clips are in no row of {sheet.path.name}: '
+    f'{", ".join(paths[:_MOST_LISTED])}{more}'
+  ]
+
+
+def _fail(
+  policy: str,
+  reason: str,
+  decode: bool = True,
+  witness: pixels.Witness | None = None,
+):
+  """Stands for `clips.read` where there is nothing to read."""
+  del decode, witness
   raise raw_folder.bad_clip(policy, reason)
+
+
+def _contradictions(
+  data_set: clips.DataSet,
+  sheet: annotations.Sheet | None,
+  annotated: Iterable[annotations.Annotation],
+  places: Mapping[str, clip_folders.Places],
+  root: pathlib.Path,
+) -> list[identity.Contradiction]:
+  """Where a name, or a folder, tells another subject than the annotation."""
+  names, found = data_set.subject_names, []
+  owners: dict[pathlib.Path, annotations.Annotation] = {}
+  for annotation in annotated:
+    folders = [
+      folder for _, folder in places[clip_folders.key_of(data_set, annotation)]
+    ]
+    place = str(folders[0].path.relative_to(root)) if folders else ''
+    if sheet:
+      place = sheet.place(annotation)
+    told = [("the clip's name", names.of_clip(annotation.clip))]
+    for folder in folders:
+      above = folder.path.relative_to(root)
+      number = names.of_folders(above.parts[:-1])
+      told.append((f'its folder {above}', number))
+      owner = owners.setdefault(folder.path, annotation)
+      number = annotations.subject_number(owner.subject)
+      told.append((f'row {owner.row}, on the same folder {above},', number))
+    subject = annotations.subject_number(annotation.subject)
+    for source, number in told:
+      if number not in (None, subject):
+        other = data_set.subject_format.format(number)
+        found.append(
+          identity.Contradiction(
+            place, annotation.clip, annotation.subject, source, other
+          )
+        )
+        break
+  return found
+
+
+def _hint(
+  data_set: clips.DataSet,
+  annotation: annotations.Annotation,
+  near: near_misses.NearMisses,
+) -> str:
+  """What there is instead of a clip's folder, to be added to a sentence."""
+  subject = annotations.subject_number(annotation.subject)
+  below = '{subject}' in pathlib.PurePosixPath(data_set.clip_folder).parts
+  text = near.describe(annotation.clip, subject if below else None)
+  return f' ({text})' if text else ''
 
 
 def _by_clip(
   data_set: clips.DataSet, annotated: Iterable[annotations.Annotation]
-) -> dict[str, list[annotations.Annotation]]:
+) -> list[list[annotations.Annotation]]:
+  """The rows of each clip."""
   rows: dict[str, list[annotations.Annotation]] = {}
   for annotation in annotated:
-    rows.setdefault(data_set.id_of(annotation), []).append(annotation)
-  return rows
+    rows.setdefault(clip_folders.key_of(data_set, annotation), []).append(
+      annotation
+    )
+  return list(rows.values())
 
 
 def _judge(
@@ -92,179 +230,58 @@ def _judge(
 ) -> tuple[list[str], str]:
   """What merely repeats something, and '' or why the clip is bad."""
   first, *others = rows
-  same = [r for r in others if dataclasses.replace(r, row=first.row) == first]
-  repeats = [f'row {row.row} repeats row {first.row}' for row in same]
+  same = [
+    row
+    for row in others
+    if dataclasses.replace(row, row=first.row, clip=first.clip) == first
+  ]
+  repeats = [
+    f'row {row.row} repeats row {first.row}'
+    + f' (as {row.clip})' * (row.clip != first.clip)
+    for row in same
+  ]
   if len(same) < len(others):
+    if not first.row:
+      emotions = ', '.join(row.emotion for row in rows)
+      return repeats, f'its folders tell different emotions: {emotions}'
     numbers = ', '.join(str(row.row) for row in rows)
     return repeats, f'annotated differently in the rows {numbers}'
   if not there:
     return repeats, 'no folder of this name with images'
   if len(there) > 1:
-    read = there[0].path.relative_to(root)
+    read, *copies = [folder.path.relative_to(root) for folder in there]
+    different = [
+      str(path)
+      for folder, path in zip(there[1:], copies, strict=True)
+      if _sizes(folder) != _sizes(there[0])
+    ]
+    if different:
+      return repeats, (
+        f'{len(there)} folders hold different images of it: {read} and '
+        f'{", ".join(different)}; leave the right one'
+      )
     repeats.append(f'{len(there)} folders, the one read is {read}')
   return repeats, ''
 
 
-def _no_folder(data_set: clips.DataSet, sheet: annotations.Sheet | None) -> str:
+def _sizes(folder: frames.Folder) -> list[tuple[str, int]]:
+  """Names and sizes of the images, which tell copies from other versions."""
+  return [
+    (name.casefold(), os.path.getsize(folder.path / name))
+    for name in folder.image_names
+  ]
+
+
+def _no_folder(
+  data_set: clips.DataSet,
+  sheet: annotations.Sheet | None,
+  near: near_misses.NearMisses,
+) -> str:
   if sheet is None:
-    return 'no folder of clips was found.'
-  example = data_set.id_of(sheet.annotations[0])
+    return 'no folder of clips with JPEG, PNG or BMP images was found.'
+  first = sheet.annotations[0]
   return (
     f'none of the {len(sheet.annotations)} clips in {sheet.path.name} (for '
-    f'instance {example}) has a folder of its name with images.'
+    f'instance {data_set.id_of(first)}) has a folder of its name with images'
+    f'{_hint(data_set, first, near)}.'
   )
-
-
-def _labelled(
-  data_set: clips.DataSet, root: pathlib.Path, folders: list[frames.Folder]
-) -> tuple[dict[str, _Places], list[annotations.Annotation]]:
-  """Places by clip id, and an annotation of each clip, by folder names."""
-  places: dict[str, _Places] = {}
-  annotated = {}
-  for folder in folders:
-    path = '/'.join(['', root.name, *folder.path.relative_to(root).parts])
-    match = re.fullmatch(data_set.labelled_folder, path.casefold())
-    if not match or not folder.image_names:
-      continue
-    annotation = annotations.Annotation(
-      subject=data_set.subject_format.format(int(match['subject'])),
-      clip=match['clip'],
-      # `clips.read` takes all the frames there are.
-      onset_frame=0,
-      apex_frame=None,
-      offset_frame=0,
-      emotion=match['emotion'],
-      action_units='',
-      row=0,
-    )
-    # A clip below two emotions stays two: a contradiction.
-    annotated[annotation] = None
-    variant = _variant(data_set, root, folder.path)
-    places.setdefault(data_set.id_of(annotation), []).append((variant, folder))
-  return places, list(annotated)
-
-
-def _read_spreadsheet(
-  data_set: clips.DataSet, root: pathlib.Path, folders: list[frames.Folder]
-) -> tuple[annotations.Sheet, list[str]]:
-  """The first fitting spreadsheet by pattern, then depth, then name."""
-
-  def rank(path: pathlib.Path) -> int:
-    name = path.name.casefold()
-    fits = [fnmatch.fnmatch(name, p) for p in (*data_set.spreadsheets, '*')]
-    return fits.index(True)
-
-  paths = [
-    folder.path / name
-    for folder in folders
-    for name in folder.file_names
-    # Excel keeps a lock file '~$name.xlsx' beside an open spreadsheet.
-    if name.casefold().endswith('.xlsx') and not name.startswith('~$')
-  ]
-  paths.sort(key=rank)
-  failures = []
-  for path in paths:
-    try:
-      sheet = annotations.read(
-        path, data_set.subject_format, data_set.clip_name
-      )
-    except annotations.NoHeaderError as error:
-      failures.append(str(error))
-      continue
-    others = [str(other.relative_to(root)) for other in paths if other != path]
-    notes = [f'annotations from {path.relative_to(root)}']
-    if others:
-      notes[0] += f', not from {", ".join(others)}'
-    return sheet, notes + sheet.notes
-  problem = 'no spreadsheet (.xlsx) with the annotations was found.'
-  raise data_set.guide.error('\n'.join([problem, *failures[:3]]), root, folders)
-
-
-def _match(
-  data_set: clips.DataSet,
-  sheet: annotations.Sheet,
-  root: pathlib.Path,
-  folders: list[frames.Folder],
-) -> dict[str, _Places]:
-  """Clip id -> places.
-
-  A name from the spreadsheet is compared, never used as a path.
-  """
-  pattern = pathlib.PurePosixPath(data_set.clip_folder).parts
-  by_key: dict[tuple[str, str], _Places] = {}
-  for folder in folders:
-    key = _key(data_set, pattern, folder) if folder.image_names else None
-    if key:
-      variant = _variant(data_set, root, folder.path)
-      by_key.setdefault(key, []).append((variant, folder))
-  with_subject = '{subject}' in pattern
-  return {
-    data_set.id_of(a): by_key.get(
-      (a.subject if with_subject else '', a.clip.casefold()), []
-    )
-    for a in sheet.annotations
-  }
-
-
-def _key(
-  data_set: clips.DataSet, pattern: tuple[str, ...], folder: frames.Folder
-) -> tuple[str, str] | None:
-  """(subject or '', clip) that the last folders name, None if they do not."""
-  subject, clip = '', ''
-  names = folder.path.parts[-len(pattern) :]
-  for part, name in zip(pattern, names, strict=True):
-    if part == '{subject}':
-      subject = _subject(data_set, name)
-    elif part == '{clip}':
-      clip = name.casefold()
-    elif part != name.casefold():
-      return None
-  return subject, clip
-
-
-def _subject(data_set: clips.DataSet, folder_name: str) -> str:
-  try:
-    number = annotations.subject_number(folder_name)
-  except ValueError:
-    return ''
-  return data_set.subject_format.format(number)
-
-
-def _variant(
-  data_set: clips.DataSet, root: pathlib.Path, path: pathlib.Path
-) -> str:
-  """The variant that the deepest telling folder name tells, or ''."""
-  names = [root.name, *path.relative_to(root).parts]
-  for name in reversed(names):
-    for variant, pattern in data_set.variants.items():
-      if re.search(pattern, name.casefold()):
-        return variant
-  return ''
-
-
-def _choose_variant(
-  data_set: clips.DataSet,
-  places: Mapping[str, _Places],
-  wanted: str,
-  root: pathlib.Path,
-  folders: list[frames.Folder],
-) -> tuple[str, list[str]]:
-  """The variant to read ('': the folders do not tell), and a note on it."""
-  there = {variant for found in places.values() for variant, _ in found}
-  # Folders whose names tell nothing may hold any variant.
-  order = [wanted, ''] if wanted else [*data_set.variants, '']
-  chosen = next((variant for variant in order if variant in there), None)
-  if chosen is None:
-    raise data_set.guide.error(
-      f"no clips of the variant '{wanted}', only of: "
-      f'{", ".join(sorted(there))}.',
-      root,
-      folders,
-    )
-  if not data_set.variants:
-    return chosen, []
-  note = f'variant {chosen}' if chosen else 'variant not told by folder names'
-  others = [f"'{variant}'" for variant in sorted(there - {chosen})]
-  if others:
-    note += f' (also there: {", ".join(others)})'
-  return chosen, [note]

@@ -13,7 +13,14 @@ import cv2
 import numpy as np
 
 from dianet_jax.clips import spotting
-from tfds_builders import action_units, annotations, frames, raw_folder
+from tfds_builders import (
+  action_units,
+  annotations,
+  frames,
+  identity,
+  pixels,
+  raw_folder,
+)
 
 # A clip with fewer of its annotated frames than this is not the one annotated.
 _LEAST_SHARE_OF_FRAMES = 0.5
@@ -21,6 +28,7 @@ _LEAST_SHARE_OF_FRAMES = 0.5
 _MOST_FRAMES = 1000
 # Spotting needs no more, and full SAMM clips would fill the memory.
 _SPOTTING_PIXELS = 256
+_MOST_LISTED = 3
 # Stands for what becomes of an apex that is left to spotting.
 _SPOT = 'spot'
 
@@ -65,6 +73,8 @@ class DataSet:
     labelled_folder: where there is no spreadsheet, regular expression for the
       lower-case path of a clip's folder with the groups subject, emotion and
       clip. All frames in it are the clip, and there is no apex.
+    subject_names: where names repeat the subject, so that a clip below another
+      subject is noticed.
   """
 
   name: str
@@ -81,6 +91,7 @@ class DataSet:
   variants: Mapping[str, str] = dataclasses.field(default_factory=dict)
   clip_id: str = '{subject}/{clip}'
   labelled_folder: str = ''
+  subject_names: identity.SubjectNames = identity.SubjectNames()
 
   def id_of(self, annotation: annotations.Annotation) -> str:
     """The clip's id."""
@@ -102,6 +113,7 @@ def read(
   root: pathlib.Path,
   policy: str,
   decode: bool = True,
+  witness: pixels.Witness | None = None,
 ) -> dict[str, Any]:
   """The record of a clip, its frames as paths, each decoded once.
 
@@ -112,13 +124,15 @@ def read(
     root: what paths in messages are relative to.
     policy: one of `raw_folder.POLICIES`.
     decode: whether to open the images; without, an apex to be spotted is 0.
+    witness: sees every image that is opened.
 
   Raises:
-    raw_folder.BadClipError: a doubt too much for the policy, or a bad image.
+    raw_folder.BadClipError: a doubt too much for the policy, a bad image or
+      name of one.
   """
   annotation, apex_source, doubts = _repair(data_set, annotation)
-  numbered = frames.number_frames(folder.image_names)
   place = folder.path.relative_to(root)
+  numbered = _number_frames(data_set, annotation, folder, place)
   if data_set.labelled_folder:
     annotation = _whole_folder(annotation, list(numbered))
   numbers = _numbers_in_clip(annotation, list(numbered), place, policy, doubts)
@@ -130,8 +144,8 @@ def read(
     raise raw_folder.bad_clip(policy, '; '.join(d.problem for d in doubts))
 
   paths = [folder.path / numbered[number] for number in numbers]
-  grey = _check_images(paths, root, apex is None) if decode else None
   spotted = 'to be spotted'
+  grey = _check_images(paths, root, apex is None, witness) if decode else None
   if apex is None:
     apex_source, apex = 'spotted', 0
     if decode:
@@ -142,9 +156,7 @@ def read(
   notes = [
     f'{d.problem}: {spotted if d.remedy == _SPOT else d.remedy}' for d in doubts
   ]
-  surplus = len(folder.image_names) - len(numbered)
-  if surplus:
-    notes.append(f'{surplus} images without a number of their own passed over')
+  notes += _note_strays(sorted({*folder.image_names} - {*numbered.values()}))
   return _texts(data_set, annotation) | {
     'frames_per_second': data_set.frames_per_second,
     'frames': [str(path) for path in paths],
@@ -155,6 +167,40 @@ def read(
     'apex_source': apex_source,
     'notes': '; '.join(notes),
   }
+
+
+def _number_frames(
+  data_set: DataSet,
+  annotation: annotations.Annotation,
+  folder: frames.Folder,
+  place: pathlib.Path,
+) -> dict[int, str]:
+  """Frame number -> file name; BadClipError where the names cannot be right."""
+  try:
+    numbered = frames.number_frames(folder.image_names)
+  except ValueError as error:
+    raise raw_folder.BadClipError(f'{place} {error}') from error
+  subject = annotations.subject_number(annotation.subject)
+  for name in numbered.values():
+    told = data_set.subject_names.of_frame(name)
+    if told not in (None, subject):
+      raise raw_folder.BadClipError(
+        f'{place} is of the subject {annotation.subject}, but the name of its '
+        f'frame {name} says {data_set.subject_format.format(told)}'
+      )
+  return numbered
+
+
+def _note_strays(names: list[str]) -> list[str]:
+  """A note on the images that are not called like the frames, if any."""
+  if not names:
+    return []
+  more = ', ...' if len(names) > _MOST_LISTED else ''
+  plural = 's' if len(names) > 1 else ''
+  return [
+    f'{len(names)} image{plural} not called like the frames passed over: '
+    f'{", ".join(names[:_MOST_LISTED])}{more}'
+  ]
 
 
 def _texts(
@@ -178,7 +224,11 @@ def _repair(
   data_set: DataSet, annotation: annotations.Annotation
 ) -> tuple[annotations.Annotation, str, list[_Doubt]]:
   """The annotation after the table of repairs, its apex's source, doubts."""
-  repair = data_set.repairs.get((annotation.subject, annotation.clip))
+  repairs = {
+    (subject, clip.casefold()): repair
+    for (subject, clip), repair in data_set.repairs.items()
+  }
+  repair = repairs.get((annotation.subject, annotation.clip.casefold()))
   field = f'{repair.key_frame}_frame' if repair else ''
   if repair is None or getattr(annotation, field) != repair.found:
     return annotation, 'annotated', []
@@ -272,12 +322,15 @@ def _annotated_apex(
 
 
 def _check_images(
-  paths: list[pathlib.Path], root: pathlib.Path, keep: bool
+  paths: list[pathlib.Path],
+  root: pathlib.Path,
+  keep: bool,
+  witness: pixels.Witness | None,
 ) -> np.ndarray:
   """Decodes every image; where asked, keeps small grey ones of one size."""
   grey = []
   for path in paths:
-    image = raw_folder.read_image(path, root)
+    image = raw_folder.read_image(path, root, witness)
     if keep:
       grey.append(_small_grey(image, grey[0].shape if grey else None))
   return np.array(grey)

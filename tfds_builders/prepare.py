@@ -298,7 +298,10 @@ def _make(
   """Checks the clips, and writes records that lie at `place` when complete."""
   guide = builder_cls.FACTS.guide
   checked = raw_folder.check(guide, found, options['skip_bad_clips'], track)
-  summary = options | {'notes': found.notes, 'left_out': checked.left_out}
+  summary = options | {
+    'notes': found.notes + checked.notes,
+    'left_out': checked.left_out,
+  }
   try:
     _write(builder_cls, place, checked, summary, track)
   except (OSError, RuntimeError) as error:  # RuntimeError: array_record's.

@@ -4,7 +4,7 @@ A data set's folder declares its protocols, with the counts of the complete,
 licensed data; the sources are named in the README.md beside them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 
 from dianet_jax.core import errors
@@ -158,13 +158,13 @@ def of_emotions(
   )
 
 
-def custom(emotions: Mapping[str, str]) -> Protocol:
+def custom(emotions: Iterable[tuple[str, str]]) -> Protocol:
   """A protocol of one's own, of whose counts nothing is expected.
 
   Args:
-    emotions: raw emotion -> class, in the order in which the classes are to
-      be; '' as class leaves the emotion out knowingly. Case, blanks at the ends
-      and plurals of the emotions do not matter.
+    emotions: pairs of a raw emotion and its class, in the order in which the
+      classes are to be; '' as class leaves the emotion out knowingly. Case,
+      blanks at the ends and plurals of the emotions do not matter.
 
   Raises:
     errors.UserError: fewer than two classes, a value that is not a text, or an
@@ -179,7 +179,7 @@ def custom(emotions: Mapping[str, str]) -> Protocol:
     )
 
   classes: dict[str, str] = {}
-  for emotion, class_ in emotions.items():
+  for emotion, class_ in emotions:
     if not (isinstance(emotion, str) and isinstance(class_, str)):
       fail(f'{emotion!r}: {class_!r} is not a pair of texts')
     if not emotion.strip():

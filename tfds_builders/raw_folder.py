@@ -9,7 +9,7 @@ from typing import Any
 
 from dianet_jax.clips import images
 from dianet_jax.core import errors, progress
-from tfds_builders import frames
+from tfds_builders import frames, identity, pixels
 
 # The builder config that reads whichever variant the folder holds.
 ANY_VARIANT = 'any'
@@ -55,7 +55,8 @@ class Clip:
     clip_id: '<subject>/<clip>'.
     read: decodes every image once and returns the record, images as paths.
       `read(decode=False)` opens none: what the names of the files tell, an
-      apex to be spotted at 0. Raises BadClipError.
+      apex to be spotted at 0. A `pixels.Witness` given as `witness` sees every
+      image that is opened. Raises BadClipError.
     emotion: as annotated.
   """
 
@@ -76,6 +77,8 @@ class Found:
     image_files: every image that a record can depend on.
     notes: choices made, one sentence each.
     variant: of the layout; '' where there is one only, or none was told.
+    has_phases: whether the records hold frames with key frames, so that motion
+      is to be expected in each phase; else they hold images.
   """
 
   root: pathlib.Path
@@ -84,6 +87,7 @@ class Found:
   image_files: list[pathlib.Path]
   notes: list[str]
   variant: str = ''
+  has_phases: bool = True
 
   @property
   def simulated(self) -> bool:
@@ -97,15 +101,31 @@ class Found:
     }
     folders |= {folder.resolve() for folder in folders}
     above = {parent for folder in folders for parent in folder.parents}
-    return any((f / SIMULATED_MARK).exists() for f in folders | above)
+    # Of a folder that cannot be searched, `os.path` says no.
+    return any(os.path.exists(f / SIMULATED_MARK) for f in folders | above)
 
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-  """Records that are safe to write, and the clips left out with the reason."""
+  """Records that are safe to write, and what was seen in reading them.
+
+  Attributes:
+    records: in the order of the clips.
+    left_out: (clip id, reason) of the other clips.
+    findings: what is odd about the pixels.
+    same_frames: notes on clips that hold the same frames.
+  """
 
   records: list[dict[str, Any]]
   left_out: list[tuple[str, str]]
+  findings: list[pixels.Finding] = dataclasses.field(default_factory=list)
+  same_frames: list[str] = dataclasses.field(default_factory=list)
+
+  @property
+  def notes(self) -> list[str]:
+    """What a reader of a result must know, a sentence each."""
+    total = len(self.records)
+    return [f.text(total) for f in self.findings] + self.same_frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,39 +212,52 @@ def check(
       to iterate over instead: a progress bar.
 
   Returns:
-    The records in the order of the clips, and what was left out.
+    The records in the order of the clips, what was left out, and what is odd
+    about the pixels.
 
   Raises:
-    errors.UserError: a clip is bad, or no clip is left.
+    errors.UserError: a clip is bad, no clip is left, or clips of two subjects
+      hold the same frames.
   """
-
-  def try_to_read(clip: Clip) -> dict[str, Any] | BadClipError:
-    try:
-      return clip.read()
-    except BadClipError as error:
-      return error
-
-  records, left_out, bad = [], [], []
+  records, witnesses, left_out, bad = [], [], [], []
   # Threads: OpenCV decodes outside the interpreter lock.
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     try:
-      results = pool.map(try_to_read, found.clips)
+      results = pool.map(_try_to_read, found.clips)
       description = f'Checking {guide.title}'
       tracked = track(results, description=description, total=len(found.clips))
-      for clip, result in zip(found.clips, tracked, strict=True):
+      for clip, (result, witness) in zip(found.clips, tracked, strict=True):
         if isinstance(result, BadClipError):
           left_out.append((clip.clip_id, str(result)))
           if not isinstance(result, DroppedClipError):
             bad.append(left_out[-1])
         else:
           records.append(result)
+          witnesses.append(witness)
     except BaseException:
       # Without this an interrupt would wait for all the clips.
       pool.shutdown(wait=False, cancel_futures=True)
       raise
   if (bad and not skip_bad_clips) or not records:
     raise _bad_clips_error(guide, found, bad or left_out)
-  return Checked(records, left_out)
+  return Checked(
+    records,
+    left_out,
+    pixels.find_odd(records, witnesses, found.has_phases),
+    identity.compare_frames(guide.title, found.root, records, witnesses),
+  )
+
+
+def _try_to_read(
+  clip: Clip,
+) -> tuple[dict[str, Any] | BadClipError, pixels.Witness]:
+  witness = pixels.Witness()
+  try:
+    record = clip.read(witness=witness)
+  except BadClipError as error:
+    return error, witness
+  witness.forget_frame()
+  return record, witness
 
 
 def _bad_clips_error(
@@ -247,14 +280,59 @@ def _bad_clips_error(
   )
 
 
-def read_image(path: pathlib.Path, root: pathlib.Path) -> Any:
+def read_image(
+  path: pathlib.Path,
+  root: pathlib.Path,
+  witness: pixels.Witness | None = None,
+) -> Any:
   """Decodes an image file to uint8 [height, width, 3], RGB.
+
+  Args:
+    path: of the file.
+    root: what it is named relative to.
+    witness: sees the image.
 
   Raises:
     BadClipError: unreadable; the text names the file relative to `root`.
   """
+  encoded = read_file(path, root)
   try:
-    return images.load(path)
+    image = images.decode(encoded)
+    if witness:
+      witness.see(path, images.header(encoded), image)
+  except ValueError as error:
+    raise _bad_image(path, root, error) from error
+  return image
+
+
+def read_file(path: pathlib.Path, root: pathlib.Path) -> bytes:
+  """The content of an image file.
+
+  Raises:
+    BadClipError: as `read_image`, without decoding.
+  """
+  try:
+    return images.read(path)
   except (OSError, ValueError) as error:
-    reason = error.strerror if isinstance(error, OSError) else error
-    raise BadClipError(f'{path.relative_to(root)} {reason}') from error
+    raise _bad_image(path, root, error) from error
+
+
+def read_header(
+  path: pathlib.Path, root: pathlib.Path, witness: pixels.Witness
+) -> None:
+  """Shows `witness` the header of an image file, of which little is read.
+
+  Raises:
+    BadClipError: as `read_image`, as far as a header tells.
+  """
+  try:
+    witness.see_header(path, images.read_header(path))
+  except (OSError, ValueError) as error:
+    raise _bad_image(path, root, error) from error
+
+
+def _bad_image(
+  path: pathlib.Path, root: pathlib.Path, error: OSError | ValueError
+) -> BadClipError:
+  reason = error.strerror if isinstance(error, OSError) else error
+  return BadClipError(f'{path.relative_to(root)} {reason}')

@@ -1,6 +1,7 @@
 """Image files -> frames: reading, decoding, cropping to one size."""
 
 from collections.abc import Sequence
+import dataclasses
 import os
 import struct
 
@@ -18,9 +19,37 @@ _MOST_BYTES = 72_000_000
 # A crop smaller than this shows no face.
 _LEAST_PIXELS = 16
 
+# Nearly every header ends in these; a thumbnail may come before the size.
+_HEADER_BYTES = 4096
+_ORIENTATION_TAG = 0x0112
+
 # OpenCV 5 writes to stderr what `decode` reports as an error.
 if hasattr(cv2, 'setLogLevel'):
   cv2.setLogLevel(0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+  """What the header of an image file says of its pixels.
+
+  Attributes:
+    height: in pixels, as stored.
+    width: in pixels, as stored.
+    orientation: 1..8 as in EXIF: how `decode` turns and mirrors the pixels; 1
+      leaves them as they are.
+  """
+
+  height: int
+  width: int
+  orientation: int = 1
+
+  @property
+  def size(self) -> tuple[int, int]:
+    """Height and width of the decoded image."""
+    # From 5 on, rows become columns.
+    if self.orientation >= 5:
+      return self.width, self.height
+    return self.height, self.width
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
@@ -39,6 +68,58 @@ def read(path: str | os.PathLike[str]) -> bytes:
   return data
 
 
+def read_header(path: str | os.PathLike[str]) -> Header:
+  """The header of an image file, of which little is read.
+
+  Raises:
+    OSError: it cannot be read.
+    ValueError: as `header`.
+  """
+  with open(path, 'rb') as file:
+    start = file.read(_HEADER_BYTES)
+    try:
+      return header(start)
+    except ValueError:
+      if len(start) < _HEADER_BYTES:
+        raise
+      return header(start + file.read(_MOST_BYTES))
+
+
+def header(encoded: bytes) -> Header:
+  """Reads the header of a JPEG, PNG or BMP file.
+
+  Args:
+    encoded: the content of the file, or its beginning.
+
+  Raises:
+    ValueError: empty, truncated, damaged or of another kind; larger than 16
+      megapixels; of another depth than 8 bits a channel, whose values would
+      have to be scaled without knowing by what.
+  """
+  if not encoded:
+    raise ValueError('is empty (0 bytes)')
+  try:
+    for signature, read_kind in _KINDS.items():
+      if encoded.startswith(signature):
+        found, bits = read_kind(encoded)
+        break
+    else:
+      raise ValueError('is not a JPEG, PNG or BMP image')
+  except struct.error as error:
+    raise ValueError('is truncated') from error
+  if not 0 < found.height * found.width <= _MOST_PIXELS:
+    raise ValueError(
+      f'claims {found.height} x {found.width} pixels; at most '
+      f'{_MOST_PIXELS // 1_000_000} megapixels are read'
+    )
+  if bits != 8:
+    raise ValueError(
+      f'has {bits} bits a channel, and only 8 are read: no file tells which of '
+      'its bits are used. Convert all frames to 8 bits, all by one factor'
+    )
+  return found
+
+
 def decode(encoded: bytes) -> UInt8[np.ndarray, 'height width 3']:
   """Decodes the bytes of a JPEG, PNG or BMP file.
 
@@ -46,20 +127,15 @@ def decode(encoded: bytes) -> UInt8[np.ndarray, 'height width 3']:
     encoded: the content of the file.
 
   Returns:
-    RGB image, uint8, 0..255; a grey image has three equal channels.
+    RGB image, uint8, 0..255, turned as its EXIF orientation says; a grey image
+    has three equal channels.
 
   Raises:
-    ValueError: empty, truncated, damaged, of another kind, or larger than 16
-      megapixels.
+    ValueError: as `header`, or the rest is truncated or damaged.
   """
-  if not encoded:
-    raise ValueError('is empty (0 bytes)')
-  height, width = _size(encoded)
-  if not 0 < height * width <= _MOST_PIXELS:
-    raise ValueError(
-      f'claims {width} x {height} pixels; at most '
-      f'{_MOST_PIXELS // 1_000_000} megapixels are read'
-    )
+  header(encoded)
+  if not _is_complete(encoded):
+    raise ValueError('is truncated')
   try:
     image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
   except cv2.error as error:
@@ -117,44 +193,80 @@ def fit(
   return cv2.resize(image, (size, size), interpolation=interpolation)
 
 
-def _size(data: bytes) -> tuple[int, int]:
-  """Height and width by the header; the end must be there, too.
+def _is_complete(data: bytes) -> bool:
+  """Whether the end of a file is there, too.
 
   OpenCV 4 fills up a truncated JPEG with grey instead of refusing it.
   """
-  try:
-    if data.startswith(b'\x89PNG\r\n\x1a\n'):
-      width, height = struct.unpack_from('>II', data, 16)
-      complete = b'IEND' in data[-64:]
-    elif data.startswith(b'BM'):
-      width, height = struct.unpack_from('<ii', data, 18)
-      # A negative height says that the rows run from top to bottom.
-      height = abs(height)
-      complete = True
-    elif data.startswith(b'\xff\xd8'):
-      height, width = _jpeg_size(data)
-      # Neither marker can occur inside the compressed rows.
-      complete = data.rfind(b'\xff\xd9') > data.rfind(b'\xff\xda') > 0
-    else:
-      raise ValueError('is not a JPEG, PNG or BMP image')
-  except struct.error:
-    complete = False
-  if not complete:
-    raise ValueError('is truncated')
-  return height, width
+  if data.startswith(_PNG):
+    return b'IEND' in data[-64:]
+  if data.startswith(_JPEG):
+    # Neither marker can occur inside the compressed rows.
+    return data.rfind(b'\xff\xd9') > data.rfind(b'\xff\xda') > 0
+  # OpenCV refuses the other kind itself.
+  return True
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int]:
-  """Height and width in the first start-of-frame segment (ITU T.81, B.2)."""
-  position = 2
+def _png_header(data: bytes) -> tuple[Header, int]:
+  """Header and bits a channel (PNG specification, 11.2.2 and 11.3.4.5)."""
+  width, height, bits, colours = struct.unpack_from('>IIBB', data, 16)
+  position, orientation = 8, 1
+  while position + 8 <= len(data):
+    (length,) = struct.unpack_from('>I', data, position)
+    if data[position + 4 : position + 8] == b'eXIf':
+      orientation = _orientation(data[position + 8 : position + 8 + length])
+    position += 12 + length
+  # A palette has 8 bits whatever an index into it has.
+  return Header(height, width, orientation), 8 if colours == 3 else bits
+
+
+def _bmp_header(data: bytes) -> tuple[Header, int]:
+  """Header and bits a channel."""
+  (size,) = struct.unpack_from('<I', data, 14)
+  # The oldest kind has a header of its own.
+  form, depth_at = ('<HH', 24) if size == 12 else ('<ii', 28)
+  width, height = struct.unpack_from(form, data, 18)
+  (depth,) = struct.unpack_from('<H', data, depth_at)
+  # A negative height says that the rows run from top to bottom. Of 16 bits a
+  # pixel, a channel has 5.
+  return Header(abs(height), width), 5 if depth == 16 else 8
+
+
+def _jpeg_header(data: bytes) -> tuple[Header, int]:
+  """Header and bits a channel, up to the first frame (ITU T.81, B.2)."""
+  position, orientation = 2, 1
   while True:
     marker, length = struct.unpack_from('>HH', data, position)
     if marker == 0xFFFF:  # Fill byte.
       position += 1
+      continue
     # 0xC4, 0xC8 and 0xCC, in the same range, are tables and an extension.
-    elif 0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC):
-      return struct.unpack_from('>HH', data, position + 5)
-    elif marker < 0xFF01 or length < 2:
+    if 0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC):
+      bits, height, width = struct.unpack_from('>BHH', data, position + 4)
+      return Header(height, width, orientation), bits
+    if marker < 0xFF01 or length < 2:
       raise ValueError('is damaged')
-    else:
-      position += 2 + length
+    content = data[position + 4 : position + 2 + length]
+    if marker == 0xFFE1 and content.startswith(b'Exif\0\0'):
+      orientation = _orientation(content[6:])
+    position += 2 + length
+
+
+def _orientation(exif: bytes) -> int:
+  """The orientation in a block of EXIF data, 1 where it tells none."""
+  order = '>' if exif.startswith(b'MM') else '<'
+  try:
+    (start,) = struct.unpack_from(f'{order}I', exif, 4)
+    (entries,) = struct.unpack_from(f'{order}H', exif, start)
+    for index in range(entries):
+      entry = start + 2 + 12 * index
+      tag, _, _, value = struct.unpack_from(f'{order}HHIH', exif, entry)
+      if tag == _ORIENTATION_TAG:
+        return value if 1 <= value <= 8 else 1
+  except struct.error:
+    pass  # Damaged: no viewer turns the image then.
+  return 1
+
+
+_PNG, _JPEG = b'\x89PNG\r\n\x1a\n', b'\xff\xd8'
+_KINDS = {_PNG: _png_header, b'BM': _bmp_header, _JPEG: _jpeg_header}

@@ -117,10 +117,14 @@ def load(
   ]
   chosen = _choose(clips, protocol)
   if not chosen:
+    key = f'protocol={config.protocol}'
+    if config.emotions:
+      key = f'emotions={config.emotions}'
+    there = sorted({clip.emotion for clip in clips})
     raise errors.UserError(
       f'No clip of {config.manual_dir or "the simulated data"} belongs to'
-      f' --config.data.protocol={config.protocol} (classes'
-      f' {", ".join(protocol.classes)}).'
+      f' --config.data.{key} (classes {", ".join(protocol.classes)}); annotated'
+      f' are the emotions {", ".join(there)}.'
     )
   transforms, faceless = find_transforms(
     records.source, [c.index for c in chosen], config
@@ -227,7 +231,7 @@ def _protocol(config: configuration.Data) -> protocols.Protocol:
   """The protocol of the configuration, if it fits the data set."""
   if config.emotions:
     pairs = [text.partition('=')[::2] for text in config.emotions]
-    return protocols.custom(dict(pairs))
+    return protocols.custom(pairs)
   protocol = protocols.get(config.protocol)
   if config.dataset not in protocol.datasets:
     raise errors.UserError(

@@ -146,3 +146,106 @@ def test_a_crop_that_shows_no_face_is_refused():
     '--config.data.crop=(0.0, 0.0, 0.3, 1.0) leaves 60 x 12 pixels of a frame'
     ' of 60 x 40; at least 16 a side are needed.'
   )
+
+
+# Headers.
+
+
+def _exif(orientation: int, order: str) -> bytes:
+  mark = {'<': b'II*\0', '>': b'MM\0*'}[order]
+  entry = struct.pack(f'{order}HHIHH', 0x0112, 3, 1, orientation, 0)
+  return mark + struct.pack(f'{order}IH', 8, 1) + entry + bytes(4)
+
+
+def _with_exif(suffix: str, exif: bytes) -> bytes:
+  data = _encode(suffix, _colourful())
+  if suffix == '.jpg':
+    block = b'Exif\0\0' + exif
+    start = b'\xff\xe1' + struct.pack('>H', len(block) + 2)
+    return data[:2] + start + block + data[2:]
+  chunk = b'eXIf' + exif
+  length = struct.pack('>I', len(exif))
+  crc = struct.pack('>I', zlib.crc32(chunk))
+  return data[:33] + length + chunk + crc + data[33:]
+
+
+@pytest.mark.parametrize('order', ['<', '>'])
+@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_header_says_how_the_image_is_turned(suffix, orientation, order):
+  data = _with_exif(suffix, _exif(orientation, order))
+  header = images.header(data)
+  assert header.orientation == orientation
+  decoded = images.decode(data)
+  assert decoded.shape[:2] == header.size
+  upright = images.decode(_encode(suffix, _colourful()))
+  if orientation == 1:
+    np.testing.assert_array_equal(decoded, upright)
+  if orientation == 3:
+    np.testing.assert_array_equal(decoded, upright[::-1, ::-1])
+  if orientation == 6:
+    np.testing.assert_array_equal(decoded, np.rot90(upright, -1))
+
+
+@pytest.mark.parametrize('exif', [b'', b'II*\0', _exif(99, '<'), bytes(30)])
+def test_damaged_exif_turns_nothing(exif):
+  data = _with_exif('.jpg', exif)
+  assert images.header(data).orientation == 1
+  assert images.decode(data).shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png', '.bmp'])
+def test_header_is_read_from_the_beginning(tmp_path, suffix):
+  path = tmp_path / f'img1{suffix}'
+  path.write_bytes(_encode(suffix, _colourful()))
+  assert images.read_header(path) == images.Header(40, 60)
+  thumbnail = _exif(1, '<') + bytes(20_000)
+  path.write_bytes(_with_exif('.jpg', thumbnail))
+  assert images.read_header(path) == images.Header(40, 60)
+  path.write_bytes(b'')
+  with pytest.raises(ValueError, match='is empty'):
+    images.read_header(path)
+
+
+def _depth(suffix: str, bits: int, header_at: int) -> bytes:
+  """A file that claims another depth in the byte at `header_at`."""
+  data = bytearray(_encode(suffix, _colourful()))
+  data[header_at] = bits
+  return bytes(data)
+
+
+@pytest.mark.parametrize(
+  ('data', 'bits'),
+  [
+    (_encode('.png', _colourful().astype(np.uint16)), 16),
+    (_encode('.png', _colourful()[..., 0].astype(np.uint16)), 16),
+    (_depth('.png', 1, 24), 1),
+    (_depth('.png', 4, 24), 4),
+    (_depth('.bmp', 16, 28), 5),
+    (
+      _depth('.jpg', 12, _encode('.jpg', _colourful()).index(b'\xff\xc0') + 4),
+      12,
+    ),
+  ],
+)
+def test_decode_refuses_another_depth(data, bits):
+  """OpenCV would drop the lower bits: 8-bit values in 16 bits are all 0."""
+  with pytest.raises(ValueError, match=f'has {bits} bits a channel'):
+    images.decode(data)
+
+
+def test_a_palette_has_eight_bits():
+  def chunk(kind: bytes, content: bytes) -> bytes:
+    crc = struct.pack('>I', zlib.crc32(kind + content))
+    return struct.pack('>I', len(content)) + kind + content + crc
+
+  rows = zlib.compress(b'\0\x80\0\x40')
+  data = b'\x89PNG\r\n\x1a\n' + b''.join([
+    chunk(b'IHDR', struct.pack('>IIBBBBB', 2, 2, 1, 3, 0, 0, 0)),
+    chunk(b'PLTE', bytes([1, 2, 3, 200, 100, 50])),
+    chunk(b'IDAT', rows),
+    chunk(b'IEND', b''),
+  ])  # fmt: skip
+  decoded = images.decode(data)
+  assert decoded[0, 0].tolist() == [200, 100, 50]
+  assert decoded[0, 1].tolist() == [1, 2, 3]

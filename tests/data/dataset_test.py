@@ -93,6 +93,16 @@ def test_a_protocol_of_your_own(load):
   ]
 
 
+def test_emotions_that_no_clip_has_or_that_contradict_each_other(load):
+  with pytest.raises(errors.UserError) as info:
+    load(data__emotions=('joy=positive', 'grief=negative'))
+  assert "belongs to --config.data.emotions=('joy=" in str(info.value)
+  assert 'the emotions disgust, happiness, ' in str(info.value)
+  pairs = ('happiness=positive', 'disgust=negative', 'happiness=negative')
+  with pytest.raises(errors.UserError, match="of the classes 'positive' and"):
+    load(data__emotions=pairs)
+
+
 def test_images_of_earlier_offsets_come_behind(load):
   plain, jittered = load(), load(data__offset_jitter_frames=2)
   plain_images = images_of(plain)

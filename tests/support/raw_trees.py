@@ -5,6 +5,7 @@ import dataclasses
 import pathlib
 from typing import Any
 import zipfile
+import zlib
 
 import cv2
 import numpy as np
@@ -24,15 +25,25 @@ CASME2_HEADER = (
 )
 
 
-def frame(shift: float) -> np.ndarray:
-  """A blob moved by `shift` pixels before a pattern, uint8 [24, 32, 3]."""
+def frame(shift: float, face: float = 0.0) -> np.ndarray:
+  """A blob moved by `shift` pixels before a pattern, uint8 [24, 32, 3].
+
+  Args:
+    shift: of the blob, in pixels.
+    face: 0..1; another pattern is another person's, or another take.
+  """
   rows, columns = np.mgrid[:24, :32]
   # Without it the blob would be all there is: a moving head, not a face.
-  pattern = 25 * np.sin(rows / 2) * np.cos(columns / 3)
+  pattern = 25 * np.sin(rows / 2 + 2 * np.pi * face) * np.cos(columns / 3)
   blob = np.exp(-((rows - 12) ** 2 + (columns - 12 - shift) ** 2) / 20)
   return np.repeat(
     (60 + pattern + 150 * blob).astype(np.uint8)[..., None], 3, axis=2
   )
+
+
+def face_of(folder: pathlib.Path) -> float:
+  """The `face` of a clip, by the last folders: no two clips look the same."""
+  return zlib.crc32('/'.join(folder.parts[-3:]).encode()) / 2**32
 
 
 def write_clip(
@@ -45,7 +56,8 @@ def write_clip(
   folder.mkdir(parents=True, exist_ok=True)
   for number in numbers:
     shift = 0.0 if apex is None else max(0.0, 6 - abs(number - apex))
-    assert cv2.imwrite(str(folder / name.format(number)), frame(shift))
+    image = frame(shift, face_of(folder))
+    assert cv2.imwrite(str(folder / name.format(number)), image)
 
 
 def write_sheet(
@@ -267,5 +279,5 @@ def write_tree(
     for number in range(first, last + 1):
       shift = max(0.0, 6 - abs(number - clip.moves_at))
       file = folder / style.file.format(number=number, **fields)
-      assert cv2.imwrite(str(file), frame(shift))
+      assert cv2.imwrite(str(file), frame(shift, face_of(folder)))
   return root

@@ -75,7 +75,7 @@ def test_complete_folder_is_ready(tmp_path, monkeypatch, capsys):
   assert '32 x 24: 3' in text
   assert '2 clips, 1 folds: happiness 1, disgust 1' in text
   assert 'sub02/EP01: apex none: to be spotted' in text
-  assert 'only the first frame was decoded' in text
+  assert 'only the onset, apex and offset frames were decoded' in text
   assert lines[-3].startswith('Verdict: ready.')
   assert lines[-1] == (
     '  python main.py --config=configs/casme2.py '
@@ -166,7 +166,7 @@ def test_policies(tmp_path, monkeypatch, capsys):
     check.check('casme2', root, annotation_policy='mend')
 
 
-def test_only_first_frames_are_opened(tmp_path, monkeypatch):
+def test_only_key_frames_are_opened(tmp_path, monkeypatch):
   root = _complete(tmp_path / 'raw', monkeypatch)
   opened = []
   decode = images.decode
@@ -177,7 +177,8 @@ def test_only_first_frames_are_opened(tmp_path, monkeypatch):
 
   monkeypatch.setattr(images, 'decode', count)
   check.check('casme2', root)
-  assert len(opened) == 3
+  # The apex of the third clip is to be spotted.
+  assert len(opened) == 3 + 3 + 2
 
 
 def test_many_findings_fit_on_a_screen(tmp_path, capsys):

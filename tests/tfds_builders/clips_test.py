@@ -203,7 +203,7 @@ def test_surplus_images_are_noted(tmp_path):
   assert record['frame_numbers'] == list(range(10, 20))
   assert record['frames'][1].endswith('/img11.jpg')
   assert record['notes'] == (
-    '2 images without a number of their own passed over'
+    '2 images not called like the frames passed over: cover.jpg, zz_copy11.jpg'
   )
 
 

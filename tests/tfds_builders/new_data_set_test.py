@@ -116,7 +116,8 @@ def _tree(root):
   header = ('Subject', 'Filename', 'Onset', 'Apex', 'Offset', 'Emotion')
   raw_trees.write_sheet(root / 'toys.xlsx', rows, header)
   for person, take, *_ in rows:
-    raw_trees.write_clip(root / 'Toys' / person / take, range(1, 10), 'f{}.jpg')
+    folder = root / 'Toys' / person / take
+    raw_trees.write_clip(folder, range(1, 10), 'f{}.jpg', apex=5)
   return root
 
 

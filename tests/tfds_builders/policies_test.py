@@ -135,7 +135,8 @@ def test_repetition_is_an_error_for_strict_alone(tmp_path, what, policy):
   rows = [raw_trees.casme2_row(1, 'EP01')] * (2 if what == 'row' else 1)
   root = _tree(tmp_path, rows, range(8, 23))
   if what == 'folder':
-    raw_trees.write_clip(root / 'Cropped/Cropped/sub01/EP01', range(8, 23))
+    copy = root / 'Cropped/Cropped/sub01/EP01'
+    raw_trees.write_clip(copy, range(8, 23), apex=13)
   records, dropped, bad = _read(root, policy)
   problem = {'row': 'row 3 repeats row 2', 'folder': '2 folders'}[what]
   assert not dropped

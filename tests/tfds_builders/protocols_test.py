@@ -136,9 +136,10 @@ def test_excluded_clips_of_another_name_are_missed():
 
 
 def test_custom_protocol():
-  mine = protocols.custom(
-    {'Surprise': 'sudden', ' disgust': 'slow', 'Others': 'slow', 'fear': ''}
-  )
+  emotions = {
+    'Surprise': 'sudden', ' disgust': 'slow', 'Others': 'slow', 'fear': ''
+  }  # fmt: skip
+  mine = protocols.custom(emotions.items())
   assert mine.classes == ('sudden', 'slow')
   spellings = ('surprise', 'DISGUST ', 'other', 'others', 'fear', 'anger')
   assert [mine.class_of('x', s) for s in spellings] == [0, 1, 1, 1, None, None]
@@ -161,6 +162,14 @@ def test_custom_protocol():
 )
 def test_bad_custom_protocol(emotions, problem):
   with pytest.raises(errors.UserError) as info:
-    protocols.custom(emotions)
+    protocols.custom(emotions.items())
   assert problem in str(info.value)
   assert "'happiness': 'positive'" in str(info.value)
+
+
+def test_an_emotion_twice_in_a_custom_protocol():
+  twice = [('happiness', 'positive'), ('fear', 'negative')]
+  assert protocols.custom([*twice, twice[0]]) == protocols.custom(twice)
+  with pytest.raises(errors.UserError) as info:
+    protocols.custom([*twice, ('Happiness', 'negative')])
+  assert "'Happiness' is of the classes 'positive' and 'neg" in str(info.value)

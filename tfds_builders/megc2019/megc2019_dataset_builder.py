@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from tfds_builders import clip_finder, raw_folder, records
+from tfds_builders import clip_finder, pixels, raw_folder, records
 from tfds_builders.megc2019 import facts
 
 
@@ -88,15 +88,16 @@ def _read(
   clip: raw_folder.Clip,
   classes: Mapping[str, str | None],
   decode: bool = True,
+  witness: pixels.Witness | None = None,
 ) -> dict[str, Any]:
   """The record of the part, with what is different in the composite."""
+  record = clip.read(decode=decode, witness=witness)
   class_ = classes.get(clip.emotion.casefold())
   if class_ is None:
     raise raw_folder.BadClipError(
       f"the emotion '{clip.emotion}' is none of {dataset}: "
       + ', '.join(classes)
     )
-  record = clip.read(decode=decode)
   return record | {
     'clip_id': f'{dataset}/{record["clip_id"]}',
     'subject': f'{dataset}/{record["subject"]}',

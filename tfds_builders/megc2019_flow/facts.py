@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 import dataclasses
 
-from tfds_builders import raw_folder, registry
+from tfds_builders import identity, raw_folder, registry
 from tfds_builders.megc2019 import facts as megc2019
 
 _GUIDE = raw_folder.Guide(
@@ -29,12 +29,14 @@ class FlowImages:
     emotions: label in the list -> emotion.
     subject_formats: data set -> how to write a subject's number. Lists of
       subjects differ ('6' and '006', 's9' and 's09').
+    subject_names: data set -> what names of its clips say of the subject.
     phase_suffixes: phase -> what follows '<subject>_<clip>' in the name of the
       image's file.
   """
 
   emotions: Mapping[str, str]
   subject_formats: Mapping[str, str]
+  subject_names: Mapping[str, identity.SubjectNames]
   phase_suffixes: Mapping[str, str]
 
 
@@ -44,6 +46,9 @@ FACTS = registry.Facts(
     emotions={'0': 'negative', '1': 'positive', '2': 'surprise'},
     subject_formats={
       'casme2': 'sub{:02d}', 'samm': '{:03d}', 'smic': 's{:02d}',
+    },
+    subject_names={
+      part.name: part.subject_names for part in megc2019.FACTS.reading.parts
     },
     phase_suffixes={'onset_apex': '', 'apex_offset': '_1'},
   ),

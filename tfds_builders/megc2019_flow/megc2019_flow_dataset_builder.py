@@ -1,21 +1,26 @@
 """MEGC 2019 as phase-wise optical flow, as records."""
 
-import csv
+from collections.abc import Mapping, Sequence
 import functools
-import io
 import itertools
 import os
 import pathlib
+import re
 from typing import Any
 
 import tensorflow_datasets as tfds
 
 from dianet_jax.core import errors
-from tfds_builders import annotations, raw_folder, records
-from tfds_builders.megc2019_flow import facts
+from tfds_builders import (
+  annotations,
+  identity,
+  pixels,
+  raw_folder,
+  records,
+)
+from tfds_builders.megc2019_flow import facts, lists
 
 _GUIDE = facts.FACTS.guide
-_COLUMNS = ('dataset', 'sub', 'filename_o', 'label')
 
 
 class Builder(records.RawFolderBuilder):
@@ -34,32 +39,39 @@ class Builder(records.RawFolderBuilder):
   ) -> raw_folder.Found:
     """See the base class; there are no variants."""
     root, folders = _GUIDE.walk(manual_dir)
-    files = {}
+    files: dict[str, list[pathlib.Path]] = {}
     for folder in folders:
       for name in folder.file_names:
-        # The least deep of several copies.
-        files.setdefault(name, folder.path / name)
-    list_file, rows = _read_list(root, folders)
+        files.setdefault(name, []).append(folder.path / name)
+    (list_file, rows), *others = lists.read(_GUIDE, root, folders)
+    described = _describe_all(cls.FACTS.reading, list_file, rows)
+    notes = [f'clips listed in {list_file.relative_to(root)}']
+    for other, other_rows in others:
+      notes[0] += f', not in {other.relative_to(root)}'
+      _refuse_disagreement(
+        described, _describe_all(cls.FACTS.reading, other, other_rows)
+      )
     clips, image_files = [], []
-    for row_number, row in rows:
-      place = f'{list_file}, row {row_number}'
-      record, names = _describe(cls.FACTS.reading, place, row)
+    for _, record, names in described.values():
       read = functools.partial(_read_clip, root, files, record, names, policy)
       clips.append(raw_folder.Clip(record['clip_id'], read, record['emotion']))
-      image_files += [
-        files[n] for n in itertools.chain(*names.values()) if n in files
-      ]
+      for name in itertools.chain(*names.values()):
+        image_files += files.get(name, [])
     if not image_files:
       raise _GUIDE.error(
         f'none of the {len(clips)} clips in {list_file.name} has its images.',
         root,
         folders,
       )
-    _check_unique(list_file, clips)
     clips.sort(key=lambda clip: clip.clip_id)
-    notes = [f'clips listed in {list_file.relative_to(root)}']
-    images = sorted(set(image_files))
-    return raw_folder.Found(root, (list_file,), clips, images, notes)
+    return raw_folder.Found(
+      root,
+      (list_file,),
+      clips,
+      sorted(set(image_files)),
+      notes,
+      has_phases=False,
+    )
 
   def features(self) -> dict[str, Any]:
     """See the base class."""
@@ -75,28 +87,100 @@ class Builder(records.RawFolderBuilder):
     }
 
 
-def _read_list(
-  root: pathlib.Path, folders: list[Any]
-) -> tuple[pathlib.Path, list[tuple[int, dict[str, str]]]]:
-  """The first .csv with the columns needed; its rows by number, stripped."""
-  for folder in folders:
-    for name in folder.file_names:
-      if not name.casefold().endswith('.csv'):
-        continue
-      path = folder.path / name
-      text = path.read_text(encoding='utf-8-sig', errors='replace')
-      reader = csv.DictReader(io.StringIO(text))
-      if set(_COLUMNS) <= set(reader.fieldnames or ()):
-        rows = [
-          (number, {key: (row[key] or '').strip() for key in _COLUMNS})
-          for number, row in enumerate(reader, 2)
-        ]
-        return path, [(n, row) for n, row in rows if any(row.values())]
-  raise _GUIDE.error('no list of the clips (.csv) was found.', root, folders)
+def _contradictions(
+  reading: facts.FlowImages, row: lists.Row, record: dict[str, Any]
+) -> list[identity.Contradiction]:
+  """Where a clip's name tells another subject than the row, if it does."""
+  names = reading.subject_names[record['dataset']]
+  told = names.of_clip(row['filename_o'])
+  if told in (None, annotations.subject_number(row['sub'])):
+    return []
+  format_ = reading.subject_formats[record['dataset']]
+  return [
+    identity.Contradiction(
+      row.place,
+      row['filename_o'],
+      row['sub'],
+      "the clip's name",
+      format_.format(told),
+    )
+  ]
+
+
+def _read_clip(
+  root: pathlib.Path,
+  files: Mapping[str, Sequence[pathlib.Path]],
+  record: dict[str, Any],
+  names: Mapping[str, Sequence[str]],
+  policy: str,
+  decode: bool = True,
+  witness: pixels.Witness | None = None,
+) -> dict[str, Any]:
+  """The record with the paths of its images, each decoded once if asked."""
+  images = {}
+  for phase, possible in names.items():
+    paths = next((files[name] for name in possible if name in files), ())
+    if not paths:
+      raise raw_folder.bad_clip(policy, f"the image '{possible[0]}' is missing")
+    first, *copies = paths
+    for copy in copies:
+      files_ = [raw_folder.read_file(path, root) for path in (first, copy)]
+      if files_[0] != files_[1]:
+        places = ' and '.join(str(p.relative_to(root)) for p in (first, copy))
+        raise raw_folder.bad_clip(policy, f'{places} are different images')
+    if decode:
+      raw_folder.read_image(first, root, witness)
+    images[phase] = str(first)
+  return record | images
+
+
+# A row with its record and the names of its images.
+_Described = tuple[lists.Row, dict[str, Any], dict[str, tuple[str, ...]]]
+
+
+def _describe_all(
+  reading: facts.FlowImages, list_file: pathlib.Path, rows: list[lists.Row]
+) -> dict[str, _Described]:
+  """Clip id in lower case -> what is known of the clip.
+
+  Raises:
+    errors.UserError: a value cannot be used, a clip is listed twice, or its
+      name tells another subject.
+  """
+  described, repeated, contradictions = {}, [], []
+  for row in rows:
+    record, names = _describe(reading, row)
+    contradictions += _contradictions(reading, row, record)
+    key = record['clip_id'].casefold()
+    if key in described:
+      repeated.append(record['clip_id'])
+    described[key] = (row, record, names)
+  if repeated:
+    raise errors.UserError(
+      f'{list_file} lists clips twice: {", ".join(repeated[:5])}. Take the '
+      'second rows out.'
+    )
+  identity.refuse_contradictions(contradictions)
+  return described
+
+
+def _refuse_disagreement(
+  described: Mapping[str, _Described], others: Mapping[str, _Described]
+) -> None:
+  """Raises UserError where two lists have different labels of a clip."""
+  for key in described.keys() & others.keys():
+    (row, record, _), (other, other_record, _) = described[key], others[key]
+    if record['emotion'] != other_record['emotion']:
+      raise errors.UserError(
+        f'{row.place}, and {other.place}, disagree about the clip '
+        f"{record['clip_id']}: column 'label' {row['label']!r} and "
+        f'{other["label"]!r}. Leave the list that is right, and take the other '
+        'out of the folder.'
+      )
 
 
 def _describe(
-  reading: facts.FlowImages, place: str, row: dict[str, str]
+  reading: facts.FlowImages, row: lists.Row
 ) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
   """The record without images, and the possible file names of each phase.
 
@@ -106,13 +190,16 @@ def _describe(
 
   def fail(column: str, expected: str):
     raise errors.UserError(
-      f"{place}, column '{column}': found {row[column]!r}, expected {expected}."
+      f"{row.place}, column '{column}': found {row[column]!r}, expected "
+      f'{expected}.'
     )
 
   dataset, clip = row['dataset'].casefold(), row['filename_o']
   if dataset not in reading.subject_formats:
     fail('dataset', ', '.join(reading.subject_formats))
-  if row['label'] not in reading.emotions:
+  # Spreadsheet programs write 0 as 0.0.
+  label = re.sub(r'\.0+$', '', row['label'])
+  if label not in reading.emotions:
     fail('label', '0 (negative), 1 (positive) or 2 (surprise)')
   try:
     number = annotations.subject_number(row['sub'])
@@ -123,7 +210,7 @@ def _describe(
     'clip_id': f'{dataset}/{subject}/{clip}',
     'subject': f'{dataset}/{subject}',
     'dataset': dataset,
-    'emotion': reading.emotions[row['label']],
+    'emotion': reading.emotions[label],
     'notes': '',
   }
   # SMIC's column `imagename` names files that do not exist: these do.
@@ -136,35 +223,3 @@ def _describe(
     for phase, suffix in reading.phase_suffixes.items()
   }
   return record, names
-
-
-def _read_clip(
-  root: pathlib.Path,
-  files: dict[str, pathlib.Path],
-  record: dict[str, Any],
-  names: dict[str, tuple[str, ...]],
-  policy: str,
-  decode: bool = True,
-) -> dict[str, Any]:
-  """The record with the paths of its images, each decoded once if asked."""
-  images = {}
-  for phase, possible in names.items():
-    path = next((files[name] for name in possible if name in files), None)
-    if path is None:
-      raise raw_folder.bad_clip(policy, f"the image '{possible[0]}' is missing")
-    if decode:
-      raw_folder.read_image(path, root)
-    images[phase] = str(path)
-  return record | images
-
-
-def _check_unique(
-  list_file: pathlib.Path, clips: list[raw_folder.Clip]
-) -> None:
-  ids = [clip.clip_id for clip in clips]
-  repeated = sorted({clip_id for clip_id in ids if ids.count(clip_id) > 1})
-  if repeated:
-    raise errors.UserError(
-      f'{list_file} lists clips twice: {", ".join(repeated[:5])}. Take the '
-      'second rows out.'
-    )

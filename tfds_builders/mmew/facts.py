@@ -1,6 +1,6 @@
 """MMEW: micro- and macro-expression warehouse; its micro-expressions."""
 
-from tfds_builders import clips, protocols, raw_folder, registry
+from tfds_builders import clips, identity, protocols, raw_folder, registry
 from tfds_builders.mmew import simulated
 
 _GUIDE = raw_folder.Guide(
@@ -21,6 +21,9 @@ DATA_SET = clips.DataSet(
   guide=_GUIDE,
   frames_per_second=90.0,
   subject_format='S{:02d}',
+  subject_names=identity.SubjectNames(
+    clip=r'S(?P<subject>\d+)-', folder=r'S(?P<subject>\d+)'
+  ),
   spreadsheets=('mmew*micro*', 'mmew*'),
   # Found by the clip's name alone: the folder above it is the emotion, and the
   # clips labelled 'others' lie in 'others', 'repression' or 'neutral'.

@@ -1,6 +1,6 @@
 """SAMM: spontaneous micro-facial movements at 200 frames a second."""
 
-from tfds_builders import clips, protocols, raw_folder, registry
+from tfds_builders import clips, identity, protocols, raw_folder, registry
 from tfds_builders.samm import simulated
 
 _GUIDE = raw_folder.Guide(
@@ -22,6 +22,11 @@ DATA_SET = clips.DataSet(
   guide=_GUIDE,
   frames_per_second=200.0,
   subject_format='{:03d}',
+  subject_names=identity.SubjectNames(
+    clip=r'(?P<subject>\d+)_',
+    folder=r'(?P<subject>\d{3})',
+    frame=r'(?P<subject>\d{3})_\d',
+  ),
   spreadsheets=('samm_micro_facs_codes_v2*', 'samm*'),
   # A clip's name starts with its subject: unique by itself.
   clip_folder='{clip}',

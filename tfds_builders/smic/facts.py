@@ -1,6 +1,6 @@
 """SMIC-HS: spontaneous micro-expressions at 100 frames a second."""
 
-from tfds_builders import clips, protocols, raw_folder, registry
+from tfds_builders import clips, identity, protocols, raw_folder, registry
 
 _GUIDE = raw_folder.Guide(
   title='SMIC-HS',
@@ -19,6 +19,7 @@ DATA_SET = clips.DataSet(
   frames_per_second=100.0,
   # As the lists of MEGC 2019 have them; on disk it is 's1'.
   subject_format='s{:02d}',
+  subject_names=identity.SubjectNames(clip=r's(?P<subject>\d+)_'),
   variants={'cropped': 'crop', 'raw': 'raw'},
   # The slower cameras filmed the same subjects, and called the clips alike.
   labelled_folder=(

@@ -1,0 +1,86 @@
+"""Reads the list of clips, a text file that spreadsheet programs rewrite."""
+
+import codecs
+import csv
+import dataclasses
+import io
+import pathlib
+
+from dianet_jax.core import errors
+from tfds_builders import frames, raw_folder
+
+COLUMNS = ('dataset', 'sub', 'filename_o', 'label')
+# A comma, or what Excel writes where a comma marks decimals.
+_DELIMITERS = (',', ';', '\t')
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """A row of the list: `row['sub']` is a cell, without blanks at the ends."""
+
+  place: str
+  cells: dict[str, str]
+
+  def __getitem__(self, column: str) -> str:
+    return self.cells[column]
+
+
+def read(
+  guide: raw_folder.Guide, root: pathlib.Path, folders: list[frames.Folder]
+) -> list[tuple[pathlib.Path, list[Row]]]:
+  """Reads every .csv with the columns needed.
+
+  Args:
+    guide: for the error.
+    root: the folder, for the error.
+    folders: where to look.
+
+  Returns:
+    Files with their rows; the one that is meant first: no copy, the least deep.
+
+  Raises:
+    raw_folder.NothingFoundError: there is none.
+    errors.UserError: a file cannot be read.
+  """
+  paths = [
+    folder.path / name
+    for folder in folders
+    for name in folder.file_names
+    if name.casefold().endswith('.csv')
+  ]
+  paths.sort(key=lambda path: frames.is_copy(path.name))
+  found = [(path, rows) for path in paths if (rows := _read_file(path))]
+  if not found:
+    raise guide.error('no list of the clips (.csv) was found.', root, folders)
+  return found
+
+
+def _read_file(path: pathlib.Path) -> list[Row]:
+  """The rows that are not empty; none if it is another table."""
+  try:
+    data = path.read_bytes()
+  except OSError as error:
+    raise errors.UserError(
+      f'The list {path} cannot be read: {error.strerror}.'
+    ) from error
+  utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+  text = data.decode('utf-16' if utf16 else 'utf-8-sig', errors='replace')
+  for delimiter in _DELIMITERS:
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+    try:
+      if not set(COLUMNS) <= set(reader.fieldnames or ()):
+        continue
+      rows = [
+        Row(
+          f'{path}, row {number}',
+          {column: (row[column] or '').strip() for column in COLUMNS},
+        )
+        for number, row in enumerate(reader, 2)
+      ]
+    except csv.Error as error:
+      raise errors.UserError(
+        f'{path} cannot be read as a table, below row {reader.line_num}: '
+        f'{error}. Take a fresh copy of it.'
+      ) from error
+    return [row for row in rows if any(row.cells.values())]
+  return []

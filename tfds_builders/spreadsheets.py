@@ -1,0 +1,195 @@
+"""Chooses among the spreadsheets of a folder, and compares them.
+
+Copies, backups and older versions lie beside the spreadsheet that is meant. One
+is read; another may have other clips, which is noted, but must not say another
+thing about the same clip.
+"""
+
+from collections.abc import Iterable, Sequence
+import fnmatch
+import pathlib
+import re
+
+from dianet_jax.core import errors
+from tfds_builders import annotations, clips, frames
+
+# What other programs make of a spreadsheet; none is read.
+_OTHER_SUFFIXES = ('.xls', '.xlsm', '.xlsb', '.csv', '.ods', '.numbers')
+_COMPARED = ('onset_frame', 'apex_frame', 'offset_frame', 'emotion',
+             'action_units')  # fmt: skip
+_MOST_LISTED = 3
+
+
+def read(
+  data_set: clips.DataSet, root: pathlib.Path, folders: Sequence[frames.Folder]
+) -> tuple[annotations.Sheet, list[str]]:
+  """Reads the annotations: of several spreadsheets the one that fits best.
+
+  That is the first by the data set's patterns of names; names without anything
+  more come before others, and these before names of copies; then the least
+  deep, then the first by name.
+
+  Args:
+    data_set: whose annotations.
+    root: what paths in notes are relative to.
+    folders: where to look.
+
+  Returns:
+    The sheet, and notes on what was read and what was not.
+
+  Raises:
+    raw_folder.NothingFoundError: there is none.
+    errors.UserError: a cell of the one that fits best cannot be used; two
+      sheets contradict each other.
+  """
+  paths = _find_files(data_set, folders)
+  read_sheets, failures, unread = [], [], []
+  for path in paths:
+    try:
+      sheet = annotations.read(
+        path, data_set.subject_format, data_set.clip_name
+      )
+    except annotations.NoHeaderError as error:
+      failures.append(str(error))
+    except errors.UserError as error:
+      if not read_sheets:
+        raise
+      unread.append(f'not compared with what was read: {error}')
+    else:
+      read_sheets.append(sheet)
+  if not read_sheets:
+    raise data_set.guide.error(_no_sheet(folders, failures), root, folders)
+  sheet = read_sheets[0]
+  others = [str(p.relative_to(root)) for p in paths if p != sheet.path]
+  notes = [f'annotations from {sheet.path.relative_to(root)}']
+  if others:
+    notes[0] += f', not from {", ".join(others)}'
+  compared = [*sheet.others]
+  for other in read_sheets[1:]:
+    compared += [other, *other.others]
+  for other in compared:
+    _refuse_disagreement(data_set, sheet, other)
+  notes += [
+    note
+    for other in compared
+    for note in _only_there(data_set, sheet, other, root)
+  ]
+  return sheet, notes + sheet.notes + unread
+
+
+def _find_files(
+  data_set: clips.DataSet, folders: Iterable[frames.Folder]
+) -> list[pathlib.Path]:
+  """The .xlsx files, the one that fits best first."""
+  paths = [
+    folder.path / name
+    for folder in folders
+    for name in folder.file_names
+    # Excel keeps a lock file '~$name.xlsx' beside an open spreadsheet.
+    if name.casefold().endswith('.xlsx') and not name.startswith('~$')
+  ]
+  return sorted(paths, key=lambda path: _rank(data_set, path))
+
+
+def _rank(
+  data_set: clips.DataSet, path: pathlib.Path
+) -> tuple[int, bool, bool]:
+  """The smaller, the better the name fits."""
+  name = path.name.casefold()
+  patterns = (*data_set.spreadsheets, '*')
+  fits = [fnmatch.fnmatch(name, pattern) for pattern in patterns].index(True)
+  exact = path.stem.casefold() == patterns[fits].rstrip('*')
+  return fits, frames.is_copy(name), not exact
+
+
+def _no_sheet(folders: Iterable[frames.Folder], failures: Sequence[str]) -> str:
+  """What to say where no spreadsheet was found."""
+  lines = ['no spreadsheet (.xlsx) with the annotations was found.']
+  near = [
+    str(folder.path / name)
+    for folder in folders
+    for name in folder.file_names
+    if name.casefold().endswith(_OTHER_SUFFIXES)
+  ]
+  if near:
+    lines.append(
+      f'There is {", ".join(near[:_MOST_LISTED])}: if it is that, open it in a '
+      'spreadsheet program and save it as .xlsx.'
+    )
+  return '\n'.join([*lines, *failures[:_MOST_LISTED]])
+
+
+def _by_clip(
+  data_set: clips.DataSet, sheet: annotations.Sheet
+) -> dict[str, list[annotations.Annotation]]:
+  rows: dict[str, list[annotations.Annotation]] = {}
+  for annotation in sheet.annotations:
+    key = data_set.id_of(annotation).casefold()
+    rows.setdefault(key, []).append(annotation)
+  return rows
+
+
+def _refuse_disagreement(
+  data_set: clips.DataSet, read_: annotations.Sheet, other: annotations.Sheet
+) -> None:
+  """Raises UserError where the sheets say different things about a clip."""
+  there = _by_clip(data_set, read_)
+  found = []
+  for key, rows in _by_clip(data_set, other).items():
+    for row in rows if key in there else []:
+      columns = [_differences(first, row) for first in there[key]]
+      if all(columns):
+        found.append((there[key][0], row, columns[0]))
+  if not found:
+    return
+  first, row, columns = found[0]
+  values = ', '.join(
+    f"column '{name}' {getattr(first, name)!r} and {getattr(row, name)!r}"
+    for name in columns
+  )
+  clips_more = f'; so do {len(found) - 1} more rows' * (len(found) > 1)
+  raise errors.UserError(
+    f'{read_.place(first)}, and {other.place(row)}, disagree about the clip '
+    f'{data_set.id_of(first)}: {values}{clips_more}. Leave the '
+    'one that is right, and take the other out of the folder, or name a folder '
+    'that holds one of them.'
+  )
+
+
+def _differences(
+  first: annotations.Annotation, other: annotations.Annotation
+) -> list[str]:
+  """The columns in which two rows on one clip differ by more than spelling."""
+  return [
+    name
+    for name in _COMPARED
+    if _plain(getattr(first, name)) != _plain(getattr(other, name))
+  ]
+
+
+def _plain(value: object) -> str:
+  """Without case and blanks; 'Other' and 'Others' are the same."""
+  return re.sub(r'\s', '', str(value).casefold()).removesuffix('s')
+
+
+def _only_there(
+  data_set: clips.DataSet,
+  read_: annotations.Sheet,
+  other: annotations.Sheet,
+  root: pathlib.Path,
+) -> list[str]:
+  """A note on the clips that are in the sheet that was not read, if any."""
+  there = _by_clip(data_set, read_)
+  rows = [
+    rows[0]
+    for key, rows in _by_clip(data_set, other).items()
+    if key not in there
+  ]
+  if not rows:
+    return []
+  listed = ', '.join(data_set.id_of(row) for row in rows[:_MOST_LISTED])
+  more = ', ...' if len(rows) > _MOST_LISTED else ''
+  return [
+    f"{other.path.relative_to(root)}, sheet '{other.name}', which was not read,"
+    f' has {len(rows)} clips more: {listed}{more}'
+  ]
