@@ -16,6 +16,9 @@ SIXTEEN_BITS = False
 SHEETS_THAT_CONTRADICT = False
 # A clip's name that begins with another subject than the sheet has is taken.
 SUBJECT_AGAINST_NAME = False
+# Where there is another spreadsheet, a damaged one is passed over with a note;
+# in a composite its data set is passed over with it.
+DAMAGED_SPREADSHEETS = False
 # The same frames under two subjects are taken for two clips.
 SAME_FRAMES = False
 

@@ -160,6 +160,9 @@ def a_copy_that_contradicts(draw, tree):
 
 @tree_edits.edit(of_clip=False, fits=tree_edits.has_sheet)
 def a_damaged_spreadsheet(draw, tree):
+  """By its name it is the one that is meant, whatever lies beside it."""
+  if not tree_edits.DAMAGED_SPREADSHEETS:
+    return
   sheet = _sheet(draw, tree)
   kind = draw(st.sampled_from(['cut', 'empty', 'text', 'zeroed', 'flipped']))
   share, bit = draw(st.floats(0, 0.999)), draw(st.integers(0, 7))
