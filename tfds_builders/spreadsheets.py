@@ -39,8 +39,8 @@ def read(
 
   Raises:
     raw_folder.NothingFoundError: there is none.
-    errors.UserError: a cell of the one that fits best cannot be used; two
-      sheets contradict each other.
+    errors.UserError: the one that fits best is damaged, or has a cell that
+      cannot be used; two sheets contradict each other.
   """
   paths = _find_files(data_set, folders)
   read_sheets, failures, unread = [], [], []
@@ -50,6 +50,11 @@ def read(
         path, data_set.subject_format, data_set.clip_name
       )
     except annotations.NoHeaderError as error:
+      damaged = isinstance(error, annotations.UnreadableError)
+      if damaged and not read_sheets and _is_named(data_set, path):
+        # It is what is meant: another one may be an old copy, and in a
+        # composite the data set would pass for absent.
+        raise
       failures.append(str(error))
     except errors.UserError as error:
       if not read_sheets:
@@ -89,6 +94,11 @@ def _find_files(
     if name.casefold().endswith('.xlsx') and not name.startswith('~$')
   ]
   return sorted(paths, key=lambda path: _rank(data_set, path))
+
+
+def _is_named(data_set: clips.DataSet, path: pathlib.Path) -> bool:
+  """Whether a file has a name that the data set's spreadsheets have."""
+  return _rank(data_set, path)[0] < len(data_set.spreadsheets)
 
 
 def _rank(
