@@ -72,6 +72,11 @@ class Sheet:
     rows = [[row.get(field) for _, field in self.columns] for row in self.rows]
     return [[text for text, _ in self.columns], *rows, *self.below]
 
+  @property
+  def stem(self) -> str:
+    """The file's name without its suffix."""
+    return pathlib.PurePath(self.path).stem
+
   def content(self) -> bytes:
     """The .xlsx file."""
     book = openpyxl.Workbook()
@@ -161,7 +166,7 @@ class Tree:
     files: path -> content of all else.
     may_fail: an error is right as well.
     must_fail: nothing but an error is right.
-    named: texts of which an error must have one.
+    named: texts of which an error must have one, in any case.
     done: what was done to it.
     spared: the clip to which nothing is done.
     finish: called with the root when all is written.

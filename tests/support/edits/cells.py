@@ -1,7 +1,6 @@
 """Edits of the rows of a spreadsheet."""
 
 import datetime
-import os
 
 from hypothesis import strategies as st
 
@@ -17,7 +16,7 @@ _KEY_FRAMES = ('onset', 'apex', 'offset')
 
 
 def _place(tree, clip) -> str:
-  return os.path.basename(tree.sheets[clip.part].path)
+  return tree.sheets[clip.part].stem
 
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_sheet)

@@ -92,7 +92,7 @@ def a_sheet_that_contradicts(draw, tree):
   state = draw(st.sampled_from(['hidden', 'veryHidden', 'visible']))
   place = draw(st.sampled_from([sheet.before, sheet.after]))
   place.append(('old', _relabelled(sheet).table(), state))
-  tree.may_be_refused(os.path.basename(sheet.path))
+  tree.may_be_refused(sheet.stem)
 
 
 @tree_edits.edit(of_clip=False, fits=tree_edits.has_sheet)
@@ -103,13 +103,13 @@ def merged_subjects(draw, tree):
   clips = [c for c in tree.clips if c.cells in (first, second)]
   if len({clip.subject for clip in clips}) == 1 and len(clips) == 2:
     sheet.merge_subjects = True
-    tree.may_be_refused(os.path.basename(sheet.path))
+    tree.may_be_refused(sheet.stem)
 
 
 @tree_edits.edit(of_clip=False, fits=tree_edits.has_sheet)
 def another_file_name(draw, tree):
   sheet = _sheet(draw, tree)
-  stem, _ = os.path.splitext(os.path.basename(sheet.path))
+  stem = sheet.stem
   name = draw(
     st.sampled_from([f'{stem} v2.xlsx', f'{stem}.XLSX', stem.upper() + '.xlsx'])
   )
@@ -143,7 +143,7 @@ def a_deeper_spreadsheet_that_contradicts(draw, tree):
     os.path.dirname(sheet.path), 'zz/old', os.path.basename(sheet.path)
   )
   tree.files[path] = _relabelled(sheet).content()
-  tree.may_be_refused(os.path.basename(sheet.path))
+  tree.may_be_refused(sheet.stem)
 
 
 @tree_edits.edit(of_clip=False, fits=tree_edits.has_sheet)
@@ -155,7 +155,7 @@ def a_copy_that_contradicts(draw, tree):
   stem, suffix = os.path.splitext(sheet.path)
   mark = draw(st.sampled_from([' (1)', ' - Copy', '_old', '(1)', '.bak']))
   tree.files[stem + mark + suffix] = _relabelled(sheet).content()
-  tree.may_be_refused(os.path.basename(sheet.path), os.path.basename(stem))
+  tree.may_be_refused(sheet.stem)
 
 
 @tree_edits.edit(of_clip=False, fits=tree_edits.has_sheet)
@@ -184,4 +184,4 @@ def a_damaged_spreadsheet(draw, tree):
 
   tree.finish.append(damage)
   tree.done.append(f'{kind} at {share}, bit {bit}')
-  tree.may_be_refused(os.path.basename(sheet.path))
+  tree.may_be_refused(sheet.stem)
