@@ -51,7 +51,7 @@ def find(
     annotated = sheet.annotations
   near = near_misses.NearMisses(root, folders)
   if not any(places.values()):
-    problem = _no_folder(data_set, sheet, near)
+    problem = _no_folder(data_set, sheet, annotated, near)
     raise data_set.guide.error(problem, root, folders)
   identity.refuse_contradictions(
     _contradictions(data_set, sheet, annotated, places, root)
@@ -278,13 +278,15 @@ def _sizes(folder: frames.Folder) -> list[tuple[str, int]]:
 def _no_folder(
   data_set: clips.DataSet,
   sheet: annotations.Sheet | None,
+  annotated: list[annotations.Annotation],
   near: near_misses.NearMisses,
 ) -> str:
   if sheet is None:
-    return 'no folder of clips with JPEG, PNG or BMP images was found.'
-  first = sheet.annotations[0]
+    hint = _hint(data_set, annotated[0], near) if annotated else ''
+    return f'no folder of clips with JPEG, PNG or BMP images was found{hint}.'
+  first = annotated[0]
   return (
-    f'none of the {len(sheet.annotations)} clips in {sheet.path.name} (for '
+    f'none of the {len(annotated)} clips in {sheet.path.name} (for '
     f'instance {data_set.id_of(first)}) has a folder of its name with images'
     f'{_hint(data_set, first, near)}.'
   )

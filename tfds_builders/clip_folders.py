@@ -18,13 +18,17 @@ def key_of(data_set: clips.DataSet, annotation: annotations.Annotation) -> str:
 def read_labels(
   data_set: clips.DataSet, root: pathlib.Path, folders: list[frames.Folder]
 ) -> tuple[dict[str, Places], list[annotations.Annotation]]:
-  """Places by clip id, and an annotation of each clip, by folder names."""
+  """Places by clip id, and an annotation of each clip, by folder names.
+
+  A folder that is called like a clip and holds no images is a clip without a
+  place.
+  """
   places: dict[str, Places] = {}
   annotated = {}
   for folder in folders:
     path = '/'.join(['', root.name, *folder.path.relative_to(root).parts])
     found = re.fullmatch(data_set.labelled_folder, path.casefold())
-    if not found or not folder.image_names:
+    if not found:
       continue
     annotation = annotations.Annotation(
       subject=data_set.subject_format.format(int(found['subject'])),
@@ -40,8 +44,9 @@ def read_labels(
     # A clip below two emotions stays two: a contradiction.
     annotated[annotation] = None
     variant = _variant(data_set, root, folder.path)
-    key = key_of(data_set, annotation)
-    places.setdefault(key, []).append((variant, folder))
+    there = places.setdefault(key_of(data_set, annotation), [])
+    if folder.image_names:
+      there.append((variant, folder))
   return places, list(annotated)
 
 

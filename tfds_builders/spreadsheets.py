@@ -56,6 +56,9 @@ def read(
         # composite the data set would pass for absent.
         raise
       failures.append(str(error))
+      if _rank(data_set, path)[0] < len(data_set.spreadsheets):
+        # By its name it may be the one that is meant.
+        unread.append(f'passed over: {error}')
     except errors.UserError as error:
       if not read_sheets:
         raise

@@ -10,7 +10,14 @@ import pytest
 
 from dianet_jax.core import errors
 from tests.support import raw_trees
-from tfds_builders import check, identity, pixels, prepare, raw_folder
+from tfds_builders import (
+  check,
+  clip_finder,
+  identity,
+  pixels,
+  prepare,
+  raw_folder,
+)
 
 Clip = raw_trees.Clip
 _SAMM = [
@@ -127,8 +134,6 @@ def test_a_folder_of_two_subjects(tmp_path):
   )  # fmt: skip
   builder_cls = prepare.builder_class('mmew', '')
   data_set = dataclasses.replace(builder_cls.FACTS.reading, clip_name='')
-  from tfds_builders import clip_finder
-
   with pytest.raises(errors.UserError) as info:
     clip_finder.find(data_set, tmp_path)
   assert 'row 2, on the same folder S-01, says S01' in str(info.value)

@@ -34,8 +34,9 @@ def _video_inside(folder):
 
 def _tif(folder):
   for path in list(folder.iterdir()):
-    cv2.imwrite(str(path.with_suffix('.tif')), cv2.imread(str(path)))
+    image = cv2.imread(str(path))
     path.unlink()
+    cv2.imwrite(str(path.with_suffix('.tif')), image)
 
 
 def _deeper(folder):
@@ -111,3 +112,25 @@ def test_near_miss_of_a_whole_data_set(tmp_path):
     prepare.builder_class('samm', '').find(tmp_path)
   assert 'none of the 2 clips' in str(info.value)
   assert 'deeper, in SAMM/006_1_1/frames: move them up' in str(info.value)
+
+
+@pytest.mark.parametrize('all_of_them', [False, True])
+def test_folders_that_are_called_like_clips_and_hold_no_images(
+  tmp_path, all_of_them
+):
+  """Where no list tells which clips there are, none is passed over."""
+  clips = [
+    raw_trees.Clip('s1', f's1_ne_0{i}', emotion='negative') for i in (1, 2)
+  ]
+  raw_trees.write_tree(tmp_path, 'smic', clips)
+  for folder in tmp_path.rglob('s1_ne_0*'):
+    if all_of_them or folder.name == 's1_ne_02':
+      _tif(folder)
+  with pytest.raises(errors.UserError) as info:
+    builder_cls = prepare.builder_class('smic', '')
+    found = builder_cls.find(tmp_path)
+    raw_folder.check(builder_cls.FACTS.guide, found)
+  place = 'SMIC_all_cropped/HS/s1/micro/negative/s1_ne_0'
+  clip = 1 if all_of_them else 2
+  said = f'{place}{clip} holds no JPEG, PNG or BMP images, but reg_image0000'
+  assert said in str(info.value)

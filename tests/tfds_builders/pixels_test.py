@@ -148,6 +148,17 @@ def test_a_clip_as_it_should_be_has_no_finding(tmp_path):
   assert checked.findings == [] and checked.notes == []
 
 
+def test_a_frame_twice_is_no_phase_without_motion(tmp_path):
+  """Cameras repeat a frame now and then."""
+  root = raw_trees.casme2(tmp_path)
+  for number in (12, 17):
+    image = (root / _CLIP / f'reg_img{number}.jpg').read_bytes()
+    (root / _CLIP / f'reg_img{number + 1}.jpg').write_bytes(image)
+  found = prepare.builder_class('casme2', '').find(root)
+  guide = prepare.builder_class('casme2', '').FACTS.guide
+  assert raw_folder.check(guide, found).notes == []
+
+
 def test_many_clips_are_cut():
   finding = pixels.Finding(
     'black frames', {f'c{i}': '1 of 9' for i in range(99)}

@@ -99,6 +99,15 @@ def test_one_that_cannot_be_compared_is_a_note(tmp_path):
   assert 'not compared with what was read: ' in _read(tmp_path)[1][1]
 
 
+def test_one_that_is_damaged_gives_way_to_another_and_is_named(tmp_path):
+  _write(tmp_path, 'mine.xlsx')
+  path = tmp_path / f'{_NAME}.xlsx'
+  path.write_bytes(b'PK\3\4')
+  _, notes = _read(tmp_path)
+  assert notes[0] == f'annotations from mine.xlsx, not from {path.name}'
+  assert notes[1].startswith(f'passed over: {path} cannot be read as an .xlsx')
+
+
 def test_another_data_set_is_not_compared(tmp_path):
   _write(tmp_path, f'{_NAME}.xlsx')
   _write(tmp_path, 'SAMM.xlsx', [raw_trees.casme2_row(6, '006_1_2')])
