@@ -50,14 +50,13 @@ def read(
         path, data_set.subject_format, data_set.clip_name
       )
     except annotations.NoHeaderError as error:
-      damaged = isinstance(error, annotations.UnreadableError)
-      if damaged and not read_sheets and _is_named(data_set, path):
-        # It is what is meant: another one may be an old copy, and in a
-        # composite the data set would pass for absent.
-        raise
       failures.append(str(error))
+      # By its name it may be the one that is meant.
       if _rank(data_set, path)[0] < len(data_set.spreadsheets):
-        # By its name it may be the one that is meant.
+        if isinstance(error, annotations.UnreadableError) and not read_sheets:
+          # Another one may be an old copy; in a composite the data set would
+          # pass for absent.
+          raise
         unread.append(f'passed over: {error}')
     except errors.UserError as error:
       if not read_sheets:
@@ -97,11 +96,6 @@ def _find_files(
     if name.casefold().endswith('.xlsx') and not name.startswith('~$')
   ]
   return sorted(paths, key=lambda path: _rank(data_set, path))
-
-
-def _is_named(data_set: clips.DataSet, path: pathlib.Path) -> bool:
-  """Whether a file has a name that the data set's spreadsheets have."""
-  return _rank(data_set, path)[0] < len(data_set.spreadsheets)
 
 
 def _rank(
