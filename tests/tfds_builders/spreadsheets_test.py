@@ -110,7 +110,7 @@ def test_one_that_is_damaged_does_not_give_way_to_an_old_copy(tmp_path):
 
 def test_one_without_a_table_gives_way_to_another_and_is_named(tmp_path):
   _write(tmp_path, 'mine.xlsx')
-  path = _write(tmp_path, f'{_NAME}.xlsx', header=['Legend'])
+  raw_trees.write_sheet(tmp_path / f'{_NAME}.xlsx', [], ['Legend'])
   _, notes = _read(tmp_path)
   assert notes[0] == f'annotations from mine.xlsx, not from {_NAME}.xlsx'
   assert notes[1].startswith('passed over: ')
