@@ -94,6 +94,10 @@ class NoHeaderError(errors.UserError):
   """The spreadsheet cannot be opened or has no table of clips."""
 
 
+class UnreadableError(NoHeaderError):
+  """The file is damaged, or no spreadsheet."""
+
+
 def subject_number(text: str) -> int:
   """Number of a subject: 6 for '6', '006', 'sub06', 'spNO.6' and '6.0'.
 
@@ -135,8 +139,9 @@ def read(path: pathlib.Path, subject_format: str, clip_name: str = '') -> Sheet:
   # What a damaged file makes openpyxl and its XML parser raise is anybody's
   # guess.
   except Exception as error:
-    raise NoHeaderError(
-      f'{path} cannot be read as an .xlsx spreadsheet: {error!r}.'
+    raise UnreadableError(
+      f'{path} cannot be read as an .xlsx spreadsheet: {error!r}. Take a fresh '
+      'copy of it.'
     ) from error
 
 

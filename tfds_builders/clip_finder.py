@@ -104,7 +104,10 @@ def _clip(
     read = functools.partial(
       clips.read, data_set, rows[0], there[0], root, policy
     )
-  clip = raw_folder.Clip(clip_id, read, rows[0].emotion)
+  # Rows that contradict each other tell no emotion, by which a composite could
+  # leave the clip out before anybody has read it.
+  agreed = len({row.emotion.casefold() for row in rows}) == 1
+  clip = raw_folder.Clip(clip_id, read, rows[0].emotion if agreed else '')
   return clip, [f'{clip_id}: {text}' for text in repeats]
 
 

@@ -39,8 +39,8 @@ def read(
 
   Raises:
     raw_folder.NothingFoundError: there is none.
-    errors.UserError: a cell of the one that fits best cannot be used; two
-      sheets contradict each other.
+    errors.UserError: the one that fits best is damaged, or has a cell that
+      cannot be used; two sheets contradict each other.
   """
   paths = _find_files(data_set, folders)
   read_sheets, failures, unread = [], [], []
@@ -51,8 +51,12 @@ def read(
       )
     except annotations.NoHeaderError as error:
       failures.append(str(error))
+      # By its name it may be the one that is meant.
       if _rank(data_set, path)[0] < len(data_set.spreadsheets):
-        # By its name it may be the one that is meant.
+        if isinstance(error, annotations.UnreadableError) and not read_sheets:
+          # Another one may be an old copy; in a composite the data set would
+          # pass for absent.
+          raise
         unread.append(f'passed over: {error}')
     except errors.UserError as error:
       if not read_sheets:

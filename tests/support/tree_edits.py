@@ -7,21 +7,6 @@ from hypothesis import strategies as st
 
 from tests.support import planted_trees, tree_strategies
 
-# Faults of the readers that are known: True lets trees have what shows them.
-# Copies that a file manager made ('img10 (2).jpg') are read as frames.
-COPIES_BESIDE_FRAMES = False
-# A PNG of 16 bits loses its lower 8.
-SIXTEEN_BITS = False
-# Of two tables of the same clips with other labels one is read, with a note.
-SHEETS_THAT_CONTRADICT = False
-# A clip's name that begins with another subject than the sheet has is taken.
-SUBJECT_AGAINST_NAME = False
-# Where there is another spreadsheet, a damaged one is passed over with a note;
-# in a composite its data set is passed over with it.
-DAMAGED_SPREADSHEETS = False
-# The same frames under two subjects are taken for two clips.
-SAME_FRAMES = False
-
 
 @dataclasses.dataclass(frozen=True)
 class Edit:

@@ -123,6 +123,21 @@ def test_unknown_emotion_is_a_bad_clip(tmp_path):
     _read(tmp_path)
 
 
+def test_a_contradiction_is_not_left_out_by_its_first_row(tmp_path):
+  clip = _clip('samm', 1, 'Other')
+  rows = [clip, dataclasses.replace(clip, emotion='Anger')]
+  raw_trees.write_tree(tmp_path, 'samm', [clip], rows)
+  with pytest.raises(errors.UserError, match='annotated differently'):
+    _read(tmp_path)
+
+
+def test_a_damaged_sheet_of_one_set_is_not_taken_for_its_absence(tmp_path):
+  _few(tmp_path)
+  (tmp_path / 'samm' / 'SAMM_Micro_FACS_Codes_v2.xlsx').write_bytes(b'PK')
+  with pytest.raises(errors.UserError, match='SAMM_Micro_FACS_Codes_v2.xlsx'):
+    _read(tmp_path)
+
+
 def test_a_bad_cell_of_one_set_is_not_taken_for_its_absence(tmp_path):
   _few(tmp_path, ('smic',))
   bad = dataclasses.replace(_clip('samm', 1, 'Anger'), onset='x')

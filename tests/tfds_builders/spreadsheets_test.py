@@ -99,13 +99,21 @@ def test_one_that_cannot_be_compared_is_a_note(tmp_path):
   assert 'not compared with what was read: ' in _read(tmp_path)[1][1]
 
 
-def test_one_that_is_damaged_gives_way_to_another_and_is_named(tmp_path):
+def test_one_that_is_damaged_does_not_give_way_to_an_old_copy(tmp_path):
   _write(tmp_path, 'mine.xlsx')
   path = tmp_path / f'{_NAME}.xlsx'
   path.write_bytes(b'PK\3\4')
+  with pytest.raises(errors.UserError, match='cannot be read.*fresh') as info:
+    _read(tmp_path)
+  assert str(path) in str(info.value)
+
+
+def test_one_without_a_table_gives_way_to_another_and_is_named(tmp_path):
+  _write(tmp_path, 'mine.xlsx')
+  raw_trees.write_sheet(tmp_path / f'{_NAME}.xlsx', [], ['Legend'])
   _, notes = _read(tmp_path)
-  assert notes[0] == f'annotations from mine.xlsx, not from {path.name}'
-  assert notes[1].startswith(f'passed over: {path} cannot be read as an .xlsx')
+  assert notes[0] == f'annotations from mine.xlsx, not from {_NAME}.xlsx'
+  assert notes[1].startswith('passed over: ')
 
 
 def test_another_data_set_is_not_compared(tmp_path):

@@ -129,7 +129,5 @@ def name_of_no_folder(draw, tree, clip):
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_sheet)
 def another_subject(draw, tree, clip):
   """The subject and the clip's name, or its folder, contradict each other."""
-  if clip.part in ('samm', 'mmew') and not tree_edits.SUBJECT_AGAINST_NAME:
-    return
   clip.cells['subject'] = clip.subject + 90
   tree.must_be_refused(clip.name, _place(tree, clip))

@@ -52,8 +52,6 @@ def another_list(draw, tree):
 @tree_edits.edit(of_clip=False, fits=tree_edits.is_flow)
 def a_list_that_contradicts(draw, tree):
   """A second copy, with other labels."""
-  if not tree_edits.SHEETS_THAT_CONTRADICT:
-    return
   rows = [row | {'label': '2'} for row in _list(tree).rows]
   other = planted_trees.List('a (1).csv', tree_strategies.FLOW_COLUMNS, rows)
   tree.files[other.path] = other.content()
@@ -125,8 +123,7 @@ def a_deeper_flow_image(draw, tree, clip):
 def the_flow_of_another_subject(draw, tree, clip):
   """One person under two names."""
   other = tree.spared
-  same = (other.part, other.subject) == (clip.part, clip.subject)
-  if same or not tree_edits.SAME_FRAMES:
+  if (other.part, other.subject) == (clip.part, clip.subject):
     return
   for phase, path in clip.paths.items():
     tree.files[path] = tree.files[other.paths[phase]]

@@ -112,8 +112,6 @@ def a_frame_of_another_kind(draw, tree, clip):
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def frames_of_16_bits(draw, tree, clip):
   """The same values, or those of the full range."""
-  if not tree_edits.SIXTEEN_BITS:
-    return
   scale = draw(st.sampled_from([1, 16, 257]))
   for number, image in clip.images.items():
     del tree.files[clip.paths[number]]
@@ -147,8 +145,6 @@ def strays_among_the_frames(draw, tree, clip):
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def copies_among_the_frames(draw, tree, clip):
   """What file managers call a second copy, of other pixels."""
-  if not tree_edits.COPIES_BESIDE_FRAMES:
-    return
   path = clip.paths[_inside(draw, clip)]
   stem, suffix = os.path.splitext(path)
   mark = draw(
@@ -165,8 +161,7 @@ def the_frames_of_another_subject(draw, tree, clip):
   """One person under two names: nothing would be left out of training."""
   other = tree.spared
   if (
-    not tree_edits.SAME_FRAMES
-    or (other.part, other.subject) == (clip.part, clip.subject)
+    (other.part, other.subject) == (clip.part, clip.subject)
     or len(other.images) != len(clip.images)
     or tree_strategies.class_of(tree, other) is None
   ):

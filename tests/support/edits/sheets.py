@@ -86,8 +86,6 @@ def other_sheets(draw, tree):
 @tree_edits.edit(of_clip=False, fits=tree_edits.has_sheet)
 def a_sheet_that_contradicts(draw, tree):
   """A second table of the same clips, with other labels."""
-  if not tree_edits.SHEETS_THAT_CONTRADICT:
-    return
   sheet = _sheet(draw, tree)
   state = draw(st.sampled_from(['hidden', 'veryHidden', 'visible']))
   place = draw(st.sampled_from([sheet.before, sheet.after]))
@@ -149,8 +147,6 @@ def a_deeper_spreadsheet_that_contradicts(draw, tree):
 @tree_edits.edit(of_clip=False, fits=tree_edits.has_sheet)
 def a_copy_that_contradicts(draw, tree):
   """What browsers and file managers call a second copy."""
-  if not tree_edits.SHEETS_THAT_CONTRADICT:
-    return
   sheet = _sheet(draw, tree)
   stem, suffix = os.path.splitext(sheet.path)
   mark = draw(st.sampled_from([' (1)', ' - Copy', '_old', '(1)', '.bak']))
@@ -161,8 +157,6 @@ def a_copy_that_contradicts(draw, tree):
 @tree_edits.edit(of_clip=False, fits=tree_edits.has_sheet)
 def a_damaged_spreadsheet(draw, tree):
   """By its name it is the one that is meant, whatever lies beside it."""
-  if not tree_edits.DAMAGED_SPREADSHEETS:
-    return
   sheet = _sheet(draw, tree)
   kind = draw(st.sampled_from(['cut', 'empty', 'text', 'zeroed', 'flipped']))
   share, bit = draw(st.floats(0, 0.999)), draw(st.integers(0, 7))
