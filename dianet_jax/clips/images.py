@@ -23,9 +23,8 @@ _LEAST_PIXELS = 16
 _HEADER_BYTES = 4096
 _ORIENTATION_TAG = 0x0112
 
-# OpenCV 5 writes to stderr what `decode` reports as an error.
-if hasattr(cv2, 'setLogLevel'):
-  cv2.setLogLevel(0)
+# It would write to stderr what `decode` reports as an error.
+cv2.utils.logging.setLogLevel(0)
 
 
 @dataclasses.dataclass(frozen=True)
