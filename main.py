@@ -6,7 +6,6 @@ Prepares a data set, trains a model leave-one-subject-out, writes the results.
 import os
 import pathlib
 import re
-import sys
 
 from absl import app, flags
 from ml_collections import config_flags
@@ -128,4 +127,4 @@ def start() -> None:
 if __name__ == '__main__':
   # TensorFlow, where it is installed, has nothing to say here.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  sys.exit(entry.run(start))
+  entry.leave(entry.run(start))

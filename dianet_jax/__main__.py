@@ -85,4 +85,4 @@ def _command(name: str, *rest: str) -> int:
 
 
 if __name__ == '__main__':
-  sys.exit(main())
+  entry.leave(main())

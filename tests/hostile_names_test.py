@@ -152,7 +152,7 @@ def test_files_and_tensorboard(results, tmp_path):
     assert found == names and len(names) == len(PLAIN)
 
 
-@pytest.mark.parametrize('name', ['a[b]', 'a*', 'what?', 'a\\b'])
+@pytest.mark.parametrize('name', ['a[b]', 'a\\b'])
 def test_workdirs_that_orbax_would_search_by_pattern(tmp_path, name):
   with pytest.raises(errors.UserError, match='cannot be read again'):
     checkpoints.Checkpoints(tmp_path / name)

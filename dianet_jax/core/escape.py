@@ -18,9 +18,9 @@ _CONTROL_IN_LINE = re.compile(f'[\x00-\x1f{_ALWAYS}]')
 # A spreadsheet program takes such a cell for a formula.
 _FORMULA = re.compile(r"'*[=+\-@]")
 _LONGEST_FILE_NAME = 200
-# Orbax cannot read a checkpoint with these in its path: it takes them for a
-# pattern.
-UNREADABLE = frozenset('*?[\\')
+# Orbax cannot read a checkpoint with these in its path: it takes the path for a
+# pattern, to which `[a]` is no name of its own.
+UNREADABLE = frozenset('[\\')
 
 
 def shown(text: str) -> str:

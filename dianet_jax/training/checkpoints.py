@@ -118,8 +118,8 @@ class Checkpoints:
     self._workdir = workdir.absolute()
     if escape.UNREADABLE & set(str(self._workdir)):
       raise errors.UserError(
-        f'{self._workdir}: checkpoints in a folder with *, ?, [ or \\ in its'
-        ' path cannot be read again. Choose another --workdir.'
+        f'{self._workdir}: checkpoints in a folder with [ or \\ in its path'
+        ' cannot be read again. Choose another --workdir.'
       )
     # One after another, while training goes on. Orbax's own background would
     # hold up training from the second fold of a group on.

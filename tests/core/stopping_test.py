@@ -51,7 +51,7 @@ def program():
         stay(state)
     stay(state)
 
-sys.exit(entry.run(program))
+entry.leave(entry.run(program))
 """
 
 
@@ -100,7 +100,8 @@ def test_a_signal_is_obeyed(begin, state, number, said):
   process.send_signal(number)
   out, err = process.communicate(timeout=60)
   assert process.returncode == 128 + number, err
-  assert err.splitlines()[-1] == said
+  # The answer to Ctrl-C comes from a thread, and may come after it.
+  assert said in err.splitlines()
   assert 'never' not in out and 'Traceback' not in err
   assert ('saving' in out) == (state == 'training')
 
