@@ -23,7 +23,7 @@ _COPY = re.compile(
 )
 # Unicode's characters that turn the direction of writing.
 _TURNS = {'LRE', 'RLE', 'LRO', 'RLO', 'PDF', 'LRI', 'RLI', 'FSI', 'PDI'}
-_MOST_DIGITS = 9
+_MOST_DIGITS = 18
 # Of another series of files than the largest: with more, nobody knows which is
 # the clip.
 _RIVAL_SHARE = 0.5

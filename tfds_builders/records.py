@@ -30,7 +30,6 @@ RELEASE_NOTES = {
 _SHARD_BYTES = 64 * 2**20
 # A record is one protocol buffer, which ends at 2 GiB, and is read at once.
 _MOST_RECORD_BYTES = 2**30
-_MOST_FRAME_NUMBER = 10**18 - 1
 
 
 class RawFolderBuilder(
@@ -191,16 +190,6 @@ class ClipBuilder(RawFolderBuilder, skip_registration=True):
       'apex_source': features.Text(doc='annotated, repaired or spotted'),
       'notes': features.Text(doc='repairs made'),
     }
-
-  def _size(self, record: Mapping[str, Any]) -> int:
-    """See the base class; UserError for numbers that no record can hold."""
-    number, path = record['frame_numbers'][-1], record['frames'][-1]
-    if number > _MOST_FRAME_NUMBER:
-      raise errors.UserError(
-        f'{self.FACTS.guide.title}: {path} has the frame number {number}; 18 '
-        'digits at most are read. Rename the frames of this clip.'
-      )
-    return super()._size(record)
 
 
 def _shard_lengths(sizes: Sequence[int]) -> list[int]:

@@ -77,7 +77,7 @@ def test_frame_number_that_no_record_can_hold(tmp_path):
   raw_trees.write_clip(tmp_path / 'raw' / _SMIC_CLIP, numbers, '{}.bmp')
   with pytest.raises(errors.UserError, match='18 digits') as info:
     prepare.prepare('smic', tmp_path / 'raw', tmp_path / 'cache')
-  assert f'{_SMIC_CLIP}/1000000000000000005.bmp' in str(info.value)
+  assert f'{_SMIC_CLIP} holds 1000000000000000005.bmp' in str(info.value)
 
 
 # What records hold.
