@@ -12,6 +12,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -77,7 +78,8 @@ def handled() -> Iterator[None]:
   try:
     _state.numbers = tuple(n for n in SIGNALS if before[n] != signal.SIG_IGN)
     _arm()
-    yield
+    with _swallowed_in_silence():
+      yield
   finally:
     for number, handler in before.items():
       # None: whatever has set it was no Python.
@@ -86,6 +88,22 @@ def handled() -> Iterator[None]:
     signal.set_wakeup_fd(old_fd)
     os.close(writing)
     _state.active, _state.asked, _state.raises = False, None, False
+
+
+@contextlib.contextmanager
+def _swallowed_in_silence() -> Iterator[None]:
+  """What a callback swallows is raised again by `check`: no need to tell it."""
+  hook = sys.unraisablehook
+
+  def tell(unraisable):
+    if not isinstance(unraisable.exc_value, errors.Stopped):
+      hook(unraisable)
+
+  sys.unraisablehook = tell
+  try:
+    yield
+  finally:
+    sys.unraisablehook = hook
 
 
 def _arm() -> None:

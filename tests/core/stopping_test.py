@@ -134,6 +134,24 @@ def test_a_library_that_takes_a_signal_does_not_keep_it():
       os.kill(os.getpid(), signal.SIGTERM)
 
 
+def test_what_a_callback_swallows_is_not_told(monkeypatch):
+  told = []
+  monkeypatch.setattr(sys, 'unraisablehook', told.append)
+
+  class Deleted:
+    def __init__(self, error):
+      self._error = error
+
+    def __del__(self):
+      raise self._error
+
+  with stopping.handled():
+    Deleted(errors.Stopped(signal.SIGINT))
+    assert not told
+    Deleted(ValueError())
+  assert len(told) == 1
+
+
 def test_handlers_are_put_back():
   before = [signal.getsignal(number) for number in stopping.SIGNALS]
   with stopping.handled():
