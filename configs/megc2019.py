@@ -27,6 +27,6 @@ def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
   if model == 'dianet':
     config.model.backbone = 'compact'
     config.model.pool = 'flatten'
-  config.train.epochs = 30
-  config.train.augment.shift_pixels = 2
+    config.train.epochs = 30
+    config.train.augment.shift_pixels = 2
   return config

@@ -273,6 +273,8 @@ class ATMGCN(nn.Module):
   Settings: ClassVar[type[Settings]] = Settings
   reads: ClassVar[tuple[str, ...]] = ('onset_difference',)
   recommended: ClassVar[Mapping[str, Any]] = {
+    **frames.UNSCALED,
+    'data.sampling.frames': 15,
     'train.epochs': 60,
     'train.batch_size': 16,
     'train.learning_rate': 5e-4,

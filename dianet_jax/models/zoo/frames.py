@@ -1,6 +1,8 @@
 """What models that read frames or their differences have in common."""
 
+from collections.abc import Mapping
 import dataclasses
+from typing import Any
 
 from jaxtyping import Array, Float
 import numpy as np
@@ -30,6 +32,10 @@ class Settings(config.Model):
     ' divided by their deviation), or none.',
     schema.one_of('imagenet', 'none'),
   )
+
+
+# Recommended for a model whose authors feed it frames of 0..1.
+UNSCALED: Mapping[str, Any] = {'data.scaling': 'none', 'model.white': 255.0}
 
 
 def normalised(frames: Frames, settings: Settings) -> Frames:

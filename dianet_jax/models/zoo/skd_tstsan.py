@@ -226,7 +226,10 @@ class SKDTSTSAN(nn.Module):
 
   Settings: ClassVar[type[Settings]] = Settings
   reads: ClassVar[tuple[str, ...]] = ('skd_tstsan',)
-  recommended: ClassVar[Mapping[str, Any]] = RECOMMENDED
+  recommended: ClassVar[Mapping[str, Any]] = {
+    **RECOMMENDED,
+    'data.scaling': 'none',
+  }
   official_names: ClassVar[official.Names] = official.Names(
     (
       (r'^Aug_Encoder_([LST])\.cba_(\d)', r'stream_\1.magnifier.encode_\2'),

@@ -66,6 +66,7 @@ class TCMNet(nn.Module):
   Settings: ClassVar[type[Settings]] = Settings
   reads: ClassVar[tuple[str, ...]] = ('sampled_frames',)
   recommended: ClassVar[Mapping[str, Any]] = {
+    **frames.UNSCALED,
     'train.epochs': 50,
     'train.batch_size': 16,
     'objective.label_smoothing': 0.0,

@@ -165,6 +165,11 @@ class SLSTT(nn.Module):
   Settings: ClassVar[type[Settings]] = Settings
   reads: ClassVar[tuple[str, ...]] = ('long_term_flow',)
   recommended: ClassVar[Mapping[str, Any]] = {
+    'data.flow.method': 'farneback',
+    'data.flow.coding': 'hsv',
+    'data.sampling.span': 'apex_window',
+    'data.sampling.frames': 11,
+    'data.scaling': 'none',
     'train.epochs': 40,
     # There 1 or 2 clips, and SGD.
     'train.batch_size': 16,

@@ -77,6 +77,7 @@ class Settings(RetentionSettings):
 
 
 RECOMMENDED: Mapping[str, Any] = {
+  **frames.UNSCALED,
   'train.epochs': 174,
   'train.batch_size': 32,
   'train.learning_rate': 8e-4,
