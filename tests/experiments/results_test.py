@@ -1,4 +1,4 @@
-"""The kept results are what their predictions say, and what README says."""
+"""The kept results are what their predictions say, and what the pages say."""
 
 import csv
 import json
@@ -13,7 +13,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 RESULTS = ROOT / 'benchmarks/results'
 FOLDERS = sorted(path.parent for path in RESULTS.rglob('metrics.json'))
 STUDIES = sorted(path.parent for path in RESULTS.rglob('ablation.json'))
-README = (ROOT / 'README.md').read_text()
+PAGES = '\n'.join(
+  (ROOT / page).read_text() for page in ('README.md', 'docs/evaluation.md')
+)
 
 
 def name(folder):
@@ -69,7 +71,7 @@ def interval(metric, key='interval_95'):
 @pytest.mark.parametrize(
   'folder', ['ablation-megc2019/dual-cross-attention', 'nested-megc2019']
 )
-def test_readme_quotes_the_kept_results(folder):
+def test_pages_quote_the_kept_results(folder):
   summary = json.loads((RESULTS / folder / 'metrics.json').read_text())
   parts = {'all': summary['overall'], **summary['by_dataset']}
   names = {'casme2': 'CASME II', 'samm': 'SAMM', 'all': 'all'}
@@ -82,17 +84,17 @@ def test_readme_quotes_the_kept_results(folder):
     line = f'| {" | ".join(cells)} |'
     if 'ablation' in folder:
       line += f' {interval(uf1, "chance_95")} |'
-    assert line in README
+    assert line in PAGES
 
 
 @pytest.mark.parametrize('folder', STUDIES, ids=name)
-def test_readme_quotes_the_kept_tables(folder):
+def test_pages_quote_the_kept_tables(folder):
   held = json.loads((folder / 'ablation.json').read_text())
   table = (folder / 'ablation.md').read_text()
   first = held['rows'][0]['name']
   for row in held['rows']:
     if 'left_out' in row:
-      assert f'| {row["name"]} | left out' in README
+      assert f'| {row["name"]} | left out' in PAGES
       continue
     summary = json.loads((folder / row['folder'] / 'metrics.json').read_text())
     kept = [summary['overall'], *summary['by_dataset'].values()]
@@ -104,7 +106,7 @@ def test_readme_quotes_the_kept_tables(folder):
       line = next(x for x in table.splitlines() if x.startswith(start))
       difference, of_it, _, holm = line[len(start) : -2].split(' | ')
       cells += [difference, of_it, holm.replace('\\', '')]
-    assert f'| {" | ".join(cells)} |' in README
+    assert f'| {" | ".join(cells)} |' in PAGES
 
 
 @pytest.mark.parametrize('folder', STUDIES, ids=name)
@@ -119,9 +121,9 @@ def test_tables_follow_from_the_predictions(folder):
   assert made in (folder / 'ablation.md').read_text()
 
 
-def test_readme_quotes_a_comparison():
-  begin = README.index('$ dianet compare \\')
-  lines = README[begin:].split('\n```')[0].splitlines()
+def test_pages_quote_a_comparison():
+  begin = PAGES.index('$ dianet compare \\')
+  lines = PAGES[begin:].split('\n```')[0].splitlines()
   arguments = ' '.join(line.rstrip('\\').strip() for line in lines[1:3]).split()
   runs = dict(argument.split('=') for argument in arguments)
   loaded = {key: compare.load(ROOT / path) for key, path in runs.items()}
