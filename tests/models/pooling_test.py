@@ -77,3 +77,12 @@ def test_frames_are_pooled_each_by_itself():
   ):
     each = jnp.stack([pool(x[:, frame]) for frame in range(3)], axis=1)
     np.testing.assert_array_equal(pool(x), each)
+
+
+@pytest.mark.parametrize('axis', [-1, 1, 0])
+def test_the_gradient_of_the_largest_goes_to_the_first_of_them(axis):
+  x = jnp.round(jax.random.normal(jax.random.key(0), (4, 5, 6)))
+  np.testing.assert_array_equal(layers.largest(x, axis), x.max(axis))
+  gradient = jax.grad(lambda x: layers.largest(x, axis).sum())(x)
+  np.testing.assert_array_equal(gradient.sum(axis), jnp.ones(x.max(axis).shape))
+  np.testing.assert_array_equal(gradient.argmax(axis), x.argmax(axis))

@@ -12,6 +12,7 @@ from dianet_jax.models.layers.attention import (
 from dianet_jax.models.layers.conv import Conv as Conv
 from dianet_jax.models.layers.normalization import BatchNorm as BatchNorm
 from dianet_jax.models.layers.pooling import avg_pool as avg_pool
+from dianet_jax.models.layers.pooling import largest as largest
 from dianet_jax.models.layers.pooling import max_pool as max_pool
 from dianet_jax.models.layers.temporal import temporal_shift as temporal_shift
 from dianet_jax.models.layers.transformer import Attention as Attention

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dianet_jax.models.layers import cpu
@@ -54,6 +56,22 @@ def max_pool(
     return nn.max_pool(x, *options)
 
   return _each(pool, x, len(window_shape))
+
+
+def largest(x: Float[Array, '...'], axis: int) -> Float[Array, '...']:
+  """`x.max(axis)` whose gradient goes to the first of the largest values.
+
+  JAX's compares x with its maximum once more in the backward pass. Where a
+  compiler computes x anew there and rounds it otherwise, nothing is equal, and
+  the gradient is 0 / 0.
+
+  Args:
+    x: finite.
+    axis: to be gone.
+  """
+  first = jnp.argmax(jax.lax.stop_gradient(x), axis, keepdims=True)
+  place = jax.lax.broadcasted_iota(first.dtype, x.shape, axis % x.ndim)
+  return jnp.where(place == first, x, 0).sum(axis)
 
 
 def _each(pool: Callable[[Map], Map], x: Map, pixels: int) -> Map:

@@ -149,7 +149,7 @@ class _ContinuousAttention(nn.Module):
       x = convolved(x, self.width, 1, self.stride, 'shortcut')
       x = normed(x, 'shortcut_norm')
     y = nn.relu(x + y)
-    own = jnp.stack([y.mean(axis=-1), y.max(axis=-1)], axis=-1)
+    own = jnp.stack([y.mean(axis=-1), layers.largest(y, -1)], axis=-1)
     own = convolved(own, 1, 1, 1, 'attend')
     own = nn.sigmoid(normed(own, 'attend_norm'))
     if places is not None:

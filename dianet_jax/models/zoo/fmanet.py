@@ -179,7 +179,7 @@ class FMANet(nn.Module):
 
   def _attended(self, x: Map) -> Map:
     """Places that matter, by mean and maximum over the features."""
-    y = jnp.stack([x.mean(axis=-1), x.max(axis=-1)], axis=-1)
+    y = jnp.stack([x.mean(axis=-1), layers.largest(x, -1)], axis=-1)
     y = layers.Conv(
       1, (7, 7), padding=3, use_bias=False, dtype=self.dtype, name='spatial'
     )(y)

@@ -104,9 +104,10 @@ class ChannelAttention(nn.Module):
       dtype=self.dtype,
       name='convolution',
     )
+    places = x.reshape(*x.shape[:2], -1, x.shape[-1])
     summed = sum(
       convolution(y[..., None])[..., 0]
-      for y in (x.mean(axis=(2, 3)), x.max(axis=(2, 3)))
+      for y in (places.mean(axis=2), layers.largest(places, 2))
     )
     return x * nn.sigmoid(summed)[:, :, None, None]
 

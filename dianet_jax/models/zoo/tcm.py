@@ -70,7 +70,7 @@ def motion(
   down, right = jnp.moveaxis(
     shares @ jnp.asarray(moves / reach, scores.dtype), -1, 0
   )
-  found = jnp.stack([right, down, scores.max(axis=-1)], axis=-1)
+  found = jnp.stack([right, down, layers.largest(scores, -1)], axis=-1)
   return found.reshape(*one.shape[:2], height, width, 3).astype(one.dtype)
 
 
