@@ -48,7 +48,7 @@ def start(*arguments, cache, **environment):
     ),
     (
       ['--config=configs/casme2.py:nosuchmodel'],
-      ["model.name='nosuchmodel' is not a known model", "'dianet'"],
+      ["model.name='nosuchmodel' is not a known model", 'are: dianet, '],
     ),
     (
       ['--config=configs/ablation.py:nope'],
