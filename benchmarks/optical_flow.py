@@ -35,6 +35,7 @@ import rich.box
 import rich.console
 import rich.table
 
+from benchmarks import rank_pooling
 from benchmarks.peers import optical_flow_forms as peers
 from dianet_jax.motion import optical_flow
 
@@ -45,17 +46,6 @@ _NO_STOP_UP_TO = 112
 # Side of the pairs whose flow is kept for the tests, pixels.
 REFERENCE_SIZE = 64
 Forms = Mapping[str, Callable]
-
-
-def best_seconds(run: Callable[[], object], repeats: int = 3) -> float:
-  """The fastest of a few runs, the first not counted."""
-  run()
-  times = []
-  for _ in range(repeats):
-    start = time.perf_counter()
-    run()
-    times.append(time.perf_counter() - start)
-  return min(times)
 
 
 def _once(run):
@@ -85,7 +75,7 @@ def speed(
             continue
           rates[name] = batch / _once(run)
         else:
-          rates[name] = batch / best_seconds(run)
+          rates[name] = batch / rank_pooling.best_seconds(run, least=0)
       program = optical_flow.tv_l1.lower(first, second).compile()
       peer = rates.get(peers.PEER)
       table.add_row(
@@ -187,8 +177,9 @@ def main() -> None:
     return write_reference(options.reference)
   console = rich.console.Console(width=200, highlight=False)
   console.print(
-    f'{datetime.date.today()}, {platform.machine()}, {peers.THREADS} threads,'
-    f' jax {jax.__version__} on {jax.devices()[0].device_kind!r}, OpenCV'
+    f'{datetime.date.today()}, {platform.machine()},'
+    f' {rank_pooling.THREADS} threads, jax {jax.__version__}'
+    f' on {jax.devices()[0].device_kind!r}, OpenCV'
     f' {cv2.__version__}'
   )
   forms = peers.forms()

@@ -14,9 +14,7 @@ long-term flow, its own.
 import argparse
 import dataclasses
 import datetime
-import os
 import platform
-import time
 
 import jax
 import numpy as np
@@ -24,6 +22,7 @@ import rich.box
 import rich.console
 import rich.table
 
+from benchmarks import rank_pooling
 from dianet_jax.core import config as configuration
 from dianet_jax.core import runtime
 from dianet_jax.data import inputs
@@ -58,12 +57,11 @@ def batch(size: int) -> ClipBatch:
 
 def seconds(name: str, clips: ClipBatch, settings: configuration.Data) -> float:
   """Of one clip: the fastest of three batches, after one that compiles."""
-  times = []
-  for _ in range(4):
-    start = time.perf_counter()
-    np.asarray(REPRESENTATIONS[name](clips, settings))
-    times.append(time.perf_counter() - start)
-  return min(times[1:]) / inputs.BATCH
+  row = REPRESENTATIONS[name]
+  batch_seconds = rank_pooling.best_seconds(
+    lambda: np.asarray(row(clips, settings)), least=0
+  )
+  return batch_seconds / inputs.BATCH
 
 
 def main() -> None:
@@ -86,10 +84,10 @@ def main() -> None:
   )
   clips = batch(settings.frame_size)
   console = rich.console.Console(width=110, highlight=False)
-  cores = len(os.sched_getaffinity(0))
   console.print(
-    f'{datetime.date.today()}, {platform.machine()}, {cores} cores, jax'
-    f' {jax.__version__} on {jax.devices()[0].device_kind!r};'
+    f'{datetime.date.today()}, {platform.machine()},'
+    f' {rank_pooling.THREADS} cores, jax {jax.__version__}'
+    f' on {jax.devices()[0].device_kind!r};'
     f' {settings.frame_size} to {settings.image_size} pixels'
   )
   table = rich.table.Table(

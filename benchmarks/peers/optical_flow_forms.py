@@ -3,7 +3,6 @@
 from collections.abc import Callable
 import dataclasses
 import importlib.util
-import os
 
 import cv2
 import jax
@@ -12,7 +11,6 @@ import scipy.ndimage
 
 from dianet_jax.motion import optical_flow
 
-THREADS = os.cpu_count() or 1
 OURS = 'ours'
 PEER = 'OpenCV TV-L1'
 NO_STOP = 'OpenCV TV-L1, no early stop'

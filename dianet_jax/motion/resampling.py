@@ -43,7 +43,7 @@ def warp(
   flat = images.reshape(len(images), -1)
 
   def at(shift):
-    # A flow that is no number must not read elsewhere: clipped, not promised.
+    # A NaN in the flow must not read out of bounds: clipped, not promised.
     return jnp.take(flat, corner + shift, axis=1, mode='clip')
 
   warped = sum(
