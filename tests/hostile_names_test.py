@@ -31,6 +31,7 @@ def dataset():
     inputs={'images': np.zeros((1, clips, 1, 4, 4, 1), np.float32)},
     representations={'images': 'dynamic_images'},
     channels={'images': (Channel('grey', ''),)},
+    views={'images': ('onset to apex',)},
     labels=np.arange(clips, dtype=np.int32),
     classes=PLAIN,
     simulated=False,
@@ -171,9 +172,9 @@ def test_control_characters_in_records_are_refused(field):
   record = dict.fromkeys(
     ('clip_id', 'subject', 'dataset', 'emotion', 'notes'), b'x'
   )
-  dataset_lib._clip(record, (), False, 'phase_flow')
+  dataset_lib._clip(record, simulated=False)
   with pytest.raises(errors.UserError, match=r"'x\\x1b\[2J'.* Rename it"):
-    dataset_lib._clip(record | {field: b'x\x1b[2J'}, (), False, 'phase_flow')
+    dataset_lib._clip(record | {field: b'x\x1b[2J'}, simulated=False)
 
 
 def test_the_data_class_has_no_name_that_is_not_looked_at():
