@@ -1,3 +1,29 @@
 """DIANet in JAX: micro-expressions recognised from phase-aware images."""
 
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+  from dianet_jax.inference.bundle import Bundle
+
 __version__ = '0.1.0'
+
+
+def load_bundle(path: str | os.PathLike[str]) -> Bundle:
+  """Reads a bundle that `dianet export` wrote; see `inference.folder.load`.
+
+      bundle = dianet_jax.load_bundle('bundle')
+      bundle.predict(frames, fps=200).probabilities
+
+  Args:
+    path: of the folder.
+
+  Raises:
+    UserError: it is no bundle, or a damaged one.
+  """
+  # Late: whoever compares results has no need of jax.
+  from dianet_jax.inference import folder
+
+  return folder.load(path)

@@ -32,6 +32,10 @@ COMMANDS = {
     'dianet_jax.evaluation.picture:main',
     'how one clip becomes what a model reads',
   ),
+  'export': (
+    'dianet_jax.experiments.export:main',
+    'a bundle of a finished run, to predict with',
+  ),
   'cache': (
     'dianet_jax.data.caches:main',
     'what is kept to be made only once: sizes, ages, pruning',

@@ -11,6 +11,7 @@ package face-recognition-models (both in the public domain, CC0).
 
 from collections.abc import Callable, Mapping, Sequence
 import concurrent.futures
+import dataclasses
 import importlib.util
 import math
 import os
@@ -44,9 +45,23 @@ class NoFaceError(ValueError):
   """No face was found in a frame."""
 
 
-def find_transform(
-  frame: UInt8[np.ndarray, 'height width 3'], size: int
-) -> Float64[np.ndarray, '2 3']:
+@dataclasses.dataclass(frozen=True)
+class Face:
+  """The largest face of a frame.
+
+  Attributes:
+    transform: float64 [2, 3], similarity (rotation, scale, shift) from the
+      frame's (x, y) to those of the aligned image, in pixels, for `apply`.
+    width: of the face as it was found, in pixels of the frame.
+    faces: how many were found.
+  """
+
+  transform: Float64[np.ndarray, '2 3']
+  width: int
+  faces: int
+
+
+def find(frame: UInt8[np.ndarray, 'height width 3'], size: int) -> Face:
   """Finds the face in a clip's onset frame and how to bring it upright.
 
   The eyes come to rest on a horizontal line at fixed places. Of several faces
@@ -56,26 +71,30 @@ def find_transform(
     frame: RGB, 0..255.
     size: side of the aligned image, in pixels.
 
-  Returns:
-    The similarity transform (rotation, scale, shift) from the frame's (x, y)
-    to the aligned image's, in pixels, for `apply`.
-
   Raises:
     NoFaceError: no face was found.
     errors.UserError: dlib or the landmark file is not installed.
   """
-  left, right = _eyes(frame)
+  left, right, width, faces = _eyes(frame)
   # From where an eye is to where it belongs, as complex numbers.
   wanted_left = complex(0.5 - _EYE_DISTANCE / 2, _EYE_HEIGHT) * size
   wanted_right = complex(0.5 + _EYE_DISTANCE / 2, _EYE_HEIGHT) * size
   turn = (wanted_right - wanted_left) / (right - left)
   shift = wanted_left - turn * left
-  return np.array(
+  transform = np.array(
     [
       [turn.real, -turn.imag, shift.real],
       [turn.imag, turn.real, shift.imag],
     ]
   )
+  return Face(transform, width, faces)
+
+
+def find_transform(
+  frame: UInt8[np.ndarray, 'height width 3'], size: int
+) -> Float64[np.ndarray, '2 3']:
+  """The transform that `find` finds."""
+  return find(frame, size).transform
 
 
 def apply(
@@ -202,8 +221,11 @@ def _not_installed(what: str) -> errors.UserError:
   )
 
 
-def _eyes(frame: np.ndarray) -> tuple[complex, complex]:
-  """The middles of the eyes at the left and right of the image, x + iy."""
+def _eyes(frame: np.ndarray) -> tuple[complex, complex, int, int]:
+  """The middles of the eyes at the left and right of the image, x + iy.
+
+  And the width of the face in pixels, and how many faces there are.
+  """
   detect, landmarks = _models()
   height, width = frame.shape[:2]
   scale = min(1.0, _DETECTION_PIXELS / max(height, width))
@@ -223,4 +245,4 @@ def _eyes(frame: np.ndarray) -> tuple[complex, complex]:
   right, left = sum(points[0:2]) / 2, sum(points[2:4]) / 2
   if abs(right - left) < 1:
     raise NoFaceError('the face that was found has its eyes in one place')
-  return left, right
+  return left, right, box.width(), len(boxes)

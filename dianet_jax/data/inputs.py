@@ -150,18 +150,39 @@ def read_clips(
 
   with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     clips = list(pool.map(decode, records))
+  keys = [[r[key] for key in ('onset', 'apex', 'offset')] for r in records]
+  return pad(clips, keys, BATCH)
+
+
+def pad(
+  clips: Sequence[UInt8[np.ndarray, 'frame height width channel']],
+  keys: Sequence[Sequence[int]],
+  rows: int,
+) -> motion.ClipBatch:
+  """Clips of several lengths as one batch.
+
+  Args:
+    clips: frames of one size, onset to offset.
+    keys: onset, apex and offset of each clip, indices into its frames.
+    rows: of the batch; those without a clip hold one black frame.
+
+  Returns:
+    Frames on the device, padded to a multiple of `_FRAME_MULTIPLE`.
+  """
   longest = max(map(len, clips))
   padded_length = -(-longest // _FRAME_MULTIPLE) * _FRAME_MULTIPLE
-  frames = np.zeros((BATCH, padded_length, *clips[0].shape[1:]), np.uint8)
-  lengths = np.ones(BATCH, np.int32)
-  keys = np.zeros((3, BATCH), np.int32)
-  for row, (clip, record) in enumerate(zip(clips, records)):
+  frames = np.zeros((rows, padded_length, *clips[0].shape[1:]), np.uint8)
+  lengths = np.ones(rows, np.int32)
+  padded_keys = np.zeros((3, rows), np.int32)
+  for row, clip in enumerate(clips):
     frames[row, : len(clip)] = clip
     lengths[row] = len(clip)
-    keys[:, row] = [record[key] for key in ('onset', 'apex', 'offset')]
+    padded_keys[:, row] = keys[row]
   # Flat, as TPUs want them; here it costs nothing.
   flat = jax.device_put(frames.reshape(*frames.shape[:2], -1))
-  return motion.ClipBatch(flat, lengths, *keys, frame_shape=frames.shape[2:])
+  return motion.ClipBatch(
+    flat, lengths, *padded_keys, frame_shape=frames.shape[2:]
+  )
 
 
 def decode_clip(

@@ -1,0 +1,175 @@
+"""Video files and folders of frames, decoded one frame at a time."""
+
+from collections.abc import Iterator
+import pathlib
+import re
+from typing import Any
+
+import numpy as np
+
+from dianet_jax.clips import images, segments
+from dianet_jax.core import errors
+
+INSTALL = "pip install 'dianet-jax[video]'"
+_IMAGES = ('.jpg', '.jpeg', '.png', '.bmp')
+# Bits of a pixel in one frame. H.264 at its usual quality (crf 23) has more of
+# a talking face; at crf 30 half of a motion of half a pixel is gone.
+_LEAST_BITS = 0.05
+
+
+class Video:
+  """A source of frames.
+
+  Attributes:
+    name: for tables and messages.
+    warnings: complete when the frames that are wanted have been read.
+  """
+
+  def __init__(self, path: pathlib.Path, fps: float | None = None):
+    """Opens nothing yet.
+
+    Args:
+      path: of a video file, or of a folder of frames.
+      fps: frames a second; needed for a folder, and refused for a file, which
+        has time stamps.
+
+    Raises:
+      UserError: there is no such file or folder, or `fps` does not fit.
+    """
+    self.name = str(path)
+    self.warnings: list[str] = []
+    self._path, self._fps = path, fps
+    if not path.exists():
+      raise errors.UserError(f'{path}: there is no such file or folder.')
+    if path.is_dir() and fps is None:
+      raise errors.UserError(
+        f'{path} is a folder of frames: give its rate, --fps=NUMBER.'
+      )
+    if fps is not None:
+      segments.check_rate(fps)
+      if not path.is_dir():
+        raise errors.UserError(
+          f'{path}: --fps is for folders of frames; a video has time stamps.'
+        )
+
+  def frames(self) -> Iterator[segments.Frame]:
+    """All frames in the order of their time, which begins at 0.
+
+    Raises:
+      UserError: no video, no frames, or damage before the last that is wanted.
+    """
+    if self._path.is_dir():
+      return self._of_folder()
+    return self._of_file()
+
+  def _of_folder(self) -> Iterator[segments.Frame]:
+    names = [
+      entry.name
+      for entry in self._path.iterdir()
+      if entry.suffix.casefold() in _IMAGES and not entry.name.startswith('.')
+    ]
+    if not names:
+      raise errors.UserError(
+        f'{self._path} holds no frames: expected {", ".join(_IMAGES)}.'
+      )
+    for number, name in enumerate(sorted(names, key=_natural)):
+      path = self._path / name
+      yield segments.Frame(number / self._fps, lambda path=path: _load(path))
+
+  def _of_file(self) -> Iterator[segments.Frame]:
+    av = _library()
+    # Of libraries, to stderr, about what is told in a line here.
+    av.logging.set_level(av.logging.PANIC)
+    try:
+      container = av.open(str(self._path))
+    except (av.FFmpegError, OSError, ValueError) as error:
+      raise errors.UserError(
+        f'{self._path} is no video that can be read ({_reason(error)}).'
+      ) from error
+    with container:
+      if not container.streams.video:
+        raise errors.UserError(
+          f'{self._path} has no video, only sound or text.'
+        )
+      stream = container.streams.video[0]
+      stream.thread_type = 'AUTO'
+      self._judge(container, stream)
+      yield from self._decoded(av, container, stream)
+
+  def _decoded(self, av, container, stream) -> Iterator[segments.Frame]:
+    first, count = None, 0
+    try:
+      for frame in container.decode(stream):
+        if frame.pts is None:
+          continue
+        seconds = float(frame.pts * frame.time_base)
+        first = seconds if first is None else first
+        count += 1
+        yield segments.Frame(
+          seconds - first, lambda frame=frame: _upright(frame)
+        )
+    except av.FFmpegError as error:
+      raise errors.UserError(
+        f'{self._path} is damaged after {count} frame(s) ({_reason(error)}).'
+        ' Give an earlier offset, or copy the file anew.'
+      ) from error
+    if not count:
+      raise errors.UserError(f'{self._path} has no frames.')
+    if count < 0.98 * (stream.frames or 0):
+      self.warnings.append(
+        f'the file is cut short: {count} of {stream.frames} frames are there'
+      )
+
+  def _judge(self, container: Any, stream: Any) -> None:
+    """Warns of compression."""
+    context = stream.codec_context
+    rate = float(stream.average_rate or 0)
+    pixels = context.width * context.height * rate
+    if not pixels or not container.duration:
+      return
+    bits = 8 * container.size / (container.duration / 1e6) / pixels
+    if bits < _LEAST_BITS:
+      self.warnings.append(
+        f'the video is strongly compressed ({context.name}, {bits:.3f} bits a'
+        f' pixel): with less than {_LEAST_BITS} small motions get lost'
+      )
+
+
+def _library() -> Any:
+  try:
+    import av
+    import av.logging
+  except ImportError as error:
+    raise errors.UserError(
+      f"Reading video needs PyAV. Install the extra 'video':\n  {INSTALL}\nor"
+      ' give a folder of frames.'
+    ) from error
+  return av
+
+
+def _reason(error: Exception) -> str:
+  return getattr(error, 'strerror', None) or str(error)
+
+
+def _upright(frame: Any) -> np.ndarray:
+  """RGB, turned as the file says."""
+  image = frame.to_ndarray(format='rgb24')
+  turns = round(frame.rotation / 90) % 4
+  return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def _load(path: pathlib.Path) -> np.ndarray:
+  try:
+    return images.load(str(path))
+  except OSError as error:
+    raise errors.UserError(
+      f'{path} cannot be read ({error.strerror}).'
+    ) from error
+  except ValueError as error:
+    raise errors.UserError(f'{path} {error}.') from error
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+  """Sorts img2 before img10."""
+  parts = re.split(r'(\d+)', name)
+  return [(int(p), '') if p.isdecimal() else (-1, p) for p in parts]

@@ -1,0 +1,111 @@
+"""One more training of a run's configuration, on all subjects."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from dianet_jax.core import errors, progress, runtime
+from dianet_jax.core.config import Config
+from dianet_jax.data import dataset as dataset_lib
+from dianet_jax.data import folds as folds_lib
+from dianet_jax.experiments import run
+from dianet_jax.training.results import Diverged
+
+# The name of a fold that holds out nobody: part of its random numbers.
+NAME = 'all subjects'
+
+
+def epochs_of(config: Config, summary: dict[str, Any]) -> int:
+  """How long to train where nothing is left to choose the epoch by.
+
+  Args:
+    config: of the run.
+    summary: its `metrics.json`.
+
+  Returns:
+    The run's fixed number; the median of those that its folds chose.
+  """
+  if not config.evaluation.chooses_epoch:
+    return config.train.epochs
+  chosen = [one['epoch'] for one in summary['evaluation']['chosen']]
+  return max(1, round(float(np.median(chosen))))
+
+
+def everything(
+  config: Config, dataset: dataset_lib.Dataset, seeds: range
+) -> folds_lib.Folds:
+  """Folds whose training clips are all clips, one for each seed.
+
+  A fold predicts clips when it ends: here its first training clip, whose
+  prediction nobody looks at.
+  """
+  folds = folds_lib.hold_out(
+    {NAME: ()},
+    dataset.subjects,
+    dataset.labels,
+    len(dataset.classes),
+    seeds,
+    config.train.class_balance,
+    config.train.effective_number_beta,
+  )
+  return dataclasses.replace(
+    folds,
+    test_index=folds.train_index[:, :1],
+    test_valid=folds.train_valid[:, :1],
+  )
+
+
+def train(
+  config: Config, summary: dict[str, Any]
+) -> tuple[list[dict[str, Any]], int]:
+  """Trains on all clips, `evaluation.ensemble` times.
+
+  Args:
+    config: of a finished run; its first reported seed is trained.
+    summary: its `metrics.json`.
+
+  Returns:
+    The variables of each network, and for how many epochs it was trained.
+
+  Raises:
+    UserError: the data cannot be read or are not those of the run, or a
+      training diverged.
+  """
+  runtime.configure(runtime.cache_dir(config.data.cache_dir))
+  epochs = epochs_of(config, summary)
+  evaluation = dataclasses.replace(
+    config.evaluation, epochs='fixed', oracle=False
+  )
+  config = dataclasses.replace(
+    config,
+    train=dataclasses.replace(config.train, epochs=epochs),
+    evaluation=evaluation,
+  )
+  dataset = run.read_dataset(config)
+  if dataset.fingerprint != summary['data_fingerprint']:
+    raise errors.UserError(
+      f'The data there now have the fingerprint {dataset.fingerprint}, and the'
+      f' run was made of {summary["data_fingerprint"]}. Bring those back, or'
+      ' train the run anew.'
+    )
+  seeds = config.training_seeds[: evaluation.ensemble]
+  folds = everything(config, dataset, seeds)
+  program = run.make_program(config, dataset, folds)
+  members = []
+  with progress.bar('Training on all', len(folds) * epochs) as bar:
+
+    def on_epoch(number, snapshot):
+      del snapshot
+      bar.advance(number)
+
+    for group in program.train(folds, on_epoch):
+      for result in group:
+        if isinstance(result, Diverged):
+          raise errors.UserError(
+            f'Training on all subjects diverged in epoch {result.epoch}, as no'
+            ' fold of the run did. Lower --config.train.learning_rate and train'
+            ' the run anew.'
+          )
+        members.append(result.variables)
+  return members, epochs

@@ -1,0 +1,332 @@
+"""Bundles as folders: written whole, and read with nothing in them trusted.
+
+    bundle.json        what the networks are and read; `schema` is its version
+    weights.safetensors  '<member>/<collection>/<path>' -> array: the truth
+    model.stablehlo    the same as a program for any number of clips, on CPUs,
+                       CUDA and TPUs: `jax.export.deserialize` runs it without
+                       this package (a reader up to six months newer)
+    calibration.json   the temperature, and where it comes from
+    example.npz        made inputs, and what the networks say of them
+    README.md          the model card
+    SHA256SUMS         of all these, as `sha256sum -c` reads it
+
+Reading executes and unpickles nothing: numbers and text alone are taken.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+from typing import Any
+
+from flax import traverse_util
+import jax
+import jax.export
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from dianet_jax.core import config, errors, files, paths, schema
+from dianet_jax.inference import bundle as bundle_lib
+from dianet_jax.inference import card
+from dianet_jax.models import registry as models
+
+SCHEMA = 1
+PLATFORMS = ('cpu', 'cuda', 'tpu')
+_NAMES = (
+  'bundle.json', 'weights.safetensors', 'model.stablehlo', 'calibration.json',
+  'example.npz', 'README.md',
+)  # fmt: skip
+_SUMS = 'SHA256SUMS'
+_EXAMPLES = 2
+# Of log-probabilities, in nats: other machines round otherwise.
+_TOLERANCE = 1e-3
+_INPUT = 'input/'
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+  """The parts of `bundle.json` that are sections of a configuration."""
+
+  data: config.Data = schema.section(config.Data)
+  model: config.Model = schema.section(config.Model)
+
+
+def save(bundle: bundle_lib.Bundle, out: str | os.PathLike[str]) -> None:
+  """Writes a bundle.
+
+  Args:
+    bundle: to be written; its networks are tried on made inputs.
+    out: a folder that does not exist yet, or is empty.
+
+  Raises:
+    UserError: `out` holds something, or cannot be written.
+  """
+  out = paths.normal(out, 'OUT')
+  if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    raise errors.UserError(
+      f'{out} is there already. Choose another folder, or remove it.'
+    )
+  # Written aside: a folder of this name is whole.
+  aside = out.with_name(out.name + '.tmp')
+  shutil.rmtree(aside, ignore_errors=True)
+  try:
+    aside.mkdir(parents=True)
+    _write(bundle, aside)
+    if out.exists():
+      out.rmdir()
+    aside.rename(out)
+  except OSError as error:
+    raise errors.UserError(
+      f'{out} cannot be written ({error.strerror}).'
+    ) from error
+  finally:
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write(bundle: bundle_lib.Bundle, folder: pathlib.Path) -> None:
+  weights = _flat(bundle.members)
+  (folder / 'weights.safetensors').write_bytes(safetensors.numpy.save(weights))
+  (folder / 'model.stablehlo').write_bytes(_program(bundle).serialize())
+  files.write_json(folder / 'calibration.json', dict(bundle.calibration))
+  inputs = _made_inputs(bundle)
+  logs = bundle.log_probabilities_of(inputs)
+  np.savez(
+    folder / 'example.npz',
+    log_probabilities=np.asarray(logs),
+    **{_INPUT + name: values for name, values in inputs.items()},
+  )
+  files.write_json(folder / 'bundle.json', _description(bundle))
+  parameters = sum(
+    array.size for key, array in weights.items() if key.startswith('0/params/')
+  )
+  (folder / 'README.md').write_text(
+    card.text(bundle, parameters), encoding='utf-8'
+  )
+  (folder / _SUMS).write_text(
+    ''.join(f'{_digest(folder / name)}  {name}\n' for name in _NAMES)
+  )
+
+
+def _description(bundle: bundle_lib.Bundle) -> dict[str, Any]:
+  channels, views = bundle.channels, bundle.views
+  data = schema.to_dict(bundle.data)
+  # Places on the machine that trained say nothing to another.
+  data['manual_dir'] = data['cache_dir'] = ''
+  return {
+    'schema': SCHEMA,
+    'name': bundle.name,
+    'classes': list(bundle.classes),
+    'members': len(bundle.members),
+    'data': data,
+    'model': schema.to_dict(bundle.model),
+    'inputs': {
+      name: {
+        'representation': bundle.feed[name],
+        'shape': list(spec.shape),
+        'channels': [{'name': c.name, 'unit': c.unit} for c in channels[name]],
+        'views': list(views[name]),
+      }
+      for name, spec in bundle.specs.items()
+    },
+    'program': {
+      'platforms': list(PLATFORMS),
+      'arguments': 'members (a tuple of variables), inputs (name -> float32'
+      ' [clip, ...], raw)',
+      'returns': 'log-probabilities float32 [clip, class]; calibrated:'
+      ' softmax(them / temperature)',
+      'jax': jax.__version__,
+    },
+    'facts': dict(bundle.facts),
+  }
+
+
+def _flat(members) -> dict[str, np.ndarray]:
+  flat = traverse_util.flatten_dict(
+    {str(n): dict(variables) for n, variables in enumerate(members)}, sep='/'
+  )
+  return {key: np.ascontiguousarray(value) for key, value in flat.items()}
+
+
+def _nested(flat: Mapping[str, Any], count: int) -> tuple[dict[str, Any], ...]:
+  nested = traverse_util.unflatten_dict(dict(flat), sep='/')
+  return tuple(nested[str(n)] for n in range(count))
+
+
+def _program(bundle: bundle_lib.Bundle) -> jax.export.Exported:
+  """The inference form for any number of clips on any platform."""
+  [clip] = jax.export.symbolic_shape('clip')
+  inputs = {
+    name: jax.ShapeDtypeStruct((clip, *spec.shape), spec.dtype)
+    for name, spec in bundle.specs.items()
+  }
+  shapes = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype),
+    tuple(map(dict, bundle.members)),
+  )
+  program = jax.jit(lambda *args: bundle.log_probabilities(*args))
+  return jax.export.export(program, platforms=PLATFORMS)(shapes, inputs)
+
+
+def _made_inputs(bundle: bundle_lib.Bundle) -> dict[str, np.ndarray]:
+  """Noise: an example that is nobody's face."""
+  rng = np.random.default_rng(0)
+  return {
+    name: rng.normal(size=(_EXAMPLES, *spec.shape)).astype(np.float32)
+    for name, spec in bundle.specs.items()
+  }
+
+
+def load(path: str | os.PathLike[str]) -> bundle_lib.Bundle:
+  """Reads a bundle and tries it on its own example.
+
+  Args:
+    path: of the folder.
+
+  Raises:
+    UserError: it is no bundle, of a newer version, damaged, or says something
+      else of its example than it did where it was made.
+  """
+  folder = paths.normal(path, 'bundle')
+  _check_sums(folder)
+  held = _read_json(folder / 'bundle.json')
+  if held.get('schema') != SCHEMA:
+    raise errors.UserError(
+      f'{folder}/bundle.json has schema {held.get("schema")!r}, and this'
+      f' version reads {SCHEMA}. Update dianet-jax, or export the run anew.'
+    )
+  bundle = _described(folder, held, _read_json(folder / 'calibration.json'))
+  bundle = dataclasses.replace(
+    bundle, members=_weights(folder, bundle, held['members'])
+  )
+  _check_example(folder, bundle)
+  return bundle
+
+
+def _check_sums(folder: pathlib.Path) -> None:
+  lacking = [n for n in (*_NAMES, _SUMS) if not (folder / n).is_file()]
+  if lacking:
+    raise errors.UserError(
+      f'{folder} is no bundle: it lacks {", ".join(lacking)}. Expected a folder'
+      ' that `dianet export` wrote, copied whole.'
+    )
+  text = (folder / _SUMS).read_text(encoding='utf-8', errors='replace')
+  sums = {
+    name: digest
+    for digest, name in re.findall(r'^([0-9a-f]{64})  (\S+)$', text, re.M)
+  }
+  for name in _NAMES:
+    if _digest(folder / name) != sums.get(name):
+      raise errors.UserError(
+        f'{folder}/{name} is not the file that was exported: its SHA-256 is not'
+        f' the one in {_SUMS}. Copy the bundle anew.'
+      )
+
+
+def _digest(path: pathlib.Path) -> str:
+  with path.open('rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+  try:
+    held = json.loads(path.read_text(encoding='utf-8'))
+  except (RecursionError, ValueError) as error:
+    raise _damaged(path, error) from error
+  if not isinstance(held, dict):
+    raise _damaged(path, 'no object')
+  return held
+
+
+def _damaged(path: pathlib.Path, why: Any) -> errors.UserError:
+  return errors.UserError(
+    f'{path} does not hold what `dianet export` writes ({why}). Export the run'
+    ' anew.'
+  )
+
+
+def _described(
+  folder: pathlib.Path, held: dict[str, Any], calibration: dict[str, Any]
+) -> bundle_lib.Bundle:
+  """The bundle without its members, every field of the right kind."""
+  path = folder / 'bundle.json'
+  try:
+    settings = schema.parse(
+      {'data': held['data'], 'model': held['model']},
+      _Settings,
+      {'model': lambda name: models.MODELS[name].Settings},
+    )
+    bundle = bundle_lib.Bundle(
+      name=str(held['name']),
+      classes=tuple(map(str, held['classes'])),
+      data=settings.data,
+      model=settings.model,
+      members=(),
+      calibration=calibration,
+      facts=dict(held['facts']),
+    )
+    if not bundle.classes or not 1 <= held['members'] <= 1000:
+      raise ValueError('no class, or no network')
+    if not 0 < calibration['temperature'] < 1e6:
+      raise ValueError(f'temperature {calibration["temperature"]}')
+    shapes = {n: list(spec.shape) for n, spec in bundle.specs.items()}
+    written = {n: spec['shape'] for n, spec in held['inputs'].items()}
+    if shapes != written:
+      raise ValueError(f'inputs {written}, expected {shapes}')
+  except (LookupError, TypeError, ValueError, errors.UserError) as error:
+    raise _damaged(path, error) from error
+  return bundle
+
+
+def _weights(
+  folder: pathlib.Path, bundle: bundle_lib.Bundle, count: int
+) -> tuple[dict[str, Any], ...]:
+  path = folder / 'weights.safetensors'
+  try:
+    found = safetensors.numpy.load_file(path)
+  except (safetensors.SafetensorError, OSError, ValueError) as error:
+    raise _damaged(path, error) from error
+  one = bundle.expected_variables()
+  expected = traverse_util.flatten_dict(
+    {str(n): dict(one) for n in range(count)}, sep='/'
+  )
+  for key in sorted(expected.keys() | found.keys()):
+    wanted, there = (_form(side.get(key)) for side in (expected, found))
+    if wanted != there:
+      raise _damaged(path, f'{key} is {there}, expected {wanted}')
+  if not all(np.isfinite(array).all() for array in found.values()):
+    raise _damaged(path, 'a value is NaN or infinite')
+  return _nested(found, count)
+
+
+def _form(array: Any) -> str:
+  if array is None:
+    return 'not there'
+  return f'{array.dtype} {list(array.shape)}'
+
+
+def _check_example(folder: pathlib.Path, bundle: bundle_lib.Bundle) -> None:
+  path = folder / 'example.npz'
+  try:
+    with np.load(path, allow_pickle=False) as held:
+      inputs = {
+        name.removeprefix(_INPUT): held[name]
+        for name in held.files
+        if name.startswith(_INPUT)
+      }
+      expected = held['log_probabilities']
+    logs = np.asarray(bundle.log_probabilities_of(inputs))
+    difference = float(np.abs(logs - expected).max())
+  except (EOFError, LookupError, OSError, TypeError, ValueError) as error:
+    raise _damaged(path, error) from error
+  if not difference <= _TOLERANCE:
+    raise errors.UserError(
+      f'{folder}: the networks say something else of {path.name} than where'
+      f' they were exported (log-probabilities differ by {difference:.3g}).'
+      ' This version of dianet-jax computes them otherwise: install the one in'
+      ' bundle.json, under facts.versions.'
+    )
