@@ -36,6 +36,10 @@ COMMANDS = {
     'dianet_jax.experiments.export:main',
     'a bundle of a finished run, to predict with',
   ),
+  'predict': (
+    'dianet_jax.experiments.predict:main',
+    'the expression in a video, by a bundle',
+  ),
   'cache': (
     'dianet_jax.data.caches:main',
     'what is kept to be made only once: sizes, ages, pruning',

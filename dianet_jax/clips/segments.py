@@ -96,6 +96,10 @@ class Segment:
     )
 
 
+# All of a source, if it is short enough.
+WHOLE = Segment()
+
+
 @dataclasses.dataclass(frozen=True)
 class Clip:
   """A clip as a representation takes it.

@@ -3,19 +3,17 @@
 What the page says is in page.html.j2; here is what it is filled with.
 """
 
-import base64
 from collections.abc import Iterator, Sequence
 import io
 import json
 import pathlib
 from typing import Any
 
-import cv2
 import jinja2
 import numpy as np
 
 from dianet_jax.core import config as configuration
-from dianet_jax.core import escape, schema
+from dianet_jax.core import html, schema
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.evaluation import metrics, plots, report
 from dianet_jax.motion import display
@@ -26,16 +24,7 @@ _SHOWN = 3
 
 
 def _template() -> jinja2.Template:
-  environment = jinja2.Environment(
-    loader=jinja2.PackageLoader('dianet_jax.evaluation', ''),
-    autoescape=True,
-    # Markup of our own is no plain text.
-    finalize=lambda v: escape.shown(v) if type(v) is str else v,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    keep_trailing_newline=True,
-  )
-  return environment.get_template('page.html.j2')
+  return html.template('dianet_jax.evaluation', 'page.html.j2')
 
 
 def _confusion(
@@ -75,12 +64,6 @@ def _draw_curves(drawing: Any, results: Sequence[FoldResult]) -> None:
     axes.spines[['top', 'right']].set_visible(False)
 
 
-def _png(pixels: np.ndarray) -> str:
-  """A picture [height, width, 1 or 3] as the source of an <img>."""
-  _, encoded = cv2.imencode('.png', pixels[..., ::-1])
-  return 'data:image/png;base64,' + base64.b64encode(encoded).decode()
-
-
 def _pictures(
   name: str, dataset: data_lib.Dataset, clip: int
 ) -> Iterator[tuple[str, str]]:
@@ -91,7 +74,7 @@ def _pictures(
   for title, pixels in display.pictures(
     dataset.inputs[name][0, clip], titles, dataset.channels[name]
   ):
-    yield title, _png(pixels)
+    yield title, display.source(pixels)
 
 
 def _inputs(

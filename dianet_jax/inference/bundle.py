@@ -6,6 +6,7 @@ Nothing of training is needed to use one. `folder` writes and reads bundles.
 from collections.abc import Mapping, Sequence
 import dataclasses
 import functools
+import os
 from typing import Any
 
 import jax
@@ -13,8 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 import numpy as np
 
-from dianet_jax.clips import segments
-from dianet_jax.core import config
+from dianet_jax.clips import segments, video
+from dianet_jax.core import config, paths
 from dianet_jax.data import inputs as inputs_lib
 from dianet_jax.models import layers
 from dianet_jax.models import registry as models
@@ -209,3 +210,25 @@ class Bundle:
       'clip', segments.of_array(frames, fps), segment, self.data
     )
     return self.predict_clip(found)
+
+  def predict_video(
+    self,
+    path: str | os.PathLike[str],
+    segment: segments.Segment = segments.WHOLE,
+    fps: float | None = None,
+  ) -> Prediction:
+    """Predicts the class of one clip of a video.
+
+    Args:
+      path: of a video file, which has time stamps, or of a folder of frames.
+      segment: the part that is the clip; by default all, if that is at most two
+        seconds.
+      fps: frames a second, of a folder.
+
+    Raises:
+      UserError: see `predict`; no video, or a damaged one.
+    """
+    source = video.Video(paths.normal(path, 'video'), fps)
+    found = segments.take(source.name, source.frames(), segment, self.data)
+    warnings = (*found.warnings, *source.warnings)
+    return self.predict_clip(dataclasses.replace(found, warnings=warnings))

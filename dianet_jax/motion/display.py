@@ -1,7 +1,9 @@
 """Images of any representation as pictures to look at."""
 
+import base64
 from collections.abc import Iterator, Sequence
 
+import cv2
 from jaxtyping import Float, UInt8
 import numpy as np
 
@@ -39,6 +41,20 @@ def pictures(
     yield from found
     return
   yield f'{found[0][0]} ... {found[-1][0]}', sheet([p for _, p in found])
+
+
+def source(
+  pixels: UInt8[np.ndarray, 'height width color'], kind: str = '.png'
+) -> str:
+  """A picture, grey or RGB, as the source of an <img>.
+
+  Args:
+    pixels: of the picture.
+    kind: '.png', or '.jpg' where it is a photograph.
+  """
+  _, encoded = cv2.imencode(kind, pixels[..., ::-1])
+  name = {'.png': 'png', '.jpg': 'jpeg'}[kind]
+  return f'data:image/{name};base64,' + base64.b64encode(encoded).decode()
 
 
 def sheet(

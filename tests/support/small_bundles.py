@@ -49,11 +49,11 @@ def data(**values):
   return config.Data(**values)
 
 
-def make(members=2, settings=None, **values):
+def make(members=2, settings=None, classes=CLASSES, **values):
   """A bundle; `values` go into its `data` section."""
   bundle = Bundle(
     name='small',
-    classes=CLASSES,
+    classes=classes,
     data=data(**values),
     model=Settings(**(settings or small.COMPACT)),
     members=(),

@@ -1,0 +1,220 @@
+"""A bundle at work: dianet predict VIDEO ... --bundle=DIR.
+
+Exit status: 0 where all was predicted, 1 where a clip could not be (the rest
+is), 2 for a wrong command line.
+"""
+
+import argparse
+from collections.abc import Sequence
+import dataclasses
+import json
+import pathlib
+import sys
+
+from dianet_jax.clips import segments
+from dianet_jax.core import errors, escape, paths, progress, runtime
+from dianet_jax.data import dataset as dataset_lib
+from dianet_jax.evaluation import metrics, predictions, report
+from dianet_jax.inference import bundle as bundle_lib
+from dianet_jax.inference import folder, outputs, sources
+from tfds_builders import protocols
+from tfds_builders import registry as data_sets
+
+
+def predict_sources(
+  bundle: bundle_lib.Bundle,
+  found: Sequence[sources.Source],
+  out: pathlib.Path,
+) -> list[outputs.Result]:
+  """Predicts clips one after another and writes the files.
+
+  Args:
+    bundle: predicts.
+    found: the clips; one that cannot be read leaves an error in its place.
+    out: folder of the files.
+
+  Raises:
+    UserError: the folder cannot be written.
+  """
+  results = []
+  for source in progress.track(found, 'Clips', len(found)):
+    try:
+      prediction = bundle.predict_video(source.path, source.segment, source.fps)
+    except errors.UserError as error:
+      results.append(outputs.of_error(str(source.path), str(error)))
+    else:
+      results.append(outputs.of_prediction(bundle, prediction))
+  try:
+    outputs.write(out, bundle, results)
+  except OSError as error:
+    raise errors.UserError(
+      f'--out={out} cannot be written ({error.strerror}).'
+    ) from error
+  return results
+
+
+def protocol_for(bundle: bundle_lib.Bundle, dataset: str) -> str:
+  """The protocol of a data set that has the bundle's classes.
+
+  Raises:
+    UserError: there is none.
+  """
+  if dataset == bundle.data.dataset:
+    return bundle.data.protocol
+  declared = data_sets.facts(dataset).protocols
+  for name in declared:
+    if protocols.get(name).classes == bundle.classes:
+      return name
+  raise errors.UserError(
+    f'--dataset={dataset}: none of its protocols ({", ".join(declared)}) has'
+    f" the bundle's classes, {', '.join(bundle.classes)}."
+  )
+
+
+def predict_data_set(
+  bundle: bundle_lib.Bundle, dataset: str, manual_dir: str, out: pathlib.Path
+) -> dict[str, float | int | bool]:
+  """Predicts a raw data set and compares with its labels.
+
+  Args:
+    bundle: predicts.
+    dataset: a folder of tfds_builders/.
+    manual_dir: the raw data.
+    out: folder of `predictions.csv`, which `dianet compare` reads.
+
+  Returns:
+    `uf1`, `uar`, `accuracy`, 0..1; `n` clips; `seen`: whether the networks were
+    trained on this data set; `simulated`: whether the faces are.
+
+  Raises:
+    UserError: data that cannot be read, or have other classes.
+  """
+  stored = bool(data_sets.facts(dataset).stored)
+  same = dataset == bundle.data.dataset
+  data = dataclasses.replace(
+    bundle.data,
+    dataset=dataset,
+    protocol=protocol_for(bundle, dataset),
+    emotions=bundle.data.emotions if same else (),
+    manual_dir=manual_dir,
+    align=bundle.data.align and not stored,
+    simulation=dataclasses.replace(bundle.data.simulation, enabled=False),
+    offset_jitter_frames=0,
+    key_frame_search=0.0,
+    permute_labels=False,
+  )
+  runtime.configure(runtime.cache_dir(''))
+  loaded = dataset_lib.load(data, 0, tuple(bundle.feed))
+  probabilities = bundle.probabilities(
+    {name: array[0] for name, array in loaded.inputs.items()}
+  )
+  pooled = report.Pooled(
+    (0,), probabilities[None], probabilities.argmax(axis=-1)[None]
+  )
+  out.mkdir(parents=True, exist_ok=True)
+  predictions.write(out / 'predictions.csv', loaded, pooled)
+  confusion = metrics.confusion_matrix(
+    loaded.labels, pooled.predictions[0], len(bundle.classes)
+  )
+  figures = {
+    key: float(metrics.METRICS[key](confusion))
+    for key in ('uf1', 'uar', 'accuracy')
+  }
+  return figures | {
+    'n': len(loaded.clips),
+    'seen': same,
+    'simulated': loaded.simulated,
+  }
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog='dianet predict',
+    description='Names the expression in clips of videos, folders of frames or'
+    ' a raw data set.',
+  )
+  parser.add_argument(
+    'sources',
+    nargs='*',
+    help='videos, folders of frames, lists (.csv)',
+  )
+  parser.add_argument('--bundle', required=True, help='folder of `export`')
+  parser.add_argument('--out', default='prediction', help='folder to write')
+  parser.add_argument('--fps', type=float, help='of folders of frames')
+  for name in ('onset', 'apex', 'offset'):
+    parser.add_argument(f'--{name}', type=int, help='frame number, from 0')
+  parser.add_argument('--start', type=float, help='seconds, instead of --onset')
+  parser.add_argument('--end', type=float, help='seconds, instead of --offset')
+  parser.add_argument('--dataset', default='', help='a raw data set instead')
+  parser.add_argument('--manual_dir', default='', help='where it lies')
+  parser.add_argument('--json', action='store_true', help='say it in JSON')
+  return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+  """Predicts what the command line names.
+
+  Args:
+    arguments: the command line's, without the program.
+
+  Returns:
+    The exit status, see the module.
+
+  Raises:
+    UserError: a bundle, list or data set that cannot be read.
+  """
+  parser = _parser()
+  options = parser.parse_args(arguments)
+  if bool(options.sources) == bool(options.dataset):
+    parser.error('give videos, or --dataset and --manual_dir')
+  if bool(options.dataset) != bool(options.manual_dir):
+    parser.error('--dataset and --manual_dir belong together')
+  bundle = folder.load(options.bundle)
+  out = paths.normal(options.out, '--out')
+  if options.dataset:
+    figures = predict_data_set(bundle, options.dataset, options.manual_dir, out)
+    _say_figures(figures, out, options.json)
+    return 0
+  segment = segments.Segment(
+    options.onset, options.apex, options.offset, options.start, options.end
+  )
+  segment.check()
+  found = sources.find(options.sources, segment, options.fps)
+  results = predict_sources(bundle, found, out)
+  _say_results(results, out, options.json)
+  return int(any(result.row['error'] for result in results))
+
+
+def _say_figures(figures, out: pathlib.Path, as_json: bool) -> None:
+  if as_json:
+    print(json.dumps(figures))
+    return
+  print(
+    f'{figures["n"]} clips: UF1 {figures["uf1"]:.3f}, UAR'
+    f' {figures["uar"]:.3f}, accuracy {figures["accuracy"]:.3f}.'
+  )
+  if figures['seen']:
+    print('The networks were trained on this data set: this is no result.')
+  if figures['simulated']:
+    print('The data are SIMULATED: the numbers show nothing about real faces.')
+  print(f'{out}/predictions.csv')
+
+
+def _say_results(
+  results: Sequence[outputs.Result], out: pathlib.Path, as_json: bool
+) -> None:
+  if as_json:
+    print((out / 'prediction.json').read_text(encoding='utf-8'))
+    return
+  for result in results:
+    row, name = result.row, escape.line(result.row['clip'])
+    if row['error']:
+      print(f'{name}: {escape.shown(row["error"])}', file=sys.stderr)
+      continue
+    chances = sorted(
+      ((v, k[2:]) for k, v in row.items() if k.startswith('p_')), reverse=True
+    )
+    print(f'{name}: ' + ', '.join(f'{k} {v:.2f}' for v, k in chances))
+    for text in result.warnings:
+      print(f'  note: {text}')
+  print(f'{out / "report.html"}')

@@ -1,0 +1,166 @@
+"""What was predicted, as files: prediction.json, predictions.csv, report.html.
+
+What the page says is in page.html.j2; here is what it is filled with.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+import csv
+import dataclasses
+import math
+import pathlib
+from typing import Any, NamedTuple
+
+from dianet_jax.core import escape, files, html
+from dianet_jax.inference import bundle as bundle_lib
+from dianet_jax.motion import display
+
+# Pictures of more clips would make a page that no browser shows.
+_MOST_SHOWN = 50
+_PROBABILITY = 'p_'
+
+
+class Column(NamedTuple):
+  """A column of `predictions.csv`, and a key of each clip in the JSON file."""
+
+  name: str
+  unit: str
+  range: str
+  meaning: str
+
+
+def columns(classes: Sequence[str]) -> list[Column]:
+  """All columns, in order."""
+  number, second = 'frame number', 'seconds'
+  return [
+    Column('clip', '', '', 'the video or folder'),
+    Column('prediction', '', 'a class', "'' where there is an error"),
+    *(
+      Column(f'{_PROBABILITY}{name}', '', '0 to 1', f'calibrated, of {name}')
+      for name in classes
+    ),
+    Column('onset', number, 'from 0', 'first frame of the clip'),
+    Column('apex', number, 'from 0', 'greatest extent'),
+    Column('offset', number, 'from 0', 'last frame of the clip'),
+    Column('onset_seconds', second, 'from 0', "since the source's first frame"),
+    Column('apex_seconds', second, 'from 0', 'likewise'),
+    Column('offset_seconds', second, 'from 0', 'likewise'),
+    Column('frames_per_second', '1/second', 'above 0', 'from the median step'),
+    Column('apex_source', '', 'given, spotted or middle', 'of the apex'),
+    Column('warnings', '', '', 'why to trust it less, separated by ;'),
+    Column('error', '', '', "why there is no prediction; '' where there is"),
+  ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """What became of one source: a row, and pictures for the page.
+
+  Attributes:
+    row: column -> value.
+    film: (title, source of an <img>) of onset, apex and offset.
+    motion: the same of what the model read.
+    warnings: as in the row, one by one.
+  """
+
+  row: Mapping[str, Any]
+  film: Sequence[tuple[str, str]] = ()
+  motion: Sequence[tuple[str, str]] = ()
+  warnings: Sequence[str] = ()
+
+
+def of_error(name: str, error: str) -> Result:
+  """A source that could not be predicted."""
+  return Result({'clip': name, 'error': error})
+
+
+def of_prediction(
+  bundle: bundle_lib.Bundle, prediction: bundle_lib.Prediction
+) -> Result:
+  """A clip that was predicted."""
+  clip = prediction.clip
+  row = {'clip': clip.name, 'prediction': prediction.label, 'error': ''}
+  for name, probability in prediction.probabilities.items():
+    row[_PROBABILITY + name] = round(probability, 6)
+  for key in ('onset', 'apex', 'offset'):
+    index = getattr(clip, key)
+    row[key] = int(clip.numbers[index])
+    row[f'{key}_seconds'] = round(float(clip.seconds[index]), 6)
+  row['frames_per_second'] = round(clip.frames_per_second, 3)
+  row['apex_source'] = clip.apex_source
+  row['warnings'] = '; '.join(clip.warnings)
+  film = [
+    (
+      f'{key}, frame {row[key]}',
+      display.source(clip.frames[getattr(clip, key)], '.jpg'),
+    )
+    for key in ('onset', 'apex', 'offset')
+  ]
+  motion = list(_motion(bundle, prediction))
+  return Result(row, film, motion, clip.warnings)
+
+
+def _motion(
+  bundle: bundle_lib.Bundle, prediction: bundle_lib.Prediction
+) -> Iterator[tuple[str, str]]:
+  for name, channels in bundle.channels.items():
+    if channels:
+      titles = [f'{bundle.feed[name]}, {v}' for v in bundle.views[name]]
+      for title, pixels in display.pictures(
+        prediction.inputs[name], titles, channels
+      ):
+        yield title, display.source(pixels)
+
+
+def write(
+  folder: pathlib.Path, bundle: bundle_lib.Bundle, results: Sequence[Result]
+) -> None:
+  """Writes the three files; each appears when it is whole.
+
+  Raises:
+    OSError: the folder cannot be written.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  named = columns(bundle.classes)
+  rows = [
+    {column.name: result.row.get(column.name, '') for column in named}
+    for result in results
+  ]
+  files.write_json(
+    folder / 'prediction.json',
+    {
+      'bundle': {
+        'name': bundle.name,
+        'classes': list(bundle.classes),
+        'result': bundle.facts['result'],
+        'training': bundle.facts['training'],
+      },
+      'columns': [column._asdict() for column in named],
+      'clips': rows,
+    },
+  )
+  aside = folder / 'predictions.tmp'
+  with aside.open('w', newline='', encoding='utf-8') as file:
+    writer = csv.DictWriter(file, [column.name for column in named])
+    writer.writeheader()
+    writer.writerows(map(escape.cells, rows))
+  aside.replace(folder / 'predictions.csv')
+  _write_page(folder / 'report.html', bundle, results)
+
+
+def _write_page(
+  path: pathlib.Path, bundle: bundle_lib.Bundle, results: Sequence[Result]
+) -> None:
+  template = html.template('dianet_jax.inference', 'page.html.j2')
+  text = template.render(
+    bundle=bundle,
+    training=bundle.facts['training'],
+    result=bundle.facts['result'],
+    shown=results[:_MOST_SHOWN],
+    more=max(0, len(results) - _MOST_SHOWN),
+    probability=lambda row, name: row[_PROBABILITY + name],
+    chance=1 / len(bundle.classes),
+    percent=lambda share: math.floor(100 * share + 0.5),
+  )
+  aside = path.with_suffix('.tmp')
+  aside.write_text(text, encoding='utf-8')
+  aside.replace(path)

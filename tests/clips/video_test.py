@@ -1,0 +1,129 @@
+"""Videos are read with their times, upright, and told apart from rubbish."""
+
+import cv2
+import numpy as np
+import pytest
+
+from dianet_jax.clips import segments, video
+from dianet_jax.core import errors
+from tests.support import moving, videos
+
+
+@pytest.fixture
+def frames():
+  return np.random.default_rng(0).integers(0, 256, (20, 32, 48, 3), np.uint8)
+
+
+def read(path, fps=None):
+  source = video.Video(path, fps)
+  found = [(frame.seconds, frame.image()) for frame in source.frames()]
+  seconds, images = zip(*found)
+  return np.array(seconds), np.stack(images), source.warnings
+
+
+def test_times_are_the_files_own(tmp_path, frames):
+  written = 0.5 + np.cumsum([0.01] * 9 + [0.05] + [0.02] * 10)
+  path = videos.write(tmp_path / 'a.mkv', frames, written)
+  seconds, images, warnings = read(path)
+  np.testing.assert_allclose(seconds, written - written[0], atol=1e-3)
+  np.testing.assert_array_equal(images, frames)
+  assert warnings == []
+
+
+def test_a_turned_video_is_upright(tmp_path):
+  smooth = moving.clip(moving.translation(3, 0), np.linspace(0, 1, 6))[:, :48]
+  path = videos.write(tmp_path / 'a.mp4', smooth, codec='libx264', crf='10')
+  videos.turn(path)
+  _, [first, *_], _ = read(path)
+  assert first.shape == (64, 48, 3)
+  _, expected = cv2.VideoCapture(str(path)).read()
+  np.testing.assert_allclose(
+    first.astype(int), expected[..., ::-1].astype(int), atol=2
+  )
+
+
+def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path, frames):
+  for number, image in enumerate(frames):
+    cv2.imwrite(str(tmp_path / f'img{number + 1}.png'), image[..., ::-1])
+  (tmp_path / 'notes.txt').write_text('no frame')
+  seconds, images, _ = read(tmp_path, fps=200)
+  np.testing.assert_array_equal(images, frames)
+  np.testing.assert_allclose(seconds, np.arange(20) / 200)
+
+
+def test_strong_compression_is_told(tmp_path):
+  clip = moving.clip(moving.translation(3, 0), np.linspace(0, 1, 60), 128)
+  path = videos.write(tmp_path / 'a.mp4', clip, codec='libx264', crf='45')
+  *_, warnings = read(path)
+  assert any('strongly compressed (h264' in text for text in warnings)
+
+
+def test_what_is_no_video_is_refused(tmp_path, frames):
+  (tmp_path / 'a.mp4').write_bytes(b'nothing of the kind')
+  (tmp_path / 'empty.mp4').write_bytes(b'')
+  (tmp_path / 'no frames').mkdir()
+  whole = videos.write(tmp_path / 'whole.mp4', frames, codec='libx264')
+  # Where its frames lie is told at the end of such a file.
+  (tmp_path / 'cut.mp4').write_bytes(whole.read_bytes()[:-200])
+  for name, fps, reason in (
+    ('a.mp4', None, 'is no video'),
+    ('empty.mp4', None, 'is no video'),
+    ('cut.mp4', None, 'is no video'),
+    ('nowhere.mp4', None, 'no such file'),
+    ('no frames', 100, 'holds no frames'),
+    ('no frames', None, r'--fps=NUMBER'),
+    ('no frames', 0, 'fps=0'),
+    ('whole.mp4', 100, 'a video has time stamps'),
+  ):
+    with pytest.raises(errors.UserError, match=reason):
+      read(tmp_path / name, fps)
+
+
+def test_a_video_that_is_cut_short_is_told(tmp_path, frames):
+  path = videos.write(
+    tmp_path / 'a.mp4', np.tile(frames, (3, 1, 1, 1)), codec='libx264'
+  )
+  content = path.read_bytes()
+  # The index first, as files for streaming have it: what follows may be cut.
+  with (
+    videos.av.open(str(path)) as old,
+    videos.av.open(
+      str(tmp_path / 'fast.mp4'), 'w', options={'movflags': 'faststart'}
+    ) as new,
+  ):
+    stream = new.add_stream_from_template(old.streams.video[0])
+    for packet in old.demux(video=0):
+      if packet.dts is not None:
+        packet.stream = stream
+        new.mux(packet)
+  content = (tmp_path / 'fast.mp4').read_bytes()
+  (tmp_path / 'cut.mp4').write_bytes(content[: len(content) // 2])
+  source, count = video.Video(tmp_path / 'cut.mp4'), 0
+  try:
+    for _ in source.frames():
+      count += 1
+  except errors.UserError as error:
+    assert f'damaged after {count} frame(s)' in str(error)
+  else:
+    assert f'cut short: {count} of 60' in source.warnings[0]
+  assert 0 < count < 60
+
+
+def test_frames_that_are_not_wanted_are_not_kept(tmp_path, monkeypatch):
+  """Memory does not grow with the video, nor is it read past the clip."""
+  asked = []
+
+  def endless():
+    for number in range(10**9):
+      asked.append(number)
+      yield segments.Frame(number / 100, lambda: pattern)
+
+  pattern = moving.frame(moving.translation(0, 0), 0)
+  settings = moving.settings()
+  wanted = segments.Segment(onset=300, offset=320)
+  clip = segments.take('endless', endless(), wanted, settings)
+  assert len(clip.frames) == 21 and asked[-1] == 321
+  asked.clear()
+  with pytest.raises(errors.UserError, match='more than 2 seconds'):
+    segments.take('endless', endless(), segments.WHOLE, settings)
+  assert len(asked) == 202

@@ -1,0 +1,184 @@
+"""From a file to a report, by the command."""
+
+import csv
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from dianet_jax import __main__ as cli
+from dianet_jax.core import errors
+from dianet_jax.experiments import predict
+from dianet_jax.inference import folder, outputs, sources
+from tests.support import moving, small_bundles, videos
+from tfds_builders import simulate
+
+SHARES = np.concatenate([np.linspace(0, 1, 9), np.linspace(1, 0, 9)[1:]])
+
+
+@pytest.fixture(scope='module')
+def clip():
+  return moving.clip(
+    lambda x, y: (2 * np.exp(-((x - 30) ** 2) / 60), 0 * y), SHARES
+  )
+
+
+@pytest.fixture(scope='module')
+def bundle():
+  return small_bundles.make(members=1)
+
+
+@pytest.fixture(scope='module')
+def path(bundle, tmp_path_factory):
+  place = tmp_path_factory.mktemp('bundle') / 'b'
+  folder.save(bundle, place)
+  return place
+
+
+@pytest.fixture
+def start(path, tmp_path, capsys):
+  """Runs the command; status, what it printed, its folder."""
+
+  def run(*arguments):
+    out = tmp_path / 'out'
+    status = cli.main(
+      ['predict', *map(str, arguments), f'--bundle={path}', f'--out={out}']
+    )
+    return status, capsys.readouterr(), out
+
+  return run
+
+
+def table(out):
+  with (out / 'predictions.csv').open(newline='') as file:
+    return list(csv.DictReader(file))
+
+
+def test_a_video_becomes_a_report(start, bundle, clip, tmp_path):
+  video = videos.write(tmp_path / 'a.mkv', clip)
+  status, said, out = start(video)
+  assert status == 0 and 'surprise 0.' in said.out
+  [row] = table(out)
+  expected = bundle.predict(clip, fps=100)
+  assert row['prediction'] == expected.label
+  for name, probability in expected.probabilities.items():
+    assert float(row[f'p_{name}']) == pytest.approx(probability, abs=1e-6)
+  assert (row['onset'], row['apex'], row['offset']) == ('0', '8', '16')
+  assert float(row['apex_seconds']) == pytest.approx(0.08)
+  held = json.loads((out / 'prediction.json').read_text())
+  assert [c['name'] for c in held['columns']] == list(row)
+  assert held['clips'][0]['p_surprise'] == float(row['p_surprise'])
+  page = (out / 'report.html').read_text()
+  # Three key frames and two motion images, nothing from elsewhere.
+  assert len(re.findall('src="data:image/', page)) == 5
+  assert 'src="http' not in page and '<script' not in page
+
+
+def test_a_part_of_a_longer_video(start, clip, tmp_path):
+  still = np.repeat(clip[:1], 30, axis=0)
+  alone = videos.write(tmp_path / 'a.mkv', clip)
+  inside = videos.write(
+    tmp_path / 'b.mkv', np.concatenate([still, clip, still])
+  )
+  *_, out = start(alone)
+  [first] = table(out)
+  *_, out = start(inside, '--onset=30', '--offset=46')
+  [second] = table(out)
+  assert second['onset'] == '30' and second['apex'] == '38'
+  for name in ('prediction', 'p_negative', 'p_positive', 'p_surprise'):
+    assert first[name] == second[name]
+
+
+def test_the_rest_goes_on_where_one_fails(start, clip, tmp_path):
+  good = videos.write(tmp_path / '=cmd.mkv', clip)
+  bad = tmp_path / '<img src=x onerror=alert(1)>.mp4'
+  bad.write_bytes(b'nothing')
+  status, said, out = start(bad, good)
+  assert status == 1
+  assert 'is no video' in said.err and '=cmd.mkv' in said.out
+  first, second = table(out)
+  assert 'is no video' in first['error'] and not first['prediction']
+  assert second['prediction'] and not second['error']
+  page = (out / 'report.html').read_text()
+  assert '<img src=x' not in page and '&lt;img src=x' in page
+
+
+def test_a_list_of_clips(start, clip, tmp_path):
+  frames = tmp_path / 'frames'
+  frames.mkdir()
+  for number, image in enumerate(clip):
+    cv2.imwrite(str(frames / f'{number}.png'), image[..., ::-1])
+  videos.write(tmp_path / 'a.mkv', clip)
+  listed = tmp_path / 'clips.csv'
+  listed.write_text(
+    'clip,onset,apex,offset,fps\na.mkv,2,8,14,\nframes,,,,100\n'
+  )
+  status, _, out = start(listed)
+  assert status == 0
+  first, second = table(out)
+  assert (first['onset'], first['offset']) == ('2', '14')
+  assert first['apex_source'] == 'given'
+  assert (second['onset'], second['offset']) == ('0', '16')
+
+
+@pytest.mark.parametrize(
+  'text,reason',
+  [
+    ('', r'columns are None. Expected clip'),
+    ('clip,onse\n', r'Expected clip, and any of fps, onset'),
+    ('clip\n', 'lists no clip'),
+    ('clip,onset\na,x\n', "line 2: onset='x', expected a whole number"),
+    ('clip,fps\na,x\n', "line 2: fps='x', expected a number"),
+    ('clip\na,b\n', 'line 2: more cells'),
+    ('clip,fps\n,3\n', 'line 2: no clip is named'),
+    ('clip\n"a', 'cannot be read'),
+  ],
+)
+def test_a_list_that_is_none_is_refused(tmp_path, text, reason):
+  path = tmp_path / 'list.csv'
+  path.write_text(text)
+  with pytest.raises(errors.UserError, match=reason):
+    sources.read_list(path, None)
+
+
+def test_key_frames_are_of_one_clip(start, tmp_path):
+  status, said, _ = start(tmp_path / 'a.mkv', tmp_path / 'b.mkv', '--onset=3')
+  assert status == 1 and 'there are 2' in said.err
+
+
+@pytest.mark.parametrize(
+  'arguments',
+  [[], ['--dataset=casme2'], ['a.mkv', '--dataset=casme2', '--manual_dir=x']],
+)
+def test_a_wrong_command_line_ends_with_2(start, arguments, capsys):
+  with pytest.raises(SystemExit) as ended:
+    start(*arguments)
+  assert ended.value.code == 2
+  assert 'dianet predict' in capsys.readouterr().err
+
+
+def test_every_column_is_explained(bundle):
+  for column in outputs.columns(bundle.classes):
+    assert column.meaning
+  documented = {c.name for c in outputs.columns(bundle.classes)}
+  assert {'clip', 'prediction', 'apex_seconds', 'error'} <= documented
+
+
+@pytest.mark.slow
+def test_a_raw_data_set_is_compared_with_its_labels(tmp_path, monkeypatch):
+  monkeypatch.setenv('DIANET_CACHE', str(tmp_path / 'cache'))
+  raw = simulate.write(
+    'casme2', tmp_path / 'raw', subjects=2, clips_per_subject=5
+  )
+  five = ('happiness', 'disgust', 'repression', 'surprise', 'others')
+  bundle = small_bundles.make(members=1, classes=five)
+  figures = predict.predict_data_set(bundle, 'casme2', str(raw), tmp_path / 'o')
+  assert figures['n'] == 10 and figures['seen'] and figures['simulated']
+  rows = table(tmp_path / 'o')
+  right = np.mean([row['truth'] == row['prediction'] for row in rows])
+  assert figures['accuracy'] == pytest.approx(right)
+  assert 0 <= figures['uf1'] <= 1 and 0 <= figures['uar'] <= 1
+  with pytest.raises(errors.UserError, match='has the bundle'):
+    predict.protocol_for(bundle, 'smic')
