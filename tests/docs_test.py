@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from tests.support import documents
+from dianet_jax.inference import folder
+from tests.support import documents, small_bundles
 
 PAGES = [
   page.relative_to(documents.ROOT)
@@ -78,6 +79,21 @@ def test_the_api_in_ten_snippets(tmp_path, monkeypatch):
   assert names['flow'].shape == (2, 64, 64, 2)
   assert names['summary']['overall']['n'] == 15
   assert names['probabilities'].shape == (1, len(names['dataset'].classes))
+
+
+def test_a_bundle_in_python(tmp_path):
+  pytest.importorskip('dlib', reason='finds the face')
+  path = tmp_path / 'bundle'
+  # An untrained one: how it is used is the same.
+  folder.save(small_bundles.make(members=1, align=True), path)
+  [snippet] = documents.snippets('docs/predict.md')
+  names = {'path': path}
+  exec(snippet, names)
+  prediction = names['prediction']
+  assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-5)
+  assert (
+    prediction.clip.apex == 20 and not prediction.inputs['dynamic_images'].any()
+  )
 
 
 def test_the_records_alone(tmp_path, monkeypatch):
