@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 __version__ = '0.1.0'
 
 
-def load_bundle(path: str | os.PathLike[str]) -> Bundle:
+def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
   """Reads a bundle that `dianet export` wrote; see `inference.folder.load`.
 
       bundle = dianet_jax.load_bundle('bundle')
       bundle.predict(frames, fps=200).probabilities
 
   Args:
-    path: of the folder.
+    path: of the folder; None: the bundle that comes with the package.
 
   Raises:
     UserError: it is no bundle, or a damaged one.
@@ -26,4 +26,4 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
   # Late: whoever compares results has no need of jax.
   from dianet_jax.inference import folder
 
-  return folder.load(path)
+  return folder.load(folder.SHIPPED if path is None else path)

@@ -79,14 +79,19 @@ def configure(cache: pathlib.Path) -> None:
       in_use = True
   if not in_use and _CPU_FLAG not in flags and _flag_helps():
     os.environ['XLA_FLAGS'] = f'{flags} {_CPU_FLAG}={_CPU_FLAG_VALUE}'.strip()
+  keep_programs(cache)
+  # Orbax reports every save, and asyncio what orbax raises anyway.
+  logging.set_verbosity(logging.ERROR)
+  asyncio.log.logger.setLevel('CRITICAL')
+
+
+def keep_programs(cache: pathlib.Path) -> None:
+  """Keeps compiled programs in `cache`, unless the user has another place."""
   if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
     jax.config.update('jax_compilation_cache_dir', str(cache / 'compiled'))
   # Small programs too: there are hundreds, and each costs more to compile
   # than to read.
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
-  # Orbax reports every save, and asyncio what orbax raises anyway.
-  logging.set_verbosity(logging.ERROR)
-  asyncio.log.logger.setLevel('CRITICAL')
 
 
 def _flag_helps() -> bool:

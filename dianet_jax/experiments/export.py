@@ -158,6 +158,7 @@ def _training(
     'fingerprint': summary['data_fingerprint'],
     'simulated': summary['simulated'],
     'control': summary['control'],
+    'origin': data_sets.facts(data.dataset).guide.source,
     'prepared_by_others': bool(data_sets.facts(data.dataset).stored),
     'networks': networks,
     'run': workdir.name,

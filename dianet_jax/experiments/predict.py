@@ -1,4 +1,4 @@
-"""A bundle at work: dianet predict VIDEO ... --bundle=DIR.
+"""A bundle at work: dianet predict VIDEO ... [--bundle=DIR].
 
 Exit status: 0 where all was predicted, 1 where a clip could not be (the rest
 is), 2 for a wrong command line.
@@ -103,7 +103,6 @@ def predict_data_set(
     key_frame_search=0.0,
     permute_labels=False,
   )
-  runtime.configure(runtime.cache_dir(''))
   loaded = dataset_lib.load(data, 0, tuple(bundle.feed))
   probabilities = bundle.probabilities(
     {name: array[0] for name, array in loaded.inputs.items()}
@@ -138,7 +137,10 @@ def _parser() -> argparse.ArgumentParser:
     nargs='*',
     help='videos, folders of frames, lists (.csv)',
   )
-  parser.add_argument('--bundle', required=True, help='folder of `export`')
+  parser.add_argument(
+    '--bundle',
+    help='folder of `dianet export`; by default our own',
+  )
   parser.add_argument('--out', default='prediction', help='folder to write')
   parser.add_argument('--fps', type=float, help='of folders of frames')
   for name in ('onset', 'apex', 'offset'):
@@ -169,7 +171,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.error('give videos, or --dataset and --manual_dir')
   if bool(options.dataset) != bool(options.manual_dir):
     parser.error('--dataset and --manual_dir belong together')
-  bundle = folder.load(options.bundle)
+  # One device of all cores: one clip at a time is computed.
+  runtime.keep_programs(runtime.cache_dir(''))
+  bundle = folder.load(options.bundle or folder.SHIPPED)
   out = paths.normal(options.out, '--out')
   if options.dataset:
     figures = predict_data_set(bundle, options.dataset, options.manual_dir, out)

@@ -36,6 +36,8 @@ from dianet_jax.inference import card
 from dianet_jax.models import registry as models
 
 SCHEMA = 1
+# Comes with the package: of the published flow images of the MEGC 2019 clips.
+SHIPPED = pathlib.Path(__file__).parent / 'bundles' / 'megc2019_flow'
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 _NAMES = (
   'bundle.json', 'weights.safetensors', 'model.stablehlo', 'calibration.json',
@@ -181,7 +183,7 @@ def _made_inputs(bundle: bundle_lib.Bundle) -> dict[str, np.ndarray]:
   }
 
 
-def load(path: str | os.PathLike[str]) -> bundle_lib.Bundle:
+def load(path: str | os.PathLike[str] = SHIPPED) -> bundle_lib.Bundle:
   """Reads a bundle and tries it on its own example.
 
   Args:

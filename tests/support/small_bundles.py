@@ -22,6 +22,7 @@ FACTS = {
     'fingerprint': '0' * 16,
     'simulated': True,
     'control': False,
+    'origin': 'Ask them.',
     'prepared_by_others': False,
     'networks': 'untrained',
     'run': 'none',
