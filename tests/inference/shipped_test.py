@@ -34,6 +34,7 @@ def test_it_is_small_and_says_where_it_comes_from(bundle):
   assert abs(values.mean()) < 0.1 and abs(values.std() - 1) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'motion', ['brows up (AU1+2)', 'brows down, together (AU4)']
 )
