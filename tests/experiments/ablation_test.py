@@ -22,7 +22,8 @@ def test_an_ablation_runs_and_resumes(make, tmp_path, capsys, monkeypatch):
   markdown = (workdir / 'ablation.md').read_text()
   for text in (shown, markdown):
     assert 'first only - Both, added' in text and 'samm, differences' in text
-    assert 'whole: left out, megc2019_flow' in text
+    assert 'whole: left out, megc2019' in text
+    assert 'leaderboard, samm' in text
   assert '| run' in markdown and '| run' not in shown
   assert held == json.loads((workdir / 'ablation.json').read_text())
   assert [list(row)[2] for row in held['rows']] == [
