@@ -265,17 +265,24 @@ def leave_one_subject_out(
 
 
 def leave_one_dataset_out(
-  subjects: Sequence[str], datasets: Sequence[str], **options
+  subjects: Sequence[str],
+  labels: Sequence[int],
+  num_classes: int,
+  *,
+  datasets: Sequence[str],
+  **options,
 ) -> Folds:
   """One fold a data set of a composite and seed, sorted within a seed.
 
   Args:
     subjects: the subject of each clip.
-    datasets: the data set of each clip.
+    labels: class index of each clip.
+    num_classes: how many classes there are.
+    datasets: the data set of each clip; no subject is in two of them.
     **options: of `hold_out`.
 
   Returns:
-    The folds, [seed x data set].
+    The folds, [seed x data set], each trained on all the others.
 
   Raises:
     UserError: there is but one data set, or fewer than two classes.
@@ -286,11 +293,11 @@ def leave_one_dataset_out(
   }
   if len(groups) < 2:
     raise errors.UserError(
-      f'--config.evaluation.protocol=cross_dataset: all clips are of'
-      f' {", ".join(groups)}, and it takes two data sets or more. Choose a'
-      ' composite, such as configs/megc2019.py, or leave_one_subject_out.'
+      '--config.evaluation.protocol=cross_dataset takes clips of two data sets'
+      f' or more; all are of {", ".join(groups)}. Choose a composite, such as'
+      ' configs/megc2019.py, or leave_one_subject_out.'
     )
-  return hold_out(groups, subjects, **options)
+  return hold_out(groups, subjects, labels, num_classes, **options)
 
 
 def of(
