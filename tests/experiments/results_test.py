@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dianet_jax.evaluation import compare, metrics, predictions
+from dianet_jax.experiments import ablation
 
 ROOT = pathlib.Path(__file__).parents[2]
 RESULTS = ROOT / 'benchmarks/results'
@@ -87,7 +88,10 @@ def test_pages_quote_the_kept_results(folder):
     assert line in PAGES
 
 
-@pytest.mark.parametrize('folder', STUDIES, ids=name)
+ABLATIONS = [path for path in STUDIES if path.match('ablation-*')]
+
+
+@pytest.mark.parametrize('folder', ABLATIONS, ids=name)
 def test_pages_quote_the_kept_tables(folder):
   held = json.loads((folder / 'ablation.json').read_text())
   table = (folder / 'ablation.md').read_text()
@@ -115,10 +119,18 @@ def test_tables_follow_from_the_predictions(folder):
   runs = {
     row['name']: compare.load(folder / row['folder'])
     for row in held['rows']
-    if 'left_out' not in row
+    if 'folder' in row
   }
   made = compare.table(runs, 'markdown', by_dataset=True)
   assert made in (folder / 'ablation.md').read_text()
+
+
+def test_the_leaderboard_follows_from_what_is_kept():
+  folder = RESULTS / 'zoo-megc2019'
+  held = json.loads((folder / 'ablation.json').read_text())
+  kept = (folder / 'ablation.md').read_text()
+  assert ablation.markdown(folder, held) == kept
+  assert 'leaderboard, samm' in kept
 
 
 def test_pages_quote_a_comparison():
