@@ -21,7 +21,7 @@ def test_every_model_of_the_registry_has_its_row():
   assert set(models.PUBLISHED) == set(MODELS)
   page = PAGE.read_text(encoding='utf-8')
   for name in MODELS:
-    assert page.count(f'| `{name}` |') == page.count(f'### `{name}`\n') == 1
+    assert page.count(f'\n| `{name}` |') == page.count(f'### `{name}`\n') == 1
 
 
 def test_parts_add_up():
