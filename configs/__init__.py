@@ -15,7 +15,8 @@ def named(name: str) -> ml_collections.ConfigDict:
   from dianet_jax.core import errors
 
   files = pathlib.Path(__file__).parent.glob('[!_]*.py')
-  known = {path.stem for path in files} - {'default', 'ablation', 'nested'}
+  studies = {'ablation', 'nested', 'zoo'}
+  known = {path.stem for path in files} - {'default', *studies}
   if name not in known:
     raise errors.UserError(
       f'{name!r} is no configuration that a study can start from. There are: '

@@ -69,7 +69,7 @@ class Augment:
 
 @dataclasses.dataclass(frozen=True)
 class Train:
-  """Optimisation of one fold: AdamW, linear warm-up, cosine decay. Ours."""
+  """Optimisation of one fold: AdamW with linear warm-up. Ours."""
 
   epochs: int = key(
     50,
@@ -90,6 +90,18 @@ class Train:
     0.1,
     'Share of the steps in which the learning rate climbs to the peak.',
     BELOW_ONE,
+  )
+  schedule: str = key(
+    'cosine',
+    'The learning rate after the warm-up: cosine (decays to 0), or constant.',
+    one_of('cosine', 'constant'),
+  )
+  order: str = key(
+    'shuffled',
+    'Order of the training clips: shuffled (anew in each epoch), or by_class:'
+    ' one class after the other, as the code of STSTNet and HTNet reads them; a'
+    ' step then sees few classes.',
+    one_of('shuffled', 'by_class'),
   )
   weight_decay: float = key(
     1e-2,
@@ -116,8 +128,14 @@ class Train:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """Which epoch predicts, and what is reported."""
+  """What is held out, which epoch predicts, and what is reported."""
 
+  protocol: str = key(
+    'leave_one_subject_out',
+    'What a fold holds out: leave_one_subject_out, or cross_dataset: all'
+    ' subjects of one data set of a composite; it is trained on the others.',
+    one_of('leave_one_subject_out', 'cross_dataset'),
+  )
   epochs: str = key(
     'fixed',
     'Which epoch predicts: fixed (the last), or inner_split: the one with the'

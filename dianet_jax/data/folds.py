@@ -1,4 +1,4 @@
-"""Folds as index tables: one subject held out, or a group of them.
+"""Folds as index tables: a subject, a group of them or a data set held out.
 
 A fold holds the indices of its *training clips only*: a held-out clip never
 enters its fold's forward pass. A mask over a shared batch would not do: a
@@ -264,12 +264,48 @@ def leave_one_subject_out(
   return hold_out(groups, subjects, labels, num_classes, **options)
 
 
+def leave_one_dataset_out(
+  subjects: Sequence[str],
+  labels: Sequence[int],
+  num_classes: int,
+  *,
+  datasets: Sequence[str],
+  **options,
+) -> Folds:
+  """One fold a data set of a composite and seed, sorted within a seed.
+
+  Args:
+    subjects: the subject of each clip.
+    labels: class index of each clip.
+    num_classes: how many classes there are.
+    datasets: the data set of each clip; no subject is in two of them.
+    **options: of `hold_out`.
+
+  Returns:
+    The folds, [seed x data set], each trained on all the others.
+
+  Raises:
+    UserError: there is but one data set, or fewer than two classes.
+  """
+  groups = {
+    name: {s for s, d in zip(subjects, datasets) if d == name}
+    for name in sorted(set(datasets))
+  }
+  if len(groups) < 2:
+    raise errors.UserError(
+      '--config.evaluation.protocol=cross_dataset takes clips of two data sets'
+      f' or more; all are of {", ".join(groups)}. Choose a composite, such as'
+      ' configs/megc2019.py, or leave_one_subject_out.'
+    )
+  return hold_out(groups, subjects, labels, num_classes, **options)
+
+
 def of(
   config: configuration.Config,
   dataset: dataset_lib.Dataset,
   groups: Mapping[str, Collection[str]] | None = None,
 ) -> Folds:
-  """The folds of a run: one a subject, or one a group where given.
+  """The folds of a run, as `evaluation.protocol` says, or of groups.
 
   Args:
     config: of the run.
@@ -288,6 +324,9 @@ def of(
       evaluation.validation_share if evaluation.chooses_epoch else 0.0
     ),
   }
-  if groups is None:
-    return leave_one_subject_out(**options)
-  return hold_out(groups, **options)
+  if groups is not None:
+    return hold_out(groups, **options)
+  if evaluation.protocol == 'cross_dataset':
+    datasets = [clip.dataset for clip in dataset.clips]
+    return leave_one_dataset_out(datasets=datasets, **options)
+  return leave_one_subject_out(**options)

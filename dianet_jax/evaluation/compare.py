@@ -26,7 +26,7 @@ _CSV_COLUMNS = (
 )  # fmt: skip
 
 
-def _pairs(
+def pairs_of(
   names: Sequence[str], against: str, all_pairs: bool
 ) -> list[tuple[str, str]]:
   """(run, reference) pairs; the first run is the reference by default."""
@@ -41,8 +41,15 @@ def _pairs(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Part:
-  """All that is said of one set of clips."""
+class Part:
+  """All that is said of one set of clips.
+
+  Attributes:
+    dataset: whose clips they are; '' for all.
+    runs: name -> predictions of these clips.
+    summaries: name -> what `metrics.summarise` says of them.
+    pairs: (run, reference) -> its differences from the reference.
+  """
 
   dataset: str
   runs: Mapping[str, Predictions]
@@ -51,14 +58,18 @@ class _Part:
 
   @property
   def folds(self) -> int:
-    return len(set(next(iter(self.runs.values())).subjects.tolist()))
+    """How many subjects or, across data sets, how many of these."""
+    run = next(iter(self.runs.values()))
+    held_out = run.datasets if run.cross_dataset else run.subjects
+    return len(set(held_out.tolist()))
 
 
-def _parts(
+def parts_of(
   runs: Mapping[str, Predictions],
   pairs: Sequence[tuple[str, str]],
   by_dataset: bool,
-) -> Iterator[_Part]:
+) -> Iterator[Part]:
+  """Aligned runs on all clips, then on those of each data set."""
   datasets = next(iter(runs.values())).datasets
   names = sorted(set(datasets.tolist()))
   for part in ['', *names] if by_dataset and len(names) > 1 else ['']:
@@ -67,7 +78,7 @@ def _parts(
       for name, run in runs.items()
     }
     found = [differences(chosen[a], chosen[b]) for a, b in pairs]
-    yield _Part(
+    yield Part(
       dataset=part,
       runs=chosen,
       summaries={
@@ -80,22 +91,7 @@ def _parts(
     )
 
 
-def _range(interval: Sequence[float] | None, sign: str = '') -> str:
-  if interval is None:
-    return 'one subject'
-  return ' to '.join(_number(value, sign) for value in interval)
-
-
-def _number(value: float, sign: str = '') -> str:
-  # Rounded first, and 0 added: no -0.000.
-  return f'{round(value, 3) + 0.0:{sign}.3f}'
-
-
-def _p(value: float) -> str:
-  return '<0.001' if value < 0.001 else f'{value:.3f}'
-
-
-def _runs_table(part: _Part, title: str) -> tables.Table:
+def _runs_table(part: Part, title: str) -> tables.Table:
   labels = [metric.label for metric in metrics.METRICS.values()]
   header = ['run', 'n', 'classes', 'folds', 'seeds', *labels]
   rows = []
@@ -105,12 +101,14 @@ def _runs_table(part: _Part, title: str) -> tables.Table:
     for key in metrics.METRICS:
       value = summary[key]
       std = '' if value['std'] is None else f' ± {value["std"]:.3f}'
-      row.append(f'{value["mean"]:.3f}{std}\n{_range(value["interval_95"])}')
+      row.append(
+        f'{value["mean"]:.3f}{std}\n{tables.interval(value["interval_95"])}'
+      )
     rows.append([str(cell) for cell in row])
   return tables.Table(title, header, rows)
 
 
-def _classes_table(part: _Part, title: str) -> tables.Table:
+def _classes_table(part: Part, title: str) -> tables.Table:
   counts = next(iter(part.summaries.values()))['clips_per_class']
   header = ['run', *(f'{name} ({count})' for name, count in counts.items())]
   rows = [
@@ -123,7 +121,7 @@ def _classes_table(part: _Part, title: str) -> tables.Table:
   )
 
 
-def _pairs_table(part: _Part, title: str) -> tables.Table:
+def _pairs_table(part: Part, title: str) -> tables.Table:
   several = len(part.pairs) > 1
   header = ['difference', 'of', 'value', '95 % interval', 'p']
   rows = []
@@ -131,8 +129,8 @@ def _pairs_table(part: _Part, title: str) -> tables.Table:
     lines = [
       (
         metrics.METRICS[key].label,
-        _number(d.value, '+'),
-        _range(d.interval, '+'),
+        tables.number(d.value, '+'),
+        tables.interval(d.interval, '+'),
         d.p,
         d.p_holm,
       )
@@ -143,8 +141,8 @@ def _pairs_table(part: _Part, title: str) -> tables.Table:
     lines.append(('clips', split, '', test.p, pair.mcnemar_p_holm))
     for *cells, p, p_holm in lines:
       star = ' *' if p_holm < _SIGNIFICANT else ''
-      row = [f'{name} - {reference}', *cells, _p(p)]
-      rows.append([*row, _p(p_holm) + star] if several else row)
+      row = [f'{name} - {reference}', *cells, tables.p_value(p)]
+      rows.append([*row, tables.p_value(p_holm) + star] if several else row)
       if not several:
         rows[-1][-1] += star
   return tables.Table(
@@ -152,7 +150,7 @@ def _pairs_table(part: _Part, title: str) -> tables.Table:
   )
 
 
-def _notes(parts: Sequence[_Part]) -> list[str]:
+def _notes(parts: Sequence[Part]) -> list[str]:
   notes = [
     'Mean ± standard deviation over seeds, one confusion matrix pooled over'
     ' all folds; intervals: 95 %, 2,000 draws of subjects.'
@@ -183,7 +181,7 @@ def _notes(parts: Sequence[_Part]) -> list[str]:
   return notes
 
 
-def _measures(part: _Part) -> Iterator[dict[str, Any]]:
+def _measures(part: Part) -> Iterator[dict[str, Any]]:
   """Rows of the CSV that are about one run."""
   for name, run in part.runs.items():
     summary = part.summaries[name]
@@ -209,7 +207,7 @@ def _measures(part: _Part) -> Iterator[dict[str, Any]]:
         }
 
 
-def _compared(part: _Part) -> Iterator[dict[str, Any]]:
+def _compared(part: Part) -> Iterator[dict[str, Any]]:
   """Rows of the CSV that are about two runs."""
   for (name, reference), pair in part.pairs.items():
     shared = {
@@ -242,7 +240,7 @@ def _compared(part: _Part) -> Iterator[dict[str, Any]]:
     }
 
 
-def _csv(parts: Sequence[_Part], left_out: Mapping[str, int]) -> str:
+def _csv(parts: Sequence[Part], left_out: Mapping[str, int]) -> str:
   """One tidy table with full precision; what doesn't apply is empty.
 
   `left_out` is how many clips a run has that not every run has.
@@ -292,7 +290,9 @@ def table(
   clips = {name: len(run.clips) for name, run in runs.items()}
   runs, notes = predictions.align(runs, common)
   significance.check_size(runs)
-  parts = list(_parts(runs, _pairs(list(runs), against, all_pairs), by_dataset))
+  parts = list(
+    parts_of(runs, pairs_of(list(runs), against, all_pairs), by_dataset)
+  )
   if format == 'csv':
     left_out = {
       name: clips[name] - len(run.clips) for name, run in runs.items()
@@ -300,15 +300,19 @@ def table(
     return _csv(parts, left_out)
   shown = []
   for part in parts:
-    title = ', '.join([*_remarks(runs), part.dataset or 'all clips'])
+    title = ', '.join([*remarks(runs), part.dataset or 'all clips'])
     shown += [_runs_table(part, title), _classes_table(part, title)]
     if part.pairs:
       shown.append(_pairs_table(part, title))
   return tables.render(shown, notes + _notes(parts), format)
 
 
-def _remarks(runs: Mapping[str, Predictions]) -> Iterator[str]:
-  """What titles warn of, and of which runs if not of all."""
+def remarks(runs: Mapping[str, Predictions]) -> Iterator[str]:
+  """What titles warn of, and of which runs if not of all.
+
+  Args:
+    runs: name -> run.
+  """
   for remark in sorted({run.remark for run in runs.values()} - {''}):
     names = [name for name, run in runs.items() if run.remark == remark]
     of = '' if len(names) == len(runs) else f' ({", ".join(names)})'

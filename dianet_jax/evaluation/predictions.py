@@ -22,6 +22,7 @@ _NAMES = _COLUMNS[1:]
 MARKS = {
   'simulated': 'SIMULATED DATA',
   'control': 'CONTROL WITH SHUFFLED LABELS',
+  'cross_dataset': 'trained on the other data sets',
 }
 # Probabilities are written with six digits; others may have written fewer.
 _SUM_TOLERANCE = 1e-3
@@ -42,7 +43,8 @@ class Predictions:
     predictions: predicted class index.
     probabilities: of the classes, 0 to 1.
     remark: what `metrics.json` beside the file warns of (simulated data,
-      shuffled labels), or ''.
+      shuffled labels, another protocol), or ''.
+    cross_dataset: whether a fold holds out a data set, no subject.
   """
 
   seeds: tuple[int, ...]
@@ -54,6 +56,7 @@ class Predictions:
   predictions: Int[np.ndarray, 'seed clip']
   probabilities: Float[np.ndarray, 'seed clip class_']
   remark: str = ''
+  cross_dataset: bool = False
 
   def only(self, rows: Bool[np.ndarray, ' clip']) -> 'Predictions':
     """The clips where `rows` is true."""
@@ -272,6 +275,7 @@ def _arrange(
         f' has, the first {missing[0][1]!r}; is the file complete?'
       )
   cells = [[table[seed, clip] for clip in clips] for seed in seeds]
+  warned = _warned(file.with_name('metrics.json'))
   return Predictions(
     seeds=tuple(seeds),
     clips=tuple(clips),
@@ -283,19 +287,19 @@ def _arrange(
     probabilities=np.array(
       [[row.probabilities for row in line] for line in cells]
     ),
-    remark=_remark(file.with_name('metrics.json')),
+    remark=', '.join(MARKS[key] for key in warned),
+    cross_dataset='cross_dataset' in warned,
   )
 
 
-def _remark(path: pathlib.Path) -> str:
-  """Simulated data are marked wherever their results appear."""
+def _warned(path: pathlib.Path) -> list[str]:
+  """Keys of `MARKS`: such data are marked wherever their results appear."""
   try:
     summary = json.loads(path.read_text(encoding='utf-8'))
-    marks = [text for key, text in MARKS.items() if summary.get(key) is True]
+    return [key for key in MARKS if summary.get(key) is True]
   except (OSError, ValueError, AttributeError, RecursionError):
     # The file is not needed, and may be of anyone's making.
-    return ''
-  return ', '.join(marks)
+    return []
 
 
 def align(

@@ -229,11 +229,14 @@ def title(summary: dict[str, Any]) -> str:
   """One line that says what the numbers are of."""
   seeds = len(summary['seeds'])
   marks = [
-    f'{mark}, ' for key, mark in predictions.MARKS.items() if summary[key]
+    f'{mark}, '
+    for key, mark in predictions.MARKS.items()
+    # The first runs knew but one protocol.
+    if summary.get(key)
   ]
+  folds = '' if summary.get('cross_dataset') else 'leave-one-subject-out '
   return (
-    ''.join(marks)
-    + f'{summary["name"]}: pooled over leave-one-subject-out folds,'
+    ''.join(marks) + f'{summary["name"]}: pooled over {folds}folds,'
     f' {len(summary["classes"])} classes,'
     f' {seeds} seed{"s" if seeds > 1 else ""}'
   )

@@ -25,6 +25,24 @@ class Table:
   rows: Sequence[Sequence[str]]
 
 
+def number(value: float, sign: str = '') -> str:
+  """Three digits; `sign` is '+' for differences."""
+  # Rounded first, and 0 added: no -0.000.
+  return f'{round(value, 3) + 0.0:{sign}.3f}'
+
+
+def interval(bounds: Sequence[float] | None, sign: str = '') -> str:
+  """'low to high', each as `number`; None is of a single subject."""
+  if bounds is None:
+    return 'one subject'
+  return ' to '.join(number(value, sign) for value in bounds)
+
+
+def p_value(value: float) -> str:
+  """Three digits, or that it is below them."""
+  return '<0.001' if value < 0.001 else f'{value:.3f}'
+
+
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]]):
   """A table for a rich console: the first column left, the others right."""
   table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1))

@@ -1,7 +1,8 @@
 """The ablation: every row of a study as a run, and a table of differences.
 
 Each row is an ordinary run in a folder of its own, so it resumes, and finished
-rows are not computed again.
+rows are not computed again. The tables are written anew after every row; a row
+that fails is told, and the others go on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +10,15 @@ import functools
 import pathlib
 from typing import Any
 
-from dianet_jax.core import files, hosts, progress, runtime, schema
+from dianet_jax.core import (
+  errors,
+  faults,
+  files,
+  hosts,
+  progress,
+  runtime,
+  schema,
+)
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.evaluation import metrics, tables
@@ -20,7 +29,7 @@ from dianet_jax.experiments import workdirs
 
 
 def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
-  """The ablation: every row, then one table of differences from the first.
+  """The ablation: every row, then a leaderboard and the differences.
 
   Args:
     config: with the rows in its section `study`.
@@ -30,7 +39,8 @@ def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
     What `ablation.json` holds.
 
   Raises:
-    UserError: anything that the user can mend.
+    UserError: anything that the user can mend; or a row failed, told after the
+      others are done.
   """
   runtime.configure(runtime.cache_dir(config.data.cache_dir))
   hosts.start(config.parallel)
@@ -49,37 +59,90 @@ def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
       workdirs.check_config(workdir / one.row.folder, one.row.config)
       workdirs.check_data(workdir / one.row.folder, one.dataset)
     workdirs.note_config(workdir, config)
-    summaries = _run_rows(ready, workdir, load)
-    held = {
-      'config': schema.to_dict(config),
-      'versions': workdirs.versions(),
-      'rows': [_held(row, summaries.get(row.name)) for row in found],
-    }
-    if hosts.is_main():
-      files.write_json(workdir / 'ablation.json', held)
-      _print_table(config, found, workdir)
-  return held
-
-
-def _run_rows(
-  ready: Sequence[rows_lib.Ready],
-  workdir: pathlib.Path,
-  load: Callable[..., data_lib.Dataset],
-) -> dict[str, dict[str, Any]]:
-  """Row name -> what its `metrics.json` holds."""
-  pace, summaries = pace_lib.Pace(), {}
-  left = [_work_left(one, workdir / one.row.folder) for one in ready]
-  for number, (one, work) in enumerate(zip(ready, left)):
-    row = one.row
-    progress.console.print(f'\nRow {number + 1} of {len(ready)}: {row.name}')
-    remark = functools.partial(
-      pace.remark, work=work, rest=sum(left[number + 1 :])
+    study = _Study(config, workdir, found)
+    study.run(ready, load)
+    study.show()
+  if study.failed:
+    raise errors.UserError(
+      f'{len(study.failed)} of {len(fed)} rows failed: '
+      + '; '.join(f'{name}: {why}' for name, why in study.failed.items())
     )
-    with pace.timed(work):
-      summaries[row.name] = run_lib.run(
-        row.config, workdir / row.folder, load, remark
+  return study.held()
+
+
+class _Study:
+  """The rows of a study: how far they are, and what they gave."""
+
+  def __init__(
+    self, config: Config, workdir: pathlib.Path, found: Sequence[rows_lib.Row]
+  ):
+    self._config, self._workdir, self._found = config, workdir, found
+    self._summaries: dict[str, dict[str, Any]] = {}
+    self.failed: dict[str, str] = {}
+
+  def run(
+    self, ready: Sequence[rows_lib.Ready], load: Callable[..., data_lib.Dataset]
+  ) -> None:
+    """Trains what is missing; writes what is there after every row."""
+    pace = pace_lib.Pace()
+    left = [_work_left(one, self._workdir / one.row.folder) for one in ready]
+    for number, (one, work) in enumerate(zip(ready, left)):
+      row = one.row
+      progress.console.print(f'\nRow {number + 1} of {len(ready)}: {row.name}')
+      remark = functools.partial(
+        pace.remark, work=work, rest=sum(left[number + 1 :])
       )
-  return summaries
+      try:
+        with pace.timed(work):
+          self._summaries[row.name] = run_lib.run(
+            row.config, self._workdir / row.folder, load, remark
+          )
+      except Exception as error:  # Whatever a library raises ends this row.
+        why = str(error)
+        if not isinstance(error, errors.UserError):
+          why = f'{faults.one_line(error)}; {faults.report(error)}'
+        self.failed[row.name] = why
+        progress.console.print(f'{row.name} FAILED: {why}')
+      if work:
+        self._write()
+
+  def held(self) -> dict[str, Any]:
+    """What `ablation.json` holds."""
+    return {
+      'config': schema.to_dict(self._config),
+      'versions': workdirs.versions(),
+      'rows': [self._row(row) for row in self._found],
+    }
+
+  def _row(self, row: rows_lib.Row) -> dict[str, Any]:
+    held = {'name': row.name, 'settings': row.settings}
+    if row.lacking:
+      return held | {'left_out': row.lacking}
+    if row.name in self.failed:
+      return held | {'failed': self.failed[row.name]}
+    if row.name not in self._summaries:
+      return held | {'missing': 'not trained yet'}
+    summary = self._summaries[row.name]
+    means = {
+      name: summary['overall'][name]['mean']
+      for name in metrics.METRICS
+      if name in summary['overall']
+    }
+    return held | {'folder': row.folder} | means
+
+  def _write(self) -> None:
+    if hosts.is_main():
+      held = self.held()
+      files.write_json(self._workdir / 'ablation.json', held)
+      (self._workdir / 'ablation.md').write_text(
+        markdown(self._workdir, held), encoding='utf-8'
+      )
+
+  def show(self) -> None:
+    """Writes and prints the tables of all rows."""
+    self._write()
+    if hosts.is_main():
+      print(text(self._workdir, self.held()))
 
 
 def _work_left(one: rows_lib.Ready, workdir: pathlib.Path) -> float:
@@ -88,44 +151,64 @@ def _work_left(one: rows_lib.Ready, workdir: pathlib.Path) -> float:
   return pace_lib.work(one.row.config, one.dataset, one.folds, workdir)
 
 
-def _held(
-  row: rows_lib.Row, summary: Mapping[str, Any] | None
-) -> dict[str, Any]:
-  held = {'name': row.name, 'settings': row.settings}
-  if summary is None:
-    return held | {'left_out': row.lacking}
-  means = {
-    name: summary['overall'][name]['mean']
-    for name in metrics.METRICS
-    if name in summary['overall']
-  }
-  return held | {'folder': row.folder} | means
+def text(workdir: pathlib.Path, held: Mapping[str, Any]) -> str:
+  """The tables of a study for the screen, the leaderboard last."""
+  notes = [f'{name}: {why}' for name, why in _absent(held)]
+  shown = reversed(_tables(workdir, held, 'text'))
+  return '\n\n'.join(['', *shown, '\n'.join(notes)])
 
 
-def _print_table(
-  config: Config, found: Sequence[rows_lib.Row], workdir: pathlib.Path
-) -> None:
-  """The table of all rows, in `ablation.md` and on the screen."""
-  # It brings SciPy, which a plain run does not need.
-  from dianet_jax.evaluation import compare
+def markdown(workdir: pathlib.Path, held: Mapping[str, Any]) -> str:
+  """What `ablation.md` holds.
 
-  runs = {
-    row.name: compare.load(workdir / row.folder)
-    for row in found
-    if not row.lacking
-  }
-  left_out = {
-    row.name: f': left out, {row.lacking}' for row in found if row.lacking
-  }
-  text, markdown = (
-    compare.table(runs, format_, by_dataset=True)
-    for format_ in ('text', 'markdown')
-  )
+  Args:
+    workdir: of the study, with a folder for each row that is done.
+    held: its `ablation.json`.
+  """
+  title = f'# {tables.escape_markdown(held["config"]["name"])}'
   notes = ''.join(
-    f'- {tables.escape_markdown(name)}{why}\n' for name, why in left_out.items()
+    f'- {tables.escape_markdown(name)}: {tables.escape_markdown(why)}\n'
+    for name, why in _absent(held)
   )
-  (workdir / 'ablation.md').write_text(
-    f'# {tables.escape_markdown(config.name)}\n\n{markdown}\n{notes}',
-    encoding='utf-8',
-  )
-  print('\n'.join(['', text, *map(''.join, left_out.items())]))
+  return '\n\n'.join([title, *_tables(workdir, held, 'markdown'), notes])
+
+
+def _absent(held: Mapping[str, Any]) -> list[tuple[str, str]]:
+  """Rows without a result, and why."""
+  words = {'left_out': 'left out, ', 'failed': 'failed, ', 'missing': ''}
+  return [
+    (row['name'], words[key] + row[key])
+    for row in held['rows']
+    for key in words
+    if key in row
+  ]
+
+
+def _tables(
+  workdir: pathlib.Path, held: Mapping[str, Any], format_: str
+) -> list[str]:
+  # They bring SciPy, which a plain run does not need.
+  from dianet_jax.evaluation import compare, leaderboard
+
+  folders = {
+    row['name']: workdir / row['folder']
+    for row in held['rows']
+    if 'folder' in row
+  }
+  if not folders:
+    return []
+  runs = {name: compare.load(folder) for name, folder in folders.items()}
+  shown = [compare.table(runs, format_, by_dataset=True)]
+  summaries = {
+    name: workdirs.load_summary(folder) for name, folder in folders.items()
+  }
+  # Studies of older versions do not know how large their networks were.
+  if all('parameters' in summary for summary in summaries.values()):
+    entries = {
+      name: leaderboard.Entry(
+        summary['parameters'], summary['seconds_a_training']
+      )
+      for name, summary in summaries.items()
+    }
+    shown.insert(0, leaderboard.table(runs, entries, format_))
+  return shown

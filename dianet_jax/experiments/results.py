@@ -95,9 +95,15 @@ def conclude(
 def _summarise(trained: Trained, folds: folds_lib.Folds) -> dict[str, Any]:
   config, dataset = trained.config, trained.dataset
   evaluation, results = config.evaluation, trained.results
+  cross_dataset = evaluation.protocol == 'cross_dataset'
   summary = report.summarise(
     config.name, dataset, trained.pooled, folds.absent_classes()
   )
+  summary['cross_dataset'] = cross_dataset
+  if cross_dataset:
+    summary['folds'] = len(set(folds.subjects))
+    for part in summary['by_dataset'].values():
+      part['folds'] = 1
   summary['evaluation'] = {
     'epochs': report.EPOCHS[evaluation.epochs],
     'trainings_of_a_seed': evaluation.ensemble,

@@ -7,7 +7,7 @@ the settings of its model or objective.
 from collections.abc import Iterator, Mapping
 import re
 
-from dianet_jax.core.config import Config, Data, Parallel, Study
+from dianet_jax.core.config import Config, Data, Parallel
 from dianet_jax.models.registry import MODELS
 from dianet_jax.motion import registry as motion
 from dianet_jax.training import augment
@@ -53,7 +53,7 @@ def rules(config: Config) -> Iterator[Rule]:
     yield f'model.{key}', holds, expected
   channels = motion.channels(chosen, data, stored(data.dataset))
   yield from _augment_rules(config, channels)
-  yield from _study_rules(config.study)
+  yield from _study_rules(config)
   yield from _parallel_rules(config.parallel)
 
 
@@ -114,7 +114,13 @@ def _augment_rules(
       yield f'train.augment.{key}', False, expected
 
 
-def _study_rules(study: Study) -> Iterator[Rule]:
+def _study_rules(config: Config) -> Iterator[Rule]:
+  study = config.study
+  yield (
+    'evaluation.protocol',
+    study.kind != 'nested' or config.evaluation.protocol != 'cross_dataset',
+    'leave_one_subject_out, with study.kind=nested',
+  )
   yield (
     'study.kind',
     bool(study.kind) or not study.rows,

@@ -20,7 +20,7 @@ from dianet_jax.experiments import results as results_lib
 from dianet_jax.experiments import workdirs
 from dianet_jax.models import registry as models
 from dianet_jax.motion.registry import Channel
-from dianet_jax.training import objectives
+from dianet_jax.training import kept, objectives
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import resume as resume_lib
 from dianet_jax.training.state import Data
@@ -133,11 +133,19 @@ def _run(
   program = make_program(config, dataset, folds)
   workdirs.begin(workdir, config, dataset)
   describe(config, dataset, folds)
+  missing = len(folds) - kept.finished(workdir)
+  began = time.perf_counter()
   trained = resume_lib.train_folds(
     config, workdir, folds, program, describe_rest
   )
+  seconds = time.perf_counter() - began
+  size = {
+    'parameters': program.parameters,
+    # Of this session; None where all were trained before.
+    'seconds_a_training': round(seconds / missing, 2) if missing else None,
+  }
   return results_lib.conclude(
-    results_lib.Trained(config, workdir, dataset, trained), folds, start, {}
+    results_lib.Trained(config, workdir, dataset, trained), folds, start, size
   )
 
 
@@ -154,7 +162,7 @@ def describe(
   say(
     f'{len(dataset.clips)} clips ('
     + ', '.join(f'{n} {c}' for c, n in zip(dataset.classes, counts))
-    + f'), {len(set(dataset.subjects))} folds, {config.seeds} seed(s).'
+    + f'), {len(set(folds.subjects))} folds, {config.seeds} seed(s).'
   )
   notes = list(dataset.notes)
   for subject, class_ in folds.absent_classes():

@@ -221,6 +221,12 @@ class FoldParallel:
       group.fetch(-2)
       self.loss = group.mean_loss(-2)
 
+  @property
+  def parameters(self) -> int:
+    """How many numbers of one network are trained."""
+    leaves = jax.tree.leaves(self.shapes(1).state.params)
+    return sum(leaf.size for leaf in leaves)
+
   def shapes(self, epochs: int) -> Training:
     """Shapes and dtypes of one fold's saved training after `epochs` epochs.
 

@@ -52,7 +52,7 @@ class Trainer:
     return -(-self.max_train_clips // self.steps_per_epoch)
 
   def optimizer(self) -> optax.GradientTransformation:
-    """AdamW with linear warm-up and cosine decay to 0.
+    """AdamW with linear warm-up, then cosine decay to 0 or a constant rate.
 
     Biases and norm parameters (one axis or none) get no weight decay.
     """
@@ -65,6 +65,7 @@ class Trainer:
       peak_value=s.learning_rate,
       warmup_steps=warmup,
       decay_steps=steps,
+      end_value=s.learning_rate if s.schedule == 'constant' else 0.0,
     )
     return optax.adamw(
       schedule,
@@ -107,21 +108,29 @@ class Trainer:
     )
 
   def order(
-    self, fold: Fold, epoch: Int[Array, '']
+    self, fold: Fold, epoch: Int[Array, ''], labels: Int[Array, ' clip']
   ) -> tuple[Int[Array, 'step slot'], Bool[Array, 'step slot']]:
     """The clips of every step of an epoch, and which slots are filled.
 
-    Clips are dealt to the steps one by one, so that the steps of a fold with
-    few clips are short by one clip at most, instead of one step by many.
+    Shuffled clips are dealt to the steps one by one, so that the steps of a
+    fold with few clips are short by one clip at most, instead of one step by
+    many. Clips in the order of their classes fill one step after the other.
     """
-    key = jax.random.fold_in(fold.key(OfFold.SHUFFLE), epoch)
-    rank = jax.random.uniform(key, fold.train_index.shape)
+    by_class = self.settings.order == 'by_class'
+    if by_class:
+      rank = labels[fold.train_index].astype(jnp.float32)
+    else:
+      key = jax.random.fold_in(fold.key(OfFold.SHUFFLE), epoch)
+      rank = jax.random.uniform(key, fold.train_index.shape)
     order = jnp.argsort(jnp.where(fold.train_valid, rank, jnp.inf))
     total = self.steps_per_epoch * self.slots
     order = jnp.pad(order, (0, total - self.max_train_clips))
     valid = fold.train_valid[order] & (jnp.arange(total) < self.max_train_clips)
-    shape = (self.slots, self.steps_per_epoch)
     index = fold.train_index[order]
+    if by_class:
+      shape = (self.steps_per_epoch, self.slots)
+      return index.reshape(shape), valid.reshape(shape)
+    shape = (self.slots, self.steps_per_epoch)
     return index.reshape(shape).T, valid.reshape(shape).T
 
   def gather(self, data: Data, state: State, fold: Fold) -> Batch:
@@ -130,7 +139,7 @@ class Trainer:
     Once an epoch: taken in every step, a TPU would slice the whole data set.
     """
     epoch = state.step // self.steps_per_epoch
-    index, valid = self.order(fold, epoch)
+    index, valid = self.order(fold, epoch, data.labels)
     key = jax.random.fold_in(fold.key(OfFold.VARIANT), epoch)
     variant = augment.draw_variant(key, index.shape, data.num_variants)
     inputs = jax.tree.map(lambda leaf: leaf[variant, index], dict(data.inputs))

@@ -51,6 +51,19 @@ def test_class_weights_come_from_training_clips_alone():
   )
 
 
+def test_a_data_set_is_held_out_whole():
+  datasets = ['two', 'one', 'two', 'one', 'one', 'two', 'one']
+  table = folds.leave_one_dataset_out(SUBJECTS, LABELS, 3, datasets=datasets)
+  assert table.subjects == ('one', 'two')
+  for fold, name in enumerate(table.subjects):
+    train = {datasets[i] for i in table.train_index[fold]}
+    assert train == {'one', 'two'} - {name}
+    assert {name} == {datasets[i] for i in table.test_index[fold]}
+  assert sorted(table.test_index[table.test_valid]) == list(range(7))
+  with pytest.raises(errors.UserError, match='cross_dataset.* all are of one'):
+    folds.leave_one_dataset_out(SUBJECTS, LABELS, 3, datasets=['one'] * 7)
+
+
 def test_hash_is_stable():
   assert folds.stable_hash('sub01') == 3782874155
 

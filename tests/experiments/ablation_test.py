@@ -22,7 +22,8 @@ def test_an_ablation_runs_and_resumes(make, tmp_path, capsys, monkeypatch):
   markdown = (workdir / 'ablation.md').read_text()
   for text in (shown, markdown):
     assert 'first only - Both, added' in text and 'samm, differences' in text
-    assert 'whole: left out, megc2019_flow' in text
+    assert 'whole: left out, megc2019' in text
+    assert 'leaderboard, samm' in text
   assert '| run' in markdown and '| run' not in shown
   assert held == json.loads((workdir / 'ablation.json').read_text())
   assert [list(row)[2] for row in held['rows']] == [
@@ -44,6 +45,31 @@ def test_an_ablation_runs_and_resumes(make, tmp_path, capsys, monkeypatch):
   plain = make(study__kind='', study__rows=())
   with pytest.raises(errors.UserError, match='study.kind: .ablation. there'):
     run.run(plain, workdir)
+
+
+def test_a_row_that_fails_is_told_and_the_others_go_on(
+  make, tmp_path, capsys, monkeypatch
+):
+  real = run.run
+
+  def fails(config, *args):
+    if config.name == 'Both, added':
+      raise MemoryError('too large')
+    return real(config, *args)
+
+  monkeypatch.setattr(run, 'run', fails)
+  with pytest.raises(errors.UserError, match='1 of 2 rows.*added: MemoryError'):
+    ablation.run(make(), tmp_path / 'study')
+  assert 'Both, added FAILED: MemoryError: too large' in capsys.readouterr().out
+  held = json.loads((tmp_path / 'study/ablation.json').read_text())
+  assert [list(row)[2] for row in held['rows']] == [
+    'left_out', 'failed', 'folder',
+  ]  # fmt: skip
+  assert 'failed, MemoryError' in (tmp_path / 'study/ablation.md').read_text()
+  # Mended, the same command goes on with what is missing.
+  monkeypatch.setattr(run, 'run', real)
+  held = ablation.run(make(), tmp_path / 'study')
+  assert 'folder' in held['rows'][1]
 
 
 def test_rows_of_changed_data_are_not_mixed(make, tmp_path, monkeypatch):

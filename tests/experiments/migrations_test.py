@@ -17,6 +17,7 @@ from dianet_jax.experiments import (
   run,
   workdirs,
 )
+from dianet_jax.models.registry import MODELS
 
 ROOT = pathlib.Path(__file__).parents[2]
 KEPT = sorted((ROOT / 'benchmarks/results').rglob('config.json'))
@@ -37,7 +38,7 @@ def test_there_are_kept_workdirs():
 @pytest.mark.parametrize('folder', FOLDERS, ids=name)
 def test_kept_workdirs_open(folder):
   config = workdirs.load_config(folder)
-  assert config.model.name == 'dianet'
+  assert config.model.name in MODELS
   # And are configurations that could be run today.
   path = folder / 'config.json'
   held = migrations.migrate(json.loads(path.read_text()), path)
@@ -74,6 +75,19 @@ def test_kept_ablations_are_those_of_today(base):
     workdirs.check_config(folder / row.folder, row.config)
     compared += 1
   assert compared == len([path for path in KEPT if folder in path.parents])
+
+
+def test_the_kept_zoo_is_that_of_today():
+  values = importlib.import_module('configs.zoo').get_config('megc2019')
+  values.seeds = 1
+  config = configuration.from_mapping(values.to_dict())
+  folder = ROOT / 'benchmarks/results/zoo-megc2019'
+  held = json.loads((folder / 'ablation.json').read_text())
+  kept = {row['name']: row for row in held['rows'] if 'folder' in row}
+  found = {row.name: row for row in rows.parse(config)}
+  assert len(kept) >= 3
+  for name in kept:
+    workdirs.check_config(folder / kept[name]['folder'], found[name].config)
 
 
 def test_the_kept_nested_study_is_that_of_today():

@@ -8,6 +8,7 @@ import pytest
 from dianet_jax.core import errors
 from dianet_jax.core.config import PHASES
 from dianet_jax.experiments import configuration, rows
+from dianet_jax.models.registry import MODELS
 from tests.experiments.configuration_test import (
   SharpSettings,
   others,  # noqa: F401
@@ -116,6 +117,44 @@ def test_the_ablation_has_the_rows_of_the_question(base):
     'dual cross-attention shared': ('cross_attention', True, both),
     'phase-aware augmentation': ('each_phase', True, every),
   }
+
+
+@pytest.mark.parametrize('base', ['demo', 'megc2019', 'casme2'])
+def test_the_zoo_has_every_model_by_both_recipes(base):
+  values = importlib.import_module('configs.zoo').get_config(base)
+  config = configuration.from_mapping(values.to_dict())
+  found = rows.parse(config)
+  assert found[0].name == 'DIANet'
+  common, own = set(), set()
+  for row in found:
+    name, train = row.config.model.name, row.config.train
+    if row.name.endswith('own recipe'):
+      own.add(name)
+      for key, value in MODELS[name].recommended.items():
+        if key.startswith('train.') and key.count('.') == 1:
+          assert getattr(train, key.removeprefix('train.')) == value
+      continue
+    common.add(name)
+    shared = {'epochs', 'batch_size', 'learning_rate', 'weight_decay', 'order'}
+    for key in shared:
+      assert getattr(train, key) == getattr(config.train, key)
+    assert row.config.objective == config.objective
+  assert common == set(MODELS)
+  assert own == {
+    name
+    for name in MODELS
+    if any(key.startswith('train.') for key in MODELS[name].recommended)
+  }
+  # What needs frames cannot be fed by stored flow, and says so.
+  lacking = {row.config.model.name: row.lacking for row in found if row.lacking}
+  if base != 'megc2019':
+    assert not lacking
+  else:
+    assert 'need frames' in lacking['tsfmicro']
+    assert set(lacking) - {'dianet'} == {
+      name for name in MODELS
+      if MODELS[name].reads not in (('dynamic_images',), ('phase_flow',))
+    }  # fmt: skip
 
 
 def test_an_unknown_base_is_named():

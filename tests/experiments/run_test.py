@@ -12,6 +12,7 @@ import pytest
 from configs import default, megc2019
 from dianet_jax.core import errors
 from dianet_jax.evaluation import metrics
+from dianet_jax.evaluation import predictions as predictions_lib
 from dianet_jax.experiments import run, workdirs
 from tests.data.dataset_test import write_flow
 from tfds_builders import simulate
@@ -209,6 +210,22 @@ def test_a_control_is_marked_in_every_output(flow_config, tmp_path, capsys):
   assert 'CONTROL WITH SHUFFLED LABELS' in capsys.readouterr().out
   page = (tmp_path / 'run' / 'report.html').read_text()
   assert 'CONTROL WITH SHUFFLED LABELS' in page
+
+
+def test_one_data_set_is_tested_after_training_on_the_other(
+  flow_config, tmp_path, capsys
+):
+  config = flow_config(evaluation__protocol='cross_dataset')
+  summary = run.run(config, tmp_path)
+  shown = capsys.readouterr().out
+  assert 'trained on the other data sets' in shown
+  assert 'leave-one-subject-out' not in shown
+  names = {row['subject'] for row in summary['trainings']}
+  assert names == set(summary['by_dataset']) and summary['folds'] == len(names)
+  held = predictions_lib.load(tmp_path)
+  # Every clip once, its subject beside it: intervals resample those.
+  assert held.cross_dataset and len(held.clips) == summary['overall']['n']
+  assert len(set(held.subjects)) > len(names) == 2
 
 
 def test_one_class_only(flow_config, tmp_path):

@@ -14,7 +14,9 @@ from dianet_jax.training import trainer as trainer_lib
 from dianet_jax.training.objectives import CrossEntropy
 from dianet_jax.training.state import Data
 
+# Of a composite of two data sets.
 SUBJECTS = ['a'] * 5 + ['b'] * 3 + ['c'] * 6 + ['d'] * 4 + ['e'] * 2
+DATASETS = ['one'] * 8 + ['two'] * 12
 NUM_CLIPS = len(SUBJECTS)
 CHANNELS = {'dynamic_images': DYNAMIC_IMAGES.channels(None)}
 
@@ -54,6 +56,7 @@ def run(clips, make_config):
     seeds=(0,),
     overrides=None,
     kind=trainer_lib.Trainer,
+    make_folds=folds_lib.leave_one_subject_out,
     **parallel,
   ):
     """The program and the folds to train."""
@@ -70,7 +73,7 @@ def run(clips, make_config):
     if settings.compute_dtype != 'auto':
       dtype = np.dtype(settings.compute_dtype)
     inner = config.evaluation.chooses_epoch
-    folds = folds_lib.leave_one_subject_out(
+    folds = make_folds(
       SUBJECTS, labels, 3, seeds=seeds, validation_share=0.3 if inner else 0
     )
     network = dataclasses.replace(

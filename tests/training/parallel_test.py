@@ -1,5 +1,6 @@
 """Folds do not leak, do not speak, and do not care where they run."""
 
+import functools
 import re
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 from dianet_jax.core import errors
 from dianet_jax.data import folds as folds_lib
 from tests.support.small_folds import (
+  DATASETS,
   INNER,
   NUM_CLIPS,
   OPTIONS,
@@ -56,8 +58,37 @@ def test_seeds_and_subjects_differ(run):
 
 @pytest.mark.parametrize('corruption', ['noise', 'nan', 'labels'])
 def test_the_held_out_subject_has_no_influence(run, clips, corruption):
-  images, labels = (array.copy() for array in clips)
   held_out = np.array([subject == 'c' for subject in SUBJECTS])
+  images, labels = corrupt(clips, held_out, corruption)
+  clean = run.training_of_one(devices=1, rows=[2])
+  corrupted = run.training_of_one(images, labels, devices=1, rows=[2])
+  assert_same_arrays(clean, corrupted)
+  assert np.isfinite(clean.history.loss).all()
+
+
+@pytest.mark.parametrize('corruption', ['noise', 'nan', 'labels'])
+def test_the_test_data_set_has_no_influence(run, clips, corruption):
+  options = {
+    'devices': 1,
+    'rows': [1],
+    'make_folds': functools.partial(
+      folds_lib.leave_one_dataset_out, datasets=DATASETS
+    ),
+  }
+  held_out = np.array([dataset == 'two' for dataset in DATASETS])
+  images, labels = corrupt(clips, held_out, corruption)
+  clean = run.training_of_one(**options)
+  corrupted = run.training_of_one(images, labels, **options)
+  assert_same_arrays(clean, corrupted)
+  # Of the other data set something would be seen.
+  images, labels = corrupt(clips, ~held_out, 'noise')
+  other = run.training_of_one(images, labels, **options)
+  with pytest.raises(AssertionError):
+    assert_same_arrays(clean.state.params, other.state.params)
+
+
+def corrupt(clips, held_out, corruption):
+  images, labels = (array.copy() for array in clips)
   if corruption == 'noise':
     noise = np.random.default_rng(1).normal(size=images.shape)
     images[held_out] = noise[held_out]
@@ -65,10 +96,7 @@ def test_the_held_out_subject_has_no_influence(run, clips, corruption):
     images[held_out] = np.nan
   else:
     labels[held_out] = (labels[held_out] + 1) % 3
-  clean = run.training_of_one(devices=1, rows=[2])
-  corrupted = run.training_of_one(images, labels, devices=1, rows=[2])
-  assert_same_arrays(clean, corrupted)
-  assert np.isfinite(clean.history.loss).all()
+  return images, labels
 
 
 def test_corrupting_a_training_subject_is_noticed(run, clips):
@@ -133,13 +161,8 @@ def test_too_many_devices(run):
 
 @pytest.mark.parametrize('corruption', ['noise', 'nan', 'labels'])
 def test_the_held_out_subject_does_not_choose_the_epoch(run, clips, corruption):
-  images, labels = (array.copy() for array in clips)
   held_out = np.array([subject == 'c' for subject in SUBJECTS])
-  if corruption == 'labels':
-    labels[held_out] = (labels[held_out] + 1) % 3
-  else:
-    noise = np.random.default_rng(1).normal(size=images.shape)
-    images[held_out] = np.nan if corruption == 'nan' else noise[held_out]
+  images, labels = corrupt(clips, held_out, corruption)
   settings = {'devices': 1, 'rows': [2], 'overrides': OPTIONS}
   clean = run.training_of_one(**settings)
   corrupted = run.training_of_one(images, labels, **settings)

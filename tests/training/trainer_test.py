@@ -1,5 +1,7 @@
 """One fold: what a step may change, and how clips are dealt to steps."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,15 +55,42 @@ def batch(clips, index, valid):
 
 
 def test_an_epoch_visits_every_training_clip_once(trainer, fold):
-  orders = set()
+  orders, labels = set(), jnp.zeros(NUM_CLIPS, int)
   for epoch in range(5):
-    index, valid = trainer.order(fold, jnp.int32(epoch))
+    index, valid = trainer.order(fold, jnp.int32(epoch), labels)
     assert index.shape == (trainer.steps_per_epoch, trainer.slots) == (4, 4)
     assert sorted(np.array(index[valid])) == list(range(NUM_CLIPS))
     # Spread evenly: 3, 3, 3, 2.
     assert valid.sum(axis=1).min() >= 2
     orders.add(np.array(index[valid]).tobytes())
   assert len(orders) == 5
+
+
+def test_clips_in_the_order_of_their_classes(trainer, fold):
+  settings = dataclasses.replace(trainer.settings, order='by_class')
+  trainer = dataclasses.replace(trainer, settings=settings)
+  labels = jnp.arange(NUM_CLIPS) % 2
+  index, valid = trainer.order(fold, jnp.int32(3), labels)
+  assert sorted(np.array(index[valid])) == list(range(NUM_CLIPS))
+  seen = labels[index[valid]]
+  assert (jnp.diff(seen) >= 0).all() and seen[0] < seen[-1]
+
+
+def test_a_constant_learning_rate(trainer):
+  def last_update(schedule):
+    settings = dataclasses.replace(
+      trainer.settings, schedule=schedule, warmup_fraction=0.0, weight_decay=0.0
+    )
+    optimizer = dataclasses.replace(trainer, settings=settings).optimizer()
+    params = {'w': jnp.ones(1)}
+    state = optimizer.init(params)
+    for _ in range(settings.epochs * trainer.steps_per_epoch):
+      updates, state = optimizer.update(params, state, params)
+    return -float(updates['w'][0])
+
+  rate = trainer.settings.learning_rate
+  assert last_update('constant') == pytest.approx(rate, rel=1e-3)
+  assert last_update('cosine') < 0.1 * rate
 
 
 def test_a_step_without_a_valid_clip_changes_nothing(trainer, fold, clips):

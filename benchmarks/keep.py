@@ -1,0 +1,73 @@
+"""Keeps the finished rows of a study: numbers and configurations, no weights.
+
+python -m benchmarks.keep runs/zoo-megc2019-... benchmarks/results/zoo-megc2019
+
+Of every row `predictions.csv`, `metrics.json` and `config.json`, with DIR in
+place of folders of this machine; `ablation.json` and the tables made anew. A
+study that still runs may be kept as far as it is.
+"""
+
+import argparse
+import json
+import pathlib
+from typing import Any
+
+from dianet_jax.core import files
+from dianet_jax.experiments import ablation
+
+_PLACES = ('manual_dir', 'cache_dir')
+
+
+def _without_places(held: Any) -> Any:
+  if isinstance(held, dict):
+    return {
+      key: 'DIR' if key in _PLACES and value else _without_places(value)
+      for key, value in held.items()
+    }
+  return [*map(_without_places, held)] if isinstance(held, list) else held
+
+
+def keep(workdir: pathlib.Path, folder: pathlib.Path) -> None:
+  """Copies what a study has so far.
+
+  Args:
+    workdir: of the study.
+    folder: where to.
+  """
+
+  def copy(name: str) -> Any:
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = (workdir / name).read_text(encoding='utf-8')
+    if target.suffix != '.json':
+      target.write_text(text, encoding='utf-8')
+      return None
+    held = _without_places(json.loads(text))
+    files.write_json(target, held)
+    return held
+
+  held = copy('ablation.json')
+  for row in held['rows']:
+    if 'folder' in row:
+      for name in ('predictions.csv', 'metrics.json', 'config.json'):
+        copy(f'{row["folder"]}/{name}')
+  (folder / 'ablation.md').write_text(
+    ablation.markdown(folder, held), encoding='utf-8'
+  )
+
+
+def main() -> None:
+  """Keeps a study."""
+  parser = argparse.ArgumentParser(
+    prog='python -m benchmarks.keep',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument('workdir', type=pathlib.Path)
+  parser.add_argument('folder', type=pathlib.Path)
+  options = parser.parse_args()
+  keep(options.workdir, options.folder)
+
+
+if __name__ == '__main__':
+  main()

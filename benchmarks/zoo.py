@@ -1,0 +1,117 @@
+"""What each row of configs/zoo.py costs: a step, a fold, all of its folds.
+
+python -m benchmarks.zoo megc2019                # 5 minutes
+python -m benchmarks.zoo megc2019 --quick        # the first row alone
+
+Noise in the shapes of the row's inputs, one fold at a time, as a CPU trains
+them: the fastest of a few steps, compilation apart. Other work beside it makes
+it slower. Times of folds are steps times the time of a step.
+"""
+
+import argparse
+import datetime
+import importlib
+import platform
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import rank_pooling
+from dianet_jax.core import runtime
+from dianet_jax.core.config import Config
+from dianet_jax.experiments import configuration, rows, rules, run
+from dianet_jax.motion import registry as motion
+from dianet_jax.training.state import Batch, Data, Fold
+
+_CLASSES = 3
+
+
+def measured(config: Config, clips: int) -> tuple[int, float, float, int]:
+  """Parameters, seconds to compile, seconds and temporary bytes of a step.
+
+  Args:
+    config: of a row, which its data set can feed.
+    clips: how many a fold trains on.
+  """
+  feed = rules.feed(config)
+  stored = rules.stored(config.data.dataset)
+  trainer = run.make_trainer(
+    config,
+    _CLASSES,
+    motion.channels(feed, config.data, stored),
+    clips,
+    jnp.dtype('float32'),
+  )
+  rng = np.random.default_rng(0)
+  inputs = {
+    name: rng.normal(size=(trainer.slots, *spec.shape)).astype(np.float32)
+    for name, spec in motion.specs(feed, config.data).items()
+  }
+  none = jnp.zeros(0, jnp.int32)
+  fold = Fold(
+    seed=jnp.uint32(0),
+    subject_hash=jnp.uint32(0),
+    train_index=none,
+    train_valid=none.astype(bool),
+    validation_index=none,
+    validation_valid=none.astype(bool),
+    test_index=none,
+    class_weights=jnp.ones(_CLASSES),
+  )
+  labels = jnp.arange(trainer.slots) % _CLASSES
+  batch = Batch(inputs, labels, jnp.ones(trainer.slots, bool))
+  one_variant = {name: values[None] for name, values in inputs.items()}
+  state = trainer.init(Data(one_variant, labels), fold)
+  began = time.perf_counter()
+  step = jax.jit(trainer.step).lower(state, fold, batch).compile()
+  compiling = time.perf_counter() - began
+  seconds = rank_pooling.best_seconds(
+    lambda: jax.block_until_ready(step(state, fold, batch)), least=0
+  )
+  parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+  memory = step.memory_analysis().temp_size_in_bytes
+  return parameters, compiling, seconds, memory
+
+
+def main() -> None:
+  """Prints the table."""
+  parser = argparse.ArgumentParser(
+    prog='python -m benchmarks.zoo',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument('base', help="a data set's file in configs/")
+  parser.add_argument('--clips', type=int, default=273, help='a fold trains on')
+  parser.add_argument('--folds', type=int, default=52, help='of a seed')
+  parser.add_argument('--quick', action='store_true', help='the first row')
+  options = parser.parse_args()
+  runtime.configure(runtime.cache_dir(''))
+  values = importlib.import_module('configs.zoo').get_config(options.base)
+  found = rows.parse(configuration.from_mapping(values.to_dict()))
+  fed = [row for row in found if not row.lacking]
+  print(
+    f'{datetime.date.today()}, {platform.machine()}, {rank_pooling.THREADS}'
+    f' cores, jax {jax.__version__} on {jax.devices()[0].device_kind!r};'
+    f' {options.clips} clips a fold, {options.folds} folds',
+    flush=True,
+  )
+  print('| row | parameters | compile s | step ms | step MB | fold s | all h |')
+  print('|---|---:|---:|---:|---:|---:|---:|')
+  for row in fed[:1] if options.quick else fed:
+    print(_line(row, options.clips, options.folds), flush=True)
+
+
+def _line(row: rows.Row, clips: int, folds: int) -> str:
+  parameters, compiling, seconds, memory = measured(row.config, clips)
+  train = row.config.train
+  fold = seconds * train.epochs * -(-clips // train.batch_size)
+  return (
+    f'| {row.name} | {parameters:,} | {compiling:.0f} | {1000 * seconds:.1f} |'
+    f' {memory / 1e6:.0f} | {fold:.1f} | {fold * folds / 3600:.2f} |'
+  )
+
+
+if __name__ == '__main__':
+  main()

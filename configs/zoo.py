@@ -1,0 +1,187 @@
+r"""Every model that a data set can feed, in one leaderboard.
+
+python main.py --config=configs/zoo.py
+python main.py --config=configs/zoo.py:megc2019 --config.data.manual_dir=DIR
+
+What follows the colon names a data set's file in configs/; the demo's simulated
+clips if nothing does. Each model is trained by one recipe for all (the data
+set's own: epochs, optimiser, augmentation), and by what its authors recommend
+('own recipe'); about in the order of what it costs. Names say what is smaller
+than published. docs/models.md shows the kept leaderboards.
+
+Rows and settings were laid down before any of them was scored on real clips:
+what is finished is shown, whatever comes out, and nothing is chosen by it.
+
+With --config.evaluation.protocol=cross_dataset the rows are trained on one part
+of a composite and tested on another.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import ml_collections
+
+import configs
+from configs import ablation
+from dianet_jax.models import dianet
+from dianet_jax.models.registry import MODELS
+from dianet_jax.models.zoo import flow_images
+
+# Name of the row, model, and what differs from the published network: a few
+# hundred clips at most, and processors without an accelerator. In the order of
+# what they cost.
+_FLOW = (
+  ('STSTNet', 'ststnet', {}),
+  ('Off-ApexNet', 'offapexnet', {}),
+  ('HTNet small', 'htnet', {'width': 24, 'repeats': (1, 1, 2)}),
+  (
+    # Blocks of four tokens, where attention has something to do.
+    'HTNet small, two levels',
+    'htnet',
+    {'width': 24, 'repeats': (1, 2)},
+  ),
+  (
+    'CausalNet small',
+    'causalnet',
+    {
+      'width': 32,
+      'repeats': (1, 1, 2),
+      'depth': 2,
+      'head_width': 256,
+    },  # fmt: skip
+  ),
+)
+_STREAMS = (
+  ('GBAN', 'gban', {}),
+  ('BioViL-T', 'biovilt', {}),
+  ('causal blocks', 'causal', {}),
+)
+_LARGE = (
+  ('FMANet (our reading)', 'fmanet', {}),
+  ('SKD-TSTSAN temporal, half width', 'skd_tstsan_t', {'width': 0.5}),
+)
+_FRAMES = (
+  ('SKD-TSTSAN, quarter width', 'skd_tstsan', {'width': 0.25}),
+  (
+    'SLSTT small',
+    'slstt',
+    {
+      'width': 96,
+      'depth': 2,
+      'mlp_width': 192,
+      'lstm_width': 64,
+      'lstm_depth': 1,
+      'head_width': 64,
+      'enlarge': 112,
+    },  # fmt: skip
+  ),
+  ('TSFmicro small', 'tsfmicro', {'widths': (8, 16, 32, 64), 'projection': 64}),
+  ('GAMDSS small', 'gamdss', {'widths': (8, 16, 32, 64), 'projection': 64}),
+  ('Slow-Fast TCM small', 'slow_fast_tcm', {'widths': (16, 32), 'patch': 7}),
+  (
+    'ATM-GCN small (our reading)',
+    'atm_gcn',
+    {'encoder_width': 0.125, 'width': 64, 'key_width': 16},
+  ),
+)
+# Networks of colours or of blocks of the face, which neither turn nor move.
+_AUGMENTED = {
+  'slstt': {'train.augment.flip_probability': 0.0},
+  'skd_tstsan': {'train.augment.shift_pixels': 0},
+}
+
+
+def get_config(base: str = 'demo') -> ml_collections.ConfigDict:
+  """The rows, on the data set and with the settings of `base`."""
+  config = configs.named(base)
+  variants = ablation.get_config(base).study.rows[1:]
+  config.name = f'zoo-{base}'
+  config.study.kind = 'ablation'
+  cheap, dear = [*_FLOW, *_STREAMS], [*_LARGE, *_FRAMES]
+  config.study.rows = (
+    'DIANet:',
+    *(_common(config, *model) for model in cheap),
+    *_own(config, 'STSTNet', 'ststnet', {}),
+    # Published code reads one class after the other.
+    *_own(config, 'STSTNet, clips by class', 'ststnet', {}, order='by_class'),
+    *(_common(config, *model) for model in dear),
+    *(f'DIANet, {row}' for row in variants),
+    *(
+      row
+      for model in [*cheap, *dear]
+      if model[0] != 'STSTNet'
+      for row in _own(config, *model)
+    ),
+  )
+  return config
+
+
+def _common(
+  config: ml_collections.ConfigDict,
+  name: str,
+  model: str,
+  settings: Mapping[str, Any],
+) -> str:
+  """A row with the training of the data set's configuration."""
+  values = _reading(model) | _sizes(config, model, settings)
+  if issubclass(MODELS[model].Settings, flow_images.Settings):
+    # Images come scaled for a learning rate like this one.
+    values['model.input_scale'] = 1
+  return _row(name, model, values | _AUGMENTED.get(model, {}))
+
+
+def _own(
+  config: ml_collections.ConfigDict,
+  name: str,
+  model: str,
+  settings: Mapping[str, Any],
+  **train: Any,
+) -> Iterator[str]:
+  """A row with the training that the model's authors recommend, if they do."""
+  training = {
+    key: value
+    for key, value in MODELS[model].recommended.items()
+    if key.startswith(('train.', 'objective.'))
+  }
+  if not training:
+    return
+  values = _reading(model) | training | _sizes(config, model, settings)
+  if issubclass(MODELS[model].Settings, flow_images.Settings):
+    # The grey levels 0..255 as published code has them.
+    values['data.scaling'] = 'minmax'
+  values |= {f'train.{key}': value for key, value in train.items()}
+  yield _row(f'{name}, own recipe', model, values)
+
+
+def _row(name: str, model: str, values: Mapping[str, Any]) -> str:
+  settings = {'model.name': model} | dict(values)
+  texts = (f'{k}={v!r}'.replace(', ', ',') for k, v in settings.items())
+  return f'{name}: {" ".join(texts)}'
+
+
+def _reading(model: str) -> dict[str, Any]:
+  """What the model reads, and how."""
+  recommended = MODELS[model].recommended
+  found = {
+    key: value
+    for key, value in recommended.items()
+    if key.startswith(('data.', 'model.'))
+  }
+  if model == 'skd_tstsan_t':
+    found['data.scaling'] = 'minmax'
+  if MODELS[model].reads not in (('dynamic_images',), ('phase_flow',)):
+    found['data.inputs'] = ()
+  return found
+
+
+def _sizes(
+  config: ml_collections.ConfigDict, model: str, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+  """The sizes of the network and of its images."""
+  found = {f'model.{key}': value for key, value in settings.items()}
+  if issubclass(MODELS[model].Settings, dianet.Settings):
+    # The streams of the data set's DIANet.
+    found |= {f'model.{k}': config.model[k] for k in ('backbone', 'pool')}
+  elif MODELS[model].reads == ('phase_flow',):
+    found['data.image_size'] = flow_images.SIZE
+  return found
