@@ -174,6 +174,7 @@ def test_it_works_from_a_wheel(installed, two_runs, tmp_path):
   assert script.is_file()
 
 
+@pytest.mark.slow
 def test_a_configuration_of_another_folder_is_drawn(tmp_path):
   # As the installed command sees it: neither the folder of the checkout nor
   # the current one is searched for `configs`.

@@ -66,6 +66,7 @@ def _run(snippets):
   return names
 
 
+@pytest.mark.slow
 def test_the_api_in_ten_snippets(tmp_path, monkeypatch):
   monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
   snippets = documents.snippets('docs/api.md')

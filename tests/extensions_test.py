@@ -21,6 +21,7 @@ from dianet_jax.motion.registry import REPRESENTATIONS
 from dianet_jax.training import checkpoints
 from dianet_jax.training.objectives import OBJECTIVES
 from tests.support import documents
+from tests.support.slow import slow
 
 # What CONTRIBUTING.md shows.
 SOURCES = {
@@ -149,6 +150,7 @@ def test_a_representation(config, tmp_path):
   assert (tmp_path / 'run' / 'report.html').read_text().count('image/png') > 4
 
 
+@pytest.mark.slow
 def test_a_model_of_two_inputs(config, tmp_path):
   settings = config(**BOTH, model__width=5)
   dataset = run.read_dataset(settings)
@@ -167,6 +169,7 @@ def test_a_model_of_two_inputs(config, tmp_path):
     config(**BOTH, model__width=0)
 
 
+@pytest.mark.slow
 def test_an_objective_with_an_auxiliary_head(config):
   def head(objective):
     settings = config(**BOTH, objective__name=objective)
@@ -179,7 +182,7 @@ def test_an_objective_with_an_auxiliary_head(config):
   assert np.abs(head('two_heads') - head('cross_entropy')).max() > 1e-4
 
 
-@pytest.mark.parametrize('strategy', ['loop', 'unroll', 'map', 'vmap'])
+@pytest.mark.parametrize('strategy', ['loop', *slow('unroll', 'map', 'vmap')])
 def test_an_objective_with_a_state_in_each_fold(config, tmp_path, strategy):
   """A queue and a momentum copy, checkpointed and resumed bit by bit."""
   settings = config(
@@ -263,6 +266,7 @@ def test_the_held_out_subject_does_not_reach_the_state(config):
   assert (clean['queue'] != other['queue']).any()
 
 
+@pytest.mark.slow
 def test_a_metric(config, tmp_path):
   importlib.import_module('someones_package.metric')
   try:

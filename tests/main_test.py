@@ -21,6 +21,7 @@ def start(*arguments, cache, **environment):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'arguments,messages',
   [
@@ -117,6 +118,7 @@ def test_a_device_that_is_not_there(tmp_path):
   assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'module',
   [

@@ -33,6 +33,7 @@ def test_the_peer_trains_and_predicts():
   np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_ours_trains_a_fold_on_each_device():
   ours = loso.Ours(SMALL, 2)
   assert ours.at_once == 2

@@ -63,6 +63,7 @@ def test_a_subject_is_predicted_by_the_others():
   np.testing.assert_array_equal(predicted == dataset.labels, subjects != 's1')
 
 
+@pytest.mark.slow
 def test_uncertain_offsets_leave_a_row_a_clip(
   monkeypatch, capsys, tmp_path, shared_cache
 ):

@@ -70,6 +70,7 @@ def test_operations_of_a_step_are_those_of_the_valid_clips(small):
   assert small.step_flops == 3 * 6 * forward
 
 
+@pytest.mark.slow
 def test_resnet18_has_the_published_number_of_operations():
   problem = training_program.default_problem('cpu', 224, 32)
   forward = problem.step_flops / 3 / problem.clips_per_step
@@ -93,6 +94,7 @@ class _Compiled:
   argument_size_in_bytes, temp_size_in_bytes = 30, 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'strategy, programs, folds',
   [
@@ -145,6 +147,7 @@ def test_costs_are_those_of_one_fold_and_step(
   assert cost.bytes == 40
 
 
+@pytest.mark.slow
 def test_programs_of_a_step_and_of_an_epoch_are_measured(
   small, capsys, monkeypatch
 ):

@@ -61,6 +61,7 @@ def test_head_and_light_do_not_decide(change):
   assert abs(spotting.spot_apex(clip) - 8) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('dataset', 'frames_per_second'),
   [('casme2', 200), ('samm', 200), ('mmew', 90)],

@@ -79,6 +79,7 @@ def finished(flow_config, tmp_path):  # noqa: F811
   return config, tmp_path / 'run', run.run(config, tmp_path / 'run')
 
 
+@pytest.mark.slow
 def test_the_oracle_is_not_below_the_result(flow_config, tmp_path):  # noqa: F811
   overrides = OVERRIDES | {'evaluation__ensemble': 1}
   summary = run.run(flow_config(**overrides), tmp_path / 'run')

@@ -30,6 +30,7 @@ def frames():
   return np.stack(clip)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'phases', [('onset_apex', 'apex_offset'), ('onset_offset',), tuple(ENDS)]
 )
@@ -125,6 +126,7 @@ def test_it_is_the_image_that_the_run_trains_on(
   assert cv2.imread(str(out)).std() > 10
 
 
+@pytest.mark.slow
 def test_pictures_of_any_representation(shared_cache, tmp_path, monkeypatch):
   values = {
     'cache_dir': shared_cache, 'flow.method': 'farneback',

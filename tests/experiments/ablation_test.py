@@ -11,6 +11,7 @@ from dianet_jax.training import resume as resume_lib
 from tests.experiments.conftest import ROWS
 
 
+@pytest.mark.slow
 def test_an_ablation_runs_and_resumes(make, tmp_path, capsys, monkeypatch):
   workdir = tmp_path / 'study'
   held = ablation.run(make(), workdir)

@@ -6,6 +6,8 @@ import pytest
 
 from tests.main_test import start
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def cache(tmp_path_factory):

@@ -15,6 +15,7 @@ from dianet_jax.experiments import nested, pace, rows, workdirs
 from dianet_jax.training import checkpoints, kept
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import results as results_lib
+from tests.support.slow import slow
 
 NAMES = [f'casme2/{s}' for s in range(6)] + [f'samm/{s}' for s in range(9)]
 
@@ -124,6 +125,7 @@ def planted(monkeypatch):
   return corruption
 
 
+@pytest.mark.slow
 def test_the_better_candidate_is_chosen(make, planted, tmp_path, capsys):
   config = make()
   summary = nested.run(config, tmp_path / 'clean')
@@ -150,7 +152,7 @@ def test_the_better_candidate_is_chosen(make, planted, tmp_path, capsys):
   assert 'This study is finished' in again and 'default' in again
 
 
-@pytest.mark.parametrize('how_many', ['one subject', 'its whole group'])
+@pytest.mark.parametrize('how_many', [*slow('one subject'), 'its whole group'])
 def test_nothing_leaks(make, planted, tmp_path, how_many):
   config = make(train__epochs=2)
   nested.run(config, tmp_path / 'clean')
@@ -193,6 +195,7 @@ def weights(workdir, subject):
   return variables
 
 
+@pytest.mark.slow
 def test_resuming_selects_the_same(make, planted, tmp_path, monkeypatch):
   config = make(train__epochs=1)
   before = nested.run(config, tmp_path)
@@ -222,6 +225,7 @@ def test_other_clips_are_refused_before_training(make, tmp_path, monkeypatch):
     nested.run(make(study__rows=texts, train__epochs=1), tmp_path / 'run')
 
 
+@pytest.mark.slow
 def test_chosen_candidates_may_differ_in_epochs(make, tmp_path, monkeypatch):
   texts = ('short: train.epochs=1', 'long: train.epochs=2')
   values = iter([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
@@ -238,6 +242,7 @@ def test_chosen_candidates_may_differ_in_epochs(make, tmp_path, monkeypatch):
     assert workdirs.load_config(place).train.epochs == int(name == 'long') + 1
 
 
+@pytest.mark.slow
 def test_leavings_of_a_killed_write_are_removed(make, tmp_path, monkeypatch):
   config = make(train__epochs=1)
   # The last candidate is chosen for every group.

@@ -192,6 +192,7 @@ def test_changed_data_are_refused(flow_config, tmp_path):
     run.run(config, tmp_path / 'run')
 
 
+@pytest.mark.slow
 def test_divergence_names_the_fold(flow_config, tmp_path):
   config = flow_config(seeds=1)
   # No configuration may say so.
@@ -236,6 +237,7 @@ def test_one_class_only(flow_config, tmp_path):
     run.run(flow_config(data__manual_dir=str(raw)), tmp_path / 'run')
 
 
+@pytest.mark.slow
 def test_a_subject_without_a_clip_of_the_protocol(
   make_config, tmp_path, capsys
 ):
@@ -267,6 +269,7 @@ SMALL = {
 
 
 # They share their network: once whole, then with fewer channels.
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'name,widths', [('casme2', ()), ('samm', (8,) * 4), ('mmew', (8,) * 4)]
 )
@@ -291,6 +294,7 @@ def test_shipped_configs_run_on_their_layout(
   assert summary['overall']['n'] >= 9
 
 
+@pytest.mark.slow
 def test_an_unreadable_frame_stops_the_run_or_is_reported(
   make_config, tmp_path, capsys
 ):

@@ -58,6 +58,7 @@ def test_weights_give_the_predictions_again(flow, make_config, tmp_path):
     trained.open_run(workdir)
 
 
+@pytest.mark.slow
 def test_nested_selection_opens_too(flow, make_config, tmp_path):
   config = make_config(
     megc2019,

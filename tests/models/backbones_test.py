@@ -7,6 +7,7 @@ import pytest
 
 from dianet_jax.models.backbones.compact import Compact
 from dianet_jax.models.backbones.resnet import ResNet18
+from tests.support.slow import slow
 
 # With the shape of the feature map of 64x64 images. He et al. (2016) have
 # 11,689,512 parameters with the classifier of 513,000.
@@ -42,7 +43,7 @@ def test_widths(backbone):
   assert features.shape[-1] == 8
 
 
-@pytest.mark.parametrize('backbone', BACKBONES)
+@pytest.mark.parametrize('backbone', [Compact, *slow(ResNet18)])
 def test_padded_clips_change_nothing(backbone):
   model = backbone(widths=SMALL[backbone])
   rng = np.random.default_rng(0)
@@ -64,7 +65,7 @@ def test_padded_clips_change_nothing(backbone):
   )
 
 
-@pytest.mark.parametrize('backbone', BACKBONES)
+@pytest.mark.parametrize('backbone', [Compact, *slow(ResNet18)])
 def test_a_prediction_depends_on_no_other_clip(backbone):
   model = backbone(widths=SMALL[backbone])
   images = jax.random.normal(jax.random.key(1), (3, 32, 32, 3))

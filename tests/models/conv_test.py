@@ -48,6 +48,7 @@ def test_a_convolution_starts_as_that_of_flax():
   jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('channels', [3, 9])
 @pytest.mark.parametrize(
   'size,kernel,stride',
@@ -78,6 +79,7 @@ def test_the_convolutions_of_resnet(precision, size, kernel, stride, channels):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'options',
   [
@@ -103,6 +105,7 @@ def test_every_option_is_honoured(precision, options):
   assert_is_that_of_flax(x, precision, 8, (3, 3), **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'shape,kernel_size,options',
   [
@@ -156,6 +159,7 @@ def _convolutions(draw_from):
   return shape, features, draw_from(each(1, 4)), options
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(_convolutions())
 def test_any_convolution(convolution):
@@ -184,6 +188,7 @@ def test_an_unknown_option_is_refused():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'clips,size,padding,step',
   [

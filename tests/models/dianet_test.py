@@ -8,6 +8,7 @@ import pytest
 from dianet_jax.models import dianet, fusions
 from dianet_jax.models.dianet import BACKBONES, DIANet
 from dianet_jax.models.registry import MODELS
+from tests.support.slow import slow_but
 
 # (backbone, fusion, shared, views) -> parameters with five classes, mean
 # pooling, images of 64 x 64 x 3. ResNet-18 without classifier has 11,176,512.
@@ -103,7 +104,9 @@ def test_widths(backbone, widths):
   assert model.settings.feature_width == 8
 
 
-@pytest.mark.parametrize('fusion', fusions.FUSIONS)
+@pytest.mark.parametrize(
+  'fusion', slow_but(fusions.FUSIONS, ['cross_attention'])
+)
 @pytest.mark.parametrize('pool', ['mean', 'flatten'])
 def test_every_view_reaches_the_logits(fusion, pool):
   each = fusion == 'each_phase'
@@ -118,7 +121,7 @@ def test_every_view_reaches_the_logits(fusion, pool):
   assert (reached > 0).all()
 
 
-@pytest.mark.parametrize('backbone', BACKBONES)
+@pytest.mark.parametrize('backbone', slow_but(BACKBONES, ['compact']))
 def test_padded_clips_change_nothing(backbone):
   model = network(backbone=backbone)
   images = noise(6, 2, 32, 32, 3)

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from dianet_jax.models import layers
 from dianet_jax.models.backbones.resnet import ResNet18
@@ -82,6 +83,7 @@ def test_the_switch_is_set_back_after_an_error():
     assert layers.cpu.enabled()
 
 
+@pytest.mark.slow
 def test_a_backbone_without_cpu_forms():
   images = draw('float32', 2, 32, 32, 3)
   model = ResNet18(widths=(8, 8, 64, 64))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dianet_jax.models import fusions
+from tests.support.slow import slow
 
 
 def _tokens(views):
@@ -28,7 +29,7 @@ def test_views_that_are_needed():
 
 @pytest.mark.parametrize('name', fusions.FUSIONS)
 @pytest.mark.parametrize('pool', fusions.POOLS)
-@pytest.mark.parametrize('views', [1, 2, 3])
+@pytest.mark.parametrize('views', [1, *slow(2, 3)])
 def test_every_fusion_returns_views(name, pool, views):
   module = fusions.FUSIONS[name](pool=pool)
   tokens = _tokens(views)

@@ -13,6 +13,7 @@ from tests.models.closeness import assert_close, assert_same, draw, precision
 OPTIONS = {'avg_pool': pooling.AVG_OPTIONS, 'max_pool': pooling.MAX_OPTIONS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('size', [1, 2, 5, 8])
 @pytest.mark.parametrize('name', OPTIONS)
 def test_pooling_that_has_a_fast_form(precision, name, size):

@@ -82,6 +82,7 @@ def _million_rows(path, row):
   return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('row', [[], [b'x'], [b'1', b'EP', b'', b'1']])
 def test_a_million_rows_take_little_memory(tmp_path, row):
   path = _million_rows(tmp_path / 'a.xlsx', row)

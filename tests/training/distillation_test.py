@@ -51,6 +51,7 @@ def _part(tree):
   return jax.tree.map(lambda leaf: leaf[:3], tree)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'objective', [distillation.AuxiliaryHeads(), distillation.SelfDistillation()]
 )

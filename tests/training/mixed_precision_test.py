@@ -51,6 +51,7 @@ def gradients(clips):
   return of
 
 
+@pytest.mark.slow
 def test_a_scaled_loss_changes_no_bit(gradients):
   # bfloat16 has the exponents of float32: a power of two passes through.
   plain = gradients(jnp.bfloat16, 1.0)
@@ -59,6 +60,7 @@ def test_a_scaled_loss_changes_no_bit(gradients):
     np.testing.assert_array_equal(gradients(jnp.bfloat16, scale), plain)
 
 
+@pytest.mark.slow
 def test_float16_would_need_one(gradients):
   plain, small = (gradients(jnp.float16, s) for s in (1.0, 2.0**-20))
   assert np.count_nonzero(small) < 0.5 * np.count_nonzero(plain)
@@ -71,6 +73,7 @@ def test_gradients_are_those_of_float32_as_far_as_bfloat16_goes(gradients):
   assert 1e-4 < difference < 0.1
 
 
+@pytest.mark.slow
 def test_what_is_kept_between_steps_is_float32(run):
   exact, rounded = (
     run.training_of_one(

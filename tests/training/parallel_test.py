@@ -9,6 +9,7 @@ import pytest
 
 from dianet_jax.core import errors
 from dianet_jax.data import folds as folds_lib
+from tests.support.slow import slow
 from tests.support.small_folds import (
   DATASETS,
   INNER,
@@ -23,6 +24,7 @@ from tests.support.small_folds import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('strategy', ['loop', 'unroll', 'map', 'vmap'])
 def test_any_number_of_devices_gives_the_same_result(run, strategy):
   # Up to rounding: bits are promised on as many devices of one kind.
@@ -122,7 +124,7 @@ COLLECTIVE = re.compile(
 )
 
 
-@pytest.mark.parametrize('strategy', ['loop', 'unroll', 'map', 'vmap'])
+@pytest.mark.parametrize('strategy', ['loop', 'map', *slow('unroll', 'vmap')])
 def test_folds_never_speak(run, strategy):
   program, folds = run.make(
     devices=4,
@@ -141,7 +143,7 @@ def test_a_collective_would_be_seen():
   assert COLLECTIVE.search(total.lower(np.ones(4)).compile().as_text())
 
 
-@pytest.mark.parametrize('strategy', ['loop', 'map'])
+@pytest.mark.parametrize('strategy', ['loop', *slow('map')])
 def test_an_epoch_takes_nothing_from_the_host(run, strategy, monkeypatch):
   program, folds = run.make(devices=2, strategy=strategy)
   group = program._begin(folds, [0, 1], {})
@@ -159,7 +161,7 @@ def test_too_many_devices(run):
     run(devices=5)
 
 
-@pytest.mark.parametrize('corruption', ['noise', 'nan', 'labels'])
+@pytest.mark.parametrize('corruption', [*slow('noise', 'nan'), 'labels'])
 def test_the_held_out_subject_does_not_choose_the_epoch(run, clips, corruption):
   held_out = np.array([subject == 'c' for subject in SUBJECTS])
   images, labels = corrupt(clips, held_out, corruption)
@@ -170,6 +172,7 @@ def test_the_held_out_subject_does_not_choose_the_epoch(run, clips, corruption):
   assert np.isfinite(clean.history.validation_loss).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('strategy', ['loop', 'map', 'vmap'])
 def test_the_epoch_with_the_lowest_validation_loss_predicts(run, strategy):
   # Steps too long: the best epoch is not always the last.
@@ -201,7 +204,7 @@ def test_validation_clips_are_not_trained_on(run, clips):
 
 
 @pytest.mark.parametrize('overrides', [{}, INNER], ids=['fixed', 'inner'])
-@pytest.mark.parametrize('strategy', ['loop', 'map'])
+@pytest.mark.parametrize('strategy', ['loop', *slow('map')])
 def test_the_oracle_changes_no_bit(run, overrides, strategy):
   settings = {'devices': 1, 'strategy': strategy, 'rows': [0, 2]}
   plain = run(overrides=overrides, **settings)
@@ -214,7 +217,7 @@ def test_the_oracle_changes_no_bit(run, overrides, strategy):
     assert oracle[key].oracle_probabilities.shape == shape
 
 
-@pytest.mark.parametrize('strategy', ['loop', 'map', 'vmap'])
+@pytest.mark.parametrize('strategy', ['loop', *slow('map', 'vmap')])
 def test_a_fold_that_is_left_alone_keeps_its_bits(run, strategy):
   """As many folds train at once in a resumed run as in one never stopped."""
   settings = {'devices': 1, 'strategy': strategy, 'overrides': OPTIONS}

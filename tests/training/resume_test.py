@@ -27,6 +27,8 @@ from dianet_jax.training.results import History, Training, Unfinished
 from tests.data.dataset_test import write_flow
 from tests.experiments.run_test import flow_rows
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[2]
 EPOCHS = 12
 RUN = f"""

@@ -50,6 +50,7 @@ OTHERS = ['unroll', 'map', 'vmap']
 WHOLE = {'model__widths': [16, 32, 48]}
 
 
+@pytest.mark.slow
 def test_strategies_agree_in_float64(run, clips):
   # 20 steps: 5 epochs of 4.
   settings = {
@@ -68,6 +69,7 @@ def test_strategies_agree_in_float64(run, clips):
         assert_close(result, other[key], 1e-9)
 
 
+@pytest.mark.slow
 def test_gradients_agree_in_float32(run):
   # One step of all clips: variables differ by the gradient alone. In a dual
   # ResNet-18 (64 px, 15 random clips, silu for ReLU) float32 itself is 2.5e-5
@@ -109,6 +111,7 @@ class Poisoned(trainer_lib.Trainer):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('strategy', ['loop', 'vmap'])
 def test_a_fold_that_diverges_stops_alone(run, strategy):
   settings = {'devices': 2, 'strategy': strategy}
@@ -120,6 +123,7 @@ def test_a_fold_that_diverges_stops_alone(run, strategy):
     assert_identical(result, clean[key])
 
 
+@pytest.mark.slow
 def test_a_group_that_diverged_is_not_trained_on(run):
   program, folds = run.make(
     kind=Poisoned, devices=1, rows=[1], overrides={'train__epochs': 9}
@@ -129,6 +133,7 @@ def test_a_group_that_diverged_is_not_trained_on(run):
   assert lost == results_lib.Diverged('b', 0, 1) and len(epochs) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('strategy', ['loop', 'unroll'])
 def test_what_is_trained_makes_room_on_the_devices(run, strategy, monkeypatch):
   program, folds = run.make(
@@ -147,6 +152,7 @@ def test_what_is_trained_makes_room_on_the_devices(run, strategy, monkeypatch):
   assert len(found) == 3 and max(found) == found[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'strategy,options,devices',
   [('loop', True, 2), ('map', True, 2), ('vmap', True, 2), ('loop', False, 1)],

@@ -93,6 +93,7 @@ def test_a_constant_learning_rate(trainer):
   assert last_update('cosine') < 0.1 * rate
 
 
+@pytest.mark.slow
 def test_a_step_without_a_valid_clip_changes_nothing(trainer, fold, clips):
   state = trainer.init(clips, fold)
   nothing = batch(clips, [0] * 4, jnp.zeros(4, bool))
@@ -117,6 +118,7 @@ def test_training_learns(trainer, fold, clips):
   assert losses[-1] < 0.8 * losses[0]
 
 
+@pytest.mark.slow
 def test_weight_decay_spares_biases_and_norms(trainer, fold, clips):
   params = trainer.init(clips, fold).params
   gradients = jax.tree.map(jnp.zeros_like, params)
@@ -154,6 +156,7 @@ def variant(make_config, **overrides):
 ALL_VALID = jnp.ones(4, bool)
 
 
+@pytest.mark.slow
 def test_the_average_is_that_of_the_steps(make_config, fold, clips):
   trainer = variant(make_config, train__ema_decay=0.6)
   state = trainer.init(clips, fold)
@@ -173,6 +176,7 @@ def test_the_average_is_that_of_the_steps(make_config, fold, clips):
   assert np.abs(found - seen[-1]).max() > 0
 
 
+@pytest.mark.slow
 def test_averaging_does_not_touch_the_training(make_config, fold, clips):
   ends = []
   for decay in (0.0, 0.9):
@@ -188,8 +192,8 @@ def test_averaging_does_not_touch_the_training(make_config, fold, clips):
 @pytest.mark.parametrize(
   'option,value',
   [
-    ('flip_probability', 0.5),
-    ('mixup_alpha', 0.5),
+    pytest.param('flip_probability', 0.5, marks=pytest.mark.slow),
+    pytest.param('mixup_alpha', 0.5, marks=pytest.mark.slow),
     ('rotation_degrees', 15.0),
   ],
 )
@@ -221,6 +225,7 @@ def test_padded_slots_change_nothing(make_config, fold, clips, option, value):
   assert np.abs(means[0] - means[1]).max() > 0
 
 
+@pytest.mark.slow
 def test_variants_are_for_training_alone(trainer, fold, clips):
   images = clips.inputs['dynamic_images']
   # Every pixel says which clip and which variant it is of.

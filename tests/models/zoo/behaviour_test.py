@@ -109,6 +109,7 @@ def test_phases_that_ststnet_sees(phases, reached):
   assert seen == reached
 
 
+@pytest.mark.slow
 def test_an_empty_phase_of_fmanet_is_finite():
   model, variables, inputs = _initialised('fmanet')
   empty = {k: jnp.asarray(v).at[0, 1].set(0) for k, v in inputs.items()}
@@ -133,6 +134,7 @@ def test_channel_attention_has_the_size_of_its_channels():
     assert variables['params']['convolution']['kernel'].shape == (size, 1, 1)
 
 
+@pytest.mark.slow
 def test_amplification_magnifies():
   x = jax.random.normal(jax.random.key(0), (2, 2, 1, 12, 12, 3))
   module = magnifier.Magnifier(0.25)
@@ -174,6 +176,7 @@ def test_retention_fades_with_the_distance():
   assert (np.diff(found) < 0).all()
 
 
+@pytest.mark.slow
 def test_only_the_first_phase_of_gamdss_predicts():
   model, variables, inputs = _initialised('gamdss')
   outputs = _apply(model, variables, inputs)
@@ -239,6 +242,7 @@ def test_motion_is_found():
   np.testing.assert_allclose(sure[inner], 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_spans_of_frames_are_looked_at_each_by_itself():
   model, variables, inputs = _initialised('slow_fast_tcm', spans=2)
   [images] = inputs.values()

@@ -56,6 +56,7 @@ def count(tree):
   return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(tree))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('row', ROWS, ids=lambda row: f'{row[0]}-{row[-1]}')
 def test_published_sizes(row):
   *what, expected = row

@@ -9,6 +9,7 @@ import pytest
 from benchmarks import parity, parity_flow, parity_systems
 from dianet_jax.models.zoo import causalnet
 from tests.models.zoo.parameters_test import count
+from tests.support.slow import slow_but
 
 FOLDER = pathlib.Path(__file__).parents[4] / 'shared/reference/parity'
 pytestmark = pytest.mark.skipif(
@@ -16,7 +17,12 @@ pytestmark = pytest.mark.skipif(
 )
 # Hundreds of millions of parameters: by their number alone.
 TOO_LARGE = ('htnet', 'causalnet')
-SLOW = ('slstt', 'tsfmicro', 'gamdss', 'biovilt_pooler', 'ca_encoder')
+# Many layers, which take long to compile.
+SLOW = (
+  'slstt', 'slstt_small', 'tsfmicro', 'tsfmicro_small', 'gamdss',
+  'gamdss_small', 'biovilt_pooler', 'biovilt_pooler_small', 'ca_encoder',
+  'skd_tstsan', 'fmanet_ours',
+)  # fmt: skip
 
 
 def _fixture(name):
@@ -31,11 +37,10 @@ def test_every_fixture_has_a_system():
 
 @pytest.mark.parametrize(
   'name',
-  [
-    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
-    for name in parity_systems.SYSTEMS
-    if name not in TOO_LARGE
-  ],
+  slow_but(
+    sorted(set(parity_systems.SYSTEMS) - set(TOO_LARGE)),
+    set(parity_systems.SYSTEMS) - set(SLOW),
+  ),
 )
 def test_it_gives_the_numbers_of_the_original(name):
   if name == 'mm_cof':

@@ -17,11 +17,12 @@ from dianet_jax.training.objectives import OBJECTIVES
 from dianet_jax.training.state import Batch, Fold, State
 from dianet_jax.training.trainer import Trainer
 from tests.models.zoo import small
+from tests.support.slow import slow_but
 
 STEPS, CLIPS = 25, 6
 NAMES = list(small.SMALL)
-# Many layers, which take long to compile.
-SLOW = ('causalnet', 'skd_tstsan', 'gamdss', 'atm_gcn')
+# Others have many layers, which take long to compile.
+FAST = ('dianet', 'ststnet')
 
 
 @pytest.fixture(autouse=True)
@@ -106,13 +107,7 @@ def _states(trainer, inputs, seeds):
   return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 
 
-@pytest.mark.parametrize(
-  'name',
-  [
-    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
-    for name in NAMES
-  ],
-)
+@pytest.mark.parametrize('name', slow_but(NAMES, FAST))
 def test_two_folds_train_side_by_side(name):
   trainer = _trainer(name)
   inputs, labels = small.planted(name, CLIPS)
@@ -143,7 +138,7 @@ def test_two_folds_train_side_by_side(name):
   assert max(different) > 1e-3
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', slow_but(NAMES, FAST))
 def test_padded_clips_reach_nothing(name):
   model, _ = small.make(name)
   inputs, _ = small.planted(name, CLIPS)
@@ -174,7 +169,7 @@ def test_padded_clips_reach_nothing(name):
     np.testing.assert_allclose(one / scale, other / scale, atol=1e-5)
 
 
-@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('name', slow_but(NAMES, FAST))
 def test_types(name):
   """bfloat16 within; parameters, logits and gradients in float32."""
   model, specs = small.make(name, dtype=jnp.bfloat16)
