@@ -19,7 +19,7 @@ from dianet_jax.evaluation.significance import Differences, differences
 
 FORMATS = ('text', 'markdown', 'latex', 'csv')
 _SIGNIFICANT = 0.05
-_CSV_COLUMNS = (
+_CSV_COLUMNS: Sequence[str] = (
   'run', 'against', 'dataset', 'measure', 'class', 'n', 'classes', 'folds',
   'seeds', 'value', 'std', 'low', 'high', 'only_run_right',
   'only_against_right', 'test', 'p', 'p_holm', 'left_out', 'remark',

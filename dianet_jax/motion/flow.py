@@ -5,6 +5,7 @@ from jaxtyping import Array, Float, Float32, Num
 import numpy as np
 
 from dianet_jax.core import config
+from dianet_jax.core.arrays import AnyArray
 from dianet_jax.motion import (
   head_motion,
   key_frames,
@@ -55,7 +56,8 @@ def between(
     ends = np.concatenate([first[row, column], last[row, column]])
     frames = key_frames.pick(clips, np.tile(row, 2), ends)
     grey = optical_flow.grey(frames).reshape(2, len(row), *frames.shape[1:3])
-    flow[row, column] = _of_pairs(*grey, settings)
+    before, after = grey
+    flow[row, column] = _of_pairs(before, after, settings)
   return flow
 
 
@@ -90,7 +92,7 @@ def channels(settings: config.Flow) -> tuple[Channel, ...]:
 
 
 def images(
-  flow: Float[Array, '*batch height width 2'],
+  flow: Float[AnyArray, '*batch height width 2'],
   settings: config.Flow,
   size: int,
 ) -> Float[Array, '*batch height width channel']:
@@ -118,7 +120,15 @@ def images(
 def minmax(
   images_: Float[Array, '*batch height width channel'], constant: float = 0.0
 ) -> Float[Array, '*batch height width channel']:
-  """Each channel of an image by itself to 0..1; else `constant`."""
+  """Each channel of an image scaled to 0..1 by its own minimum and maximum.
+
+  Args:
+    images_: of any range.
+    constant: the value of a channel that is the same everywhere.
+
+  >>> minmax(jnp.array([[[1.0], [2.0], [3.0]]])).ravel().tolist()
+  [0.0, 0.5, 1.0]
+  """
   low = images_.min(axis=(-3, -2), keepdims=True)
   span = images_.max(axis=(-3, -2), keepdims=True) - low
   scaled = (images_ - low) / jnp.where(span == 0, 1, span)

@@ -100,7 +100,8 @@ class Trainer:
       statistics=variables,
       opt_state=self.optimizer().init(params),
     )
-    return state.replace(
+    return dataclasses.replace(
+      state,
       objective=self.objective.init(
         state.current, outputs, jax.random.fold_in(key, OfStep.OBJECTIVE)
       ),
@@ -182,7 +183,7 @@ class Trainer:
       partner_labels=partner_labels,
       own_weight=weight,
       valid=batch.valid,
-      class_weights=fold.class_weights,
+      class_weights=jnp.asarray(fold.class_weights),
       variables=state.current,
       key=jax.random.fold_in(key, OfStep.OBJECTIVE),
       apply=apply,
@@ -225,7 +226,7 @@ class Trainer:
         key, variables, seen.inputs, seen.valid, True
       )
       loss, objective = self.objective(
-        outputs, seen.replace(variables=variables), state.objective
+        outputs, dataclasses.replace(seen, variables=variables), state.objective
       )
       return loss, (loss, outputs.logits, statistics, objective)
 
@@ -235,19 +236,20 @@ class Trainer:
     updates, opt_state = self.optimizer().update(
       gradients, state.opt_state, state.params
     )
-    new = state.replace(
+    new = dataclasses.replace(
+      state,
       params=optax.apply_updates(state.params, updates),
       statistics=dict(statistics),
       opt_state=opt_state,
       objective=objective,
     )
-    new = new.replace(average=self._averaged(state, new))
+    new = dataclasses.replace(new, average=self._averaged(state, new))
     clips = batch.valid.sum()
     new = jax.tree.map(lambda n, o: jnp.where(clips > 0, n, o), new, state)
     prediction = _probabilities(logits).argmax(-1)
     correct = jnp.where(batch.valid, prediction == batch.labels, False).sum()
     sums = Sums(loss=loss * clips, correct=correct, clips=clips)
-    return new.replace(step=state.step + 1), sums
+    return dataclasses.replace(new, step=state.step + 1), sums
 
   def next_step(
     self, state: State, fold: Fold, epoch: Batch
