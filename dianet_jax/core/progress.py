@@ -139,7 +139,7 @@ def _columns():
 
 @contextlib.contextmanager
 def bar(description: str, total: int, done: int = 0) -> Iterator[Bar]:
-  """Progress of one task, of which some may have been done before.
+  """Progress of one task, part of which may have been done before.
 
   On a terminal a bar, which stays when it is done. Elsewhere a line: the first
   after `FIRST_LINE_SECONDS`, then one every `LINE_SECONDS` at most, and a last

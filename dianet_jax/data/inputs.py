@@ -78,7 +78,7 @@ def make_all(
 
 
 class _Pending(NamedTuple):
-  """A clip some of whose inputs have to be made."""
+  """A clip that lacks some inputs, which are still to be made."""
 
   number: int
   record: dict[str, Any]

@@ -308,7 +308,7 @@ def table(
 
 
 def remarks(runs: Mapping[str, Predictions]) -> Iterator[str]:
-  """What titles warn of, and of which runs if not of all.
+  """Warnings for titles, naming the runs unless all are concerned.
 
   Args:
     runs: name -> run.

@@ -130,7 +130,7 @@ def oracle_line(summary: dict[str, Any]) -> str:
 def _metrics_of(
   figures: Mapping[str, Any],
 ) -> Iterator[tuple[str, metrics.Metric]]:
-  """The rows whose figures are there: a finished run has those of its time."""
+  """The metrics that a result holds; one of an older version has fewer."""
   return (row for row in metrics.METRICS.items() if row[0] in figures)
 
 

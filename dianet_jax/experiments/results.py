@@ -173,7 +173,7 @@ def show(
   read: Read,
   places: Mapping[str, pathlib.Path],
 ) -> None:
-  """Says of which data a finished result is, and draws what it lacks.
+  """Says which data a finished result is from, and draws what it lacks.
 
   Args:
     config: of the run or study.

@@ -87,7 +87,7 @@ def channels(settings: config.Flow) -> tuple[Channel, ...]:
   named = (c for name in settings.channels for c in _CHANNELS[name])
   if settings.coding == 'pixels':
     return tuple(named)
-  # Scaled by what nobody keeps.
+  # Each image is scaled by factors that are not kept: no unit is left.
   return tuple(Channel(c.name, '', c.flips_sign, c.component) for c in named)
 
 
