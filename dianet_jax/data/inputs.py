@@ -203,6 +203,9 @@ def decode_clip(
     encoded: image files.
     config: the `data` section.
     transform: of the clip's face; None to cut and reduce.
+
+  Returns:
+    uint8 [frame, height, width, channel].
   """
   frames, size = map(images.decode, encoded), config.frame_size
   if transform is None:

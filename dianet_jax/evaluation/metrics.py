@@ -26,6 +26,9 @@ def confusion_matrix(
     prediction: predicted class index of each clip.
     num_classes: how many classes there are.
 
+  Returns:
+    Integers [true class, predicted class], adding up to the clips.
+
   >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
   [[1, 1], [0, 1]]
   """
@@ -150,6 +153,9 @@ def subject_confusions(
     predictions: predicted class index of each clip, for each seed.
     subjects: subject of each clip.
     num_classes: how many classes there are.
+
+  Returns:
+    Integers [subject, seed, true class, predicted class].
 
   >>> truth, predictions = np.array([0, 1, 1]), np.array([[0, 1, 0]])
   >>> found = subject_confusions(truth, predictions, ['s2', 's1', 's2'], 2)

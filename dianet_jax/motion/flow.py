@@ -46,6 +46,9 @@ def between(
       `key_frames.frames_at`.
     last: of those to which it is. The same frame twice: exactly 0.
     settings: the `data.flow` section.
+
+  Returns:
+    float32 [clip, pair, height, width, 2], at the size of the frames.
   """
   flow = np.zeros((*first.shape, *clips.frame_shape[:2], 2), np.float32)
   # What pads a batch has one frame: nothing is computed for it.
@@ -125,6 +128,9 @@ def minmax(
   Args:
     images_: of any range.
     constant: the value of a channel that is the same everywhere.
+
+  Returns:
+    The same shape, float.
 
   >>> minmax(jnp.array([[[1.0], [2.0], [3.0]]])).ravel().tolist()
   [0.0, 0.5, 1.0]

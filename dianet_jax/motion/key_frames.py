@@ -110,6 +110,9 @@ def most_different(clips: ClipBatch, share: float) -> ClipBatch:
     clips: with frames.
     share: of a phase, rounded down to whole frames; 0..0.5.
 
+  Returns:
+    The same clips with other key frames: NumPy int32 [clip].
+
   Source: GAMDSS, arXiv 2603.04766. There differences wrap in 8 bits; here they
   do not.
   """

@@ -292,6 +292,9 @@ def median_filter(
   Args:
     image: float.
     window: odd, in pixels.
+
+  Returns:
+    The same shape.
   """
   if window == 1:
     return image

@@ -154,6 +154,9 @@ def feed(reads: Sequence[str], given: Sequence[str]) -> dict[str, str]:
     reads: what the model was made for.
     given: `data.inputs`: as many in the same order, or () for `reads`.
 
+  Returns:
+    A representation of the registry for every input of `reads`.
+
   Raises:
     UserError: another number, or an unknown representation.
   """

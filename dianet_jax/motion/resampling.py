@@ -86,6 +86,9 @@ def resize(
     image: what to resize.
     size: the new height and width.
     scale: pixels of the old image a new pixel; None for the sizes' ratio.
+
+  Returns:
+    float32 [..., new height, new width].
   """
   rows, columns = (
     _linear_weights(old, new, scale or old / new)

@@ -20,6 +20,9 @@ def area(images: Images, size: int) -> Images:
     images: float, of any range.
     size: new height and width, pixels.
 
+  Returns:
+    float32 [..., size, size, channel], in the units of `images`.
+
   >>> area(jnp.arange(4.0).reshape(2, 2, 1), 1).ravel().tolist()
   [1.5]
   """

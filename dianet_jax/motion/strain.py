@@ -69,6 +69,9 @@ def colors(flow: Flow, value: Scalars) -> Float[Array, '*batch height width 3']:
   Args:
     flow: of it the direction counts; what goes right is red.
     value: brightness, 0..1.
+
+  Returns:
+    float [..., height, width, 3], 0..1.
   """
   turns = jnp.arctan2(flow[..., 1], flow[..., 0]) / (2 * jnp.pi)
   # From HSV, as in Smith, "Color Gamut Transform Pairs", SIGGRAPH 1978.

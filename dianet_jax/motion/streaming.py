@@ -60,6 +60,9 @@ def start(frame: Num[Array, '*image']) -> Stream:
   Args:
     frame: uint8 or float [height, width, channel], or any shape, such as
       [clip, height, width, channel] for several clips in step.
+
+  Returns:
+    A stream of one frame, whose dynamic image is 0.
   """
   # Buffers of their own: `add` gives each of them away.
   return Stream(
@@ -78,6 +81,9 @@ def add(stream: Stream, frames: Num[Array, 'frame ...']) -> Stream:
       result and not the argument.
     frames: uint8 or float, in order; none is allowed. Each new chunk size is
       compiled once.
+
+  Returns:
+    The stream after the frames.
 
   Raises:
     UserError: the frames are not of the first one's shape.
