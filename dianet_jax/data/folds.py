@@ -175,7 +175,7 @@ def _check_classes(labels: Int[np.ndarray, ' clip']) -> None:
 def hold_out(
   groups: Mapping[str, Collection[str]],
   subjects: Sequence[str],
-  labels: Sequence[int],
+  labels: Sequence[int] | np.ndarray,
   num_classes: int,
   seeds: Sequence[int] = (0,),
   balance: str = 'inverse_frequency',
@@ -236,7 +236,10 @@ def hold_out(
 
 
 def leave_one_subject_out(
-  subjects: Sequence[str], labels: Sequence[int], num_classes: int, **options
+  subjects: Sequence[str],
+  labels: Sequence[int] | np.ndarray,
+  num_classes: int,
+  **options,
 ) -> Folds:
   """One fold a subject and seed; subjects in sorted order within a seed.
 
@@ -264,7 +267,7 @@ def leave_one_subject_out(
 
 def leave_one_dataset_out(
   subjects: Sequence[str],
-  labels: Sequence[int],
+  labels: Sequence[int] | np.ndarray,
   num_classes: int,
   *,
   datasets: Sequence[str],

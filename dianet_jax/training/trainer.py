@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 import optax
 
 from dianet_jax.core import config
+from dianet_jax.core.arrays import AnyArray
 from dianet_jax.models.registry import Model, Outputs
 from dianet_jax.motion import scaling
 from dianet_jax.motion.registry import Channel
@@ -109,7 +110,7 @@ class Trainer:
     )
 
   def order(
-    self, fold: Fold, epoch: Int[Array, ''], labels: Int[Array, ' clip']
+    self, fold: Fold, epoch: Int[Array, ''], labels: Int[AnyArray, ' clip']
   ) -> tuple[Int[Array, 'step slot'], Bool[Array, 'step slot']]:
     """The clips of every step of an epoch, and which slots are filled.
 
