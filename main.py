@@ -1,6 +1,6 @@
-"""python main.py --config=configs/demo.py [--workdir=DIR] [--config.KEY=VALUE]
+"""Prepares a data set, trains a model leave-one-subject-out, writes results.
 
-Prepares a data set, trains a model leave-one-subject-out, writes the results.
+python main.py --config=configs/demo.py [--workdir=DIR] [--config.KEY=VALUE]
 """
 
 import os
@@ -29,7 +29,7 @@ _WORKDIR = flags.DEFINE_string(
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-  """absl's parser, with a readable message for a wrong flag."""
+  """Parses as absl does, with a readable message for a wrong flag."""
   try:
     arguments = flags.FLAGS(argv)
   except errors.UserError:

@@ -71,11 +71,11 @@ class Case:
 
   @property
   def subject_of(self) -> np.ndarray:
-    """int [clip]; subjects differ by one clip at most."""
+    """Subject of each clip, int [clip]; subjects differ by one clip at most."""
     return np.arange(self.clips) % self.subjects
 
   def held_out(self, fold: int) -> np.ndarray:
-    """bool [clip]."""
+    """Which clips a fold holds out, bool [clip]."""
     return self.subject_of == fold
 
   @property

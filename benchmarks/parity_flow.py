@@ -26,7 +26,7 @@ def _plain(settings: type, **options: Any) -> Any:
 
 def run_ststnet(fixture, inputs, entries, key):
   """See `parity_apply.System.run`."""
-  model = ststnet.STSTNet(3, _plain(ststnet.Settings))
+  model = ststnet.STSTNet(3, _plain(ststnet.STSTNet.Settings))
   read = {'phase_flow': last(inputs['image'])[:, None]}
   return {
     'logits': apply(model, model.official_names, entries, read).logits[:, 0]
@@ -38,7 +38,7 @@ def run_offapexnet(fixture, inputs, entries, key):
   read = {'phase_flow': last(inputs['flow'])[:, None]}
   found = {}
   for word, relu in (('no', False), ('with', True)):
-    settings = _plain(offapexnet.Settings, conv_relu=relu)
+    settings = _plain(offapexnet.OffApexNet.Settings, conv_relu=relu)
     model = offapexnet.OffApexNet(3, settings)
     found[f'logits_{word}_relu_after_convolutions'] = apply(
       model, model.official_names, entries, read
@@ -54,7 +54,7 @@ HTNETS = {
 
 def htnet_of(system: str) -> htnet.HTNet:
   """The network of a fixture."""
-  settings = _plain(htnet.Settings, mosaic=False, **HTNETS[system])
+  settings = _plain(htnet.HTNet.Settings, mosaic=False, **HTNETS[system])
   return htnet.HTNet(3, settings)
 
 
@@ -69,7 +69,7 @@ def run_htnet(fixture, inputs, entries, key):
 
 def run_causalnet(fixture, inputs, entries, key):
   """See `parity_apply.System.run`."""
-  model = causalnet.Network(3, causalnet.Settings())
+  model = causalnet.Network(3, causalnet.CausalNet.Settings())
   images = last(inputs['images'])
   streams = [images[:, :2], images[:, 2:]]
   return {'logits': apply(model, model.official_names, entries, streams)}
@@ -189,7 +189,7 @@ def run_gban(fixture, inputs, entries, key):
 
 def run_fmanet(fixture, inputs, entries, key):
   """See `parity_apply.System.run`."""
-  model = fmanet.FMANet(3, fmanet.Settings(flow='vectors'))
+  model = fmanet.FMANet(3, fmanet.FMANet.Settings(flow='vectors'))
   read = {'phase_flow': last(inputs['flow'])}
   return {
     'logits': apply(model, model.official_names, entries, read).logits[:, 0]

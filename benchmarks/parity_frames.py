@@ -60,7 +60,7 @@ def run_slstt(fixture, inputs, entries, key):
     ('logits', 'lstm', slstt.SLSTT.official_names),
     ('logits_mean_aggregator', 'mean', slstt.SLSTT.mean_names),
   ):
-    settings = slstt.Settings(aggregator=aggregator, **sizes)
+    settings = slstt.SLSTT.Settings(aggregator=aggregator, **sizes)
     model = slstt.SLSTT(5, settings)
     found[name] = apply(model, names, entries, read).logits[:, 0]
   return found
@@ -78,7 +78,9 @@ def run_tsfmicro(fixture, inputs, entries, key):
   sizes = RETENTIONS.get(fixture['system'], {})
   found = {}
   for name, antialias in (('logits', False), ('logits_antialias', True)):
-    settings = tsfmicro.Settings(normalise='none', antialias=antialias, **sizes)
+    settings = tsfmicro.TSFmicro.Settings(
+      normalise='none', antialias=antialias, **sizes
+    )
     model = tsfmicro.TSFmicro(5, settings)
     outputs = apply(model, model.official_names, entries, read)
     found[name] = outputs.logits[:, 0]
@@ -88,7 +90,9 @@ def run_tsfmicro(fixture, inputs, entries, key):
 def run_gamdss(fixture, inputs, entries, key):
   """See `parity_apply.System.run`."""
   [images] = inputs.values()
-  settings = gamdss.Settings(normalise='none', antialias=False, predicts='both')
+  settings = gamdss.GAMDSS.Settings(
+    normalise='none', antialias=False, predicts='both'
+  )
   model = gamdss.GAMDSS(5, settings)
   read = {'key_frames': last(images)}
   logits = apply(model, model.official_names, entries, read).logits

@@ -1,6 +1,6 @@
-"""What a model must beat: a support-vector machine on what the model reads.
+r"""What a model must beat: a support-vector machine on what the model reads.
 
-    python -m benchmarks.svm --config=configs/megc2019.py \\
+    python -m benchmarks.svm --config=configs/megc2019.py \
       --config.data.manual_dir=DIR
 
 scikit-learn's `SVC` as it comes, with balanced classes, on all values of the

@@ -179,7 +179,7 @@ def _sizes(
 ) -> dict[str, Any]:
   """The sizes of the network and of its images."""
   found = {f'model.{key}': value for key, value in settings.items()}
-  if issubclass(MODELS[model].Settings, dianet.Settings):
+  if issubclass(MODELS[model].Settings, dianet.DIANetSettings):
     # The streams of the data set's DIANet.
     found |= {f'model.{k}': config.model[k] for k in ('backbone', 'pool')}
   elif MODELS[model].reads == ('phase_flow',):

@@ -1,4 +1,4 @@
-"""The doctor: says in seconds whether a raw data set can be used, and how.
+"""The command `check`: whether and how a raw data set can be used.
 
 dianet check --dataset=casme2 --manual_dir=DIR
 """

@@ -1,4 +1,4 @@
-"""What the doctor found, as plain values and as text."""
+"""What `check` found, as plain values and as text."""
 
 from collections.abc import Iterable
 import dataclasses

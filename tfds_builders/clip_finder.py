@@ -114,7 +114,7 @@ def _clip(
 def _unseen(
   folders: list[frames.Folder], root: pathlib.Path, listed: bool
 ) -> tuple[list[raw_folder.Clip], list[str]]:
-  """What stands for the folders that cannot be read: clips, or notes.
+  """The folders that cannot be read, as bad clips or as notes.
 
   Where a list tells which clips there are, those that are missing are bad. Else
   the folder itself stands for what may be in it.

@@ -191,7 +191,7 @@ def _shared(clips: Sequence[_Clip]) -> dict[tuple[int, int], list[bytes]]:
 
 
 def _are_equal(first: _Clip, other: _Clip, digests: Sequence[bytes]) -> bool:
-  """Whether some of the frames whose digests are equal are so as a whole."""
+  """Whether a sample of the frames with equal digests has equal pixels."""
   step = max(1, len(digests) // _COMPARED)
   for digest in digests[::step]:
     files = [images.read(clip.frames[digest]) for clip in (first, other)]

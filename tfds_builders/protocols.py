@@ -159,7 +159,7 @@ def of_emotions(
 
 
 def custom(emotions: Iterable[tuple[str, str]]) -> Protocol:
-  """A protocol of one's own, of whose counts nothing is expected.
+  """A protocol of the user's own; no counts are expected of it.
 
   Args:
     emotions: pairs of a raw emotion and its class, in the order in which the

@@ -112,7 +112,9 @@ def estimate(
   """What one call should cost.
 
   Args:
-    function, arguments, topology: as for `compile_for`.
+    function: as for `compile_for`.
+    arguments: as for `compile_for`.
+    topology: as for `compile_for`.
     chip: one of `CHIPS`.
     dump: the folder given to `prepare_environment`; emptied. For programs of
       one Pallas kernel, whose body has no loop.
@@ -137,6 +139,7 @@ def tpu_topology(chip: str) -> topologies.TopologyDescription:
 
 
 def gpu_topology() -> topologies.TopologyDescription:
+  """One H100."""
   return topologies.get_topology_desc(
     topology_name='1x1x1',
     platform='cuda',

@@ -206,9 +206,10 @@ def _models() -> tuple[Callable, Callable]:
     path = next((path for path in paths if path.is_file()), None)
     if path is None:
       raise _not_installed('the landmark file of face-recognition-models')
+    # The compiled module declares no names.
     _thread.models = (
-      dlib.get_frontal_face_detector(),
-      dlib.shape_predictor(str(path)),
+      dlib.get_frontal_face_detector(),  # pyright: ignore[reportAttributeAccessIssue]
+      dlib.shape_predictor(str(path)),  # pyright: ignore[reportAttributeAccessIssue]
     )
   return _thread.models
 

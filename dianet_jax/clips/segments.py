@@ -288,6 +288,7 @@ class _Cutter:
 
   def _head(self) -> Iterator[str]:
     """Whether the head is where it was."""
+    assert self._face is not None and self._last is not None
     size = self._data.frame_size
     try:
       now = faces.find(self._last, size).transform

@@ -72,6 +72,7 @@ class Video:
       raise errors.UserError(
         f'{self._path} holds no frames: expected {", ".join(_IMAGES)}.'
       )
+    assert self._fps is not None, 'a folder has a rate'
     for number, name in enumerate(sorted(names, key=_natural)):
       path = self._path / name
       yield segments.Frame(number / self._fps, lambda path=path: _load(path))

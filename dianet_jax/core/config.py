@@ -265,6 +265,6 @@ class Config:
 
   @property
   def training_seeds(self) -> range:
-    """The seeds of all trainings: reported seed k stands for `ensemble`."""
+    """The seeds of all trainings: `ensemble` of them for a reported seed."""
     size = self.evaluation.ensemble
     return range(self.seed * size, (self.seed + self.seeds) * size)

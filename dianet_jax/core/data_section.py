@@ -15,8 +15,10 @@ PHASES = ('onset_apex', 'apex_offset', 'onset_offset')
 
 @dataclasses.dataclass(frozen=True)
 class Simulation:
-  """A simulated raw data set in the layout of data.dataset, instead of
-  data.manual_dir. No real person, no real result."""
+  """A simulated raw data set in the layout of data.dataset.
+
+  It takes the place of data.manual_dir. No real person, no real result.
+  """
 
   enabled: bool = key(False, 'Whether to simulate.')
   subjects: int = key(6, 'How many subjects.', between(1, 1000))

@@ -49,7 +49,7 @@ class _Console(rich.console.Console):
 
   def _stream(self):
     # A guarded stream would spell rich's own sequences.
-    stream = rich.console.Console.file.fget(self)
+    stream = super().file
     return getattr(stream, 'unescaped', stream)
 
   file = property(_stream, rich.console.Console.file.fset)
@@ -85,11 +85,13 @@ class Bar(Protocol):
 class _Drawn:
   """On a terminal."""
 
-  def __init__(self, progress: rich.progress.Progress):
-    self._progress = progress
+  def __init__(
+    self, progress: rich.progress.Progress, task: rich.progress.TaskID
+  ):
+    self._progress, self._task = progress, task
 
   def advance(self, number: int = 1, note: str = '') -> None:
-    self._progress.update(0, advance=number, note=note)
+    self._progress.update(self._task, advance=number, note=note)
 
 
 class _Lines:
@@ -137,7 +139,7 @@ def _columns():
 
 @contextlib.contextmanager
 def bar(description: str, total: int, done: int = 0) -> Iterator[Bar]:
-  """Progress of one task, of which some may have been done before.
+  """Progress of one task, part of which may have been done before.
 
   On a terminal a bar, which stays when it is done. Elsewhere a line: the first
   after `FIRST_LINE_SECONDS`, then one every `LINE_SECONDS` at most, and a last
@@ -149,8 +151,8 @@ def bar(description: str, total: int, done: int = 0) -> Iterator[Bar]:
     lines.finish()
     return
   with rich.progress.Progress(*_columns(), console=console) as progress:
-    progress.add_task(description, total=total, completed=done, note='')
-    yield _Drawn(progress)
+    task = progress.add_task(description, total=total, completed=done, note='')
+    yield _Drawn(progress, task)
 
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:

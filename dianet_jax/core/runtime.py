@@ -1,6 +1,6 @@
 """Devices, compiler flags and caches, set before jax does anything else."""
 
-import asyncio
+import asyncio.log
 import importlib.metadata
 import importlib.util
 import os
@@ -61,7 +61,8 @@ def configure(cache: pathlib.Path) -> None:
   Raises:
     UserError: jax is to compute in 64 bits, which gives other results.
   """
-  if jax.config.jax_enable_x64:
+  # jax adds its options as attributes when it is imported.
+  if jax.config.jax_enable_x64:  # pyright: ignore[reportAttributeAccessIssue]
     raise errors.UserError(
       'JAX_ENABLE_X64 is set: networks would be trained in 64 bits, and give'
       ' other results than all other runs. Unset it.'
@@ -69,7 +70,7 @@ def configure(cache: pathlib.Path) -> None:
   flags = os.environ.get('XLA_FLAGS', '')
   in_use = False
   if (
-    jax.config.jax_num_cpu_devices < 0
+    jax.config.jax_num_cpu_devices < 0  # pyright: ignore[reportAttributeAccessIssue]
     and '--xla_force_host_platform_device_count' not in flags
   ):
     number = min(os.cpu_count() or 1, _MOST_CPU_DEVICES)
@@ -99,8 +100,8 @@ def _flag_helps() -> bool:
   first, last = _FLAG_VERSIONS
   if not first <= jaxlib.version.__version_info__ < last:
     return False
-  if jax.config.jax_platforms:
-    return jax.config.jax_platforms == 'cpu'
+  if platforms := jax.config.jax_platforms:  # pyright: ignore[reportAttributeAccessIssue]
+    return platforms == 'cpu'
   # To ask jax itself would be to use its devices.
   return not (
     importlib.util.find_spec('libtpu')

@@ -19,7 +19,7 @@ _MOST = 100_000
 
 
 class Check(NamedTuple):
-  """What must hold of a value whose type is right.
+  """What must hold of a value of the right type.
 
   Attributes:
     holds: value -> bool.

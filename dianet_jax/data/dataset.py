@@ -220,7 +220,7 @@ class _Chosen:
 class _Subset(Sequence):
   """Some records of a source, read when they are asked for."""
 
-  def __init__(self, source: Sequence[dict[str, Any]], indices: list[int]):
+  def __init__(self, source: Sequence[dict[str, Any]], indices: Sequence[int]):
     self._source, self._indices = source, indices
 
   def __len__(self) -> int:
@@ -233,8 +233,8 @@ class _Subset(Sequence):
 def _protocol(config: configuration.Data) -> protocols.Protocol:
   """The protocol of the configuration, if it fits the data set."""
   if config.emotions:
-    pairs = [text.partition('=')[::2] for text in config.emotions]
-    return protocols.custom(pairs)
+    parts = (text.partition('=') for text in config.emotions)
+    return protocols.custom([(emotion, class_) for emotion, _, class_ in parts])
   protocol = protocols.get(config.protocol)
   if config.dataset not in protocol.datasets:
     raise errors.UserError(

@@ -55,12 +55,12 @@ class Folds:
 
   def select(self, rows: Sequence[int]) -> 'Folds':
     """The folds at `rows`, in that order; padding widths stay as they are."""
-    rows = np.asarray(rows, int)
+    index = np.asarray(rows, int)
     return Folds(
       subjects=tuple(self.subjects[row] for row in rows),
       seeds=tuple(self.seeds[row] for row in rows),
       **{
-        field.name: getattr(self, field.name)[rows]
+        field.name: getattr(self, field.name)[index]
         for field in dataclasses.fields(self)
         if field.name not in ('subjects', 'seeds')
       },
@@ -175,7 +175,7 @@ def _check_classes(labels: Int[np.ndarray, ' clip']) -> None:
 def hold_out(
   groups: Mapping[str, Collection[str]],
   subjects: Sequence[str],
-  labels: Sequence[int],
+  labels: Sequence[int] | np.ndarray,
   num_classes: int,
   seeds: Sequence[int] = (0,),
   balance: str = 'inverse_frequency',
@@ -201,27 +201,25 @@ def hold_out(
   Raises:
     UserError: all clips are of one class, or too few training subjects.
   """
-  subjects, labels = np.asarray(subjects), np.asarray(labels, int)
-  _check_classes(labels)
+  names, classes = np.asarray(subjects), np.asarray(labels, int)
+  _check_classes(classes)
   rows = [(seed, name) for seed in seeds for name in groups]
-  tested = [np.isin(subjects, list(groups[name])) for _, name in rows]
+  tested = [np.isin(names, list(groups[name])) for _, name in rows]
   aside = [np.zeros(len(subjects), bool) for _ in rows]
   if validation_share:
     aside = [
-      np.isin(
-        subjects, set_aside(set(subjects[~held_out]), validation_share, *row)
-      )
+      np.isin(names, set_aside(set(names[~held_out]), validation_share, *row))
       for row, held_out in zip(rows, tested)
     ]
   train = [np.flatnonzero(~(t | a)) for t, a in zip(tested, aside)]
   # As wide as if nothing were set aside: how much that is depends on which
   # seeds are drawn, and the number of steps must not.
-  width = max(np.sum(~held_out) for held_out in tested)
+  width = max(int(np.sum(~held_out)) for held_out in tested)
   train_index, train_valid = _pad(train, width)
   validation_index, validation_valid = _pad([*map(np.flatnonzero, aside)])
   test_index, test_valid = _pad([*map(np.flatnonzero, tested)])
   counts = np.stack(
-    [np.bincount(labels[index], minlength=num_classes) for index in train]
+    [np.bincount(classes[index], minlength=num_classes) for index in train]
   )
   return Folds(
     subjects=tuple(name for _, name in rows),
@@ -238,7 +236,10 @@ def hold_out(
 
 
 def leave_one_subject_out(
-  subjects: Sequence[str], labels: Sequence[int], num_classes: int, **options
+  subjects: Sequence[str],
+  labels: Sequence[int] | np.ndarray,
+  num_classes: int,
+  **options,
 ) -> Folds:
   """One fold a subject and seed; subjects in sorted order within a seed.
 
@@ -266,7 +267,7 @@ def leave_one_subject_out(
 
 def leave_one_dataset_out(
   subjects: Sequence[str],
-  labels: Sequence[int],
+  labels: Sequence[int] | np.ndarray,
   num_classes: int,
   *,
   datasets: Sequence[str],

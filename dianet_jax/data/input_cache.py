@@ -145,7 +145,7 @@ def _code_digest(row: Representation) -> str:
   """Of all code that an input passes through: an edit makes everything anew."""
   sources = {pathlib.Path(inspect.getfile(type(row)))}
   for package in (clips, motion):
-    sources.update(pathlib.Path(package.__file__).parent.glob('*.py'))
+    sources.update(pathlib.Path(package.__path__[0]).glob('*.py'))
   sources.add(pathlib.Path(__file__).with_name('inputs.py'))
   digest = hashlib.sha256()
   for path in sorted(sources):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent import futures
+import dataclasses
 import hashlib
 import os
 from typing import Any, NamedTuple
@@ -57,7 +58,9 @@ def make_all(
     clip = ''
     if caches:
       name = record['clip_id'].decode()
-      clip = input_cache.clip_key(record, transforms and transforms[name])
+      clip = input_cache.clip_key(
+        record, None if transforms is None else transforms[name]
+      )
     lacking = []
     for name, values in found.items():
       values.append(caches[name].read(clip) if name in caches else None)
@@ -75,7 +78,7 @@ def make_all(
 
 
 class _Pending(NamedTuple):
-  """A clip some of whose inputs have to be made."""
+  """A clip that lacks some inputs, which are still to be made."""
 
   number: int
   record: dict[str, Any]
@@ -112,7 +115,9 @@ def make(
   # A phase that has a motion keeps it: two frames.
   earliest = np.minimum(clips.offset, clips.apex + 1)
   variants = [
-    clips.replace(offset=np.maximum(clips.offset - earlier, earliest))
+    dataclasses.replace(
+      clips, offset=np.maximum(clips.offset - earlier, earliest)
+    )
     for earlier in range(config.offset_jitter_frames + 1)
   ]
   if config.key_frame_search:
@@ -145,7 +150,8 @@ def read_clips(
     return _stored(records, config)
 
   def decode(record):
-    transform = transforms and transforms[record['clip_id'].decode()]
+    name = record['clip_id'].decode()
+    transform = None if transforms is None else transforms[name]
     return decode_clip(record['frames'], config, transform)
 
   with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -180,8 +186,9 @@ def pad(
     padded_keys[:, row] = keys[row]
   # Flat, as TPUs want them; here it costs nothing.
   flat = jax.device_put(frames.reshape(*frames.shape[:2], -1))
+  onset, apex, offset = padded_keys
   return motion.ClipBatch(
-    flat, lengths, *padded_keys, frame_shape=frames.shape[2:]
+    flat, lengths, onset, apex, offset, frame_shape=frames.shape[2:]
   )
 
 
@@ -196,6 +203,9 @@ def decode_clip(
     encoded: image files.
     config: the `data` section.
     transform: of the clip's face; None to cut and reduce.
+
+  Returns:
+    uint8 [frame, height, width, channel].
   """
   frames, size = map(images.decode, encoded), config.frame_size
   if transform is None:

@@ -19,7 +19,7 @@ from dianet_jax.evaluation.significance import Differences, differences
 
 FORMATS = ('text', 'markdown', 'latex', 'csv')
 _SIGNIFICANT = 0.05
-_CSV_COLUMNS = (
+_CSV_COLUMNS: Sequence[str] = (
   'run', 'against', 'dataset', 'measure', 'class', 'n', 'classes', 'folds',
   'seeds', 'value', 'std', 'low', 'high', 'only_run_right',
   'only_against_right', 'test', 'p', 'p_holm', 'left_out', 'remark',
@@ -308,7 +308,7 @@ def table(
 
 
 def remarks(runs: Mapping[str, Predictions]) -> Iterator[str]:
-  """What titles warn of, and of which runs if not of all.
+  """Warnings for titles, naming the runs unless all are concerned.
 
   Args:
     runs: name -> run.

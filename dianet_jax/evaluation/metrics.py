@@ -19,7 +19,19 @@ def confusion_matrix(
   prediction: Int[np.ndarray, ' clip'],
   num_classes: int,
 ) -> Int[np.ndarray, 'class_ class_']:
-  """Counts [true class, predicted class]."""
+  """Counts [true class, predicted class].
+
+  Args:
+    truth: class index of each clip.
+    prediction: predicted class index of each clip.
+    num_classes: how many classes there are.
+
+  Returns:
+    Integers [true class, predicted class], adding up to the clips.
+
+  >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
+  [[1, 1], [0, 1]]
+  """
   index = np.asarray(truth) * num_classes + np.asarray(prediction)
   counts = np.bincount(index, minlength=num_classes**2)
   return counts.reshape(num_classes, num_classes)
@@ -28,7 +40,11 @@ def confusion_matrix(
 def f1_per_class(
   confusion: Int[np.ndarray, '*batch class_ class_'],
 ) -> Float64[np.ndarray, '*batch class_']:
-  """2 TP / (2 TP + FP + FN); NaN for a class never seen nor predicted."""
+  """2 TP / (2 TP + FP + FN); NaN for a class never seen nor predicted.
+
+  >>> f1_per_class(np.array([[1, 1], [0, 1]])).round(3).tolist()
+  [0.667, 0.667]
+  """
   true_positives = np.diagonal(confusion, axis1=-2, axis2=-1)
   both = confusion.sum(axis=-1) + confusion.sum(axis=-2)
   with np.errstate(invalid='ignore'):
@@ -38,7 +54,11 @@ def f1_per_class(
 def recall_per_class(
   confusion: Int[np.ndarray, '*batch class_ class_'],
 ) -> Float64[np.ndarray, '*batch class_']:
-  """TP / (TP + FN); NaN for a class without clips."""
+  """TP / (TP + FN); NaN for a class without clips.
+
+  >>> recall_per_class(np.array([[1, 1], [0, 1]])).tolist()
+  [0.5, 1.0]
+  """
   true_positives = np.diagonal(confusion, axis1=-2, axis2=-1)
   with np.errstate(invalid='ignore'):
     return true_positives / confusion.sum(axis=-1)
@@ -47,18 +67,29 @@ def recall_per_class(
 def uf1(confusion: Int[np.ndarray, '*batch class_ class_']) -> np.ndarray:
   """Unweighted F1, [*batch]: the mean over classes that occur.
 
+  >>> round(float(uf1(np.array([[1, 1], [0, 1]]))), 3)
+  0.667
+
   Source: See et al., "MEGC 2019", FG 2019.
   """
   return np.nanmean(f1_per_class(confusion), axis=-1)
 
 
 def uar(confusion: Int[np.ndarray, '*batch class_ class_']) -> np.ndarray:
-  """Unweighted average recall, [*batch]: the mean over classes with clips."""
+  """Unweighted average recall, [*batch]: the mean over classes with clips.
+
+  >>> float(uar(np.array([[1, 1], [0, 1]])))
+  0.75
+  """
   return np.nanmean(recall_per_class(confusion), axis=-1)
 
 
 def accuracy(confusion: Int[np.ndarray, '*batch class_ class_']) -> np.ndarray:
-  """Share of clips on the diagonal, [*batch]."""
+  """Share of clips on the diagonal, [*batch].
+
+  >>> float(accuracy(np.array([[1, 1], [0, 2]])))
+  0.75
+  """
   return np.trace(confusion, axis1=-2, axis2=-1) / confusion.sum(axis=(-2, -1))
 
 
@@ -110,12 +141,26 @@ def over_seeds(
 def subject_confusions(
   truth: Int[np.ndarray, ' clip'],
   predictions: Int[np.ndarray, 'seed clip'],
-  subjects: Sequence[str],
+  subjects: Sequence[str] | np.ndarray,
   num_classes: int,
 ) -> Int[np.ndarray, 'subject seed class_ class_']:
   """Confusion matrices of the subjects, in the order of their sorted names.
 
   They add up to the pooled ones, so a draw of subjects is a sum of them.
+
+  Args:
+    truth: class index of each clip.
+    predictions: predicted class index of each clip, for each seed.
+    subjects: subject of each clip.
+    num_classes: how many classes there are.
+
+  Returns:
+    Integers [subject, seed, true class, predicted class].
+
+  >>> truth, predictions = np.array([0, 1, 1]), np.array([[0, 1, 0]])
+  >>> found = subject_confusions(truth, predictions, ['s2', 's1', 's2'], 2)
+  >>> found[:, 0].tolist()
+  [[[0, 0], [0, 1]], [[1, 0], [1, 0]]]
   """
   names, subject = np.unique(np.asarray(subjects), return_inverse=True)
   shape = (len(names), len(predictions), num_classes, num_classes)
@@ -213,7 +258,7 @@ def summarise(
   truth: Int[np.ndarray, ' clip'],
   predictions: Int[np.ndarray, 'seed clip'],
   classes: Sequence[str],
-  subjects: Sequence[str],
+  subjects: Sequence[str] | np.ndarray,
 ) -> dict:
   """Metrics of one set of clips over seeds, ready for JSON.
 
@@ -239,12 +284,12 @@ def summarise(
     'clips_per_class': dict(zip(classes, confusions[0].sum(axis=1).tolist())),
   }
   for name, metric in METRICS.items():
-    values = metric(confusions)
+    values, ends = metric(confusions), interval[name]
     summary[name] = {
       'mean': float(values.mean()),
       'std': float(values.std(ddof=1)) if len(values) > 1 else None,
       'seeds': values.tolist(),
-      'interval_95': interval[name] and list(interval[name]),
+      'interval_95': None if ends is None else list(ends),
       'chance_95': list(chance[name]),
     }
   for key, metric in PER_CLASS.items():
@@ -257,6 +302,11 @@ def summarise(
 
 
 def texts_of(summary: dict, class_: str) -> list[str]:
-  """What each row of `PER_CLASS` says of a class, three digits or 'none'."""
+  """What each row of `PER_CLASS` says of a class, three digits or 'none'.
+
+  >>> summary = {'f1_per_class': {'a': 0.5}, 'recall_per_class': {'a': None}}
+  >>> texts_of(summary, 'a')
+  ['0.500', 'none']
+  """
   values = (summary[f'{key}_per_class'][class_] for key in PER_CLASS)
   return ['none' if value is None else f'{value:.3f}' for value in values]

@@ -120,7 +120,9 @@ def draw_inputs(
     inputs_: representation -> its pictures.
     path: of the picture.
   """
-  rows = [] if frames is None else [('frames', _frames(frames, apex))]
+  rows: list[tuple[str, Pictures]] = []
+  if frames is not None:
+    rows.append(('frames', _frames(frames, apex)))
   for name, shown in inputs_.items():
     for first in range(0, len(shown), _ABREAST):
       rows.append((name, shown[first : first + _ABREAST]))
@@ -196,6 +198,7 @@ def pool(
     clips: as of `inputs.read_clips`.
     config: the `data` section.
   """
+  assert clips.frames is not None, 'clips must have frames'
   keys = {key: getattr(clips, key) for key in ('onset', 'apex', 'offset')}
   first, last = (
     jnp.stack([keys[rank_pooling.PHASES[p][end]] for p in config.phases], -1)
@@ -235,6 +238,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     frames = frames.reshape(-1, *clips.frame_shape)
   if config.inputs == ('dynamic_images',) and not options.strips:
     weights, images = pool(clips, config)
+    assert frames is not None, 'dynamic images are made of frames'
     draw(frames, apex, config.phases, weights[0], images[0], path)
   else:
     shown = show(clips, config, config.inputs)

@@ -97,6 +97,7 @@ def oracle(
   chosen = []
   for result in results:
     of_epochs = result.oracle_probabilities
+    assert of_epochs is not None, 'asked for'
     right = of_epochs.argmax(axis=-1) == labels[result.test_index]
     best = int(right.sum(axis=1).argmax())
     chosen.append(dataclasses.replace(result, probabilities=of_epochs[best]))
@@ -108,7 +109,7 @@ def oracle(
       for prediction in pooled.predictions
     ]
   )
-  figures = {'label': ORACLE, 'epoch': 'best of each fold'}
+  figures: dict[str, Any] = {'label': ORACLE, 'epoch': 'best of each fold'}
   for name, metric in metrics.METRICS.items():
     values = metric(confusions)
     figures[name] = {'mean': float(values.mean()), 'seeds': values.tolist()}
@@ -129,7 +130,7 @@ def oracle_line(summary: dict[str, Any]) -> str:
 def _metrics_of(
   figures: Mapping[str, Any],
 ) -> Iterator[tuple[str, metrics.Metric]]:
-  """The rows whose figures are there: a finished run has those of its time."""
+  """The metrics that a result holds; one of an older version has fewer."""
   return (row for row in metrics.METRICS.items() if row[0] in figures)
 
 

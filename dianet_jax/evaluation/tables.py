@@ -8,6 +8,7 @@ import re
 import rich.box
 import rich.console
 import rich.table
+import rich.text
 
 
 @dataclasses.dataclass(frozen=True)

@@ -200,7 +200,8 @@ def _tables(
   runs = {name: compare.load(folder) for name, folder in folders.items()}
   shown = [compare.table(runs, format_, by_dataset=True)]
   summaries = {
-    name: workdirs.load_summary(folder) for name, folder in folders.items()
+    name: workdirs.load_summary(folder) or {}
+    for name, folder in folders.items()
   }
   # Studies of older versions do not know how large their networks were.
   if all('parameters' in summary for summary in summaries.values()):

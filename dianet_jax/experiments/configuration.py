@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import operator
 import re
 from typing import Any
 
@@ -69,7 +70,7 @@ def changed(
     if key not in known:
       raise errors.UserError(schema.unknown_key(key, known))
     *sections, last = key.split('.')
-    functools.reduce(dict.get, sections, values)[last] = value
+    functools.reduce(operator.getitem, sections, values)[last] = value
   return values
 
 

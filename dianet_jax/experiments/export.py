@@ -54,6 +54,7 @@ def make(workdir: str | os.PathLike[str], final: bool) -> bundle_lib.Bundle:
       ' Choose one, train it as a run of its own and export that.'
     )
   summary = workdirs.load_summary(workdir)
+  assert summary is not None, 'an unfinished run does not open'
   pooled = predictions.load(workdir)
   if final:
     members, epochs = final_lib.train(config, summary)

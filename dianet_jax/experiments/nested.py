@@ -301,7 +301,7 @@ class _Nested:
     )
     rest = sum(other.selection.work for other in self._candidates[number + 1 :])
     # Which of them will be chosen is not known yet.
-    rest += np.mean([other.final.work for other in self._candidates])
+    rest += float(np.mean([other.final.work for other in self._candidates]))
     results = self._train(one.selection, rest)
     labels = one.final.dataset.labels
     return scores(results, self._pairs, self._group_of_clip, labels)

@@ -1,4 +1,4 @@
-"""Of which data a result is, and whether they are there and unchanged.
+"""The data behind a result: which they are, whether there and unchanged.
 
 Content decides: the fingerprint of the records. As that takes minutes, names,
 sizes and times of all raw files are compared first; where they are the same,

@@ -71,7 +71,7 @@ def conclude(
   # Those of a resumed run come in another order.
   results = sorted(trained.results, key=lambda r: (r.seed, r.subject))
   trained = dataclasses.replace(trained, results=results)
-  summary = _summarise(trained, folds) | more
+  summary = _summarise(trained, folds) | dict(more)
   # Of this session alone, where the run was resumed.
   summary['seconds'] = round(time.perf_counter() - start, 1)
   if not hosts.is_main():
@@ -173,7 +173,7 @@ def show(
   read: Read,
   places: Mapping[str, pathlib.Path],
 ) -> None:
-  """Says of which data a finished result is, and draws what it lacks.
+  """Says which data a finished result is from, and draws what it lacks.
 
   Args:
     config: of the run or study.

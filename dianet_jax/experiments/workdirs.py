@@ -1,8 +1,8 @@
 """Guards a workdir: one run at a time, of one configuration and one data set.
 
 `config.json` holds the number of its schema, the configuration that the run
-was begun with, and the versions of each session; `data.json` says of which data
-it is, see `origin`; `metrics.json` holds the result, and is there when the run
+was begun with, and the versions of each session; `data.json` describes its
+data, see `origin`; `metrics.json` holds the result, and is there when the run
 is finished.
 """
 
@@ -240,7 +240,7 @@ def _refuse_unknown(workdir: pathlib.Path, missing: str) -> None:
 
 
 def check_data(workdir: pathlib.Path, dataset: data_lib.Dataset) -> None:
-  """Refuses a workdir whose finished folds are of other raw data.
+  """Refuses a workdir whose finished folds come from other raw data.
 
   Raises:
     UserError: they are.

@@ -97,11 +97,11 @@ def _write(bundle: bundle_lib.Bundle, folder: pathlib.Path) -> None:
   files.write_json(folder / 'calibration.json', dict(bundle.calibration))
   inputs = _made_inputs(bundle)
   logs = bundle.log_probabilities_of(inputs)
-  np.savez(
-    folder / 'example.npz',
-    log_probabilities=np.asarray(logs),
-    **{_INPUT + name: values for name, values in inputs.items()},
-  )
+  example: dict[str, Any] = {
+    _INPUT + name: values for name, values in inputs.items()
+  }
+  example['log_probabilities'] = np.asarray(logs)
+  np.savez(folder / 'example.npz', **example)
   files.write_json(folder / 'bundle.json', _description(bundle))
   parameters = sum(
     array.size for key, array in weights.items() if key.startswith('0/params/')

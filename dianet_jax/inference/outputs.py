@@ -78,7 +78,11 @@ def of_prediction(
 ) -> Result:
   """A clip that was predicted."""
   clip = prediction.clip
-  row = {'clip': clip.name, 'prediction': prediction.label, 'error': ''}
+  row: dict[str, Any] = {
+    'clip': clip.name,
+    'prediction': prediction.label,
+    'error': '',
+  }
   for name, probability in prediction.probabilities.items():
     row[_PROBABILITY + name] = round(probability, 6)
   for key in ('onset', 'apex', 'offset'):

@@ -73,8 +73,8 @@ def read_list(path: pathlib.Path, fps: float | None) -> list[Source]:
   try:
     with path.open(newline='', encoding='utf-8-sig') as lines:
       reader = csv.DictReader(lines, strict=True)
-      unknown = set(reader.fieldnames or ['']) - _COLUMNS.keys()
-      if unknown or 'clip' not in reader.fieldnames:
+      columns = set(reader.fieldnames or [''])
+      if columns - _COLUMNS.keys() or 'clip' not in columns:
         raise errors.UserError(
           f'{path}: the columns are {reader.fieldnames}. Expected clip, and any'
           f' of {", ".join(list(_COLUMNS)[1:])}.'

@@ -20,14 +20,14 @@ from dianet_jax.models.backbones.compact import Compact
 from dianet_jax.models.backbones.resnet import ResNet18
 from dianet_jax.models.registry import Outputs
 
-BACKBONES: Mapping[str, type[nn.Module]] = {
+BACKBONES: Mapping[str, type[ResNet18] | type[Compact]] = {
   'resnet18': ResNet18,
   'compact': Compact,
 }
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(config.Model):
+class DIANetSettings(config.Model):
   """DIANet, and fusions to compare it with."""
 
   name: str = 'dianet'
@@ -101,21 +101,21 @@ class DIANet(nn.Module):
 
   Attributes:
     num_classes: width of the logits.
-    settings: see `Settings`.
+    settings: see `DIANetSettings`.
     dtype: of the computation; parameters and logits are float32.
   """
 
   num_classes: int
-  settings: Settings = Settings()
+  settings: DIANetSettings = DIANetSettings()
   dtype: Any = None
 
-  Settings: ClassVar[type[config.Model]] = Settings
+  Settings: ClassVar[type[config.Model]] = DIANetSettings
   reads: ClassVar[tuple[str, ...]] = ('dynamic_images',)
   recommended: ClassVar[Mapping[str, Any]] = {}
 
   @staticmethod
   def check(
-    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+    settings: DIANetSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
     width = settings.feature_width

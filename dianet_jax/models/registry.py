@@ -15,6 +15,11 @@ A model is a Linen module with the attributes `num_classes`, `settings` and
 
 and, where others have published one, `official_names`: what its authors call
 its entries, by which `models.official` loads their weights.
+
+>>> MODELS['ststnet'].reads
+('phase_flow',)
+>>> MODELS['ststnet'].Settings().name
+'ststnet'
 """
 
 from collections.abc import Iterator, Mapping
@@ -49,14 +54,29 @@ class Model(Protocol):
   Settings: ClassVar[type[config.Model]]
   recommended: ClassVar[Mapping[str, Any]]
   num_classes: int
-  settings: config.Model
   dtype: Any
+
+  def __init__(self, num_classes: int, settings: Any, dtype: Any = None): ...
+
+  @property
+  def settings(self) -> config.Model:
+    """Of the class `Settings`."""
+    ...
 
   @staticmethod
   def check(
     settings: Any, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
     """Yields (key of the settings, whether it holds, what is expected)."""
+    ...
+
+  def init(self, key: Any, *arguments: Any) -> Mapping[str, Any]:
+    """Linen's: variables of the untrained model; arguments as of a call."""
+    ...
+
+  def apply(self, variables: Any, *arguments: Any, **options: Any) -> Any:
+    """Linen's: what a call with these variables returns."""
+    ...
 
   def __call__(
     self,
@@ -72,6 +92,7 @@ class Model(Protocol):
         holds must reach no statistic over clips.
       train: whether dropout acts and batch statistics are used and updated.
     """
+    ...
 
 
 MODELS: registry.Registry[type[Model]] = registry.Registry(

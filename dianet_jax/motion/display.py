@@ -54,7 +54,9 @@ def source(
   """
   _, encoded = cv2.imencode(kind, pixels[..., ::-1])
   name = {'.png': 'png', '.jpg': 'jpeg'}[kind]
-  return f'data:image/{name};base64,' + base64.b64encode(encoded).decode()
+  return (
+    f'data:image/{name};base64,' + base64.b64encode(encoded.tobytes()).decode()
+  )
 
 
 def sheet(

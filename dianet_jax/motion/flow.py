@@ -5,6 +5,7 @@ from jaxtyping import Array, Float, Float32, Num
 import numpy as np
 
 from dianet_jax.core import config
+from dianet_jax.core.arrays import AnyArray
 from dianet_jax.motion import (
   head_motion,
   key_frames,
@@ -45,6 +46,9 @@ def between(
       `key_frames.frames_at`.
     last: of those to which it is. The same frame twice: exactly 0.
     settings: the `data.flow` section.
+
+  Returns:
+    float32 [clip, pair, height, width, 2], at the size of the frames.
   """
   flow = np.zeros((*first.shape, *clips.frame_shape[:2], 2), np.float32)
   # What pads a batch has one frame: nothing is computed for it.
@@ -55,7 +59,8 @@ def between(
     ends = np.concatenate([first[row, column], last[row, column]])
     frames = key_frames.pick(clips, np.tile(row, 2), ends)
     grey = optical_flow.grey(frames).reshape(2, len(row), *frames.shape[1:3])
-    flow[row, column] = _of_pairs(*grey, settings)
+    before, after = grey
+    flow[row, column] = _of_pairs(before, after, settings)
   return flow
 
 
@@ -85,12 +90,12 @@ def channels(settings: config.Flow) -> tuple[Channel, ...]:
   named = (c for name in settings.channels for c in _CHANNELS[name])
   if settings.coding == 'pixels':
     return tuple(named)
-  # Scaled by what nobody keeps.
+  # Each image is scaled by factors that are not kept: no unit is left.
   return tuple(Channel(c.name, '', c.flips_sign, c.component) for c in named)
 
 
 def images(
-  flow: Float[Array, '*batch height width 2'],
+  flow: Float[AnyArray, '*batch height width 2'],
   settings: config.Flow,
   size: int,
 ) -> Float[Array, '*batch height width channel']:
@@ -118,7 +123,18 @@ def images(
 def minmax(
   images_: Float[Array, '*batch height width channel'], constant: float = 0.0
 ) -> Float[Array, '*batch height width channel']:
-  """Each channel of an image by itself to 0..1; else `constant`."""
+  """Each channel of an image scaled to 0..1 by its own minimum and maximum.
+
+  Args:
+    images_: of any range.
+    constant: the value of a channel that is the same everywhere.
+
+  Returns:
+    The same shape, float.
+
+  >>> minmax(jnp.array([[[1.0], [2.0], [3.0]]])).ravel().tolist()
+  [0.0, 0.5, 1.0]
+  """
   low = images_.min(axis=(-3, -2), keepdims=True)
   span = images_.max(axis=(-3, -2), keepdims=True) - low
   scaled = (images_ - low) / jnp.where(span == 0, 1, span)

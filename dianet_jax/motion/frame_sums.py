@@ -98,7 +98,7 @@ _float_sums.defvjp(_float_sums_forward, _float_sums_backward)
 
 
 def _is_reference(weights, reference):
-  """bool [clip, 1, frame]: True at the clip's reference frame."""
+  """Mask, bool [clip, 1, frame]: True at the clip's reference frame."""
   frame = jnp.arange(weights.shape[-1])
   return (frame == reference[:, None])[:, None]
 

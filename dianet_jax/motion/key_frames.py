@@ -1,6 +1,7 @@
 """Representations of the onset, apex and offset frames themselves."""
 
 from collections.abc import Mapping, Sequence
+import dataclasses
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Num
@@ -15,7 +16,11 @@ _KEYS = ('onset', 'apex', 'offset')
 
 
 def title(phase: str) -> str:
-  """A phase for a user to read: 'onset to apex'."""
+  """A phase for a user to read.
+
+  >>> title('onset_apex')
+  'onset to apex'
+  """
   return phase.replace('_', ' to ')
 
 
@@ -105,16 +110,20 @@ def most_different(clips: ClipBatch, share: float) -> ClipBatch:
     clips: with frames.
     share: of a phase, rounded down to whole frames; 0..0.5.
 
+  Returns:
+    The same clips with other key frames: NumPy int32 [clip].
+
   Source: GAMDSS, arXiv 2603.04766. There differences wrap in 8 bits; here they
   do not.
   """
-  found = []
+  all_frames, found = clips.frames, []
+  assert all_frames is not None, 'clips must have frames'
   for row, (onset, apex, offset) in enumerate(
     zip(*(map(int, k) for k in (clips.onset, clips.apex, clips.offset)))
   ):
     # Never from another frame than the annotated one where a phase is empty.
     reach = int(share * max(apex - onset, 0))
-    frames = np.asarray(clips.frames[row])
+    frames = np.asarray(all_frames[row])
     pairs = [
       (late, early)
       for early in range(onset, onset + reach + 1)
@@ -126,7 +135,7 @@ def most_different(clips: ClipBatch, share: float) -> ClipBatch:
     offset = max(ends_, key=lambda end: _distance(frames, end, apex))
     found.append((onset, apex, offset))
   onset, apex, offset = np.array(found, np.int32).T
-  return clips.replace(onset=onset, apex=apex, offset=offset)
+  return dataclasses.replace(clips, onset=onset, apex=apex, offset=offset)
 
 
 def _distance(frames, one, other):

@@ -25,6 +25,7 @@ early stop, so a pair's flow does not depend on what else is in the batch.
 from collections.abc import Callable, Mapping
 from concurrent import futures
 import functools
+from typing import Any
 
 import cv2
 import jax
@@ -182,7 +183,7 @@ def _pyramid(height, width, scales, step) -> list[tuple[int, int]]:
 
 def _pair_flow(first, second, sizes, scale_step, warps, weights, iterate):
   """float32 [height, width, 2] of one pair."""
-  pyramid = [(first, second)]
+  pyramid: list[tuple[jax.Array, ...]] = [(first, second)]
   for size in sizes[1:]:
     finer = pyramid[-1]
     pyramid.append(
@@ -219,7 +220,12 @@ def _iterate(
       u_y along x and along y.
     constant: rho at a flow of 0.
     gradient: along x and along y.
-    inner, outer, median, tau, attachment, theta: see `tv_l1`.
+    inner: see `tv_l1`.
+    outer: see `tv_l1`.
+    median: see `tv_l1`.
+    tau: see `tv_l1`.
+    attachment: see `tv_l1`.
+    theta: see `tv_l1`.
 
   Returns:
     u_x, u_y; and the dual variables.
@@ -286,6 +292,9 @@ def median_filter(
   Args:
     image: float.
     window: odd, in pixels.
+
+  Returns:
+    The same shape.
   """
   if window == 1:
     return image
@@ -337,7 +346,9 @@ def farneback(
   def one(a, b):
     # OpenCV takes bytes.
     a, b = (np.clip(np.round(i), 0, 255).astype(np.uint8) for i in (a, b))
-    return cv2.calcOpticalFlowFarneback(a, b, None, 0.5, 3, 15, 3, 5, 1.2, 0)
+    # OpenCV's types do not say that None stands for no initial flow.
+    none: Any = None
+    return cv2.calcOpticalFlowFarneback(a, b, none, 0.5, 3, 15, 3, 5, 1.2, 0)
 
   with futures.ThreadPoolExecutor() as pool:
     flows = list(pool.map(one, first, second))

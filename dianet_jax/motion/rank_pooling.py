@@ -45,6 +45,9 @@ def coefficients(num_frames: int) -> Float64[np.ndarray, ' frame']:
   Returns:
     float64 [frame].
 
+  >>> coefficients(4).round(3).tolist()
+  [-2.417, 0.583, 1.083, 0.75]
+
   Source: Bilen et al. (2016), eq. 6, in closed form.
   """
   t = np.arange(1, num_frames + 1)
@@ -66,6 +69,9 @@ def linear_coefficients(num_frames: int) -> Float64[np.ndarray, ' frame']:
   Returns:
     float64 [frame], summing to 0.
 
+  >>> linear_coefficients(4).tolist()
+  [-3.0, -1.0, 1.0, 3.0]
+
   Source: Bilen et al. (2016), the derivation before eq. 6.
   """
   return 2.0 * np.arange(1, num_frames + 1) - num_frames - 1
@@ -86,6 +92,9 @@ def running_mean_coefficients(
 
   Returns:
     float64 [frame], summing to 0.
+
+  >>> np.allclose(running_mean_coefficients(4), coefficients(4))
+  True
 
   Source: Bilen et al. (2016), eq. 5.
   """
@@ -256,6 +265,13 @@ def dynamic_images(
   Raises:
     UserError: an unknown phase, kind or order; frames that are no clips of
       real numbers; key frames that are not an integer a clip.
+
+  One clip of one pixel, which brightens from 10 to 30 and stays:
+
+  >>> frames = np.array([10, 30, 30], np.uint8).reshape(1, 3, 1, 1, 1)
+  >>> key = lambda index: np.array([index])
+  >>> dynamic_images(frames, key(3), key(0), key(1), key(2)).ravel().tolist()
+  [10.0, 0.0]
 
   Source: Bilen et al., CVPR 2016; Man et al., arXiv 2510.09730.
   """

@@ -14,6 +14,7 @@ import jax
 from jaxtyping import Array, Int, UInt8
 
 from dianet_jax.core import config, errors, registry
+from dianet_jax.core.arrays import AnyArray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +61,11 @@ class ClipBatch:
   """
 
   frames: UInt8[Array, 'clip frame pixel'] | None
-  lengths: Int[Array, ' clip']
-  onset: Int[Array, ' clip']
-  apex: Int[Array, ' clip']
-  offset: Int[Array, ' clip']
-  stored: Mapping[str, Array] = flax.struct.field(default_factory=dict)
+  lengths: Int[AnyArray, ' clip']
+  onset: Int[AnyArray, ' clip']
+  apex: Int[AnyArray, ' clip']
+  offset: Int[AnyArray, ' clip']
+  stored: Mapping[str, AnyArray] = flax.struct.field(default_factory=dict)
   frame_shape: tuple[int, ...] = flax.struct.field(
     pytree_node=False, default=()
   )
@@ -152,6 +153,9 @@ def feed(reads: Sequence[str], given: Sequence[str]) -> dict[str, str]:
   Args:
     reads: what the model was made for.
     given: `data.inputs`: as many in the same order, or () for `reads`.
+
+  Returns:
+    A representation of the registry for every input of `reads`.
 
   Raises:
     UserError: another number, or an unknown representation.

@@ -5,6 +5,7 @@ OpenCV's conventions, in plain operations that every platform compiles well.
 
 from collections.abc import Callable, Mapping
 import functools
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -46,11 +47,12 @@ def warp(
     # A NaN in the flow must not read out of bounds: clipped, not promised.
     return jnp.take(flat, corner + shift, axis=1, mode='clip')
 
-  warped = sum(
-    row * sum(column * at(j * stride + i) for i, column in enumerate(columns))
-    for j, row in enumerate(rows)
-  )
-  return warped, inside
+  def along(j):
+    terms = (w * at(j * stride + i) for i, w in enumerate(columns))
+    return functools.reduce(operator.add, terms)
+
+  lines = (weight * along(j) for j, weight in enumerate(rows))
+  return functools.reduce(operator.add, lines), inside
 
 
 def _linear(f):
@@ -84,6 +86,9 @@ def resize(
     image: what to resize.
     size: the new height and width.
     scale: pixels of the old image a new pixel; None for the sizes' ratio.
+
+  Returns:
+    float32 [..., new height, new width].
   """
   rows, columns = (
     _linear_weights(old, new, scale or old / new)

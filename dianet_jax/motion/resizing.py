@@ -15,6 +15,16 @@ def area(images: Images, size: int) -> Images:
 
   As OpenCV's INTER_AREA reduces: a pixel at the border of two areas counts by
   its shares.
+
+  Args:
+    images: float, of any range.
+    size: new height and width, pixels.
+
+  Returns:
+    float32 [..., size, size, channel], in the units of `images`.
+
+  >>> area(jnp.arange(4.0).reshape(2, 2, 1), 1).ravel().tolist()
+  [1.5]
   """
   height, width = images.shape[-3:-1]
   if height == width == size:

@@ -40,7 +40,12 @@ def positions(
   number = settings.sampling.frames
   if settings.sampling.span == 'apex_window':
     keys = (np.asarray(k) for k in (clips.onset, clips.apex, clips.offset))
-    return np.stack([apex_window(*key, number) for key in zip(*keys)])
+    return np.stack(
+      [
+        apex_window(onset, apex, offset, number)
+        for onset, apex, offset in zip(*keys)
+      ]
+    )
   first, last = key_frames_lib.ends(clips, spans(settings))
   steps = np.linspace(0, 1, number + after_onset)[int(after_onset) :]
   index = np.rint(first[..., None] + steps * (last - first)[..., None])

@@ -16,7 +16,11 @@ _IMAGE = (-3, -2, -1)
 
 
 def symmetric(images: Images) -> Images:
-  """Divided by the largest absolute value: [-1, 1], no motion stays 0."""
+  """Divided by the largest absolute value: [-1, 1], no motion stays 0.
+
+  >>> symmetric(jnp.array([[[-2.0], [1.0]]])).ravel().tolist()
+  [-1.0, 0.5]
+  """
   largest = jnp.abs(images).max(axis=_IMAGE, keepdims=True)
   return images / jnp.where(largest == 0, 1, largest)
 
@@ -25,6 +29,9 @@ def minmax(images: Images) -> Images:
   """Joint minimum and maximum to [-1, 1]; a constant image becomes 0.
 
   The display form of Bilen et al. (2016), shifted to the network's range.
+
+  >>> minmax(jnp.array([[[0.0], [1.0], [4.0]]])).ravel().tolist()
+  [-1.0, -0.5, 1.0]
   """
   low = images.min(axis=_IMAGE, keepdims=True)
   span = images.max(axis=_IMAGE, keepdims=True) - low
@@ -37,6 +44,9 @@ def standardize(images: Images) -> Images:
 
   For optical flow stored as grey levels, whose grey value of no motion is
   unknown and whose channels have different units.
+
+  >>> standardize(jnp.array([[[1.0], [3.0]]])).ravel().tolist()
+  [-1.0, 1.0]
   """
   centred = images - images.mean(axis=(-3, -2), keepdims=True)
   deviation = jnp.sqrt((centred**2).mean(axis=(-3, -2), keepdims=True))
@@ -59,6 +69,10 @@ SCALINGS: Mapping[str, Callable[[Images], Images]] = {
 def to_display(
   image: Float[np.ndarray, 'height width channel'],
 ) -> UInt8[np.ndarray, 'height width channel']:
-  """Joint min-max over pixels and channels to 0..255; constant: mid-grey."""
+  """Joint min-max over pixels and channels to 0..255; constant: mid-grey.
+
+  >>> to_display(np.array([[[-3.0], [3.0]]])).ravel().tolist()
+  [0, 255]
+  """
   scaled = np.asarray(minmax(jnp.asarray(image)))
   return np.round((scaled + 1) * 127.5).astype(np.uint8)

@@ -21,6 +21,9 @@ def strain(flow: Flow) -> Scalars:
   the Frobenius norm of the symmetric part of the flow's gradient, by central
   differences. No motion of the whole head, which stretches nothing.
 
+  >>> float(strain(jnp.ones((3, 3, 2))).max())
+  0.0
+
   Source: Liong et al., arXiv 1902.03634 (where the last term is misprinted).
   """
   u_y, u_x = jnp.gradient(flow[..., 0], axis=(-2, -1))
@@ -29,7 +32,11 @@ def strain(flow: Flow) -> Scalars:
 
 
 def magnitude(flow: Flow) -> Scalars:
-  """Length of the displacement, pixels."""
+  """Length of the displacement, pixels.
+
+  >>> magnitude(jnp.array([[[3.0, 4.0]]])).tolist()
+  [[5.0]]
+  """
   return jnp.hypot(flow[..., 0], flow[..., 1])
 
 
@@ -38,6 +45,9 @@ def orientation(flow: Flow) -> Flow:
 
   Two numbers instead of an angle, which could be neither averaged nor
   interpolated where it jumps by a full turn.
+
+  >>> orientation(jnp.array([[[0.0, -2.0], [0.0, 0.0]]])).tolist()
+  [[[0.0, -1.0], [0.0, 0.0]]]
   """
   length = magnitude(flow)[..., None]
   return flow / jnp.where(length == 0, 1, length)
@@ -59,6 +69,9 @@ def colors(flow: Flow, value: Scalars) -> Float[Array, '*batch height width 3']:
   Args:
     flow: of it the direction counts; what goes right is red.
     value: brightness, 0..1.
+
+  Returns:
+    float [..., height, width, 3], 0..1.
   """
   turns = jnp.arctan2(flow[..., 1], flow[..., 0]) / (2 * jnp.pi)
   # From HSV, as in Smith, "Color Gamut Transform Pairs", SIGGRAPH 1978.

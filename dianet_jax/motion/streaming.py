@@ -19,10 +19,10 @@ frames would round away weak motion (motion of one grey level, 1,000 frames:
 1e-3 of the largest value wrong without it, 4e-6 with it). Rounding grows with
 the number of frames: 1e-4 is reached at some 20,000.
 
-    stream = streaming.start(onset_frame)
-    for chunk in chunks:
-      stream = streaming.add(stream, chunk)
-    stream.dynamic_image
+>>> stream = start(jnp.array([10], jnp.uint8))
+>>> stream = add(stream, jnp.array([[10], [40]], jnp.uint8))
+>>> int(stream.num_frames), stream.dynamic_image.round(3).tolist()
+(3, [20.0])
 """
 
 import functools
@@ -60,6 +60,9 @@ def start(frame: Num[Array, '*image']) -> Stream:
   Args:
     frame: uint8 or float [height, width, channel], or any shape, such as
       [clip, height, width, channel] for several clips in step.
+
+  Returns:
+    A stream of one frame, whose dynamic image is 0.
   """
   # Buffers of their own: `add` gives each of them away.
   return Stream(
@@ -79,10 +82,12 @@ def add(stream: Stream, frames: Num[Array, 'frame ...']) -> Stream:
     frames: uint8 or float, in order; none is allowed. Each new chunk size is
       compiled once.
 
+  Returns:
+    The stream after the frames.
+
   Raises:
     UserError: the frames are not of the first one's shape.
   """
-
   if frames.shape[1:] != stream.first.shape:
     raise errors.UserError(
       f'The frames are {frames.shape}; expected (frames,'

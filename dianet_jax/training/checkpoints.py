@@ -55,7 +55,8 @@ def check_names(subjects: Sequence[str]) -> None:
 def _checksum(tree: Any) -> np.ndarray:
   value = 0
   for leaf in jax.tree.leaves(tree):
-    value = zlib.crc32(np.ascontiguousarray(leaf), value)
+    # NumPy's types know the buffer protocol from Python 3.12 on.
+    value = zlib.crc32(np.ascontiguousarray(leaf), value)  # pyright: ignore[reportArgumentType]
   return np.array(value, np.uint32)
 
 
@@ -152,7 +153,6 @@ class Checkpoints:
 
     `replaces`: an older checkpoint of that name may be there.
     """
-
     # What has failed is told before more is trained.
     self._settle([past for past in self._writes if past.done()])
     self._writes.append(

@@ -36,13 +36,16 @@ def global_losses(
   valid: Bool[Array, ' clip'] | None = None,
   temperature: float = 0.1,
 ) -> tuple[Float[Array, ''], Float[Array, '']]:
-  """Of each first vector among the second ones, and the reverse.
+  """Losses of finding each first vector among the second ones, and back.
 
   Args:
     first: of any length.
     second: of any length.
     valid: which clips are no padding; None for all of them.
     temperature: by which cosines are divided.
+
+  Returns:
+    Both losses, each a mean over the valid clips, in nats.
 
   Source: GLoRIA, Huang et al., ICCV 2021, and its code; BioViL-T's global loss.
   """
@@ -70,7 +73,7 @@ def local_losses(
   valid: Bool[Array, ' clip'] | None = None,
   sharpness: tuple[float, float, float] = (4.0, 5.0, 10.0),
 ) -> tuple[Float[Array, ''], Float[Array, '']]:
-  """Of each clip's map among all texts, and of each text among all maps.
+  """Losses of finding each clip's map among all texts, and back.
 
   Their cost grows with the square of the batch.
 
@@ -79,6 +82,9 @@ def local_losses(
     words: the tokens of the other.
     valid: which clips are no padding; None for all of them.
     sharpness: of the attention, of the words of a text, of the matching.
+
+  Returns:
+    Both losses, each a mean over the valid clips, in nats.
 
   Source: GLoRIA, Huang et al., ICCV 2021, and its code.
   """
@@ -107,6 +113,9 @@ def queue_logits(
     temperature: by which cosines are divided.
     own: number of each clip; rows of the queue of the same clip count as none.
     queued: number of the clip of each row.
+
+  Returns:
+    float [clip, 1 + row], cosines over the temperature.
   """
   positive = (queries * keys).sum(axis=-1, keepdims=True)
   negative = queries @ queue.T
@@ -131,12 +140,15 @@ def task_loss(
   other: Float[Array, 'clip one_and_row'],
   valid: Bool[Array, ' clip'] | None = None,
 ) -> Float[Array, '']:
-  """KL of what one phase finds in the queue from what the other finds.
+  """KL divergence between what both phases find in the queue.
 
   Args:
     logits: of the first phase, see `queue_logits`.
     other: of the second, its queue's rows of the same clips.
     valid: which clips are no padding; None for all of them.
+
+  Returns:
+    The mean over the valid clips, in nats.
 
   Source: COTS, Lu et al., arXiv 2204.07441. The direction is ours: add both.
   """

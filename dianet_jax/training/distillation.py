@@ -60,7 +60,9 @@ class AuxiliaryHeads:
     if not heads.shape[1]:
       return loss, state
     # A mean over the heads, as if they were views.
-    mean, state = entropy(outputs.replace(logits=heads), batch, state)
+    mean, state = entropy(
+      dataclasses.replace(outputs, logits=heads), batch, state
+    )
     return loss + self.settings.weight * heads.shape[1] * mean, state
 
 

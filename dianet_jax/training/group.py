@@ -4,6 +4,7 @@ On the devices arrays are [device, fold_on_device, ...], here [fold, ...].
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,8 +24,8 @@ class Group:
     fold: the same on the devices.
     state: on the devices.
     best: on the devices; None where no epoch is chosen.
-    history: an entry an epoch, of arrays that lead with the fold; the last one
-      is still on the devices.
+    history: a `History` an epoch, of arrays that lead with the fold; the last
+      entry is still a tuple of sums, validation loss and oracle on the devices.
     made_by: of each fold without padding, see `FoldResult`.
   """
 
@@ -33,7 +34,7 @@ class Group:
   fold: Fold
   state: State
   best: Best | None
-  history: list[History]
+  history: list[Any]
   made_by: list[tuple[str, ...]]
 
   def fetch(self, index: int) -> None:

@@ -67,7 +67,13 @@ class Objective(Protocol):
   """One row; `Settings` is a frozen dataclass, a core.config.Objective."""
 
   Settings: ClassVar[type[config.Objective]]
-  settings: config.Objective
+
+  def __init__(self, settings: Any): ...
+
+  @property
+  def settings(self) -> config.Objective:
+    """Of the class `Settings`."""
+    ...
 
   def init(self, variables: Any, outputs: Outputs, key: Key[Array, '']) -> Any:
     """The state before the first step.
@@ -77,11 +83,13 @@ class Objective(Protocol):
       outputs: of a batch; only their shapes and dtypes.
       key: a random key.
     """
+    ...
 
   def __call__(
     self, outputs: Outputs, batch: Batch, state: Any
   ) -> tuple[Float[Array, ''], Any]:
     """The loss in nats, and the state after this step."""
+    ...
 
 
 def require(outputs: Outputs, objective: str, *names: str) -> None:

@@ -4,6 +4,7 @@ Arrays here are [device, fold_on_device, ...].
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+import dataclasses
 import functools
 import time
 from typing import Any
@@ -34,7 +35,9 @@ _STATES_OF_MEMORY = {'map': 0.5, 'vmap': 0.125}
 _MOST_UNROLLED = 4
 
 
-def choose_devices(number: int) -> list[jax.Device]:
+def choose_devices(
+  number: int,
+) -> list[jax.Device]:  # pyright: ignore[reportInvalidTypeForm]
   """The first `number` devices, 0 for all; UserError if there are fewer."""
   devices = jax.local_devices()
   if not 0 <= number <= len(devices):
@@ -237,16 +240,16 @@ class FoldParallel:
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), self._data
     )
     state = jax.eval_shape(self._trainer.init, data, fold)
-    best = Best(np.float32(0), state.variables)
+    best = Best(np.zeros((), np.float32), state.variables)
     real, whole = np.zeros(epochs, np.float32), np.zeros(epochs, np.int32)
     history = History(loss=real, correct=whole, clips=whole)
     if self._chooses_epoch:
-      history = history.replace(validation_loss=real)
+      history = dataclasses.replace(history, validation_loss=real)
     if self._oracle:
       clips = self._folds.test_index.shape[1]
       classes = self._trainer.model.num_classes
       oracle = np.zeros((epochs, clips, classes), np.float32)
-      history = history.replace(oracle_probabilities=oracle)
+      history = dataclasses.replace(history, oracle_probabilities=oracle)
     training = Training(state, best if self._chooses_epoch else None, history)
     return jax.tree.map(
       lambda leaf: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape),
@@ -258,7 +261,9 @@ class FoldParallel:
     rows = next(self._groups(folds, [0] * len(folds)))
     group = self._begin(folds, rows, {})
     state, fold, data = group.state, group.fold, self._data
-    programs = {'predict': (self._predict, data, state.variables, fold)}
+    programs: dict[str, tuple[Any, ...]] = {
+      'predict': (self._predict, data, state.variables, fold)
+    }
     if self._scans:
       programs['epoch'] = self._epoch, data, state, fold
     else:
@@ -337,7 +342,7 @@ class FoldParallel:
 
   def _results(self, group: Group) -> list[FoldResult | Diverged]:
     """One for each fold, without padding."""
-    chosen = group.best if self._chooses_epoch else group.state
+    chosen = group.state if group.best is None else group.best
     probabilities = self._predict(self._data, chosen.variables, group.fold)
     variables, probabilities = jax.tree.map(
       unfold, (chosen.variables, probabilities)

@@ -35,7 +35,7 @@ def _within_device(strategy: str, one_fold: Callable) -> Callable:
 def over_folds(
   function: Callable,
   strategy: str,
-  devices: Sequence[jax.Device],
+  devices: Sequence[jax.Device],  # pyright: ignore[reportInvalidTypeForm]
   *,
   shared: int = 0,
   donate: bool = False,

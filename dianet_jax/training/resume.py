@@ -101,7 +101,7 @@ def _refuse_mixed(
   ways: Sequence[Sequence[tuple[int, str, tuple[str, ...]]]],
   made_by: str,
 ) -> None:
-  """Refuses to pool what was trained in different ways without a word.
+  """Refuses to pool, unasked, folds that were trained in different ways.
 
   Args:
     config: of the run.

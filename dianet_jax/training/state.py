@@ -7,6 +7,7 @@ import flax.struct
 import jax
 from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
+from dianet_jax.core.arrays import AnyArray
 from dianet_jax.training.randomness import OfFold
 
 
@@ -20,8 +21,8 @@ class Data:
     labels: class indices.
   """
 
-  inputs: Mapping[str, Float[Array, 'variant clip ...']]
-  labels: Int[Array, ' clip']
+  inputs: Mapping[str, Float[AnyArray, 'variant clip ...']]
+  labels: Int[AnyArray, ' clip']
 
   @property
   def num_variants(self) -> int:
@@ -33,14 +34,14 @@ class Data:
 class Fold:
   """One row of `folds.Folds`, on the device."""
 
-  seed: UInt32[Array, '']
-  subject_hash: UInt32[Array, '']
-  train_index: Int[Array, ' clip']
-  train_valid: Bool[Array, ' clip']
-  validation_index: Int[Array, ' validation_clip']
-  validation_valid: Bool[Array, ' validation_clip']
-  test_index: Int[Array, ' test_clip']
-  class_weights: Float[Array, ' class_']
+  seed: UInt32[AnyArray, '']
+  subject_hash: UInt32[AnyArray, '']
+  train_index: Int[AnyArray, ' clip']
+  train_valid: Bool[AnyArray, ' clip']
+  validation_index: Int[AnyArray, ' validation_clip']
+  validation_valid: Bool[AnyArray, ' validation_clip']
+  test_index: Int[AnyArray, ' test_clip']
+  class_weights: Float[AnyArray, ' class_']
 
   def key(self, purpose: OfFold) -> Key[Array, '']:
     """A key from the seed and the subject alone."""
@@ -83,7 +84,7 @@ class State:
 class Best:
   """The epoch with the lowest validation loss so far."""
 
-  loss: Float[Array, '']
+  loss: Float[AnyArray, '']
   variables: Any
 
 

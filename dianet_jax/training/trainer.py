@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 import optax
 
 from dianet_jax.core import config
+from dianet_jax.core.arrays import AnyArray
 from dianet_jax.models.registry import Model, Outputs
 from dianet_jax.motion import scaling
 from dianet_jax.motion.registry import Channel
@@ -100,7 +101,8 @@ class Trainer:
       statistics=variables,
       opt_state=self.optimizer().init(params),
     )
-    return state.replace(
+    return dataclasses.replace(
+      state,
       objective=self.objective.init(
         state.current, outputs, jax.random.fold_in(key, OfStep.OBJECTIVE)
       ),
@@ -108,7 +110,7 @@ class Trainer:
     )
 
   def order(
-    self, fold: Fold, epoch: Int[Array, ''], labels: Int[Array, ' clip']
+    self, fold: Fold, epoch: Int[Array, ''], labels: Int[AnyArray, ' clip']
   ) -> tuple[Int[Array, 'step slot'], Bool[Array, 'step slot']]:
     """The clips of every step of an epoch, and which slots are filled.
 
@@ -182,7 +184,7 @@ class Trainer:
       partner_labels=partner_labels,
       own_weight=weight,
       valid=batch.valid,
-      class_weights=fold.class_weights,
+      class_weights=jnp.asarray(fold.class_weights),
       variables=state.current,
       key=jax.random.fold_in(key, OfStep.OBJECTIVE),
       apply=apply,
@@ -225,7 +227,7 @@ class Trainer:
         key, variables, seen.inputs, seen.valid, True
       )
       loss, objective = self.objective(
-        outputs, seen.replace(variables=variables), state.objective
+        outputs, dataclasses.replace(seen, variables=variables), state.objective
       )
       return loss, (loss, outputs.logits, statistics, objective)
 
@@ -235,19 +237,20 @@ class Trainer:
     updates, opt_state = self.optimizer().update(
       gradients, state.opt_state, state.params
     )
-    new = state.replace(
+    new = dataclasses.replace(
+      state,
       params=optax.apply_updates(state.params, updates),
       statistics=dict(statistics),
       opt_state=opt_state,
       objective=objective,
     )
-    new = new.replace(average=self._averaged(state, new))
+    new = dataclasses.replace(new, average=self._averaged(state, new))
     clips = batch.valid.sum()
     new = jax.tree.map(lambda n, o: jnp.where(clips > 0, n, o), new, state)
     prediction = _probabilities(logits).argmax(-1)
     correct = jnp.where(batch.valid, prediction == batch.labels, False).sum()
     sums = Sums(loss=loss * clips, correct=correct, clips=clips)
-    return new.replace(step=state.step + 1), sums
+    return dataclasses.replace(new, step=state.step + 1), sums
 
   def next_step(
     self, state: State, fold: Fold, epoch: Batch

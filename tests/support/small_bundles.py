@@ -7,7 +7,7 @@ import numpy as np
 
 from dianet_jax.core import config
 from dianet_jax.inference.bundle import Bundle
-from dianet_jax.models.dianet import Settings
+from dianet_jax.models.dianet import DIANetSettings
 from tests.models.zoo import small
 
 CLASSES = ('negative', 'positive', 'surprise')
@@ -56,7 +56,7 @@ def make(members=2, settings=None, classes=CLASSES, **values):
     name='small',
     classes=classes,
     data=data(**values),
-    model=Settings(**(settings or small.COMPACT)),
+    model=DIANetSettings(**(settings or small.COMPACT)),
     members=(),
     calibration={
       'temperature': 1.5,

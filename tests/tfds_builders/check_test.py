@@ -1,4 +1,4 @@
-"""Tests of the doctor: findings, verdict, exit code and the next command."""
+"""Tests of `check`: findings, verdict, exit code and the next command."""
 
 import dataclasses
 import json

@@ -34,7 +34,7 @@ class BasicBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x: Map, valid: Valid, train: bool) -> Features:
-    """x through the block; `valid` and `train` as in `layers.BatchNorm`."""
+    """Features of x; `valid` and `train` as in `layers.BatchNorm`."""
 
     def normalised_conv(x, size, stride, zero_scale=False):
       x = _conv(self.width, size, stride, self.dtype)(x)

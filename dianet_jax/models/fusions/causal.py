@@ -46,7 +46,7 @@ class _MaskedAttention(nn.Module):
 
   @nn.compact
   def __call__(self, x: Tokens, context: Tokens) -> Tokens:
-    mask, penalty = opposite(x.shape[1], self.gamma)
+    tables = opposite(x.shape[1], self.gamma)
     query, key, value = (
       _heads(_dense(x.shape[-1], self.dtype, name)(source), self.heads)
       for name, source in (
@@ -56,7 +56,7 @@ class _MaskedAttention(nn.Module):
       )
     )
     return _dense(x.shape[-1], self.dtype, 'out')(
-      _attend(query, key, value, self.scale, mask, penalty)
+      _attend(query, key, value, self.scale, tables)
     )
 
 
@@ -109,12 +109,12 @@ class _CausalLayer(nn.Module):
     backward, v_backward = one_way(y, x)
     together = v_backward + v_forward
     sources = zip(('query', 'key', 'value'), (v_forward, v_backward, together))
-    heads = [
+    query, key, value = (
       _heads(_dense(width, self.dtype, f'common_{name}')(s), self.heads)
       for name, s in sources
-    ]
+    )
     long = _dense(width, self.dtype, 'common_out')(
-      _attend(*heads, scale) + together
+      _attend(query, key, value, scale) + together
     )
     return [long, forward, backward]
 
@@ -149,16 +149,18 @@ def _heads(x, heads):
   return x.reshape(*x.shape[:-1], heads, -1)
 
 
-def _attend(query, key, value, scale, mask=None, penalty=0.0):
-  """[*batch, token, feature] of [*batch, token, head, feature]."""
+def _attend(query, key, value, scale, tables=None):
+  """[*batch, token, feature] of [*batch, token, head, feature].
+
+  `tables`: mask and penalty, see `opposite`.
+  """
   logits = jnp.einsum('...qhf,...khf->...hqk', query, key)
   logits = layers.widened(logits) / scale
-  if mask is not None:
-    logits = logits * mask.astype(logits.dtype)
-    logits = logits + penalty.astype(logits.dtype)
-  weights = jax.nn.softmax(logits)
-  if mask is not None:
-    weights = weights * mask.astype(weights.dtype)
+  if tables is None:
+    weights = jax.nn.softmax(logits)
+  else:
+    mask, penalty = (table.astype(logits.dtype) for table in tables)
+    weights = jax.nn.softmax(logits * mask + penalty) * mask
   weights = weights.astype(value.dtype)
   attended = jnp.einsum('...hqk,...khf->...qhf', weights, value)
   return attended.reshape(*attended.shape[:-2], -1)

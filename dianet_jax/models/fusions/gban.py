@@ -148,7 +148,10 @@ class GBAN(Fusion):
     if present is not None:
       # Tokens of a view that is not there ask for nothing.
       both = present.all(axis=1)[:, None]
-      aligned = tuple(jnp.where(both, a, m) for a, m in zip(aligned, means))
+      aligned = (
+        jnp.where(both, aligned[0], means[0]),
+        jnp.where(both, aligned[1], means[1]),
+      )
     fused = GroupGate(self.width, self.dtype, name='gate')(
       aligned, means, present
     )

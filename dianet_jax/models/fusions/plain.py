@@ -1,6 +1,8 @@
 """What all fusions have in common, and the plain ones."""
 
 from collections.abc import Sequence
+import functools
+import operator
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -101,7 +103,8 @@ class Add(Fusion):
   @nn.compact
   def __call__(self, tokens: Sequence[Tokens]) -> Vectors:
     """One vector, as wide as one."""
-    return sum(self.pooled(t) for t in tokens)[:, None]
+    vectors = (self.pooled(t) for t in tokens)
+    return functools.reduce(operator.add, vectors)[:, None]
 
 
 class Gated(Fusion):

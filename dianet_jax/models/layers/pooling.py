@@ -32,7 +32,9 @@ def avg_pool(
     if cpu.enabled() and x.ndim == 4 and options == pooling.AVG_OPTIONS:
       return pooling.avg_pool(x)
     # Flax divides by counts in float32.
-    return nn.avg_pool(x, *options).astype(x.dtype)
+    # Flax takes pads, too, and declares text alone.
+    pooled = nn.avg_pool(x, *options)  # pyright: ignore[reportArgumentType]
+    return pooled.astype(x.dtype)
 
   return _each(pool, x, len(window_shape))
 
@@ -53,7 +55,8 @@ def max_pool(
   def pool(x):
     if cpu.enabled() and x.ndim == 4 and options == pooling.MAX_OPTIONS:
       return pooling.max_pool(x)
-    return nn.max_pool(x, *options)
+    # Flax takes pads, too, and declares text alone.
+    return nn.max_pool(x, *options)  # pyright: ignore[reportArgumentType]
 
   return _each(pool, x, len(window_shape))
 

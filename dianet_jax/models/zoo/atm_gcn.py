@@ -29,7 +29,7 @@ _fan_out = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(frames.Settings):
+class ATMGCNSettings(frames.Settings):
   """ATM-GCN, our reading."""
 
   name: str = 'atm_gcn'
@@ -179,12 +179,12 @@ class Graph(nn.Module):
 
   Attributes:
     num_classes: width of the logits.
-    settings: see `Settings`.
+    settings: see `ATMGCNSettings`.
     dtype: of the computation; None is that of the vectors.
   """
 
   num_classes: int
-  settings: Settings = Settings()
+  settings: ATMGCNSettings = ATMGCNSettings()
   dtype: Any = None
 
   official_names: ClassVar[official.Names] = official.Names(
@@ -239,7 +239,7 @@ class Graph(nn.Module):
 class _Layer(nn.Module):
   """Edges that are kept in part, and what nodes learn along them."""
 
-  settings: Settings
+  settings: ATMGCNSettings
   dtype: Any
 
   @nn.compact
@@ -267,10 +267,10 @@ class ATMGCN(nn.Module):
   """Differences from the onset -> logits; attributes as `registry.Model`."""
 
   num_classes: int
-  settings: Settings = Settings()
+  settings: ATMGCNSettings = ATMGCNSettings()
   dtype: Any = None
 
-  Settings: ClassVar[type[Settings]] = Settings
+  Settings: ClassVar[type[ATMGCNSettings]] = ATMGCNSettings
   reads: ClassVar[tuple[str, ...]] = ('onset_difference',)
   recommended: ClassVar[Mapping[str, Any]] = {
     **frames.UNSCALED,
@@ -286,7 +286,7 @@ class ATMGCN(nn.Module):
 
   @staticmethod
   def check(
-    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+    settings: ATMGCNSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
     del specs

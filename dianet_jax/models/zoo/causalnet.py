@@ -26,7 +26,7 @@ from dianet_jax.models.zoo import flow_images, htnet, ststnet
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(htnet.TrunkSettings):
+class CausalNetSettings(htnet.TrunkSettings):
   """CausalNet."""
 
   name: str = 'causalnet'
@@ -54,12 +54,13 @@ class Network(nn.Module):
 
   Attributes:
     num_classes: width of the logits.
-    settings: see `Settings`; order and range of the images are not its part.
+    settings: see `CausalNetSettings`; those of order and range have no effect
+      here.
     dtype: of the computation; None is that of the images.
   """
 
   num_classes: int
-  settings: Settings
+  settings: CausalNetSettings
   dtype: Any = None
 
   official_names: ClassVar[official.Names] = official.Names(
@@ -129,10 +130,10 @@ class CausalNet(nn.Module):
   """Both phases -> logits; attributes as of `registry.Model`."""
 
   num_classes: int
-  settings: Settings = Settings()
+  settings: CausalNetSettings = CausalNetSettings()
   dtype: Any = None
 
-  Settings: ClassVar[type[Settings]] = Settings
+  Settings: ClassVar[type[CausalNetSettings]] = CausalNetSettings
   reads: ClassVar[tuple[str, ...]] = ('phase_flow',)
   recommended: ClassVar[Mapping[str, Any]] = {
     **ststnet.STSTNet.recommended,
@@ -146,7 +147,7 @@ class CausalNet(nn.Module):
 
   @staticmethod
   def check(
-    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+    settings: CausalNetSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
     yield from htnet.check_trunk(settings, specs)

@@ -27,7 +27,7 @@ STEMS = {'3x3': (3, 1, 1), '7x7': (7, 4, 3)}
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(config.Model):
+class FMANetSettings(config.Model):
   """FMANet, our reading."""
 
   name: str = 'fmanet'
@@ -61,7 +61,10 @@ class Settings(config.Model):
 
 
 def flow_of(images: Views, kind: str) -> Float[Array, 'clip view h w uv']:
-  """u and v about 0; of images each at most 1, as their scale is unknown."""
+  """Flow, u and v, about 0.
+
+  Of images, whose scale is unknown, each is at most 1.
+  """
   flow = images[..., :2]
   if kind == 'vectors':
     return flow
@@ -83,10 +86,10 @@ class FMANet(nn.Module):
   """Both phases -> logits; attributes as of `registry.Model`."""
 
   num_classes: int
-  settings: Settings = Settings()
+  settings: FMANetSettings = FMANetSettings()
   dtype: Any = None
 
-  Settings: ClassVar[type[Settings]] = Settings
+  Settings: ClassVar[type[FMANetSettings]] = FMANetSettings
   reads: ClassVar[tuple[str, ...]] = ('phase_flow',)
   recommended: ClassVar[Mapping[str, Any]] = {
     'train.epochs': 100,
@@ -112,7 +115,7 @@ class FMANet(nn.Module):
 
   @staticmethod
   def check(
-    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+    settings: FMANetSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
     yield from flow_images.check_views(specs, 'name', 2)
@@ -189,7 +192,7 @@ class FMANet(nn.Module):
 class _Phase(nn.Module):
   """Features of one phase, stronger where it moves more."""
 
-  settings: Settings
+  settings: FMANetSettings
   dtype: Any
 
   @nn.compact

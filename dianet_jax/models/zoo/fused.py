@@ -4,9 +4,11 @@ BioViL-T (`fusions.biovilt`), GBAN (`fusions.gban`) and CausalNet's blocks
 (`fusions.causal`): a backbone for each phase as in DIANet, then their fusion.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 import dataclasses
 from typing import Any, ClassVar
+
+import jax
 
 from dianet_jax.core import schema
 from dianet_jax.models import dianet
@@ -18,7 +20,7 @@ def _fixed(name):
 
 
 @dataclasses.dataclass(frozen=True)
-class BioViLTSettings(dianet.Settings):
+class BioViLTSettings(dianet.DIANetSettings):
   """DIANet's streams, BioViL-T's fusion."""
 
   name: str = 'biovilt'
@@ -60,7 +62,9 @@ class BioViLT(dianet.DIANet):
   recommended: ClassVar[Mapping[str, Any]] = {}
 
   @staticmethod
-  def check(settings, specs):
+  def check(
+    settings: BioViLTSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
+  ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
     yield from dianet.DIANet.check(settings, specs)
     width = settings.token_width
@@ -83,7 +87,7 @@ class BioViLT(dianet.DIANet):
 
 
 @dataclasses.dataclass(frozen=True)
-class GBANSettings(dianet.Settings):
+class GBANSettings(dianet.DIANetSettings):
   """DIANet's streams, GBAN's fusion."""
 
   name: str = 'gban'
@@ -125,7 +129,7 @@ class GBAN(dianet.DIANet):
 
 
 @dataclasses.dataclass(frozen=True)
-class CausalSettings(dianet.Settings):
+class CausalSettings(dianet.DIANetSettings):
   """DIANet's streams, CausalNet's blocks."""
 
   name: str = 'causal'

@@ -24,7 +24,7 @@ from dianet_jax.models.zoo import flow_images, frames, retention, tsfmicro
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(tsfmicro.RetentionSettings):
+class GAMDSSSettings(tsfmicro.RetentionSettings):
   """GAMDSS; without `position` the views are the motion of each phase."""
 
   name: str = 'gamdss'
@@ -40,10 +40,10 @@ class GAMDSS(nn.Module):
   """Onset, apex and offset -> logits; attributes as of `registry.Model`."""
 
   num_classes: int
-  settings: Settings = Settings()
+  settings: GAMDSSSettings = GAMDSSSettings()
   dtype: Any = None
 
-  Settings: ClassVar[type[Settings]] = Settings
+  Settings: ClassVar[type[GAMDSSSettings]] = GAMDSSSettings
   reads: ClassVar[tuple[str, ...]] = ('key_frames',)
   recommended: ClassVar[Mapping[str, Any]] = {
     **tsfmicro.RECOMMENDED,
@@ -56,7 +56,7 @@ class GAMDSS(nn.Module):
 
   @staticmethod
   def check(
-    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+    settings: GAMDSSSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
     yield from flow_images.check_views(specs, 'position', 2 + settings.position)

@@ -55,7 +55,7 @@ class TrunkSettings(flow_images.Settings):
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(TrunkSettings):
+class HTNetSettings(TrunkSettings):
   """HTNet."""
 
   name: str = 'htnet'
@@ -213,10 +213,10 @@ class HTNet(nn.Module):
   """Onset to apex -> logits; attributes as of `registry.Model`."""
 
   num_classes: int
-  settings: Settings = Settings()
+  settings: HTNetSettings = HTNetSettings()
   dtype: Any = None
 
-  Settings: ClassVar[type[Settings]] = Settings
+  Settings: ClassVar[type[HTNetSettings]] = HTNetSettings
   reads: ClassVar[tuple[str, ...]] = ('phase_flow',)
   recommended: ClassVar[Mapping[str, Any]] = ststnet.STSTNet.recommended
   official_names: ClassVar[official.Names] = official.Names(
@@ -230,7 +230,7 @@ class HTNet(nn.Module):
 
   @staticmethod
   def check(
-    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+    settings: HTNetSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
     yield from check_trunk(settings, specs)

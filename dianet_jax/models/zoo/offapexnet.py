@@ -25,7 +25,7 @@ from dianet_jax.models.zoo import flow_images, ststnet
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(flow_images.Settings):
+class OffApexNetSettings(flow_images.Settings):
   """Off-ApexNet."""
 
   name: str = 'offapexnet'
@@ -44,10 +44,10 @@ class OffApexNet(nn.Module):
   """u and v of onset to apex -> logits; attributes as of `registry.Model`."""
 
   num_classes: int
-  settings: Settings = Settings()
+  settings: OffApexNetSettings = OffApexNetSettings()
   dtype: Any = None
 
-  Settings: ClassVar[type[Settings]] = Settings
+  Settings: ClassVar[type[OffApexNetSettings]] = OffApexNetSettings
   reads: ClassVar[tuple[str, ...]] = ('phase_flow',)
   # Unverified: STSTNet's, with a higher learning rate.
   recommended: ClassVar[Mapping[str, Any]] = {
@@ -65,7 +65,7 @@ class OffApexNet(nn.Module):
 
   @staticmethod
   def check(
-    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+    settings: OffApexNetSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
     [spec] = specs.values()

@@ -331,6 +331,7 @@ class RetentionNet(nn.Module):
           x, valid, train
         )
     if place is None and shape.position_depth:
+      assert face is not None, 'position_depth needs the face'
       place = _Position(shape, self.dtype, name='position')(face, *x.shape[1:3])
     x = x if place is None else x + place
     x = _dense(shape.projection, self.dtype, 'project')(x)

@@ -1,5 +1,6 @@
-"""SKD-TSTSAN: local, static and temporal streams, magnified, that teach
-themselves.
+"""SKD-TSTSAN: three streams of magnified motion, with self-distillation.
+
+The streams are local, static and temporal.
 
 Source: Zhu et al., "Three-Stream Temporal-Shift Attention Network Based on
 Self-Knowledge Distillation", arXiv 2406.17538, and its code. Stated: motion
@@ -55,7 +56,7 @@ class TemporalSettings(config.Model):
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(TemporalSettings):
+class SKDTSTSANSettings(TemporalSettings):
   """SKD-TSTSAN."""
 
   name: str = 'skd_tstsan'
@@ -222,10 +223,10 @@ class SKDTSTSAN(nn.Module):
   """38 channels -> logits; attributes as of `registry.Model`."""
 
   num_classes: int
-  settings: Settings = Settings()
+  settings: SKDTSTSANSettings = SKDTSTSANSettings()
   dtype: Any = None
 
-  Settings: ClassVar[type[Settings]] = Settings
+  Settings: ClassVar[type[SKDTSTSANSettings]] = SKDTSTSANSettings
   reads: ClassVar[tuple[str, ...]] = ('skd_tstsan',)
   recommended: ClassVar[Mapping[str, Any]] = {
     **RECOMMENDED,
@@ -272,7 +273,7 @@ class SKDTSTSAN(nn.Module):
 
   @staticmethod
   def check(
-    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+    settings: SKDTSTSANSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
     del settings

@@ -23,7 +23,7 @@ from dianet_jax.models.zoo import frames, tcm
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(frames.Settings):
+class TCMNetSettings(frames.Settings):
   """Slow-fast TCM."""
 
   name: str = 'slow_fast_tcm'
@@ -60,10 +60,10 @@ class TCMNet(nn.Module):
   """Frames -> logits; attributes as of `registry.Model`."""
 
   num_classes: int
-  settings: Settings = Settings()
+  settings: TCMNetSettings = TCMNetSettings()
   dtype: Any = None
 
-  Settings: ClassVar[type[Settings]] = Settings
+  Settings: ClassVar[type[TCMNetSettings]] = TCMNetSettings
   reads: ClassVar[tuple[str, ...]] = ('sampled_frames',)
   recommended: ClassVar[Mapping[str, Any]] = {
     **frames.UNSCALED,
@@ -74,7 +74,7 @@ class TCMNet(nn.Module):
 
   @staticmethod
   def check(
-    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+    settings: TCMNetSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
     [spec] = specs.values()

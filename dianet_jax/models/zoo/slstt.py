@@ -29,7 +29,7 @@ Sequence = Float[Array, 'clip frame feature']
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(config.Model):
+class SLSTTSettings(config.Model):
   """SLSTT; the encoder's defaults are ours, the original's in brackets."""
 
   name: str = 'slstt'
@@ -72,11 +72,11 @@ class Encoder(nn.Module):
   """Images -> class tokens, before the last norm.
 
   Attributes:
-    settings: see `Settings`.
+    settings: see `SLSTTSettings`.
     dtype: of the computation; None is that of the images.
   """
 
-  settings: Settings
+  settings: SLSTTSettings
   dtype: Any = None
 
   @nn.compact
@@ -159,10 +159,10 @@ class SLSTT(nn.Module):
   """Flow images -> logits; attributes as of `registry.Model`."""
 
   num_classes: int
-  settings: Settings = Settings()
+  settings: SLSTTSettings = SLSTTSettings()
   dtype: Any = None
 
-  Settings: ClassVar[type[Settings]] = Settings
+  Settings: ClassVar[type[SLSTTSettings]] = SLSTTSettings
   reads: ClassVar[tuple[str, ...]] = ('long_term_flow',)
   recommended: ClassVar[Mapping[str, Any]] = {
     'data.flow.method': 'farneback',
@@ -208,7 +208,7 @@ class SLSTT(nn.Module):
 
   @staticmethod
   def check(
-    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+    settings: SLSTTSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
     [spec] = specs.values()

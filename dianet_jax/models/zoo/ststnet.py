@@ -11,6 +11,8 @@ shuffled batches, and both phases as an option. Published, composite: UF1 .7353.
 
 from collections.abc import Iterator, Mapping
 import dataclasses
+import functools
+import operator
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -27,7 +29,7 @@ PHASES = {'first': 1, 'channels': 2, 'networks': 2}
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(flow_images.Settings):
+class STSTNetSettings(flow_images.Settings):
   """STSTNet."""
 
   name: str = 'ststnet'
@@ -55,10 +57,10 @@ class STSTNet(nn.Module):
   """Flow images -> logits; attributes as of `registry.Model`."""
 
   num_classes: int
-  settings: Settings = Settings()
+  settings: STSTNetSettings = STSTNetSettings()
   dtype: Any = None
 
-  Settings: ClassVar[type[Settings]] = Settings
+  Settings: ClassVar[type[STSTNetSettings]] = STSTNetSettings
   reads: ClassVar[tuple[str, ...]] = ('phase_flow',)
   recommended: ClassVar[Mapping[str, Any]] = {
     'train.epochs': 800,
@@ -82,7 +84,7 @@ class STSTNet(nn.Module):
 
   @staticmethod
   def check(
-    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+    settings: STSTNetSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
     yield from flow_images.check_views(specs, 'phases', PHASES[settings.phases])
@@ -98,9 +100,12 @@ class STSTNet(nn.Module):
     images = flow_images.read(inputs, self.settings)
     views = [images[:, view] for view in range(PHASES[self.settings.phases])]
     if self.settings.phases == 'networks':
-      logits = sum(
-        self._network(f'network_{view}')(image, valid, train)
-        for view, image in enumerate(views)
+      logits = functools.reduce(
+        operator.add,
+        (
+          self._network(f'network_{view}')(image, valid, train)
+          for view, image in enumerate(views)
+        ),
       )
     else:
       image = jnp.concatenate(views, axis=-1)
@@ -115,7 +120,7 @@ class _Network(nn.Module):
   """Three branches and a linear classifier."""
 
   num_classes: int
-  settings: Settings
+  settings: STSTNetSettings
   dtype: Any
 
   @nn.compact

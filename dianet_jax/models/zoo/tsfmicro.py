@@ -70,7 +70,7 @@ class RetentionSettings(frames.Settings):
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(RetentionSettings):
+class TSFmicroSettings(RetentionSettings):
   """TSFmicro."""
 
   name: str = 'tsfmicro'
@@ -93,10 +93,10 @@ class TSFmicro(nn.Module):
   """Apex minus onset, and onset -> logits; attributes as `registry.Model`."""
 
   num_classes: int
-  settings: Settings = Settings()
+  settings: TSFmicroSettings = TSFmicroSettings()
   dtype: Any = None
 
-  Settings: ClassVar[type[Settings]] = Settings
+  Settings: ClassVar[type[TSFmicroSettings]] = TSFmicroSettings
   reads: ClassVar[tuple[str, ...]] = ('apex_difference',)
   recommended: ClassVar[Mapping[str, Any]] = RECOMMENDED
   official_names: ClassVar[official.Names] = official.Names(
@@ -105,7 +105,7 @@ class TSFmicro(nn.Module):
 
   @staticmethod
   def check(
-    settings: Settings, specs: Mapping[str, jax.ShapeDtypeStruct]
+    settings: TSFmicroSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
     yield from flow_images.check_views(specs, 'position', 1 + settings.position)

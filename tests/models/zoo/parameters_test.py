@@ -95,7 +95,7 @@ def test_gates_of_gban():
 def test_what_trains_of_slstt(aggregator, expected):
   settings = ORIGINAL | {'encoder': 'frozen', 'aggregator': aggregator}
   shape = 1, 2, 32, 32, 3
-  model = slstt.SLSTT(5, slstt.Settings(**settings))
+  model = slstt.SLSTT(5, slstt.SLSTT.Settings(**settings))
   inputs = {'long_term_flow': jax.ShapeDtypeStruct(shape, 'float32')}
   params = jax.eval_shape(model.init, jax.random.key(0), inputs)['params']
   encoder = params.pop('encoder')
@@ -104,7 +104,7 @@ def test_what_trains_of_slstt(aggregator, expected):
 
 
 def test_a_retention_network_for_small_images():
-  settings = tsfmicro.Settings(position=False, stem_stride=1)
+  settings = tsfmicro.TSFmicro.Settings(position=False, stem_stride=1)
   assert settings.shape().position_depth == 0
   params = parameters(
     'tsfmicro', {'position': False, 'stem_stride': 1}, 3, FLOW

@@ -63,7 +63,7 @@ def test_a_large_one_has_an_entry_for_every_parameter(name):
     module = parity_flow.htnet_of(name)
     inputs = {'phase_flow': jax.ShapeDtypeStruct((1, 1, 28, 28, 3), 'float32')}
   else:
-    module = causalnet.Network(3, causalnet.Settings())
+    module = causalnet.Network(3, causalnet.CausalNet.Settings())
     inputs = [jax.ShapeDtypeStruct((1, 2, 28, 28, 3), 'float32')] * 2
   shapes = jax.eval_shape(module.init, jax.random.key(0), inputs)
   assert count(shapes) == fixture['parameter_count']

@@ -48,12 +48,12 @@ def conv(
     padding = jax.lax.padtype_to_pads(
       x.shape[1:3], kernel.shape[:2], strides, padding
     )
-  strides, padding = tuple(strides), tuple(map(tuple, padding))
-  size = _new_size(x.shape, kernel.shape, strides, padding)
-  if min(size) < 1 or x.shape[0] == 0 or min(map(min, padding)) < 0:
+  strides, pads = tuple(strides), tuple(map(tuple, padding))
+  size = _new_size(x.shape, kernel.shape, strides, pads)
+  if min(size) < 1 or x.shape[0] == 0 or min(map(min, pads)) < 0:
     # Nothing to compute, or pixels to cut off: not worth a form.
-    return _plain(strides, padding, x, kernel)
-  return _conv(x, kernel, strides, padding)
+    return _plain(strides, pads, x, kernel)
+  return _conv(x, kernel, strides, pads)
 
 
 def _plain(strides, padding, x, kernel):

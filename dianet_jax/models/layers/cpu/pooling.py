@@ -65,7 +65,8 @@ def max_pool(x: Map) -> Pooled:
 
 
 def _plain_max_pool(x):
-  return nn.max_pool(x, *MAX_OPTIONS)
+  # Flax takes pads, too, and declares text alone.
+  return nn.max_pool(x, *MAX_OPTIONS)  # pyright: ignore[reportArgumentType]
 
 
 def _backward(x, gradient):
