@@ -7,8 +7,8 @@ by OpenCV, strain by NumPy, min-max to 0..255 channel by channel, area
 reduction to 28 x 28, PNG) for simulated clips, and reads them as the data set
 `megc2019_flow`. The other makes `phase_flow` out of the same clips' frames.
 Printed by channel: the mean difference in grey levels and the correlation.
-Which flow the published images were made with is not documented; TV-L1 is shown
-beside Farneback's.
+The published images hold TV-L1 flow, which OpenCV's plain wheels lack; so the
+images here hold Farneback's, and TV-L1 out of frames is shown beside it.
 """
 
 import argparse

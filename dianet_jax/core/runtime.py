@@ -5,6 +5,7 @@ import importlib.metadata
 import importlib.util
 import os
 import pathlib
+import resource
 
 from absl import logging
 import jax
@@ -109,12 +110,24 @@ def _flag_helps() -> bool:
   )
 
 
+# With 2 GB the reader of records waits for ever for a thread; 4 GB do.
+_LEAST_ADDRESS_SPACE = 3_500_000_000
+
+
 def require_devices() -> None:
   """Starts jax's devices.
 
   Raises:
-    UserError: there are none of the kind that the environment asks for.
+    UserError: there are none of the kind that the environment asks for, or
+      the process may not address the memory that its threads reserve.
   """
+  limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+  if limit != resource.RLIM_INFINITY and limit < _LEAST_ADDRESS_SPACE:
+    raise errors.UserError(
+      f'This process may address {limit / 1e9:.1f} GB (ulimit -v); its threads'
+      ' reserve more, used or not. Allow 4 GB or more: ulimit -v 4000000 (in'
+      ' kB), or unlimited.'
+    )
   try:
     jax.devices()
   except Exception as error:  # Of every kind, AssertionError, too.

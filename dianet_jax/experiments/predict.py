@@ -171,6 +171,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.error('give videos, or --dataset and --manual_dir')
   if bool(options.dataset) != bool(options.manual_dir):
     parser.error('--dataset and --manual_dir belong together')
+  # Standard output holds the JSON alone, for programs.
+  progress.console.stderr = options.json
   # One device of all cores: one clip at a time is computed.
   runtime.keep_programs(runtime.cache_dir(''))
   bundle = folder.load(options.bundle or folder.SHIPPED)

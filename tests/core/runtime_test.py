@@ -109,3 +109,11 @@ def test_devices_that_are_not_there(monkeypatch):
   monkeypatch.setattr(jax, 'devices', none)
   with pytest.raises(errors.UserError, match='AssertionError.*JAX_PLATFORMS='):
     runtime.require_devices()
+
+
+def test_too_little_address_space_is_said(monkeypatch):
+  monkeypatch.setattr(
+    runtime.resource, 'getrlimit', lambda _: (2_000_000_000, -1)
+  )
+  with pytest.raises(errors.UserError, match=r'2\.0 GB \(ulimit -v\)'):
+    runtime.require_devices()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dianet_jax import __main__ as cli
-from dianet_jax.core import errors
+from dianet_jax.core import errors, progress
 from dianet_jax.experiments import predict
 from dianet_jax.inference import folder, outputs, sources
 from tests.support import moving, small_bundles, videos
@@ -89,6 +89,18 @@ def test_a_part_of_a_longer_video(start, clip, tmp_path):
   assert second['onset'] == '30' and second['apex'] == '38'
   for name in ('prediction', 'p_negative', 'p_positive', 'p_surprise'):
     assert first[name] == second[name]
+
+
+def test_a_program_reads_json_and_nothing_else(
+  start, clip, tmp_path, monkeypatch
+):
+  # Put back afterwards.
+  monkeypatch.setattr(progress.console, 'stderr', False)
+  status, said, out = start(videos.write(tmp_path / 'a.mkv', clip), '--json')
+  assert status == 0 and 'Clips' in said.err
+  assert json.loads(said.out) == json.loads(
+    (out / 'prediction.json').read_text()
+  )
 
 
 def test_the_rest_goes_on_where_one_fails(start, clip, tmp_path):
