@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
   from dianet_jax.inference.bundle import Bundle
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 
 def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
