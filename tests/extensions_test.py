@@ -21,7 +21,6 @@ from dianet_jax.motion.registry import REPRESENTATIONS
 from dianet_jax.training import checkpoints
 from dianet_jax.training.objectives import OBJECTIVES
 from tests.support import documents
-from tests.support.slow import slow
 
 # What CONTRIBUTING.md shows.
 SOURCES = {
@@ -182,7 +181,8 @@ def test_an_objective_with_an_auxiliary_head(config):
   assert np.abs(head('two_heads') - head('cross_entropy')).max() > 1e-4
 
 
-@pytest.mark.parametrize('strategy', ['loop', *slow('unroll', 'map', 'vmap')])
+@pytest.mark.slow
+@pytest.mark.parametrize('strategy', ['loop', 'unroll', 'map', 'vmap'])
 def test_an_objective_with_a_state_in_each_fold(config, tmp_path, strategy):
   """A queue and a momentum copy, checkpointed and resumed bit by bit."""
   settings = config(

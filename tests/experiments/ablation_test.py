@@ -48,6 +48,7 @@ def test_an_ablation_runs_and_resumes(make, tmp_path, capsys, monkeypatch):
     run.run(plain, workdir)
 
 
+@pytest.mark.slow
 def test_a_row_that_fails_is_told_and_the_others_go_on(
   make, tmp_path, capsys, monkeypatch
 ):

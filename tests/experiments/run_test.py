@@ -213,6 +213,7 @@ def test_a_control_is_marked_in_every_output(flow_config, tmp_path, capsys):
   assert 'CONTROL WITH SHUFFLED LABELS' in page
 
 
+@pytest.mark.slow
 def test_one_data_set_is_tested_after_training_on_the_other(
   flow_config, tmp_path, capsys
 ):

@@ -20,6 +20,7 @@ def flow(tmp_path_factory):
   return write_flow(tmp_path_factory.mktemp('flow'), flow_rows())
 
 
+@pytest.mark.slow
 def test_weights_give_the_predictions_again(flow, make_config, tmp_path):
   config = make_config(
     megc2019, data__manual_dir=str(flow), seeds=2, train__epochs=2

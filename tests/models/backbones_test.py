@@ -43,7 +43,8 @@ def test_widths(backbone):
   assert features.shape[-1] == 8
 
 
-@pytest.mark.parametrize('backbone', [Compact, *slow(ResNet18)])
+@pytest.mark.slow
+@pytest.mark.parametrize('backbone', BACKBONES)
 def test_padded_clips_change_nothing(backbone):
   model = backbone(widths=SMALL[backbone])
   rng = np.random.default_rng(0)

@@ -104,9 +104,8 @@ def test_widths(backbone, widths):
   assert model.settings.feature_width == 8
 
 
-@pytest.mark.parametrize(
-  'fusion', slow_but(fusions.FUSIONS, ['cross_attention'])
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('fusion', fusions.FUSIONS)
 @pytest.mark.parametrize('pool', ['mean', 'flatten'])
 def test_every_view_reaches_the_logits(fusion, pool):
   each = fusion == 'each_phase'

@@ -66,6 +66,7 @@ def test_float16_would_need_one(gradients):
   assert np.count_nonzero(small) < 0.5 * np.count_nonzero(plain)
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_float32_as_far_as_bfloat16_goes(gradients):
   exact, rounded = (gradients(d, 1.0) for d in (jnp.float32, jnp.bfloat16))
   # 8 bits of mantissa, some dozen roundings.

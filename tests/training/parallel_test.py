@@ -39,6 +39,7 @@ def test_any_number_of_devices_gives_the_same_result(run, strategy):
       )
 
 
+@pytest.mark.slow
 def test_order_and_company_of_folds_do_not_matter(run):
   everything = run(devices=2, seeds=(0, 1))
   few = run(devices=2, rows=[8, 3], seeds=(0, 1))
@@ -47,6 +48,7 @@ def test_order_and_company_of_folds_do_not_matter(run):
     assert_identical(result, everything[key])
 
 
+@pytest.mark.slow
 def test_seeds_and_subjects_differ(run):
   results = run(devices=4, rows=[0, 1, 5], seeds=(0, 1))
   kernels = {
@@ -68,7 +70,7 @@ def test_the_held_out_subject_has_no_influence(run, clips, corruption):
   assert np.isfinite(clean.history.loss).all()
 
 
-@pytest.mark.parametrize('corruption', ['noise', 'nan', 'labels'])
+@pytest.mark.parametrize('corruption', ['noise', *slow('nan', 'labels')])
 def test_the_test_data_set_has_no_influence(run, clips, corruption):
   options = {
     'devices': 1,
@@ -124,7 +126,7 @@ COLLECTIVE = re.compile(
 )
 
 
-@pytest.mark.parametrize('strategy', ['loop', 'map', *slow('unroll', 'vmap')])
+@pytest.mark.parametrize('strategy', ['loop', *slow('unroll', 'map', 'vmap')])
 def test_folds_never_speak(run, strategy):
   program, folds = run.make(
     devices=4,
@@ -226,6 +228,7 @@ def test_a_fold_that_is_left_alone_keeps_its_bits(run, strategy):
   assert_identical(left[0, 'd'], everything[0, 'd'], fields)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('phases', [1, 2])
 def test_each_phase_in_parallel(run, clips, phases):
   overrides = {'model__fusion': 'each_phase', 'model__share_backbone': True}

@@ -189,11 +189,12 @@ def test_averaging_does_not_touch_the_training(make_config, fold, clips):
   jax.tree.map(np.testing.assert_array_equal, ends[0].params, ends[1].params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'option,value',
   [
-    pytest.param('flip_probability', 0.5, marks=pytest.mark.slow),
-    pytest.param('mixup_alpha', 0.5, marks=pytest.mark.slow),
+    ('flip_probability', 0.5),
+    ('mixup_alpha', 0.5),
     ('rotation_degrees', 15.0),
   ],
 )
