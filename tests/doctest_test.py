@@ -7,11 +7,15 @@ import pytest
 
 MODULES = (
   'evaluation.metrics',
+  'evaluation.significance',
   'models.registry',
   'motion.flow',
+  'motion.frame_sums',
   'motion.head_motion',
   'motion.key_frames',
+  'motion.optical_flow',
   'motion.rank_pooling',
+  'motion.resampling',
   'motion.resizing',
   'motion.scaling',
   'motion.strain',

@@ -132,7 +132,12 @@ TAILS = (0.025, 0.975)
 def over_seeds(
   confusions: Int[np.ndarray, '*batch seed class_ class_'],
 ) -> dict[str, np.ndarray]:
-  """Metric -> its mean over seeds, [*batch]."""
+  """Metric -> its mean over seeds, [*batch].
+
+  >>> found = over_seeds(np.array([[[2, 0], [0, 2]], [[1, 1], [1, 1]]]))
+  >>> float(found['accuracy'])
+  0.75
+  """
   return {
     name: metric(confusions).mean(axis=-1) for name, metric in METRICS.items()
   }
@@ -188,6 +193,10 @@ def resample(
 
   Returns:
     Metric -> its values.
+
+  >>> of_two = subject_confusions([0, 1], np.array([[0, 0]]), ['s1', 's2'], 2)
+  >>> sorted(set(resample(of_two)['accuracy'].tolist()))
+  [0.0, 0.5, 1.0]
   """
   number = len(confusions)
   rng = np.random.default_rng(0)
@@ -206,6 +215,12 @@ def bootstrap_interval(
   Returns:
     Metric -> (low, high), or None for a single subject, which says nothing of
     others. With a dozen subjects or fewer the interval is too narrow.
+
+  >>> of_two = subject_confusions([0, 1], np.array([[0, 0]]), ['s1', 's2'], 2)
+  >>> bootstrap_interval(of_two)['accuracy']
+  (0.0, 1.0)
+  >>> bootstrap_interval(of_two[:1])['accuracy'] is None
+  True
   """
   if len(confusions) < 2:
     return dict.fromkeys(METRICS)
@@ -237,6 +252,10 @@ def chance_interval(
 
   Returns:
     Metric -> (low, high) of its mean over seeds, 95 % of the draws.
+
+  >>> truth, same = np.arange(40) % 2, np.ones((1, 40), int)
+  >>> chance_interval(truth, same, 2)['uar']  # one class is all it ever says
+  (0.5, 0.5)
   """
   rng = np.random.default_rng(0)
   shuffled = np.stack([rng.permutation(truth) for _ in range(draws)])
@@ -274,6 +293,12 @@ def summarise(
     interval (None for one subject) and its chance interval; for each row of
     `PER_CLASS`, as `<key>_per_class`, the means over seeds (None for a class
     without clips); the confusion matrix of each seed.
+
+  >>> found = summarise(
+  ...   [0, 1, 1], np.array([[0, 1, 0]]), ['a', 'b'], ['s1', 's1', 's2']
+  ... )
+  >>> found['n'], found['clips_per_class'], found['uar']['mean']
+  (3, {'a': 1, 'b': 2}, 0.75)
   """
   by_subject = subject_confusions(truth, predictions, subjects, len(classes))
   confusions = by_subject.sum(axis=0)

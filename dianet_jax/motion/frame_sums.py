@@ -58,6 +58,10 @@ def frame_sums(frames: Frames, weights: Weights, reference: Reference) -> Sums:
 
   Returns:
     float32 [clip, phase, pixel], in grey levels; exactly 0 for a static clip.
+
+  >>> frames = jnp.array([[[10], [13]]], jnp.uint8)
+  >>> frame_sums(frames, jnp.array([[[-1.0, 1.0]]]), jnp.array([0])).tolist()
+  [[[3.0]]]
   """
   if not frames.size:
     return jnp.zeros((*weights.shape[:2], frames.shape[2]), jnp.float32)

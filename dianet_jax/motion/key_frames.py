@@ -42,7 +42,11 @@ def ends(
 
 
 def single_frames(key_frames: Mapping[str, int], phases: Sequence[str]) -> str:
-  """A note on the phases of a clip that are single frames; '' for none."""
+  """A note on the phases of a clip that are single frames; '' for none.
+
+  >>> single_frames({'onset': 3, 'apex': 3, 'offset': 9}, ['onset_apex'])
+  'onset_apex is a single frame: no motion'
+  """
   empty = [
     phase
     for phase in phases

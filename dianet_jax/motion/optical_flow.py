@@ -47,7 +47,11 @@ _NO_GRADIENT = 1e-7
 def grey(
   frames: Num[Array, '*batch height width 3'],
 ) -> Float32[Array, '*batch height width']:
-  """Grey levels 0..255 of red, green and blue ones (ITU-R BT.601)."""
+  """Grey levels 0..255 of red, green and blue ones (ITU-R BT.601).
+
+  >>> round(float(grey(np.array([255, 0, 0]))), 1)
+  76.2
+  """
   weights = jnp.array([0.299, 0.587, 0.114], jnp.float32)
   return (jnp.asarray(frames, jnp.float32) * weights).sum(-1)
 
@@ -133,6 +137,15 @@ def tv_l1(
     UserError: other shapes or dtypes; an unknown filter or interpolation.
 
   Source: Zach et al. (2007); Sanchez et al. (2013).
+
+  The texture moves by a pixel to the right.
+
+  >>> y, x = np.mgrid[:48, :48]
+  >>> first = 128 + 60 * np.sin(x / 3) * np.cos(y / 4)
+  >>> second = 128 + 60 * np.sin((x - 1) / 3) * np.cos(y / 4)
+  >>> flow = tv_l1(first[None], second[None])
+  >>> flow.shape, float(abs(flow[0, 24, 24] - jnp.array([1, 0])).max()) < 0.05
+  ((1, 48, 48, 2), True)
   """
   _check(first, second)
   if median not in (1, 3, 5) or interpolation not in resampling.WEIGHTS:
@@ -295,6 +308,10 @@ def median_filter(
 
   Returns:
     The same shape.
+
+  >>> spike = jnp.zeros((3, 3)).at[1, 1].set(9)
+  >>> float(median_filter(spike, 3).max())
+  0.0
   """
   if window == 1:
     return image

@@ -162,6 +162,10 @@ def frame_weights(
 
   Returns:
     float32 [clip, phase, frame], 0 outside of the phase.
+
+  >>> first, last = jnp.array([[0]]), jnp.array([[2]])
+  >>> frame_weights(jnp.zeros((1, 4, 1)), first, last, 'linear').tolist()
+  [[[-2.0, 0.0, 2.0, 0.0]]]
   """
   frame = jnp.arange(frames.shape[1])[None, None]
   inside = (frame >= first[..., None]) & (frame <= last[..., None])

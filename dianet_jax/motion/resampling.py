@@ -27,6 +27,11 @@ def warp(
 
   Returns:
     The images; and whether x + flow lies inside of them.
+
+  >>> flow, image = jnp.zeros((2, 2, 2)).at[0].set(0.5), [[0.0, 10.0]] * 2
+  >>> image, inside = warp(jnp.array([image]), flow, WEIGHTS['linear'])
+  >>> image[0, 0].tolist(), inside[0].tolist()
+  ([5.0, 10.0], [True, False])
   """
   _, height, width = images.shape
   y, x = jnp.mgrid[:height, :width].astype(jnp.float32)
@@ -89,6 +94,9 @@ def resize(
 
   Returns:
     float32 [..., new height, new width].
+
+  >>> resize(jnp.array([[0.0, 4.0]] * 2), (2, 4))[0].tolist()
+  [0.0, 1.0, 3.0, 4.0]
   """
   rows, columns = (
     _linear_weights(old, new, scale or old / new)

@@ -50,12 +50,20 @@ def _shares(length: int, size: int) -> Float[np.ndarray, 'size length']:
 
 
 def antialiased(images: Images, size: int) -> Images:
-  """Bilinear, over a wider support where images are reduced."""
+  """Bilinear, over a wider support where images are reduced.
+
+  >>> antialiased(jnp.arange(4.0)[None, :, None].repeat(4, 0), 2).shape
+  (2, 2, 1)
+  """
   return _bilinear(images, size, True)
 
 
 def bilinear(images: Images, size: int) -> Images:
-  """Bilinear between the nearest four pixels, whatever the size."""
+  """Bilinear between the nearest four pixels, whatever the size.
+
+  >>> bilinear(jnp.ones((2, 2, 3)), 4).shape
+  (4, 4, 3)
+  """
   return _bilinear(images, size, False)
 
 
