@@ -228,6 +228,9 @@ def _eyes(frame: np.ndarray) -> tuple[complex, complex, int, int]:
   And the width of the face in pixels, and how many faces there are.
   """
   detect, landmarks = _models()
+  # dlib reads on through what lies between the lines of a part of an image, or
+  # of a frame of a video, and sees no face.
+  frame = np.ascontiguousarray(frame)
   height, width = frame.shape[:2]
   scale = min(1.0, _DETECTION_PIXELS / max(height, width))
   small = frame

@@ -268,3 +268,13 @@ def test_without_the_landmarks_likewise(fresh, monkeypatch, dlib):
 def test_the_package_of_the_landmarks_is_not_imported(dlib, fresh):
   faces._models()
   assert 'face_recognition_models' not in sys.modules
+
+
+def test_a_part_of_a_larger_image_shows_its_face(photograph):
+  """As a crop in NumPy is, and a frame that a video's decoder padded."""
+  whole = cv2.resize(photograph[:300, 80:380], (600, 600))
+  part = np.zeros((600, 608, 3), np.uint8)[:, :600]
+  part[:] = whole
+  assert not part.flags.c_contiguous
+  found, expected = (faces.find(image, _SIZE) for image in (part, whole))
+  np.testing.assert_array_equal(found.transform, expected.transform)
