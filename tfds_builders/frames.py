@@ -7,9 +7,9 @@ import pathlib
 import re
 import unicodedata
 
+from dianet_jax.clips import images
 from dianet_jax.core import errors
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
 # What operating systems and archive programs leave, often unreadable.
 _SYSTEM_FOLDERS = {
   'lost+found', 'system volume information', '$recycle.bin', 'recycler',
@@ -50,7 +50,7 @@ class Folder:
     return tuple(
       name
       for name in self.file_names
-      if name.casefold().endswith(IMAGE_SUFFIXES)
+      if name.casefold().endswith(images.SUFFIXES)
     )
 
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from dianet_jax.core import errors
 
+# Of the files that are taken for frames, in lower case.
+SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
 # SAMM's frames have 2.2 megapixels. A few kilobytes can claim to be gigabytes,
 # and every core decodes a frame of its own: 100 MB each at this size.
 _MOST_PIXELS = 4096 * 4096

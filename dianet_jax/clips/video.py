@@ -11,7 +11,6 @@ from dianet_jax.clips import images, segments
 from dianet_jax.core import errors
 
 INSTALL = "pip install 'dianet-jax[video]'"
-_IMAGES = ('.jpg', '.jpeg', '.png', '.bmp')
 # Bits of a pixel in one frame. H.264 at its usual quality (crf 23) has more of
 # a talking face; at crf 30 half of a motion of half a pixel is gone.
 _LEAST_BITS = 0.05
@@ -66,11 +65,12 @@ class Video:
     names = [
       entry.name
       for entry in self._path.iterdir()
-      if entry.suffix.casefold() in _IMAGES and not entry.name.startswith('.')
+      if entry.suffix.casefold() in images.SUFFIXES
+      and not entry.name.startswith('.')
     ]
     if not names:
       raise errors.UserError(
-        f'{self._path} holds no frames: expected {", ".join(_IMAGES)}.'
+        f'{self._path} holds no frames: expected {", ".join(images.SUFFIXES)}.'
       )
     assert self._fps is not None, 'a folder has a rate'
     for number, name in enumerate(sorted(names, key=_natural)):

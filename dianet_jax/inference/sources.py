@@ -68,7 +68,8 @@ def read_list(path: pathlib.Path, fps: float | None) -> list[Source]:
     fps: where the list gives none.
 
   Raises:
-    UserError: it cannot be read; an unknown column; a value that is no number.
+    UserError: it cannot be read; an unknown column; a cell that should hold a
+      number and does not.
   """
   try:
     with path.open(newline='', encoding='utf-8-sig') as lines:

@@ -13,6 +13,7 @@ from dianet_jax.core import errors, progress
 from dianet_jax.experiments import predict
 from dianet_jax.inference import folder, outputs, sources
 from tests.support import moving, small_bundles, videos
+from tests.support.small_bundles import written
 from tfds_builders import simulate
 
 SHARES = np.concatenate([np.linspace(0, 1, 9), np.linspace(1, 0, 9)[1:]])
@@ -30,21 +31,14 @@ def bundle():
   return small_bundles.make(members=1)
 
 
-@pytest.fixture(scope='module')
-def path(bundle, tmp_path_factory):
-  place = tmp_path_factory.mktemp('bundle') / 'b'
-  folder.save(bundle, place)
-  return place
-
-
 @pytest.fixture
-def start(path, tmp_path, capsys):
+def start(written, tmp_path, capsys):
   """Runs the command; status, what it printed, its folder."""
 
   def run(*arguments):
     out = tmp_path / 'out'
     status = cli.main(
-      ['predict', *map(str, arguments), f'--bundle={path}', f'--out={out}']
+      ['predict', *map(str, arguments), f'--bundle={written}', f'--out={out}']
     )
     return status, capsys.readouterr(), out
 

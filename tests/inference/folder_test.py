@@ -14,18 +14,12 @@ import dianet_jax
 from dianet_jax.core import errors
 from dianet_jax.inference import folder as folder_lib
 from tests.support import small_bundles
+from tests.support.small_bundles import written
 
 
 @pytest.fixture(scope='module')
 def bundle():
   return small_bundles.make()
-
-
-@pytest.fixture(scope='module')
-def written(bundle, tmp_path_factory):
-  path = tmp_path_factory.mktemp('bundle') / 'small'
-  folder_lib.save(bundle, path)
-  return path
 
 
 @pytest.fixture

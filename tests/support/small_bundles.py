@@ -4,8 +4,10 @@ import dataclasses
 
 import jax
 import numpy as np
+import pytest
 
 from dianet_jax.core import config
+from dianet_jax.inference import folder
 from dianet_jax.inference.bundle import Bundle
 from dianet_jax.models.dianet import DIANetSettings
 from tests.models.zoo import small
@@ -83,3 +85,11 @@ def inputs(bundle, clips, seed=1):
     name: rng.normal(size=(clips, *spec.shape)).astype(np.float32)
     for name, spec in bundle.specs.items()
   }
+
+
+@pytest.fixture(scope='module')
+def written(bundle, tmp_path_factory):
+  """The folder of the module's `bundle`."""
+  path = tmp_path_factory.mktemp('bundle') / 'small'
+  folder.save(bundle, path)
+  return path
