@@ -227,6 +227,23 @@ def differences(
 
   Raises:
     errors.UserError: the clips, their truth or their subjects differ.
+
+  Two subjects, one clip of each class; `a` is right, `b` always says 0.
+
+  >>> def run(predicted):
+  ...   return predictions.Predictions(
+  ...     seeds=(0,),
+  ...     clips=tuple(('casme2', clip) for clip in '1234'),
+  ...     subjects=np.array(['s1', 's1', 's2', 's2']),
+  ...     datasets=np.array(['casme2'] * 4),
+  ...     classes=('happy', 'sad'),
+  ...     truth=np.array([0, 1, 0, 1]),
+  ...     predictions=np.array([predicted]),
+  ...     probabilities=np.eye(2)[np.array([predicted])],
+  ...   )
+  >>> found = differences(run([0, 1, 0, 1]), run([0, 0, 0, 0]))
+  >>> found.metrics['accuracy'].value
+  0.5
   """
   runs, _ = predictions.align({'the first run': a, 'the second run': b})
   a, b = runs.values()

@@ -28,6 +28,11 @@ def pictures(
     images: of one clip.
     views: what each view shows.
     channels: of the images.
+
+  >>> view = np.zeros((1, 2, 2, 2), np.float32)
+  >>> u_and_v = Channel('u', 'pixels'), Channel('v', 'pixels')
+  >>> [title for title, _ in pictures(view, ['onset to apex'], u_and_v)]
+  ['onset to apex: u', 'onset to apex: v']
   """
   found = []
   for title, image in zip(views, images, strict=True):
@@ -51,6 +56,9 @@ def source(
   Args:
     pixels: of the picture.
     kind: '.png', or '.jpg' where it is a photograph.
+
+  >>> source(np.zeros((1, 1, 3), np.uint8))[:22]
+  'data:image/png;base64,'
   """
   _, encoded = cv2.imencode(kind, pixels[..., ::-1])
   name = {'.png': 'png', '.jpg': 'jpeg'}[kind]
@@ -62,7 +70,11 @@ def source(
 def sheet(
   pixels: Sequence[UInt8[np.ndarray, 'height width color']],
 ) -> UInt8[np.ndarray, 'height width color']:
-  """Pictures of one size row by row, about as many rows as columns."""
+  """Pictures of one size row by row, about as many rows as columns.
+
+  >>> sheet([np.zeros((4, 6, 1), np.uint8)] * 5).shape
+  (8, 18, 1)
+  """
   columns = int(np.ceil(np.sqrt(len(pixels))))
   rows = -(-len(pixels) // columns)
   height, width, colors = pixels[0].shape

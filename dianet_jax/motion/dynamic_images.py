@@ -15,6 +15,14 @@ class DynamicImages(Representation):
 
   Values are changes of grey level, signed; a mirror moves them and leaves
   their sign.
+
+  >>> import numpy as np
+  >>> frames = np.array([[[10], [10], [40]]], np.uint8)
+  >>> at = np.array([[3], [0], [2], [2]])
+  >>> clips = ClipBatch(frames, *at, frame_shape=(1, 1, 1))
+  >>> settings = config.Data(image_size=1)
+  >>> DYNAMIC_IMAGES(clips, settings).round(3).ravel().tolist()
+  [20.0, 0.0]
   """
 
   title = 'dynamic images'

@@ -49,6 +49,14 @@ def between(
 
   Returns:
     float32 [clip, pair, height, width, 2], at the size of the frames.
+
+  >>> frames = np.zeros((1, 2, 32 * 32 * 3), np.uint8)
+  >>> at = np.array([[2], [0], [1], [1]])
+  >>> still = ClipBatch(frames, *at, frame_shape=(32, 32, 3))
+  >>> first, last = np.array([[0]]), np.array([[1]])
+  >>> flow = between(still, first, last, config.Flow(method='farneback'))
+  >>> flow.shape, float(np.abs(flow).max())
+  ((1, 1, 32, 32, 2), 0.0)
   """
   flow = np.zeros((*first.shape, *clips.frame_shape[:2], 2), np.float32)
   # What pads a batch has one frame: nothing is computed for it.
@@ -84,7 +92,11 @@ def _of_pairs(first, second, settings):
 
 
 def channels(settings: config.Flow) -> tuple[Channel, ...]:
-  """Of the images that `images` makes."""
+  """Of the images that `images` makes.
+
+  >>> [channel.name for channel in channels(config.Flow())]
+  ['u', 'v', 'strain']
+  """
   if settings.coding == 'hsv':
     return CODED
   named = (c for name in settings.channels for c in _CHANNELS[name])
@@ -105,6 +117,12 @@ def images(
   areas comes after it, scaling last. That is the order in which the images of
   MEGC 2019 that are published with CausalNet and HTNet were made, as their
   exact 0 and 255 in each channel show; 127.5 is subtracted here.
+
+  >>> right = np.zeros((4, 4, 2), np.float32)
+  >>> right[..., 0] = 3
+  >>> settings = config.Flow(coding='pixels', channels=('u', 'magnitude'))
+  >>> images(right, settings, 1).ravel().tolist()
+  [3.0, 3.0]
   """
   flow = jnp.asarray(flow)
   if settings.coding == 'hsv':

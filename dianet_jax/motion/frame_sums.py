@@ -257,7 +257,11 @@ def tpu(
 
 
 def block_pixels(num_frames: int, pixels: int) -> int:
-  """Pixels in one step of the TPU kernel, a multiple of 128."""
+  """Pixels in one step of the TPU kernel, a multiple of 128.
+
+  >>> block_pixels(num_frames=64, pixels=100)
+  128
+  """
   rows = pl.cdiv(num_frames, _ROWS) * _ROWS
   columns = max(_BLOCK_BYTES // rows // _LANES, 1)
   return min(columns, pl.cdiv(pixels, _LANES)) * _LANES

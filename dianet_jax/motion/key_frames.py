@@ -30,6 +30,10 @@ def ends(
   """Indices of the first and the last frame of each phase.
 
   A phase that ends before it begins is a single frame.
+
+  >>> clips = ClipBatch(None, *np.array([[9], [0], [4], [8]]))
+  >>> ends(clips, ['onset_apex', 'apex_offset'])
+  (array([[0, 4]]), array([[4, 8]]))
   """
   first, last = (
     np.stack(
@@ -65,6 +69,12 @@ def frames_at(
   Args:
     clips: with frames.
     at: indices; between two of them the linear blend of their frames.
+
+  >>> frames = np.array([[[0, 0, 0], [10, 20, 30]]], np.uint8)
+  >>> at = np.array([[2], [0], [1], [1]])
+  >>> clips = ClipBatch(frames, *at, frame_shape=(1, 1, 3))
+  >>> frames_at(clips, np.array([[0.5]])).ravel().tolist()
+  [5.0, 10.0, 15.0]
   """
   rows = np.repeat(np.arange(len(at)), at.shape[1])
   frames = pick(clips, rows, at.reshape(-1))
@@ -76,7 +86,14 @@ def pick(
   rows: Int[np.ndarray, ' frame'],
   at: Num[np.ndarray, ' frame'],
 ) -> Float[Array, 'frame height width channel']:
-  """As `frames_at`: the frame at `at[i]` of the clip `rows[i]`."""
+  """As `frames_at`: the frame at `at[i]` of the clip `rows[i]`.
+
+  >>> frames = np.array([[[0], [9]], [[5], [7]]], np.uint8)
+  >>> at = np.array([[2, 2], [0, 0], [1, 1], [1, 1]])
+  >>> clips = ClipBatch(frames, *at, frame_shape=(1, 1, 1))
+  >>> pick(clips, np.array([1, 0]), np.array([0, 1])).ravel().tolist()
+  [5.0, 9.0]
+  """
   # Never padding, which would be another frame in another batch.
   at = np.minimum(at, np.asarray(clips.lengths)[rows] - 1)
   before = np.floor(at).astype(np.int32)
@@ -96,7 +113,14 @@ def _take(clips, rows, index):
 def at_key_frames(
   clips: ClipBatch, keys: Sequence[str]
 ) -> Float[Array, 'clip key height width channel']:
-  """The key frames of each clip, float32 grey levels."""
+  """The key frames of each clip, float32 grey levels.
+
+  >>> frames = np.array([[[0], [9], [4]]], np.uint8)
+  >>> at = np.array([[3], [0], [1], [2]])
+  >>> clips = ClipBatch(frames, *at, frame_shape=(1, 1, 1))
+  >>> at_key_frames(clips, ('apex', 'onset')).ravel().tolist()
+  [9.0, 0.0]
+  """
   index = np.stack([np.asarray(getattr(clips, key)) for key in keys], axis=-1)
   return frames_at(clips, index)
 
@@ -119,6 +143,14 @@ def most_different(clips: ClipBatch, share: float) -> ClipBatch:
 
   Source: GAMDSS, arXiv 2603.04766. There differences wrap in 8 bits; here they
   do not.
+
+  The motion is largest one frame before the annotated apex.
+
+  >>> frames = np.array([[[0], [1], [1], [9], [5], [0]]], np.uint8)
+  >>> at = np.array([[6], [0], [4], [5]])
+  >>> clips = ClipBatch(frames, *at, frame_shape=(1, 1, 1))
+  >>> most_different(clips, 0.25).apex.tolist()
+  [3]
   """
   all_frames, found = clips.frames, []
   assert all_frames is not None, 'clips must have frames'

@@ -38,6 +38,15 @@ def combine(
 
   Returns:
     The direction, 0 where there is none; the magnitude, 0..1.
+
+  The first phase moves to the right, most of all in the second pixel, and the
+  other phase moves back.
+
+  >>> onset_apex = jnp.array([[[0.0, 0.0], [4.0, 0.0]]])
+  >>> flow = jnp.stack([onset_apex, -onset_apex])
+  >>> direction, magnitude = combine(flow, strain.magnitude(flow))
+  >>> direction.tolist(), magnitude.tolist()
+  ([[[0.0, 0.0], [1.0, 0.0]]], [[0.0, 1.0]])
   """
   scaled = flow_lib.minmax(magnitude[..., None])[..., 0]
   combined = _WEIGHT * (scaled[..., 0, :, :] + scaled[..., 1, :, :])

@@ -356,6 +356,10 @@ def farneback(
 
   Source: Farneback, "Two-Frame Motion Estimation Based on Polynomial
   Expansion", SCIA 2003.
+
+  >>> still = np.zeros((1, 32, 32), np.uint8)
+  >>> farneback(still, still).shape
+  (1, 32, 32, 2)
   """
   first, second = np.asarray(first), np.asarray(second)
   _check(first, second)

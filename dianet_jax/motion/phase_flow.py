@@ -77,7 +77,12 @@ class PhaseFlow(Representation):
 
 
 def lacking_phases(settings: config.Data, stored: str) -> str:
-  """Why a data set cannot give the flow of two phases; '' where it can."""
+  """Why a data set cannot give the flow of two phases; '' where it can.
+
+  >>> casme2 = config.Data(dataset='casme2')
+  >>> lacking_phases(casme2, 'dynamic_images')
+  'casme2 holds no images of optical flow'
+  """
   if stored in ('', 'phase_flow'):
     return ''
   return f'{settings.dataset} holds no images of optical flow'
@@ -98,6 +103,17 @@ def displacement(
   From stored images an approximation: the median of each channel is taken for
   no motion, and each channel is divided by its largest absolute value, so that
   how u compares with v, and one phase with the other, is lost.
+
+  Of stored images, the first channel being u: one of four pixels moved right.
+
+  >>> import numpy as np
+  >>> image = np.full((1, 2, 2, 3), 127, np.uint8)
+  >>> image[0, 0, 0, 0] = 227
+  >>> stored = {'onset_apex': image, 'apex_offset': image}
+  >>> clips = ClipBatch(None, *np.array([[2], [0], [1], [1]]), stored)
+  >>> made = displacement(clips, config.Data(image_size=2))
+  >>> made[0, 0, ..., 0].tolist()
+  [[1.0, 0.0], [0.0, 0.0]]
   """
   phases = config.PHASES[:2]
   if clips.frames is None:

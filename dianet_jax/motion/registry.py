@@ -159,6 +159,11 @@ def feed(reads: Sequence[str], given: Sequence[str]) -> dict[str, str]:
 
   Raises:
     UserError: another number, or an unknown representation.
+
+  >>> feed(['dynamic_images'], [])
+  {'dynamic_images': 'dynamic_images'}
+  >>> feed(['dynamic_images'], ['phase_flow'])
+  {'dynamic_images': 'phase_flow'}
   """
   if given and len(given) != len(reads):
     raise errors.UserError(
@@ -175,7 +180,11 @@ def feed(reads: Sequence[str], given: Sequence[str]) -> dict[str, str]:
 def specs(
   chosen: Mapping[str, str], settings: config.Data
 ) -> dict[str, jax.ShapeDtypeStruct]:
-  """Name of a model's input -> its shape without the clips, float32."""
+  """Name of a model's input -> its shape without the clips, float32.
+
+  >>> specs({'images': 'dynamic_images'}, config.Data(image_size=28))
+  {'images': ShapeDtypeStruct(shape=(2, 28, 28, 3), dtype=float32)}
+  """
   return {
     name: jax.ShapeDtypeStruct(
       REPRESENTATIONS[representation].shape(settings), 'float32'
@@ -191,6 +200,10 @@ def channels(
 
   Of images that the data set stores, components of vectors are scaled by
   unknown factors.
+
+  >>> of_frames = channels({'images': 'phase_flow'}, config.Data(), '')
+  >>> [channel.name for channel in of_frames['images']]
+  ['u', 'v', 'strain']
   """
 
   def as_read(channel):
@@ -206,7 +219,11 @@ def channels(
 def views(
   chosen: Mapping[str, str], settings: config.Data
 ) -> dict[str, tuple[str, ...]]:
-  """Name of a model's input -> what each view shows; () for no image."""
+  """Name of a model's input -> what each view shows; () for no image.
+
+  >>> views({'images': 'dynamic_images'}, config.Data())
+  {'images': ('onset to apex', 'apex to offset')}
+  """
   return {
     name: REPRESENTATIONS[row].views(settings) for name, row in chosen.items()
   }
@@ -217,7 +234,12 @@ def notes(
   key_frames: Mapping[str, int],
   settings: config.Data,
 ) -> Iterator[str]:
-  """What is unusual about a clip, each thing once."""
+  """What is unusual about a clip, each thing once.
+
+  >>> at = {'onset': 0, 'apex': 8, 'offset': 8}
+  >>> list(notes({'images': 'dynamic_images'}, at, config.Data()))
+  ['apex_offset is a single frame: no motion']
+  """
   rows = (REPRESENTATIONS[row] for row in chosen.values())
   found = (row.note(key_frames, settings) for row in rows)
   yield from dict.fromkeys(filter(None, found))
@@ -226,7 +248,12 @@ def notes(
 def lacking(
   chosen: Mapping[str, str], settings: config.Data, stored: str
 ) -> str:
-  """Why a data set cannot feed a model, the first reason; '' where it can."""
+  """Why a data set cannot feed a model, the first reason; '' where it can.
+
+  >>> settings = config.Data(dataset='megc2019_flow')
+  >>> lacking({'images': 'key_frames'}, settings, 'phase_flow')
+  'megc2019_flow holds phase_flow, and key frames need frames'
+  """
   reasons: Any = (
     REPRESENTATIONS[representation].lacking(settings, stored)
     for representation in chosen.values()

@@ -17,7 +17,11 @@ CHUNK = 16
 
 
 def spans(settings: config.Data) -> tuple[str, ...]:
-  """The phases in which frames are sampled, each by itself."""
+  """The phases in which frames are sampled, each by itself.
+
+  >>> spans(config.Data(sampling=config.Sampling(span='phases')))
+  ('onset_apex', 'apex_offset')
+  """
   if settings.sampling.span == 'phases':
     return settings.phases
   return ('onset_offset',)
@@ -36,6 +40,11 @@ def positions(
 
   Returns:
     float64 [clip, frame], `data.sampling.frames` of each span.
+
+  >>> clips = ClipBatch(None, *np.array([[9], [0], [4], [8]]))
+  >>> settings = config.Data(sampling=config.Sampling(frames=3))
+  >>> positions(clips, settings, after_onset=False).tolist()
+  [[0.0, 4.0, 8.0]]
   """
   number = settings.sampling.frames
   if settings.sampling.span == 'apex_window':
@@ -62,6 +71,11 @@ def apex_window(
 
   Source: Zhang et al., arXiv 2112.05851. There a network makes the frames
   between; here a linear blend does. An apex at the onset is taken as it is.
+
+  >>> apex_window(0, 5, 9, 3).tolist()
+  [4.0, 5.0, 6.0]
+  >>> apex_window(0, 2, 3, 5).tolist()
+  [1.0, 1.5, 2.0, 2.5, 3.0]
   """
   start = min(max(apex - number // 2, onset + 1), offset)
   frames = np.arange(start, min(start + number - 1, offset) + 1)
@@ -81,7 +95,11 @@ def apex_window(
 
 
 def views(settings: config.Data, text: str) -> tuple[str, ...]:
-  """`text` with the number of each frame, and its span if there are several."""
+  """`text` with the number of each frame, and its span if there are several.
+
+  >>> views(config.Data(sampling=config.Sampling(frames=2)), 'frame')
+  ('frame 1 of 2', 'frame 2 of 2')
+  """
   number, names = settings.sampling.frames, spans(settings)
   return tuple(
     (f'{key_frames_lib.title(name)}, ' if len(names) > 1 else '')
@@ -94,7 +112,13 @@ def views(settings: config.Data, text: str) -> tuple[str, ...]:
 def note(
   key_frames: Mapping[str, int], settings: config.Data, after_onset: bool
 ) -> str:
-  """On a clip with fewer frames in a span than are taken; '' for none."""
+  """On a clip with fewer frames in a span than are taken; '' for none.
+
+  >>> at = {'onset': 0, 'apex': 2, 'offset': 4}
+  >>> settings = config.Data(sampling=config.Sampling(frames=8))
+  >>> note(at, settings, after_onset=False)
+  'fewer than 8 frames in onset_offset: some repeated'
+  """
   number = settings.sampling.frames + after_onset
   if settings.sampling.span == 'apex_window':
     onset, apex, offset = (key_frames[k] for k in ('onset', 'apex', 'offset'))

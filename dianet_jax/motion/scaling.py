@@ -54,7 +54,11 @@ def standardize(images: Images) -> Images:
 
 
 def none(images: Images) -> Images:
-  """As the representation gives them."""
+  """As the representation gives them.
+
+  >>> none(jnp.array([[[3.0]]])).tolist()
+  [[[3.0]]]
+  """
   return images
 
 

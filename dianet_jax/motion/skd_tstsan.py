@@ -109,7 +109,12 @@ class SkdTstsan(Representation):
 def blocks(
   face: Float[Array, 'clip size size 1'],
 ) -> Float[Array, 'clip block height width 1']:
-  """The 4 x 4 blocks of a face, row by row."""
+  """The 4 x 4 blocks of a face, row by row.
+
+  >>> face = jnp.arange(64).reshape(1, 8, 8, 1)
+  >>> blocks(face)[0, 1].ravel().tolist()
+  [2, 3, 10, 11]
+  """
   clips, size = face.shape[:2]
   side = size // _GRID
   grid = face.reshape(clips, _GRID, side, _GRID, side)
