@@ -1,19 +1,25 @@
-"""Pages made from templates, in which everything from outside is escaped."""
+"""Pages made from templates, in which everything from outside is escaped.
+
+A page extends `base.html.j2` (its blocks are `title` and `content`) and imports
+the macros of `parts.html.j2`; both lie here.
+"""
+
+from collections.abc import Iterator
+import functools
+import pathlib
+from typing import Any
 
 import jinja2
+import numpy as np
 
 from dianet_jax.core import escape
 
 
-def template(package: str, name: str) -> jinja2.Template:
-  """A template of a package; a name that it lacks is an error.
-
-  Args:
-    package: such as 'dianet_jax.evaluation'.
-    name: of the file in it.
-  """
-  environment = jinja2.Environment(
-    loader=jinja2.PackageLoader(package, ''),
+@functools.cache
+def _environment(package: str) -> jinja2.Environment:
+  places = dict.fromkeys((package, 'dianet_jax.core'))
+  return jinja2.Environment(
+    loader=jinja2.ChoiceLoader([jinja2.PackageLoader(p, '') for p in places]),
     autoescape=True,
     # Markup of our own is no plain text.
     finalize=lambda v: escape.shown(v) if type(v) is str else v,
@@ -21,4 +27,42 @@ def template(package: str, name: str) -> jinja2.Template:
     trim_blocks=True,
     keep_trailing_newline=True,
   )
-  return environment.get_template(name)
+
+
+def template(package: str, name: str) -> jinja2.Template:
+  """A template of a package; a name that it lacks is an error.
+
+  Args:
+    package: such as 'dianet_jax.evaluation'; templates of `core` are found
+      from every package.
+    name: of the file in it.
+  """
+  return _environment(package).get_template(name)
+
+
+def write(path: pathlib.Path, text: str) -> None:
+  """Writes a page aside first: its presence says that it is whole."""
+  aside = path.with_suffix('.tmp')
+  aside.write_text(text, encoding='utf-8')
+  aside.replace(path)
+
+
+def confusion_rows(
+  counts: np.ndarray, classes: Any
+) -> Iterator[tuple[str, list[tuple[int, float]], float | None]]:
+  """Rows of the macro `confusion`.
+
+  Args:
+    counts: int [class, class], true classes leading.
+    classes: their names.
+
+  Yields:
+    The class, each count with its share of the class, and the recall: None
+    where the class has no clip.
+  """
+  counts = np.asarray(counts)
+  totals = counts.sum(axis=1)
+  shares = counts / np.maximum(totals, 1)[:, None]
+  for row, name in enumerate(classes):
+    recall = float(shares[row, row]) if totals[row] else None
+    yield name, list(zip(counts[row].tolist(), shares[row].tolist())), recall

@@ -9,7 +9,7 @@ import json
 import pathlib
 from typing import Any
 
-import jinja2
+from jaxtyping import Float, Int
 import numpy as np
 
 from dianet_jax.core import config as configuration
@@ -19,22 +19,18 @@ from dianet_jax.evaluation import metrics, plots, report
 from dianet_jax.motion import display
 from dianet_jax.training.results import FoldResult
 
-# Clips shown of each class.
-_SHOWN = 3
+# Clips shown of each class: wrong ones, and right ones.
+_WRONGEST, _SUREST = 3, 2
 
 
-def _template() -> jinja2.Template:
-  return html.template('dianet_jax.evaluation', 'page.html.j2')
-
-
-def _confusion(
-  matrices: Sequence, classes: Sequence[str]
-) -> Iterator[tuple[str, list[tuple[int, float]], float]]:
-  """Of each class: counts with their share of the class, and its recall."""
-  counts = np.sum(matrices, axis=0)
-  shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-  for row, name in enumerate(classes):
-    yield name, list(zip(counts[row], shares[row])), shares[row, row]
+def _confusions(
+  summary: dict[str, Any], classes: Sequence[str]
+) -> Iterator[tuple[str, Iterator]]:
+  """(Name, rows of the matrix) of all clips and of each data set."""
+  parts = {'all clips': summary['overall'], **summary['by_dataset']}
+  for name, part in parts.items():
+    counts = np.sum(part['confusion'], axis=0)
+    yield name, html.confusion_rows(counts, classes)
 
 
 def _curves(results: Sequence[FoldResult]) -> str:
@@ -95,24 +91,59 @@ def _inputs(
       yield f'{text}; no image'
 
 
+def choose(
+  labels: Int[np.ndarray, ' clip'],
+  probabilities: Float[np.ndarray, 'clip class_'],
+) -> list[int]:
+  """Clips to show: the wrongest of all classes first, then the surest.
+
+  Args:
+    labels: int32, the truth.
+    probabilities: 0..1, of the clips when their subject was held out.
+
+  Returns:
+    Indices of up to three wrong and two right clips of each class, in order of
+    the probability of the truth: rising, then falling.
+  """
+  of_truth = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
+  right = probabilities.argmax(axis=1) == labels
+  rising, falling = (
+    np.argsort(sign * of_truth, kind='stable') for sign in (1, -1)
+  )
+  wrong: list[int] = []
+  sure: list[int] = []
+  for class_ in range(probabilities.shape[1]):
+    own = labels == class_
+    wrong += rising[(own & ~right)[rising]][:_WRONGEST].tolist()
+    sure += falling[(own & right)[falling]][:_SUREST].tolist()
+  wrong.sort(key=lambda clip: of_truth[clip])
+  sure.sort(key=lambda clip: -of_truth[clip])
+  return wrong + sure
+
+
 def _clips(
   dataset: data_lib.Dataset, pooled: report.Pooled
 ) -> Iterator[dict[str, Any]]:
-  """The first clips of each class: images, truth and prediction."""
-  for class_, name in enumerate(dataset.classes):
-    for index in np.flatnonzero(dataset.labels == class_)[:_SHOWN]:
-      yield {
-        'clip_id': dataset.clips[index].clip_id,
-        'truth': name,
-        'prediction': dataset.classes[pooled.predictions[0, index]],
-        'probability': pooled.probabilities[0, index].max(),
-        'images': [
-          picture
-          for key, channels in dataset.channels.items()
-          if channels
-          for picture in _pictures(key, dataset, index)
-        ],
-      }
+  """Truth, prediction and images of the clips that are shown."""
+  of_seed = pooled.probabilities[0]
+  for index in choose(dataset.labels, of_seed):
+    shares = of_seed[index].tolist()
+    yield {
+      'clip_id': dataset.clips[index].clip_id,
+      'subject': dataset.clips[index].subject,
+      'truth': dataset.classes[dataset.labels[index]],
+      'prediction': dataset.classes[pooled.predictions[0, index]],
+      'probabilities': [
+        (name, share, f'{share:.2f}')
+        for name, share in zip(dataset.classes, shares)
+      ],
+      'images': [
+        picture
+        for key, channels in dataset.channels.items()
+        if channels
+        for picture in _pictures(key, dataset, index)
+      ],
+    }
 
 
 def _class_rows(overall: dict[str, Any]) -> list[list[str]]:
@@ -148,7 +179,7 @@ def write(
     f'fold {row["subject"]}: no training clip of {row["class"]}'
     for row in summary['classes_absent_in_training']
   ]
-  text = _template().render(
+  text = html.template('dianet_jax.evaluation', 'page.html.j2').render(
     summary=summary,
     title=report.title(summary),
     epochs=report.EPOCHS[config.evaluation.epochs],
@@ -156,11 +187,12 @@ def write(
     rows=report.rows(summary),
     oracle=report.oracle_line(summary),
     classes=dataset.classes,
-    confusion=_confusion(overall['confusion'], dataset.classes),
+    confusions=_confusions(summary, dataset.classes),
     class_rows=_class_rows(overall),
     curves=_curves(results),
     inputs=_inputs(config.data, dataset),
-    shown=_SHOWN,
+    wrongest=_WRONGEST,
+    surest=_SUREST,
     seed=pooled.seeds[0],
     clips=_clips(dataset, pooled),
     notes=notes,
@@ -171,7 +203,4 @@ def write(
       *((f'{n} trainings', by) for by, n in summary['trained_by'].items()),
     ],
   )
-  aside = path.with_suffix('.tmp')
-  aside.write_text(text, encoding='utf-8')
-  # Its presence says that it is whole.
-  aside.replace(path)
+  html.write(path, text)

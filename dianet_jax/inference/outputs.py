@@ -6,7 +6,6 @@ What the page says is in page.html.j2; here is what it is filled with.
 from collections.abc import Iterator, Mapping, Sequence
 import csv
 import dataclasses
-import math
 import pathlib
 from typing import Any, NamedTuple
 
@@ -66,6 +65,12 @@ class Result:
   film: Sequence[tuple[str, str]] = ()
   motion: Sequence[tuple[str, str]] = ()
   warnings: Sequence[str] = ()
+
+  def bars(self, classes: Sequence[str]) -> list[tuple[str, float, str]]:
+    """(Class, probability 0..1, its text), the most probable first."""
+    shares = [(name, self.row[_PROBABILITY + name]) for name in classes]
+    shares.sort(key=lambda pair: -pair[1])
+    return [(name, share, f'{share:.2f}') for name, share in shares]
 
 
 def of_error(name: str, error: str) -> Result:
@@ -148,23 +153,15 @@ def write(
     writer.writeheader()
     writer.writerows(map(escape.cells, rows))
   aside.replace(folder / 'predictions.csv')
-  _write_page(folder / 'report.html', bundle, results)
+  html.write(folder / 'report.html', page(bundle, results))
 
 
-def _write_page(
-  path: pathlib.Path, bundle: bundle_lib.Bundle, results: Sequence[Result]
-) -> None:
-  template = html.template('dianet_jax.inference', 'page.html.j2')
-  text = template.render(
+def page(bundle: bundle_lib.Bundle, results: Sequence[Result]) -> str:
+  """A whole page about some clips, in HTML; nothing in it is from elsewhere."""
+  return html.template('dianet_jax.inference', 'page.html.j2').render(
     bundle=bundle,
     training=bundle.facts['training'],
     result=bundle.facts['result'],
     shown=results[:_MOST_SHOWN],
     more=max(0, len(results) - _MOST_SHOWN),
-    probability=lambda row, name: row[_PROBABILITY + name],
-    chance=1 / len(bundle.classes),
-    percent=lambda share: math.floor(100 * share + 0.5),
   )
-  aside = path.with_suffix('.tmp')
-  aside.write_text(text, encoding='utf-8')
-  aside.replace(path)

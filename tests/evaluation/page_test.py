@@ -89,7 +89,7 @@ def test_images_of_any_number_of_channels(write, channels):
   clips = dataset(channels)
   found = pictures(write(clips))
   apart = channels not in (1, 3)
-  # Three clips of each of two classes, two views of each.
+  # One wrong clip and two right ones of each of two classes, two views of each.
   assert len(found) == 3 * 2 * 2 * (channels if apart else 1)
   titles = [
     f'some_flow, view {view}' + (f': c{channel}' if apart else '')
@@ -97,7 +97,8 @@ def test_images_of_any_number_of_channels(write, channels):
     for channel in range(channels if apart else 1)
   ]
   assert [title for title, _ in found[: len(titles)]] == titles
-  image = clips.inputs['flow'][0, 0, 0]
+  # The first wrong one.
+  image = clips.inputs['flow'][0, 6, 0]
   span = np.ptp(image)
   for channel in range(channels if apart else 1):
     wanted = image[..., channel] if apart else image[..., ::-1]
@@ -117,7 +118,7 @@ def test_names_are_text(write):
   text = write(dataset())
   body = text[text.index('<h1>') :]
   assert '<script' not in text and '<i>' not in text and '<b>' in text
-  assert '&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;0' in body
+  assert '&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;0,' in body
   assert '<th>a&lt;b</th>' in body and '&#34;c&#34;' in body
   assert '<td>3 &amp; more</td>' in body and '<td>&lt;b&gt;</td>' in body
   assert '<h1>run &lt;i&gt;</h1>' in body
@@ -155,3 +156,31 @@ def test_a_metric_is_one_row(write, monkeypatch):
   row = metrics.Metric('P < 1', lambda confusion: confusion[..., 0, 0] / 8)
   monkeypatch.setitem(metrics.METRICS, 'hits', row)
   assert '<th>P &lt; 1</th>' in write(dataset())
+
+
+def test_the_wrongest_clips_come_first():
+  labels = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1])
+  truth = np.array([0.9, 0.1, 0.2, 0.3, 0.4, 0.8, 0.05, 0.7, 0.7])
+  probabilities = np.empty((9, 2))
+  probabilities[np.arange(9), labels] = truth
+  probabilities[np.arange(9), 1 - labels] = 1 - truth
+  # Three wrong ones of the first class, of four; the surest behind them.
+  assert page.choose(labels, probabilities) == [6, 1, 2, 3, 0, 5, 7, 8]
+
+
+def test_each_data_set_has_a_matrix(write):
+  clips = dataset()
+  for clip in clips.clips[4:]:
+    clip.dataset = HOSTILE
+  text = write(clips)
+  shown = re.findall(r'<caption>(.*?)</caption>', text)
+  assert shown == [
+    'all clips',
+    '&lt;script&gt;alert(1)&lt;/script&gt;&amp;amp;',
+    'd',
+  ]
+  counts = [
+    int(n) for n in re.findall(r'background: rgb\(.*?\)">(\d+)</td>', text)
+  ]
+  every, first, second = np.reshape(counts, (3, 2, 2))
+  np.testing.assert_array_equal(every, first + second)
