@@ -61,7 +61,8 @@ class Sheet:
   columns: list[tuple[str | None, str]]
   rows: list[dict[str, Any]]
   above: list[list[Any]] = dataclasses.field(default_factory=list)
-  below: list[list[Any]] = dataclasses.field(default_factory=list)
+  # Texts of rows that hold no clip, in the column of the subjects.
+  below: list[str | None] = dataclasses.field(default_factory=list)
   # (title, rows, state) of sheets before and after this one.
   before: list[tuple[str, list, str]] = dataclasses.field(default_factory=list)
   after: list[tuple[str, list, str]] = dataclasses.field(default_factory=list)
@@ -69,8 +70,9 @@ class Sheet:
 
   def table(self) -> list[list[Any]]:
     """The header and what is below it."""
-    rows = [[row.get(field) for _, field in self.columns] for row in self.rows]
-    return [[text for text, _ in self.columns], *rows, *self.below]
+    rows = [*self.rows, *({'subject': text} for text in self.below)]
+    cells = [[row.get(field) for _, field in self.columns] for row in rows]
+    return [[text for text, _ in self.columns], *cells]
 
   @property
   def stem(self) -> str:

@@ -61,7 +61,7 @@ def remarks(draw, tree):
   sheet = _sheet(draw, tree)
   texts = st.sampled_from([[], ['A remark'], [None, 'Subject'], ['', 3]])
   sheet.above = draw(st.lists(texts, max_size=20))
-  sheet.below = draw(st.lists(st.sampled_from([[], ['*'], [' ']]), max_size=5))
+  sheet.below = draw(st.lists(st.sampled_from([None, '*', ' ']), max_size=5))
 
 
 @tree_edits.edit(of_clip=False, fits=tree_edits.has_sheet)
