@@ -53,6 +53,8 @@ def leave(status: int) -> NoReturn:
   they work on is taken from under them. All that is to be kept is on disk.
   """
   if status <= 128:
+    # All has been said: Ctrl-C while Python ends is no news for the user.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(status)
   for child in multiprocessing.active_children():
     child.kill()

@@ -1,6 +1,9 @@
 """However a program ends, its user reads a line."""
 
 import re
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -35,6 +38,35 @@ def test_statuses(capsys):
   ]
   with pytest.raises(SystemExit):
     entry.run(fail(SystemExit(2)))
+
+
+# It ends slowly, as a program does whose compiled programs still run.
+_ENDING = """
+import atexit, time
+from dianet_jax.core import entry
+
+def last():
+  print('result', flush=True)
+  time.sleep(60)
+
+atexit.register(last)
+entry.leave(entry.run(lambda: 0))
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_after_the_result_is_silent():
+  with subprocess.Popen(
+    [sys.executable, '-c', _ENDING],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  ) as process:
+    assert process.stdout.readline() == 'result\n'
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+  assert said == ''
+  assert process.returncode == -signal.SIGINT
 
 
 @pytest.mark.parametrize(
