@@ -29,7 +29,7 @@ from dianet_jax.core import errors, progress
 INSTALL = 'pip install dlib-bin face-recognition-models==0.3.0'
 # Where the middles of the eyes go, in shares of the side. With 0.36 of it
 # between them brows, chin and cheeks are inside.
-_EYE_DISTANCE = 0.36
+EYE_DISTANCE = 0.36
 _EYE_HEIGHT = 0.35
 # The detector finds faces of 80 pixels and more: none that matters is smaller
 # in a frame of this size, and detection takes a tenth of the time.
@@ -77,8 +77,8 @@ def find(frame: UInt8[np.ndarray, 'height width 3'], size: int) -> Face:
   """
   left, right, width, faces = _eyes(frame)
   # From where an eye is to where it belongs, as complex numbers.
-  wanted_left = complex(0.5 - _EYE_DISTANCE / 2, _EYE_HEIGHT) * size
-  wanted_right = complex(0.5 + _EYE_DISTANCE / 2, _EYE_HEIGHT) * size
+  wanted_left = complex(0.5 - EYE_DISTANCE / 2, _EYE_HEIGHT) * size
+  wanted_right = complex(0.5 + EYE_DISTANCE / 2, _EYE_HEIGHT) * size
   turn = (wanted_right - wanted_left) / (right - left)
   shift = wanted_left - turn * left
   transform = np.array(
@@ -98,17 +98,17 @@ def find_transform(
 
 
 def apply(
-  frame: UInt8[np.ndarray, 'height width 3'],
+  frame: UInt8[np.ndarray, 'height width *channel'],
   transform: Float64[np.ndarray, '2 3'],
   size: int,
-) -> UInt8[np.ndarray, 'size size 3']:
+) -> UInt8[np.ndarray, 'size size *channel']:
   """Crops and resizes a frame; outside of it all is black.
 
   A larger face is first drawn at its own resolution and then averaged over
   areas, so that reducing it does not alias.
 
   Args:
-    frame: RGB, 0..255.
+    frame: RGB or grey, 0..255.
     transform: of its clip, from `find_transform` with the same size.
     size: side of the result, in pixels.
   """

@@ -130,7 +130,7 @@ def row(
   score = interval.score
   values['score'] = '' if math.isnan(score) else round(score, 4)
   for key in ('onset', 'apex', 'offset'):
-    stamp = (seconds or {}).get(values[key])
+    stamp = (seconds or {}).get(getattr(interval, key))
     values[f'{key}_seconds'] = '' if stamp is None else round(stamp, 6)
   return values
 
