@@ -24,6 +24,10 @@ COMMANDS = {
     'tfds_builders.simulate:main',
     "a simulated raw data set in a real one's layout",
   ),
+  'simulate-videos': (
+    'tfds_builders.simulation.spotting_sets:main',
+    'long simulated videos with known expressions, to spot them in',
+  ),
   'align': (
     'tfds_builders.align:main',
     'a sheet of aligned faces to look at',
@@ -52,7 +56,7 @@ def _help() -> str:
     [
       'usage: dianet COMMAND ...',
       '',
-      *(f'  {name:<12} {text}' for name, (_, text) in COMMANDS.items()),
+      *(f'  {name:<17} {text}' for name, (_, text) in COMMANDS.items()),
       '',
       'dianet COMMAND --help lists the options of a command.',
       'Training: python main.py --config=FILE, in a clone of the repository.',
