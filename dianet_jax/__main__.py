@@ -26,7 +26,7 @@ COMMANDS = {
   ),
   'simulate-videos': (
     'tfds_builders.simulation.spotting_sets:main',
-    'long simulated videos with known expressions, to spot them in',
+    'long simulated videos with known expressions',
   ),
   'align': (
     'tfds_builders.align:main',
