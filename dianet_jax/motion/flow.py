@@ -139,7 +139,7 @@ def images(
 
 
 def minmax(
-  images_: Float[Array, '*batch height width channel'], constant: float = 0.0
+  images_: Float[AnyArray, '*batch height width channel'], constant: float = 0.0
 ) -> Float[Array, '*batch height width channel']:
   """Each channel of an image scaled to 0..1 by its own minimum and maximum.
 

@@ -19,9 +19,11 @@ from jax.experimental.pallas import tpu as pltpu
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, Int, Num
 
-Frames = Num[Array, 'clip frame pixel']
-Weights = Float32[Array, 'clip phase frame']
-Reference = Int[Array, ' clip']
+from dianet_jax.core.arrays import AnyArray
+
+Frames = Num[AnyArray, 'clip frame pixel']
+Weights = Float32[AnyArray, 'clip phase frame']
+Reference = Int[AnyArray, ' clip']
 Sums = Float32[Array, 'clip phase pixel']
 
 # Frames that one turn of the CPU's loop adds up. More than one, so that the

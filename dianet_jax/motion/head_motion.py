@@ -5,12 +5,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dianet_jax.core import errors
+from dianet_jax.core.arrays import AnyArray
 
 HEAD_MOTIONS = ('none', 'median', 'rigid')
 
 
 def without_head_motion(
-  flow: Float[Array, 'pair height width 2'], kind: str = 'median'
+  flow: Float[AnyArray, 'pair height width 2'], kind: str = 'median'
 ) -> Float[Array, 'pair height width 2']:
   """What is left of a flow when the motion of the head is subtracted.
 
@@ -33,6 +34,7 @@ def without_head_motion(
   >>> float(abs(without_head_motion(flow)).max())
   0.0
   """
+  flow = jnp.asarray(flow)
   if kind == 'none':
     return flow
   if kind == 'median':

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dianet_jax.core import config
+from dianet_jax.core.arrays import AnyArray
 from dianet_jax.motion import flow as flow_lib
 from dianet_jax.motion import key_frames as key_frames_lib
 from dianet_jax.motion import phase_flow, strain
@@ -21,8 +22,8 @@ _STRENGTHENED, _WEAKENED = 1.5, 0.5
 
 
 def combine(
-  flow: Float[Array, '*batch 2 height width 2'],
-  magnitude: Float[Array, '*batch 2 height width'],
+  flow: Float[AnyArray, '*batch 2 height width 2'],
+  magnitude: Float[AnyArray, '*batch 2 height width'],
 ) -> tuple[
   Float[Array, '*batch height width 2'], Float[Array, '*batch height width']
 ]:

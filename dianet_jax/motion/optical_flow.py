@@ -34,6 +34,7 @@ from jaxtyping import Array, Float, Float32, Num
 import numpy as np
 
 from dianet_jax.core import errors
+from dianet_jax.core.arrays import AnyArray
 from dianet_jax.motion import resampling
 
 # A coarser scale than this has nothing to match; OpenCV's limit.
@@ -45,7 +46,7 @@ _NO_GRADIENT = 1e-7
 
 
 def grey(
-  frames: Num[Array, '*batch height width 3'],
+  frames: Num[AnyArray, '*batch height width 3'],
 ) -> Float32[Array, '*batch height width']:
   """Grey levels 0..255 of red, green and blue ones (ITU-R BT.601).
 
@@ -88,8 +89,8 @@ def _check(first, second):
   ),
 )
 def tv_l1(
-  first: Num[Array, 'pair height width'],
-  second: Num[Array, 'pair height width'],
+  first: Num[AnyArray, 'pair height width'],
+  second: Num[AnyArray, 'pair height width'],
   *,
   scales: int = 3,
   scale_step: float = 0.8,
@@ -294,7 +295,7 @@ def _central_gradient(image):
 
 
 def median_filter(
-  image: Float[Array, 'height width'], window: int
+  image: Float[AnyArray, 'height width'], window: int
 ) -> Float[Array, 'height width']:
   """The median of the window around every pixel; borders are repeated.
 
@@ -313,6 +314,7 @@ def median_filter(
   >>> float(median_filter(spike, 3).max())
   0.0
   """
+  image = jnp.asarray(image)
   if window == 1:
     return image
   height, width = image.shape

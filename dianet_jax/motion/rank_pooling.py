@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Float32, Float64, Int, Num
 import numpy as np
 
 from dianet_jax.core import errors
+from dianet_jax.core.arrays import AnyArray
 from dianet_jax.motion import frame_sums
 
 # Phase -> the key frames it runs between. Both ends belong to the phase, so
@@ -145,9 +146,9 @@ def _rank_by_motion(frames, first, inside):
 
 
 def frame_weights(
-  frames: Num[Array, 'clip frame pixel'],
-  first: Int[Array, 'clip phase'],
-  last: Int[Array, 'clip phase'],
+  frames: Num[AnyArray, 'clip frame pixel'],
+  first: Int[AnyArray, 'clip phase'],
+  last: Int[AnyArray, 'clip phase'],
   kind: str = 'rank',
   order: str = 'time',
 ) -> Float32[Array, 'clip phase frame']:
@@ -224,11 +225,11 @@ def _key_frames(frames, lengths, **keys):
 
 @functools.partial(jax.jit, static_argnames=('phases', 'kind', 'order'))
 def dynamic_images(
-  frames: Num[Array, 'clip frame *image'],
-  lengths: Int[Array, ' clip'],
-  onset: Int[Array, ' clip'],
-  apex: Int[Array, ' clip'],
-  offset: Int[Array, ' clip'],
+  frames: Num[AnyArray, 'clip frame *image'],
+  lengths: Int[AnyArray, ' clip'],
+  onset: Int[AnyArray, ' clip'],
+  apex: Int[AnyArray, ' clip'],
+  offset: Int[AnyArray, ' clip'],
   phases: tuple[str, ...] = ('onset_apex', 'apex_offset'),
   kind: str = 'rank',
   order: str = 'time',

@@ -60,7 +60,7 @@ class ClipBatch:
     frame_shape: height, width, channel of a frame.
   """
 
-  frames: UInt8[Array, 'clip frame pixel'] | None
+  frames: UInt8[AnyArray, 'clip frame pixel'] | None
   lengths: Int[AnyArray, ' clip']
   onset: Int[AnyArray, ' clip']
   apex: Int[AnyArray, ' clip']

@@ -12,10 +12,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32
 import numpy as np
 
+from dianet_jax.core.arrays import AnyArray
+
 
 def warp(
-  images: Float32[Array, 'image height width'],
-  flow: Float32[Array, '2 height width'],
+  images: Float32[AnyArray, 'image height width'],
+  flow: Float32[AnyArray, '2 height width'],
   weights: Callable,
 ) -> tuple[Float32[Array, 'image height width'], Bool[Array, 'height width']]:
   """Images at x + flow.
@@ -81,7 +83,7 @@ WEIGHTS: Mapping[str, Callable] = {'linear': _linear, 'cubic': _cubic}
 
 
 def resize(
-  image: Float32[Array, '*batch height width'],
+  image: Float32[AnyArray, '*batch height width'],
   size: tuple[int, int],
   scale: float | None = None,
 ) -> Float32[Array, '*batch new_height new_width']:

@@ -7,10 +7,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 import numpy as np
 
-Images = Float[Array, '*batch height width channel']
+from dianet_jax.core.arrays import AnyArray
+
+Images = Float[AnyArray, '*batch height width channel']
+Resized = Float[Array, '*batch new_height new_width channel']
 
 
-def area(images: Images, size: int) -> Images:
+def area(images: Images, size: int) -> Resized:
   """Mean over the area that each of `size` squared pixels covers.
 
   As OpenCV's INTER_AREA reduces: a pixel at the border of two areas counts by
@@ -28,7 +31,7 @@ def area(images: Images, size: int) -> Images:
   """
   height, width = images.shape[-3:-1]
   if height == width == size:
-    return images
+    return jnp.asarray(images)
   return jnp.einsum(
     '...hwc,rh,kw->...rkc',
     images,
@@ -49,7 +52,7 @@ def _shares(length: int, size: int) -> Float[np.ndarray, 'size length']:
   return (np.clip(overlap, 0, None) * size / length).astype(np.float32)
 
 
-def antialiased(images: Images, size: int) -> Images:
+def antialiased(images: Images, size: int) -> Resized:
   """Bilinear, over a wider support where images are reduced.
 
   >>> antialiased(jnp.arange(4.0)[None, :, None].repeat(4, 0), 2).shape
@@ -58,7 +61,7 @@ def antialiased(images: Images, size: int) -> Images:
   return _bilinear(images, size, True)
 
 
-def bilinear(images: Images, size: int) -> Images:
+def bilinear(images: Images, size: int) -> Resized:
   """Bilinear between the nearest four pixels, whatever the size.
 
   >>> bilinear(jnp.ones((2, 2, 3)), 4).shape
@@ -70,5 +73,5 @@ def bilinear(images: Images, size: int) -> Images:
 def _bilinear(images, size, antialias):
   shape = (*images.shape[:-3], size, size, images.shape[-1])
   if images.shape == shape:
-    return images
+    return jnp.asarray(images)
   return jax.image.resize(images, shape, 'linear', antialias=antialias)

@@ -11,21 +11,25 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 import numpy as np
 
-Images = Float[Array, '*batch height width channel']
+from dianet_jax.core.arrays import AnyArray
+
+Images = Float[AnyArray, '*batch height width channel']
+Scaled = Float[Array, '*batch height width channel']
 _IMAGE = (-3, -2, -1)
 
 
-def symmetric(images: Images) -> Images:
+def symmetric(images: Images) -> Scaled:
   """Divided by the largest absolute value: [-1, 1], no motion stays 0.
 
   >>> symmetric(jnp.array([[[-2.0], [1.0]]])).ravel().tolist()
   [-1.0, 0.5]
   """
+  images = jnp.asarray(images)
   largest = jnp.abs(images).max(axis=_IMAGE, keepdims=True)
   return images / jnp.where(largest == 0, 1, largest)
 
 
-def minmax(images: Images) -> Images:
+def minmax(images: Images) -> Scaled:
   """Joint minimum and maximum to [-1, 1]; a constant image becomes 0.
 
   The display form of Bilen et al. (2016), shifted to the network's range.
@@ -33,13 +37,14 @@ def minmax(images: Images) -> Images:
   >>> minmax(jnp.array([[[0.0], [1.0], [4.0]]])).ravel().tolist()
   [-1.0, -0.5, 1.0]
   """
+  images = jnp.asarray(images)
   low = images.min(axis=_IMAGE, keepdims=True)
   span = images.max(axis=_IMAGE, keepdims=True) - low
   scaled = 2 * (images - low) / jnp.where(span == 0, 1, span) - 1
   return jnp.where(span == 0, 0, scaled)
 
 
-def standardize(images: Images) -> Images:
+def standardize(images: Images) -> Scaled:
   """Each channel to mean 0 and variance 1; a constant channel becomes 0.
 
   For optical flow stored as grey levels, whose grey value of no motion is
@@ -48,21 +53,22 @@ def standardize(images: Images) -> Images:
   >>> standardize(jnp.array([[[1.0], [3.0]]])).ravel().tolist()
   [-1.0, 1.0]
   """
+  images = jnp.asarray(images)
   centred = images - images.mean(axis=(-3, -2), keepdims=True)
   deviation = jnp.sqrt((centred**2).mean(axis=(-3, -2), keepdims=True))
   return centred / jnp.where(deviation < 1e-6, 1, deviation)
 
 
-def none(images: Images) -> Images:
+def none(images: Images) -> Scaled:
   """As the representation gives them.
 
   >>> none(jnp.array([[[3.0]]])).tolist()
   [[[3.0]]]
   """
-  return images
+  return jnp.asarray(images)
 
 
-SCALINGS: Mapping[str, Callable[[Images], Images]] = {
+SCALINGS: Mapping[str, Callable[[Images], Scaled]] = {
   'symmetric': symmetric,
   'minmax': minmax,
   'standardize': standardize,

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 import numpy as np
 
 from dianet_jax.core import config
+from dianet_jax.core.arrays import AnyArray
 from dianet_jax.motion import flow as flow_lib
 from dianet_jax.motion import key_frames as key_frames_lib
 from dianet_jax.motion import optical_flow, resizing
@@ -107,7 +108,7 @@ class SkdTstsan(Representation):
 
 
 def blocks(
-  face: Float[Array, 'clip size size 1'],
+  face: Float[AnyArray, 'clip size size 1'],
 ) -> Float[Array, 'clip block height width 1']:
   """The 4 x 4 blocks of a face, row by row.
 

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-Flow = Float[Array, '*batch height width 2']
+from dianet_jax.core.arrays import AnyArray
+
+Flow = Float[AnyArray, '*batch height width 2']
 Scalars = Float[Array, '*batch height width']
 
 
@@ -40,7 +42,7 @@ def magnitude(flow: Flow) -> Scalars:
   return jnp.hypot(flow[..., 0], flow[..., 1])
 
 
-def orientation(flow: Flow) -> Flow:
+def orientation(flow: Flow) -> Float[Array, '*batch height width 2']:
   """Unit vector of the displacement; 0 where nothing moves.
 
   Two numbers instead of an angle, which could be neither averaged nor
@@ -50,20 +52,22 @@ def orientation(flow: Flow) -> Flow:
   [[[0.0, -1.0], [0.0, 0.0]]]
   """
   length = magnitude(flow)[..., None]
-  return flow / jnp.where(length == 0, 1, length)
+  return jnp.asarray(flow) / jnp.where(length == 0, 1, length)
 
 
 # Name in `data.flow.channels` -> [..., height, width, channel].
 MEASURES: Mapping[str, Callable[[Flow], Array]] = {
-  'u': lambda flow: flow[..., :1],
-  'v': lambda flow: flow[..., 1:],
+  'u': lambda flow: jnp.asarray(flow)[..., :1],
+  'v': lambda flow: jnp.asarray(flow)[..., 1:],
   'strain': lambda flow: strain(flow)[..., None],
   'magnitude': lambda flow: magnitude(flow)[..., None],
   'orientation': orientation,
 }
 
 
-def colors(flow: Flow, value: Scalars) -> Float[Array, '*batch height width 3']:
+def colors(
+  flow: Flow, value: Float[AnyArray, '*batch height width']
+) -> Float[Array, '*batch height width 3']:
   """Red, green and blue, 0..1: hue is the direction, saturation is full.
 
   Args:
@@ -80,4 +84,4 @@ def colors(flow: Flow, value: Scalars) -> Float[Array, '*batch height width 3']:
   # From HSV, as in Smith, "Color Gamut Transform Pairs", SIGGRAPH 1978.
   sector = (turns[..., None] * 6 + jnp.array([5.0, 3.0, 1.0])) % 6
   dimmed = jnp.clip(jnp.minimum(sector, 4 - sector), 0, 1)
-  return value[..., None] * (1 - dimmed)
+  return jnp.asarray(value)[..., None] * (1 - dimmed)

@@ -33,6 +33,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float32, Int32, Num
 
 from dianet_jax.core import errors
+from dianet_jax.core.arrays import AnyArray
 
 
 @flax.struct.dataclass
@@ -47,14 +48,14 @@ class Stream:
     dynamic_image: d_t, signed, in grey levels; exactly 0 on a static clip.
   """
 
-  first: Num[Array, '*image']
+  first: Num[AnyArray, '*image']
   num_frames: Int32[Array, '']
   mean: Float32[Array, '*image']
   slope: Float32[Array, '*image']
   dynamic_image: Float32[Array, '*image']
 
 
-def start(frame: Num[Array, '*image']) -> Stream:
+def start(frame: Num[AnyArray, '*image']) -> Stream:
   """The stream that begins with `frame` (the onset, or the apex).
 
   Args:
@@ -73,7 +74,7 @@ def start(frame: Num[Array, '*image']) -> Stream:
 
 
 @functools.partial(jax.jit, donate_argnums=0)
-def add(stream: Stream, frames: Num[Array, 'frame ...']) -> Stream:
+def add(stream: Stream, frames: Num[AnyArray, 'frame ...']) -> Stream:
   """`stream` with the next frames; how many at once has no influence.
 
   Args:
