@@ -37,6 +37,12 @@ class Model:
   name: str = key(
     '', "The model: what follows the colon of a data set's file in configs/."
   )
+  pretrained: str = key(
+    '',
+    'A file of weights that every network starts from: .safetensors, .npz, or'
+    " PyTorch's .pth or .pt; with the names of torchvision's ResNet-18, of the"
+    " model's authors or of a bundle. '' = random weights.",
+  )
 
 
 @dataclasses.dataclass(frozen=True)

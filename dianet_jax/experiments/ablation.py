@@ -57,7 +57,7 @@ def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
     ready = rows_lib.load_rows(fed, read, read(fed[0].config))
     for one in ready:
       workdirs.check_config(workdir / one.row.folder, one.row.config)
-      workdirs.check_data(workdir / one.row.folder, one.dataset)
+      workdirs.check_data(workdir / one.row.folder, one.row.config, one.dataset)
     workdirs.note_config(workdir, config)
     study = _Study(config, workdir, found)
     study.run(ready, load)

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import operator
+import pathlib
 import re
 from typing import Any
 
@@ -90,13 +91,15 @@ def identity(config: Config) -> dict[str, Any]:
   """What a result depends on: not where files lie, nor on which devices.
 
   The data themselves are known by the fingerprint of their content; see
-  `workdirs`. Nor does it depend on the list of an ablation's rows: each has a
+  `workdirs`; so is a file that networks start from, whose name alone counts
+  here. Nor does it depend on the list of an ablation's rows: each has a
   configuration of its own, and more may be added. `parallel.strategy` and
   `compute_dtype` are those asked for; what 'auto' became is kept with each
   fold.
   """
   values = schema.to_dict(config)
   del values['data']['manual_dir'], values['data']['cache_dir']
+  values['model']['pretrained'] = pathlib.Path(config.model.pretrained).name
   del values['profile']
   parallel = values['parallel']
   values['parallel'] = {

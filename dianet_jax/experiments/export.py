@@ -57,7 +57,7 @@ def make(workdir: str | os.PathLike[str], final: bool) -> bundle_lib.Bundle:
   assert summary is not None, 'an unfinished run does not open'
   pooled = predictions.load(workdir)
   if final:
-    members, epochs = final_lib.train(config, summary)
+    members, epochs = final_lib.train(config, summary, workdir)
     networks = f'trained once more on all subjects for {epochs} epochs'
   else:
     members = _members(opened)
@@ -69,7 +69,7 @@ def make(workdir: str | os.PathLike[str], final: bool) -> bundle_lib.Bundle:
     name=config.name,
     classes=opened.classes,
     data=_data(config.data),
-    model=config.model,
+    model=dataclasses.replace(config.model, pretrained=''),
     members=tuple(jax.tree.map(_float32, one) for one in members),
     calibration=calibrate(pooled.probabilities, pooled.truth),
     facts={
@@ -146,7 +146,9 @@ def _training(
   networks: str,
 ) -> dict[str, Any]:
   data = config.data
+  started = workdirs.started(summary.get('data') or {})
   return {
+    **({'pretrained': started} if started else {}),
     'dataset': f'simulated {data.dataset}'
     if summary['simulated']
     else data.dataset,

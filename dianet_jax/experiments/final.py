@@ -1,6 +1,7 @@
 """One more training of a run's configuration, on all subjects."""
 
 import dataclasses
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from dianet_jax.core import errors, progress, runtime
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import folds as folds_lib
-from dianet_jax.experiments import run
+from dianet_jax.experiments import run, starts
 from dianet_jax.training.results import Diverged
 
 # The name of a fold that holds out nobody: part of its random numbers.
@@ -57,13 +58,14 @@ def everything(
 
 
 def train(
-  config: Config, summary: dict[str, Any]
+  config: Config, summary: dict[str, Any], workdir: pathlib.Path
 ) -> tuple[list[dict[str, Any]], int]:
   """Trains on all clips, `evaluation.ensemble` times.
 
   Args:
     config: of a finished run; its first reported seed is trained.
     summary: its `metrics.json`.
+    workdir: of the run, for messages.
 
   Returns:
     The variables of each network, and for how many epochs it was trained.
@@ -89,6 +91,8 @@ def train(
       f' run was made of {summary["data_fingerprint"]}. Bring those back, or'
       ' train the run anew.'
     )
+  held = (summary.get('data') or {}).get('pretrained', {})
+  starts.refuse_other(held, config, workdir)
   seeds = config.training_seeds[: evaluation.ensemble]
   folds = everything(config, dataset, seeds)
   program = run.make_program(config, dataset, folds)

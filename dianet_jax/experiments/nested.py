@@ -263,7 +263,9 @@ class _Nested:
     for one in self._candidates:
       for trainings in (one.selection, one.final):
         workdirs.check_config(trainings.workdir, trainings.config)
-        workdirs.check_data(trainings.workdir, trainings.dataset)
+        workdirs.check_data(
+          trainings.workdir, trainings.config, trainings.dataset
+        )
     workdirs.begin(self._workdir, config, dataset)
     run_lib.describe(config, dataset, folds)
     table = np.stack([self._scored(n) for n in range(len(self._candidates))])
@@ -273,8 +275,13 @@ class _Nested:
     if hosts.is_main():
       files.write_json(self._workdir / 'selection.json', held)
     print_selection(held)
+    results = self._trained(choice)
+    chosen = [self._candidates[number].final.workdir for number in set(choice)]
     trained = results_lib.Trained(
-      config, self._workdir, dataset, self._trained(choice)
+      config,
+      self._workdir,
+      workdirs.with_note(dataset, sorted(chosen)),
+      results,
     )
     return results_lib.conclude(
       trained, folds, start, {'chosen': held['groups']}

@@ -15,6 +15,7 @@ from dianet_jax.core import errors, files, progress
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import raw_files
+from dianet_jax.experiments import starts
 
 FILE = 'data.json'
 
@@ -31,6 +32,7 @@ def of(config: Config, dataset: data_lib.Dataset) -> dict[str, Any]:
     'subjects': len(set(dataset.subjects)),
     'date': datetime.date.today().isoformat(),
     'listing': dataset.listing,
+    'pretrained': starts.facts(config, dataset),
   }
 
 
@@ -50,6 +52,8 @@ def sentence(held: dict[str, Any]) -> str:
   parts.append(f'fingerprint {held["fingerprint"]}')
   if 'date' in held:
     parts.append(f'first read on {held["date"]}')
+  if start := held.get('pretrained'):
+    parts.append(f'networks started from {start["file"]}')
   return ', '.join(filter(None, parts))
 
 

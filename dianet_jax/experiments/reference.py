@@ -5,13 +5,14 @@ python -m dianet_jax.experiments.reference > docs/configuration.md
 
 from collections.abc import Iterable, Mapping
 
-from dianet_jax.core import schema
+from dianet_jax.core import config, schema
 from dianet_jax.experiments import configuration
 from dianet_jax.models.registry import MODELS
 from dianet_jax.training.objectives import OBJECTIVES
 
-# Sections whose keys, but for the first, `name`, depend on it.
+# Sections that have keys of their own for each `name`, and what all have.
 _ROWS = {'model': MODELS, 'objective': OBJECTIVES}
+_COMMON = {'model': config.Model, 'objective': config.Objective}
 
 _HEAD = """\
 # Configuration
@@ -55,12 +56,14 @@ def markdown() -> str:
   for section in dict.fromkeys(k.split('.')[0] for k in keys if '.' in k):
     rows = _ROWS.get(section, {})
     names = [k for k in keys if k.startswith(f'{section}.')]
-    parts += [f'## {section}\n', _table(keys, names[:1] if rows else names)]
+    if rows:
+      names = [*schema.all_keys(_COMMON[section](), f'{section}.')]
+    parts += [f'## {section}\n', _table(keys, names)]
     for name, row in rows.items():
       own = schema.all_keys(row.Settings(), f'{section}.')
       parts += [
         f'### `{section}.name={name}`\n',
-        _table(own, (k for k in own if k != f'{section}.name')),
+        _table(own, (k for k in own if k not in names)),
       ]
   return '\n'.join(parts)
 

@@ -16,7 +16,7 @@ from dianet_jax.core import errors, progress, schema
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import folds as folds_lib
-from dianet_jax.experiments import configuration, rules
+from dianet_jax.experiments import configuration, rules, starts
 
 # Prefixes of the keys that a row may not set, because all rows must share them
 # to be comparable, or because the study as a whole depends on them.
@@ -165,6 +165,7 @@ def load_rows(
       dataset = read(row.config)
       _check_alike(dataset, reference)
       folds = folds_lib.of(row.config, dataset)
+      starts.load(row.config, dataset)
     except errors.UserError as error:
       raise errors.UserError(
         f'--config.study.rows, {row.name!r}: {error}'

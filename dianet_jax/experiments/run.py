@@ -17,7 +17,7 @@ from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.evaluation import report
 from dianet_jax.experiments import results as results_lib
-from dianet_jax.experiments import workdirs
+from dianet_jax.experiments import starts, workdirs
 from dianet_jax.models import registry as models
 from dianet_jax.motion.registry import Channel
 from dianet_jax.training import kept, objectives
@@ -73,7 +73,10 @@ def make_program(
     folds.train_index.shape[1],
     jnp.dtype(dtype),
   )
-  data = Data(dict(dataset.inputs), dataset.labels)
+  start = starts.load(config, dataset)
+  data = Data(
+    dict(dataset.inputs), dataset.labels, start.variables if start else {}
+  )
   return parallel_lib.FoldParallel(
     trainer, data, folds, config.parallel, config.evaluation
   )
@@ -132,6 +135,7 @@ def _run(
   folds = folds_lib.of(config, dataset)
   program = make_program(config, dataset, folds)
   workdirs.begin(workdir, config, dataset)
+  dataset = workdirs.with_note(dataset, [workdir])
   describe(config, dataset, folds)
   missing = len(folds) - kept.finished(workdir)
   began = time.perf_counter()

@@ -8,6 +8,7 @@ is finished.
 
 from collections.abc import Iterator, Mapping, Sequence
 import contextlib
+import dataclasses
 import fcntl
 import importlib.metadata
 import os
@@ -22,7 +23,7 @@ from dianet_jax.core import errors, faults, files, hosts, progress, schema
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.evaluation import report
-from dianet_jax.experiments import configuration, migrations, origin
+from dianet_jax.experiments import configuration, migrations, origin, starts
 from dianet_jax.training import checkpoints, kept
 
 _PACKAGES = (
@@ -170,7 +171,7 @@ def load_data(workdir: pathlib.Path) -> dict[str, Any] | None:
     return None
   held = files.read_json(path)
   with _reading(path):
-    _ = origin.sentence(held), held['simulated']
+    _ = origin.sentence(held), held['simulated'], started(held)
   return held
 
 
@@ -239,8 +240,24 @@ def _refuse_unknown(workdir: pathlib.Path, missing: str) -> None:
     )
 
 
-def check_data(workdir: pathlib.Path, dataset: data_lib.Dataset) -> None:
-  """Refuses a workdir whose finished folds come from other raw data.
+def started(held: Mapping[str, Any]) -> str:
+  """What `data.json` says of the file that networks started from, if any."""
+  return starts.sentence(held.get('pretrained', {}))
+
+
+def with_note(
+  dataset: data_lib.Dataset, workdirs: Sequence[pathlib.Path]
+) -> data_lib.Dataset:
+  """The clips, with a note on every file that networks started from."""
+  found = [started(load_data(workdir) or {}) for workdir in workdirs]
+  notes = (*dict.fromkeys(filter(None, found)), *dataset.notes)
+  return dataclasses.replace(dataset, notes=notes)
+
+
+def check_data(
+  workdir: pathlib.Path, config: Config, dataset: data_lib.Dataset
+) -> None:
+  """Refuses a workdir whose finished folds come from other data or weights.
 
   Raises:
     UserError: they are.
@@ -253,6 +270,8 @@ def check_data(workdir: pathlib.Path, dataset: data_lib.Dataset) -> None:
       f'The raw data have changed since the run in {workdir} was begun.'
       ' Choose another --workdir, or remove that folder.'
     )
+  else:
+    starts.refuse_other(held.get('pretrained', {}), config, workdir)
 
 
 def begin(
@@ -263,7 +282,7 @@ def begin(
   Raises:
     UserError: finished folds in `workdir` are of other raw data.
   """
-  check_data(workdir, dataset)
+  check_data(workdir, config, dataset)
   workdir.mkdir(parents=True, exist_ok=True)
   if hosts.is_main():
     held = load_data(workdir) or {}

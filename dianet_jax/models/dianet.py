@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
 from dianet_jax.core import config, schema
-from dianet_jax.models import fusions
+from dianet_jax.models import fusions, official
 from dianet_jax.models.backbones.compact import Compact
 from dianet_jax.models.backbones.resnet import ResNet18
 from dianet_jax.models.registry import Outputs
@@ -165,6 +165,12 @@ class DIANet(nn.Module):
       fused.astype(jnp.promote_types(fused.dtype, jnp.float32))
     )
     return Outputs(logits, {'tokens': jnp.stack(tokens, axis=1)})
+
+  def official_parts(self) -> dict[str, official.Names]:
+    """See `registry.Model`: every backbone, where others publish such."""
+    if self.settings.backbone != 'resnet18':
+      return {}
+    return {r'backbone(_\d+)?': ResNet18.official_names}
 
   def fusion_options(self) -> dict[str, Any]:
     """Attributes of the fusion besides those that all fusions have."""

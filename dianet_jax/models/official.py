@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from dianet_jax.core import errors
+from dianet_jax.models import torch_files
 
 # Last part of a name -> what the entry may be called here, collection first.
 _LEAVES = {
@@ -65,6 +66,35 @@ class Names:
     if not path or '|' not in path[-1]:
       return [name]
     return ['.'.join([*path[:-1], part, leaf]) for part in path[-1].split('|')]
+
+  def candidates(self, piece: str) -> Iterator[str]:
+    """What a piece may be called here, its collection first."""
+    *path, leaf = piece.split('.')
+    for own in _LEAVES.get(leaf, (f'params.{leaf}',)):
+      collection, last = own.split('.')
+      yield '.'.join([collection, *path, last])
+
+  def in_our_order(self, value: np.ndarray, here: str) -> np.ndarray:
+    """An entry with its axes in our order."""
+    if here.rpartition('.')[2] == 'kernel':
+      return np.moveaxis(value, (0, 1), (-1, -2))
+    return value
+
+
+class OurNames(Names):
+  """Of what `dianet export` writes: '<member>/<collection>/<path>'."""
+
+  def candidates(self, piece: str) -> Iterator[str]:
+    """The name itself."""
+    yield piece
+
+  def in_our_order(self, value: np.ndarray, here: str) -> np.ndarray:
+    """As it is."""
+    del here
+    return value
+
+
+OURS = OurNames(((r'^\d+/', ''), ('/', '.')))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,18 +148,22 @@ def load(
       unused.append(name)
       continue
     pieces = names.pieces(name)
-    found = [_find(piece, held) for piece in pieces]
+    found = [
+      next((own for own in names.candidates(piece) if own in held), None)
+      for piece in pieces
+    ]
     if None in found:
+      expected = ' or '.join(names.candidates(pieces[0]))
       raise errors.UserError(
         f'The entry {name!r} has no place in the model: expected one called'
-        f' {" or ".join(_candidates(pieces[0]))}. Is it a file of this model,'
-        ' and do the settings fit it?'
+        f' {expected}. Is it a file of this model, and do the settings fit it?'
       )
     if set(found) <= set(kept):
       unused.append(name)
       continue
     used[name] = tuple(found)
     for here, part in zip(found, _cut(name, value, len(found))):
+      part = names.in_our_order(part, here)
       filled[here] = _laid_out(name, part, here, held[here], dtype)
   lacking = [name for name in held if name not in filled]
   if lacking:
@@ -147,40 +181,36 @@ def load(
 
 
 def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
-  """Entries of a .safetensors or .npz file; nothing in it is executed.
+  """Entries of a .safetensors, .npz, .pth or .pt file; nothing is executed.
 
   Raises:
     UserError: another kind of file, or one that cannot be read.
   """
   path = pathlib.Path(path)
+  if path.suffix not in _READERS:
+    raise errors.UserError(
+      f'{path}: expected a file of weights, one of {", ".join(_READERS)}.'
+    )
   try:
-    if path.suffix == '.safetensors':
-      return safetensors.load_file(path)
-    if path.suffix == '.npz':
-      with np.load(path, allow_pickle=False) as file:
-        return dict(file)
+    return _READERS[path.suffix](path)
   except (OSError, ValueError, SafetensorError) as error:
     raise errors.UserError(
       f'{path} cannot be read: {error}. Expected a whole file of numbers;'
       ' Python objects would be executed.'
     ) from error
-  raise errors.UserError(
-    f'{path}: expected a .safetensors or an .npz file. A .pt or .pth file is a'
-    ' pickle, which runs code when it is read; save its state_dict with'
-    ' safetensors.torch.save_file on a machine of your choice.'
-  )
 
 
-def _candidates(name: str) -> Iterator[str]:
-  """What an entry may be called here."""
-  *path, leaf = name.split('.')
-  for own in _LEAVES.get(leaf, (f'params.{leaf}',)):
-    collection, last = own.split('.')
-    yield '.'.join([collection, *path, last])
+def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
+  with np.load(path, allow_pickle=False) as file:
+    return dict(file)
 
 
-def _find(name: str, held: Mapping[str, Any]) -> str | None:
-  return next((own for own in _candidates(name) if own in held), None)
+_READERS = {
+  '.safetensors': safetensors.load_file,
+  '.npz': _read_npz,
+  '.pth': torch_files.read,
+  '.pt': torch_files.read,
+}
 
 
 def _cut(name: str, value: np.ndarray, pieces: int) -> list[np.ndarray]:
@@ -195,9 +225,7 @@ def _cut(name: str, value: np.ndarray, pieces: int) -> list[np.ndarray]:
 
 
 def _laid_out(name, value, here, wanted, dtype) -> jax.Array:
-  """In our layout; axes of one entry may come or go."""
-  if here.rpartition('.')[2] == 'kernel':
-    value = np.moveaxis(value, (0, 1), (-1, -2))
+  """In our shape; axes of one entry may come or go."""
   shapes = [
     [n for n in shape if n != 1] for shape in (value.shape, wanted.shape)
   ]

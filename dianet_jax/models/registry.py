@@ -14,7 +14,9 @@ A model is a Linen module with the attributes `num_classes`, `settings` and
     __call__(inputs, valid, train) -> Outputs
 
 and, where others have published one, `official_names`: what its authors call
-its entries, by which `models.official` loads their weights.
+its entries, by which `models.official` loads their weights; or, where they have
+published a part of it alone, the method `official_parts() -> dict`: pattern of
+the names of its modules -> what others call the entries of each.
 
 >>> MODELS['ststnet'].reads
 ('phase_flow',)

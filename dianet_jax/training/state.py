@@ -19,10 +19,13 @@ class Data:
     inputs: name -> float32 [variant, clip, ...], raw; the first variant is the
       annotated one, by which clips are predicted.
     labels: class indices.
+    pretrained: variables that every network starts from instead of random
+      ones, the model's names; {} for none.
   """
 
   inputs: Mapping[str, Float[AnyArray, 'variant clip ...']]
   labels: Int[AnyArray, ' clip']
+  pretrained: Mapping[str, Any] = flax.struct.field(default_factory=dict)
 
   @property
   def num_variants(self) -> int:

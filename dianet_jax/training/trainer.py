@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 import dataclasses
 from typing import Any
 
+from flax import traverse_util
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
@@ -83,7 +84,7 @@ class Trainer:
     }
 
   def init(self, data: Data, fold: Fold) -> State:
-    """The untrained state; of the data only the shapes matter."""
+    """The untrained state; of the inputs only the shapes matter."""
 
     def blank(clips):
       return {
@@ -92,7 +93,7 @@ class Trainer:
       }
 
     key = fold.key(OfFold.INITIALISE)
-    variables = dict(self.model.init(key, blank(1)))
+    variables = _replaced(self.model.init(key, blank(1)), data.pretrained)
     outputs = jax.eval_shape(self.model.apply, variables, blank(self.slots))
     params = variables.pop('params')
     state = State(
@@ -322,6 +323,14 @@ class Trainer:
       jax.tree.map(lambda n, o: jnp.where(loss < best.loss, n, o), new, best),
       loss,
     )
+
+
+def _replaced(variables: Any, others: Any) -> dict[str, Any]:
+  """Variables with those of `others` in their places."""
+  flat = traverse_util.flatten_dict(dict(variables))
+  return traverse_util.unflatten_dict(
+    flat | traverse_util.flatten_dict(dict(others))
+  )
 
 
 def _probabilities(

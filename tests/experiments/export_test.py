@@ -50,7 +50,7 @@ def test_a_run_becomes_a_bundle(finished, tmp_path, capsys):
   assert final_one.facts['result'] == bundle.facts['result']
   summary_of_other_data = {'data_fingerprint': 'x', 'evaluation': {}}
   with pytest.raises(errors.UserError, match='the run was made of x'):
-    final.train(opened.config, summary_of_other_data)
+    final.train(opened.config, summary_of_other_data, finished)
 
 
 def test_nobody_is_held_out(flow, make_config):

@@ -20,10 +20,10 @@ def test_what_was_begun_goes_on_and_nothing_else(make_config, tmp_path):
   config = make_config()
   workdir = tmp_path / 'new' / 'run'
   workdirs.check_config(workdir, config)
-  workdirs.check_data(workdir, DATA)
+  workdirs.check_data(workdir, config, DATA)
   workdirs.begin(workdir, config, DATA)
   workdirs.check_config(workdir, config)
-  workdirs.check_data(workdir, DATA)
+  workdirs.check_data(workdir, config, DATA)
   with pytest.raises(errors.UserError, match='seeds: 1 there, 3 here'):
     workdirs.check_config(workdir, dataclasses.replace(config, seeds=3))
   other = types.SimpleNamespace(fingerprint='cd', simulated=True)
@@ -168,7 +168,7 @@ def test_what_no_run_has_written_is_named(make_config, tmp_path, name, content):
   (tmp_path / name).write_text(content)
   with pytest.raises(errors.UserError, match=name):
     workdirs.check_config(tmp_path, make_config())
-    workdirs.check_data(tmp_path, DATA)
+    workdirs.check_data(tmp_path, make_config(), DATA)
 
 
 @pytest.mark.parametrize('name', ['config.json', 'data.json'])
@@ -177,11 +177,11 @@ def test_trainings_of_unknown_origin_are_refused(make_config, tmp_path, name):
   (tmp_path / name).unlink()
   # Without trainings nothing can be mistaken.
   workdirs.check_config(tmp_path, make_config())
-  workdirs.check_data(tmp_path, DATA)
+  workdirs.check_data(tmp_path, make_config(), DATA)
   (tmp_path / 'checkpoints/seed0/s1').mkdir(parents=True)
   with pytest.raises(errors.UserError, match=f'no {name}: it cannot be known'):
     workdirs.check_config(tmp_path, make_config())
-    workdirs.check_data(tmp_path, DATA)
+    workdirs.check_data(tmp_path, make_config(), DATA)
 
 
 def test_other_versions_are_said_and_kept(

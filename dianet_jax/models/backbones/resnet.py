@@ -4,12 +4,12 @@ Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016,
 table 1. 11,176,512 parameters with three input channels.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
-from dianet_jax.models import layers
+from dianet_jax.models import layers, official
 
 Map = Float[Array, 'clip height width channel']
 Features = Float[Array, 'clip rows columns feature']
@@ -58,6 +58,27 @@ class ResNet18(nn.Module):
 
   widths: tuple[int, ...] = (64, 128, 256, 512)
   dtype: Any = None
+
+  # Torchvision's, and that of most who publish a ResNet-18.
+  official_names: ClassVar[official.Names] = official.Names(
+    (
+      (r'^conv1\.', 'Conv_0.'),
+      (r'^bn1\.', 'BatchNorm_0.'),
+      *(
+        (rf'^layer{stage + 1}\.{block}\.', f'BasicBlock_{2 * stage + block}.')
+        for stage in range(4)
+        for block in range(2)
+      ),
+      (r'(?<=\.)conv1\.', 'Conv_0.'),
+      (r'(?<=\.)conv2\.', 'Conv_1.'),
+      (r'\.downsample\.0\.', '.Conv_2.'),
+      (r'(?<=\.)bn1\.', 'BatchNorm_0.'),
+      (r'(?<=\.)bn2\.', 'BatchNorm_1.'),
+      (r'\.downsample\.1\.', '.BatchNorm_2.'),
+    ),
+    # The classifier of other classes.
+    unused=(r'fc\..*',),
+  )
 
   @nn.compact
   def __call__(

@@ -1,0 +1,169 @@
+"""Networks that start from a file: which part of a model it fills.
+
+A file of `dianet export` fills the whole network. One of the names that others
+use fills the whole network of a model with `official_names`, and in a model
+with `official_parts` the modules that it lists, such as every backbone. What
+depends on the number of classes is always drawn anew: the classes of a file are
+not known to be ours.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import hashlib
+import pathlib
+import re
+from typing import Any
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dianet_jax.core import errors
+from dianet_jax.models import official
+from dianet_jax.models.registry import Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+  """What networks start from.
+
+  Attributes:
+    file: its name, without the folder.
+    sha256: of its content, hexadecimal.
+    variables: of the model, those that the file holds, float32.
+    used: name there -> names here.
+    unused: names there that have no use here.
+    new: names here that are drawn at random.
+  """
+
+  file: str
+  sha256: str
+  variables: Mapping[str, Any]
+  used: Mapping[str, tuple[str, ...]]
+  unused: tuple[str, ...]
+  new: tuple[str, ...]
+
+
+def checksum(path: pathlib.Path) -> str:
+  """SHA-256 of a file, hexadecimal.
+
+  Raises:
+    UserError: it cannot be read.
+  """
+  try:
+    with path.open('rb') as file:
+      return hashlib.file_digest(file, 'sha256').hexdigest()
+  except OSError as error:
+    raise errors.UserError(
+      f'--config.model.pretrained={path} cannot be read ({error.strerror}).'
+      ' Expected a file of weights.'
+    ) from error
+
+
+def load(
+  path: pathlib.Path, model: Model, inputs: Mapping[str, jax.ShapeDtypeStruct]
+) -> Start:
+  """What a model takes from a file.
+
+  Args:
+    path: of a file that `official.read` reads.
+    model: with its number of classes and settings.
+    inputs: name -> shape and dtype of what it reads, without clips.
+
+  Raises:
+    UserError: the file cannot be read, or an entry is not known, of another
+      shape or lacking; it is named.
+  """
+  sha256 = checksum(path)
+  tensors = official.read(path)
+  shapes = _shapes(model, inputs)
+  heads = _heads(model, inputs, shapes)
+  try:
+    filled, used, unused = _filled(model, tensors, shapes, heads)
+  except errors.UserError as error:
+    raise errors.UserError(f'{path}: {error}') from error
+  if not filled:
+    raise errors.UserError(f'{path} holds nothing for {model.settings.name}.')
+  bad = [name for name, array in filled.items() if not _is_finite(array)]
+  if bad:
+    raise errors.UserError(f'{path}: {bad[0]!r} holds NaN or infinite values.')
+  return Start(
+    path.name,
+    sha256,
+    flax.traverse_util.unflatten_dict(filled, sep='.'),
+    used,
+    unused,
+    tuple(name for name in shapes if name not in filled),
+  )
+
+
+def _is_finite(array: Any) -> bool:
+  return bool(np.isfinite(array).all())
+
+
+def _shapes(model: Model, inputs: Mapping[str, jax.ShapeDtypeStruct]):
+  """Dotted name -> shape and dtype, of all variables."""
+
+  def init():
+    blank = {
+      name: jnp.zeros((1, *spec.shape), spec.dtype)
+      for name, spec in inputs.items()
+    }
+    return model.init(jax.random.key(0), blank)
+
+  return flax.traverse_util.flatten_dict(dict(jax.eval_shape(init)), sep='.')
+
+
+def _heads(model: Model, inputs, shapes) -> list[str]:
+  """Names of what depends on the number of classes."""
+  wider = type(model)(model.num_classes + 1, model.settings, model.dtype)
+  others = _shapes(wider, inputs)
+  return [n for n in shapes if shapes[n].shape != others[n].shape]
+
+
+def _filled(model: Model, tensors, shapes, heads):
+  """Name here -> array; name there -> names here; names of no use there."""
+  tree = flax.traverse_util.unflatten_dict(shapes, sep='.')
+  filled, used, unused = {}, {}, ()
+  for names, own in _parts(model, tensors, shapes):
+    keep = [name for name in shapes if name in heads or name not in own]
+    part = official.load(names, tree, tensors, keep)
+    flat = flax.traverse_util.flatten_dict(dict(part.variables), sep='.')
+    filled |= {name: flat[name] for name in flat if name not in keep}
+    for there, here in part.used.items():
+      used[there] = (*used.get(there, ()), *here)
+    unused = part.unused
+  return filled, used, unused
+
+
+def _parts(model: Model, tensors, shapes):
+  """How entries are called there, and the names of what they fill here."""
+  if any('/' in name for name in tensors):
+    members = {match[0] for n in tensors if (match := re.match(r'\d+/', n))}
+    if len(members) > 1:
+      raise errors.UserError(
+        f'it holds {len(members)} networks, and a network starts from one.'
+        ' `dianet export RUN OUT --final` writes one.'
+      )
+    return [(official.OURS, [*shapes])]
+  if names := getattr(model, 'official_names', None):
+    return [(names, [*shapes])]
+  found = getattr(model, 'official_parts', dict)()
+  parts = []
+  for pattern, names in found.items():
+    of_module: dict[str, list[str]] = {}
+    for name in shapes:
+      module = name.split('.')[1]
+      if re.fullmatch(pattern, module):
+        of_module.setdefault(module, []).append(name)
+    for module, own in of_module.items():
+      rules = (*names.rules, ('^', f'{module}.'))
+      parts.append((dataclasses.replace(names, rules=rules), own))
+  if not parts:
+    raise errors.UserError(
+      f'how others call the entries of {model.settings.name} with these'
+      ' settings is not known. Expected weights.safetensors of a bundle'
+      ' (`dianet export`).'
+    )
+  return parts

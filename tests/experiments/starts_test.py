@@ -1,0 +1,168 @@
+"""Runs that start from a file use it, say so, and go on with no other."""
+
+import dataclasses
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from safetensors import numpy as safetensors
+
+from configs import megc2019
+from dianet_jax.core import errors
+from dianet_jax.experiments import (
+  configuration,
+  export,
+  run,
+  starts,
+  trained,
+  workdirs,
+)
+from dianet_jax.inference import folder
+from dianet_jax.models import pretrained
+from tests.data.dataset_test import write_flow
+from tests.experiments.run_test import flow_rows
+
+
+@pytest.fixture(scope='module')
+def flow(tmp_path_factory):
+  return write_flow(tmp_path_factory.mktemp('flow'), flow_rows())
+
+
+@pytest.fixture
+def flow_config(make_config, flow):
+  def make(**overrides):
+    overrides = {
+      'data__manual_dir': str(flow),
+      'seeds': 1,
+      'train__epochs': 1,
+      # So small that no weight changes.
+      'train__learning_rate': 1e-35,
+    } | overrides
+    return make_config(megc2019, **overrides)
+
+  return make
+
+
+@pytest.fixture
+def weights(flow_config, tmp_path):
+  """Random weights of the whole network in a file of our own layout."""
+  config = flow_config()
+  dataset = run.read_dataset(config)
+  model = run.make_trainer(config, 3, dataset.channels, 1, None).model
+  inputs = {
+    name: jax.ShapeDtypeStruct(values.shape[2:], 'float32')
+    for name, values in dataset.inputs.items()
+  }
+  rng = np.random.default_rng(0)
+  entries = {
+    '0/' + name.replace('.', '/'): rng.uniform(0.5, 1, spec.shape).astype('f4')
+    for name, spec in pretrained._shapes(model, inputs).items()
+  }
+  path = tmp_path / 'weights.safetensors'
+  safetensors.save_file(entries, path)
+  return path
+
+
+def test_where_the_file_lies_is_no_part_of_a_run(make_config):
+  def make(path):
+    return make_config(model__pretrained=path)
+
+  one, moved, other, none = map(make, ('/a/x.pth', '/b/x.pth', 'y.pth', ''))
+  assert configuration.identity(one) == configuration.identity(moved)
+  names = {configuration.digest(config) for config in (one, other, none)}
+  assert len(names) == 3
+  assert configuration.digest(none) == configuration.digest(make_config())
+
+
+def test_another_file_is_refused(make_config, tmp_path):
+  path = tmp_path / 'x.pth'
+  path.write_bytes(b'one')
+  config = make_config(model__pretrained=str(path))
+  held = {'file': 'x.pth', 'sha256': pretrained.checksum(path)}
+  starts.refuse_other(held, config, tmp_path)
+  starts.refuse_other({}, make_config(), tmp_path)
+  path.write_bytes(b'other')
+  for before, now in ((held, config), ({}, config), (held, make_config())):
+    with pytest.raises(errors.UserError, match='started from'):
+      starts.refuse_other(before, now, tmp_path)
+  path.unlink()
+  with pytest.raises(errors.UserError, match='pretrained=.*cannot be read'):
+    starts.refuse_other(held, config, tmp_path)
+
+
+def test_the_sentence_says_what_is_not_known():
+  held = {
+    'file': 'x.pth',
+    'sha256': 'ab',
+    'used': {'a': ['b'], 'c': ['d', 'e']},
+    'unused': ['fc.bias'],
+    'new': ['params.fusion.x', 'params.fusion.y', 'params.classifier.z'],
+  }
+  text = starts.sentence(held)
+  for words in (
+    'started from x.pth (SHA-256 ab)',
+    '2 of its entries are used, not used: fc.bias',
+    'drawn at random: fusion, classifier.',
+    'no leave-one-subject-out result',
+  ):
+    assert words in text
+  assert starts.sentence({}) == ''
+
+
+@pytest.mark.slow
+def test_a_whole_run(flow_config, weights, tmp_path, capsys):
+  workdir = tmp_path / 'run'
+  config = flow_config(model__pretrained=str(weights))
+  summary = run.run(config, workdir)
+  digest = pretrained.checksum(weights)
+  assert summary['data']['pretrained']['sha256'] == digest
+  note = f'started from weights.safetensors (SHA-256 {digest})'
+  assert any(note in one for one in summary['notes'])
+  assert digest in (workdir / 'report.html').read_text()
+  assert 'started from weights.safetensors' in ' '.join(
+    capsys.readouterr().out.split()
+  )
+  # Nothing was learned: what each fold has is what the file holds.
+  entries = safetensors.load_file(weights)
+  opened = trained.open_run(workdir)
+  kernels = []
+  for seed, subject in opened.folds:
+    params = opened.network(seed, subject).variables['params']
+    for view in ('backbone_0', 'backbone_1'):
+      np.testing.assert_array_equal(
+        params[view]['Conv_1']['kernel'],
+        entries[f'0/params/{view}/Conv_1/kernel'],
+      )
+    kernels.append(params['classifier']['kernel'])
+  assert np.abs(kernels[0] - kernels[1]).max() > 1e-3
+  # The file may be gone once the run is finished, and the bundle says of it.
+  weights.rename(tmp_path / 'moved.safetensors')
+  again = run.run(config, workdir)
+  assert again['overall'] == summary['overall']
+  export.main([str(workdir), str(tmp_path / 'bundle')])
+  bundle = folder.load(tmp_path / 'bundle')
+  assert bundle.model.pretrained == ''
+  card = (tmp_path / 'bundle' / 'README.md').read_text()
+  assert digest in card and 'Before that training, every network' in card
+  # One more training needs it, and it alone.
+  with pytest.raises(errors.UserError, match='weights.safetensors cannot be'):
+    export.make(workdir, final=True)
+  # A run that is not finished goes on from it alone.
+  (workdir / 'metrics.json').unlink()
+  shutil.copy(tmp_path / 'moved.safetensors', weights)
+  resumed = run.run(config, workdir)
+  assert resumed['overall'] == summary['overall']
+  (workdir / 'metrics.json').unlink()
+  entries['0/params/classifier/bias'] += 1
+  safetensors.save_file(entries, weights)
+  with pytest.raises(errors.UserError, match='Bring back that file'):
+    run.run(config, workdir)
+  without = dataclasses.replace(
+    config, model=dataclasses.replace(config.model, pretrained='')
+  )
+  with pytest.raises(errors.UserError, match='pretrained'):
+    run.run(without, workdir)
+  held = json.loads((workdir / 'data.json').read_text())
+  assert workdirs.started(held).startswith('every network started')
