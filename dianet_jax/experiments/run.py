@@ -131,6 +131,7 @@ def _run(
   describe_rest: Callable[[float], str] | None,
 ) -> dict[str, Any]:
   start = time.perf_counter()
+  starts.find(config)
   dataset = read_dataset(config, load)
   folds = folds_lib.of(config, dataset)
   program = make_program(config, dataset, folds)

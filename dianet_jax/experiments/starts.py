@@ -41,6 +41,18 @@ def _path(config: configuration.Config) -> pathlib.Path:
   return paths.normal(config.model.pretrained, '--config.model.pretrained')
 
 
+def find(config: configuration.Config) -> dict[str, str]:
+  """Name and SHA-256 of the file, without what is in it; {} for none.
+
+  Raises:
+    UserError: it cannot be read.
+  """
+  if not config.model.pretrained:
+    return {}
+  path = _path(config)
+  return {'file': path.name, 'sha256': pretrained.checksum(path)}
+
+
 def facts(
   config: configuration.Config, dataset: dataset_lib.Dataset
 ) -> dict[str, Any]:
@@ -73,7 +85,8 @@ def sentence(held: Mapping[str, Any]) -> str:
 
 def _listed(names: list[str]) -> str:
   if len(names) > _MOST_LISTED:
-    return ', '.join(names[:_MOST_LISTED]) + f' and {len(names)} in all'
+    left = len(names) - _MOST_LISTED
+    return ', '.join(names[:_MOST_LISTED]) + f' and {left} more'
   return ', '.join(names) or 'none'
 
 
@@ -90,15 +103,11 @@ def refuse_other(
   Raises:
     UserError: they differ.
   """
-  now = {}
-  if config.model.pretrained:
-    path = _path(config)
-    now = {'file': path.name, 'sha256': pretrained.checksum(path)}
+  now = find(config)
   if held.get('sha256') != now.get('sha256'):
     raise errors.UserError(
-      f'The networks of the run in {workdir} started from'
-      f' {_named(held)}, and --config.model.pretrained is {_named(now)}. Bring'
-      ' back that file, choose another --workdir, or remove that folder.'
+      f'The networks of the run in {workdir} started from {_named(held)}, and'
+      f' --config.model.pretrained is {_named(now)}. Bring back that file, choose another --workdir, or remove that folder.'
     )
 
 

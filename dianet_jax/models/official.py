@@ -148,11 +148,12 @@ def load(
       unused.append(name)
       continue
     pieces = names.pieces(name)
-    found = [
-      next((own for own in names.candidates(piece) if own in held), None)
+    places = [
+      [own for own in names.candidates(piece) if own in held]
       for piece in pieces
     ]
-    if None in found:
+    found = [own for own, *_ in filter(None, places)]
+    if len(found) < len(pieces):
       expected = ' or '.join(names.candidates(pieces[0]))
       raise errors.UserError(
         f'The entry {name!r} has no place in the model: expected one called'

@@ -102,7 +102,9 @@ def _is_finite(array: Any) -> bool:
   return bool(np.isfinite(array).all())
 
 
-def _shapes(model: Model, inputs: Mapping[str, jax.ShapeDtypeStruct]):
+def _shapes(
+  model: Model, inputs: Mapping[str, jax.ShapeDtypeStruct]
+) -> dict[str, Any]:
   """Dotted name -> shape and dtype, of all variables."""
 
   def init():
@@ -164,6 +166,7 @@ def _parts(model: Model, tensors, shapes):
     raise errors.UserError(
       f'how others call the entries of {model.settings.name} with these'
       ' settings is not known. Expected weights.safetensors of a bundle'
-      ' (`dianet export`).'
+      ' (`dianet export`) or, in dianet and its like,'
+      ' --config.model.backbone=resnet18.'
     )
   return parts
