@@ -107,7 +107,8 @@ def refuse_other(
   if held.get('sha256') != now.get('sha256'):
     raise errors.UserError(
       f'The networks of the run in {workdir} started from {_named(held)}, and'
-      f' --config.model.pretrained is {_named(now)}. Bring back that file, choose another --workdir, or remove that folder.'
+      f' --config.model.pretrained is {_named(now)}. Bring back that file,'
+      ' choose another --workdir, or remove that folder.'
     )
 
 
