@@ -44,6 +44,10 @@ COMMANDS = {
     'dianet_jax.experiments.predict:main',
     'the expression in a video, by a bundle',
   ),
+  'spot': (
+    'dianet_jax.experiments.spot:main',
+    'expressions in long videos, and when they are',
+  ),
   'cache': (
     'dianet_jax.data.caches:main',
     'what is kept to be made only once: sizes, ages, pruning',

@@ -69,11 +69,19 @@ def spot(
   """
   frames, fps = face_blocks.with_rate(frames)
   grid = face_blocks.grid(fps)
+  return judge_blocks(face_blocks.measure(frames, fps, find), grid, threshold)
+
+
+def judge_blocks(
+  blocks: Iterable[face_blocks.Block],
+  grid: face_blocks.Grid,
+  threshold: float,
+) -> Iterator[Stretch]:
+  """The second half of `spot`, of blocks that are measured."""
   kept: list[face_blocks.Block] = []
   # What is judged next begins at this block of those that are kept.
-  first = 0
-  last = -1
-  for block in face_blocks.measure(frames, fps, find):
+  first, last = 0, -1
+  for block in blocks:
     kept.append(block)
     if len(kept) == first + HOP + CONTEXT:
       stretch, last = _judge(kept, grid, first, threshold, last)
@@ -133,16 +141,23 @@ def _judge(
 
 @dataclasses.dataclass(frozen=True)
 class Movement:
-  """The spotter that needs no training, as a row of the registry."""
+  """The spotter that needs no training, as a row of the registry.
+
+  Attributes:
+    threshold: of the score, by default.
+    unit: of the score.
+    find: finds faces.
+  """
 
   threshold: float = expressions.THRESHOLD
   unit: str = 'noise floors'
+  find: face_blocks.Find = faces.find
 
   def __call__(
     self, frames: Iterable[segments.Frame], threshold: float
   ) -> Iterator[Stretch]:
     """See `spot`."""
-    return spot(frames, threshold)
+    return spot(frames, threshold, self.find)
 
 
 MOVEMENT = Movement()

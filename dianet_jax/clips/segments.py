@@ -22,7 +22,7 @@ _MOST_FRAMES = 2048
 # A longer step than this many usual ones: frames were dropped.
 _DROPPED = 1.5
 # What a result is warned of. Ours, from trials with planted motion.
-_LEAST_RATE = 100.0
+LEAST_RATE = 100.0
 _LEAST_FACE_PIXELS = 200
 _MOST_SHIFT, _MOST_TURN = 0.05, 0.1
 
@@ -198,9 +198,9 @@ def take(
   numbers, kept = np.array(numbers)[steps], np.stack(kept)[steps]
   warnings = [*cut.warnings(), *dropped]
   rate = 1 / float(np.median(np.diff(times)))
-  if rate < _LEAST_RATE:
+  if rate < LEAST_RATE:
     warnings.append(
-      f'{rate:.0f} frames a second: with fewer than {_LEAST_RATE:.0f} noise'
+      f'{rate:.0f} frames a second: with fewer than {LEAST_RATE:.0f} noise'
       ' weighs more against the motion'
     )
   apex, source = _apex(kept, numbers, segment)

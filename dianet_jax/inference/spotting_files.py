@@ -1,0 +1,241 @@
+"""What was spotted, as files.
+
+intervals.csv, signal.csv, spotting.json and report.html. What the page says is
+in spotting.html.j2; here is what it is filled with.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+import csv
+import dataclasses
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from dianet_jax.clips import expressions, face_blocks, intervals
+from dianet_jax.core import curve, escape, files, html
+from dianet_jax.inference import spotting
+from dianet_jax.motion import display
+
+# Pictures of more would make a page that no browser shows.
+_MOST_FILMS = 60
+# Blinks are ten times as high as what is looked for.
+_MOST_THRESHOLDS = 4.0
+
+# Column of signal.csv -> unit and meaning.
+SIGNAL = {
+  'video': 'the file or folder, as it was named',
+  'frame': 'number from 0, of one frame of each step of a fiftieth of a second',
+  'seconds': "since the video's first frame",
+  'face': '1 where a face is seen and its signal is known, else 0',
+  **{
+    region: f'score of the {region}, from 0; the unit is that of the spotter'
+    for region in face_blocks.REGIONS
+  },
+  'state': 'micro, macro, or why nothing can be told; empty for neither',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """What became of one video.
+
+  Attributes:
+    name: of the video.
+    spotted: None where there is an error.
+    films: onset of an interval -> (title, source of an <img>).
+    video: name of the annotated video in the folder; '' for none.
+    error: why it was not spotted.
+  """
+
+  name: str
+  spotted: spotting.Spotted | None = None
+  films: Mapping[int, Sequence[tuple[str, str]]] = dataclasses.field(
+    default_factory=dict
+  )
+  video: str = ''
+  error: str = ''
+
+
+def films(
+  spotted: spotting.Spotted, strips: spotting.Filmstrips
+) -> dict[int, list[tuple[str, str]]]:
+  """Filmstrips as sources of <img>, with what each frame is."""
+  times, found = spotted.times, {}
+  for one in spotted.found:
+    names = {one.onset: 'onset', one.offset: 'offset', one.apex: 'apex'}
+    found[one.onset] = [
+      (
+        f'{names.get(number, "")} frame {number}'.strip()
+        + (f', {times[number]:.2f} s' if number in times else ''),
+        display.source(image, '.jpg'),
+      )
+      for number, image in strips.of(one)
+    ]
+  return found
+
+
+def write(
+  folder: pathlib.Path,
+  spotter: str,
+  unit: str,
+  threshold: float,
+  results: Sequence[Result],
+) -> None:
+  """Writes the four files; each appears when it is whole.
+
+  Args:
+    folder: is made.
+    spotter: a row of `spotters.SPOTTERS`.
+    unit: of the score.
+    threshold: of the score.
+    results: of the videos, in order.
+
+  Raises:
+    OSError: the folder cannot be written.
+  """
+  folder.mkdir(parents=True, exist_ok=True)
+  whole = {r.name: r.spotted for r in results if r.spotted is not None}
+  intervals.write(
+    folder / 'intervals.csv',
+    {name: spotted.found for name, spotted in whole.items()},
+    {name: spotted.times for name, spotted in whole.items()},
+  )
+  _write_signal(folder / 'signal.csv', whole)
+  files.write_json(
+    folder / 'spotting.json',
+    {
+      'spotter': spotter,
+      'threshold': threshold,
+      'unit': unit,
+      'columns': intervals.COLUMNS,
+      'reasons': expressions.REASONS,
+      'videos': [_held(result) for result in results],
+    },
+  )
+  template = html.template('dianet_jax.inference', 'spotting.html.j2')
+  text = template.render(
+    spotter=spotter,
+    unit=unit,
+    threshold=threshold,
+    videos=[_shown(result) for result in results],
+  )
+  html.write(folder / 'report.html', text)
+
+
+def _write_signal(
+  path: pathlib.Path, whole: Mapping[str, spotting.Spotted]
+) -> None:
+  aside = path.with_suffix('.tmp')
+  with aside.open('w', newline='', encoding='utf-8') as file:
+    writer = csv.writer(file)
+    writer.writerow(SIGNAL)
+    for name, spotted in whole.items():
+      states = _states(spotted)
+      columns = zip(
+        spotted.numbers.tolist(),
+        spotted.seconds.round(6).tolist(),
+        spotted.face.astype(int).tolist(),
+        *(spotted.scores[region].round(3).tolist() for region in SIGNAL
+          if region in spotted.scores),
+        states,
+      )  # fmt: skip
+      named = escape.cell(name)
+      writer.writerows([named, *row] for row in columns)
+  aside.replace(path)
+
+
+def _states(spotted: spotting.Spotted) -> list[str]:
+  states = np.full(len(spotted.numbers), '', object)
+  for one in spotted.excluded:
+    states[_between(spotted, one)] = one.reason
+  for one in spotted.found:
+    states[_between(spotted, one)] = one.kind
+  return states.tolist()
+
+
+def _between(spotted, one) -> slice:
+  first, last = np.searchsorted(spotted.numbers, [one.onset, one.offset + 1])
+  return slice(int(first), int(last))
+
+
+def _held(result: Result) -> dict[str, Any]:
+  """Of spotting.json."""
+  spotted = result.spotted
+  if spotted is None:
+    return {'video': result.name, 'error': result.error}
+  rows = [
+    intervals.row(result.name, one, spotted.times) for one in spotted.found
+  ]
+  for row in rows:
+    del row['video']
+  return {
+    'video': result.name,
+    'error': '',
+    'seconds': round(float(spotted.seconds[-1]), 6),
+    'frames_per_second': round(spotted.fps, 3),
+    'face': round(float(spotted.face.mean()), 4),
+    'intervals': rows,
+    'excluded': [dataclasses.asdict(one) for one in spotted.excluded],
+    'warnings': list(spotted.warnings),
+  }
+
+
+def _shown(result: Result) -> dict[str, Any]:
+  """Of the page."""
+  spotted = result.spotted
+  if spotted is None:
+    return {'name': result.name, 'error': result.error}
+  kinds = [one.kind for one in spotted.found]
+  times = spotted.times
+  best = sorted(spotted.found, key=lambda one: -one.score)
+  return {
+    'name': result.name,
+    'error': '',
+    'seconds': float(spotted.seconds[-1] - spotted.seconds[0]),
+    'fps': spotted.fps,
+    'micro': kinds.count('micro'),
+    'macro': kinds.count('macro'),
+    'video': result.video,
+    'warnings': spotted.warnings,
+    'curves': list(_curves(spotted)),
+    'films': [
+      (
+        f'{one.kind}, {one.region}, {times[one.onset]:.2f} to'
+        f' {times[one.offset]:.2f} s, score {one.score:.1f}',
+        result.films.get(one.onset, ()),
+      )
+      for one in best[:_MOST_FILMS]
+    ],
+    'more': max(0, len(best) - _MOST_FILMS),
+    'excluded': [
+      ['from', 'to', 'reason', ''],
+      *(
+        [
+          f'{times.get(one.onset, np.nan):.2f} s',
+          f'{times.get(one.offset, np.nan):.2f} s',
+          one.reason,
+          expressions.REASONS[one.reason],
+        ]
+        for one in spotted.excluded
+      ),
+    ],
+  }
+
+
+def _curves(spotted: spotting.Spotted) -> Iterator[curve.Curve]:
+  most = _MOST_THRESHOLDS * spotted.threshold
+  times = spotted.times
+  for region, scores in spotted.scores.items():
+    yield curve.Curve(
+      f'{region}: score in {spotted.unit}, cut off at {most:.0f}',
+      spotted.seconds,
+      np.minimum(scores, most),
+      # Movements of the eyes alone are never listed.
+      None if region == 'eyes' else spotted.threshold,
+      intervals=[
+        (times[one.onset], times[one.offset], f'{one.kind} {one.score:.1f}')
+        for one in spotted.found
+        if one.region == region
+      ],
+    )
