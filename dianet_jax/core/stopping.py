@@ -3,8 +3,10 @@
 A handler that raises is not enough: callbacks of libraries swallow exceptions,
 and while a compiled program runs, Python calls no handler at all. So a signal
 is noted in any case; where `immediate` says so it also raises, and elsewhere
-somebody looks: `check`, `asked`. A second Ctrl-C ends the process from a thread
-of its own, whatever the others are doing.
+somebody looks: `check`, `asked`. Where a signal may end things at once and
+Python does not come to it, while a program is compiled or other processes are
+waited for, a thread of its own ends the process after some seconds; and after a
+second Ctrl-C at once, whatever the others are doing.
 """
 
 from collections.abc import Iterator
@@ -21,6 +23,8 @@ from dianet_jax.core import errors
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # Some programs pass on a Ctrl-C that the terminal has sent to all of them.
 _SAME_PRESS_SECONDS = 0.5
+# As long as Python may take to come to a signal that is to end it at once.
+_DEAF_SECONDS = 5.0
 
 
 class _State:
@@ -148,7 +152,7 @@ def _raising(value: bool) -> Iterator[None]:
 
 
 def _watch(reading: int) -> None:
-  """Answers Ctrl-C at once; a second one ends the process.
+  """Answers Ctrl-C at once; a second one, or deafness, ends the process.
 
   Args:
     reading: where the numbers of signals arrive, from outside of Python.
@@ -158,16 +162,29 @@ def _watch(reading: int) -> None:
     while byte := numbers.read(1):
       if byte[0] not in SIGNALS:
         continue
+      timer = threading.Timer(_DEAF_SECONDS, _end_if_deaf, (byte[0],))
+      timer.daemon = True
+      timer.start()
       again, first = first, first or time.monotonic()
       if byte[0] != signal.SIGINT:
         continue
       if again is None:
         _say('\nstopping; a second Ctrl-C ends at once')
       elif time.monotonic() - again > _SAME_PRESS_SECONDS:
-        _say('\nstopped at once; what was saved before is kept')
-        for child in multiprocessing.active_children():
-          child.kill()
-        os._exit(128 + signal.SIGINT)
+        _leave(signal.SIGINT, '\nstopped at once')
+
+
+def _end_if_deaf(number: int) -> None:
+  """Where Python has come to the signal, it is obeyed there."""
+  if _state.active and _state.raises and _state.asked is None:
+    _leave(number, f'stopped by {signal.Signals(number).name}')
+
+
+def _leave(number: int, why: str) -> None:
+  _say(f'{why}; what was saved before is kept')
+  for child in multiprocessing.active_children():
+    child.kill()
+  os._exit(128 + number)
 
 
 def _say(text: str) -> None:

@@ -3,6 +3,7 @@
     weights/seed0/sub01           a finished fold's variables, written first
     checkpoints/seed0/sub01       its result: its presence means finished
     unfinished/seed0/sub01/12     a fold after 12 epochs; the last two stay
+    unfinished/seed0/sub01/12.3   and after three steps of the next
 
 A fold is stored without padding or device axis, so that a run stopped on four
 devices goes on with one. Orbax writes to a temporary name and renames: what
@@ -26,10 +27,19 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from dianet_jax.core import errors, escape, progress, stopping
-from dianet_jax.training.results import FoldResult, Training, Unfinished
+from dianet_jax.training import kept
+from dianet_jax.training.results import (
+  FoldResult,
+  History,
+  Training,
+  Unfinished,
+)
+from dianet_jax.training.state import Sums
 
 # How many of an unfinished fold are kept: should the last one be damaged.
 _KEPT = 2
+# Of a fold without a whole epoch: orbax stores no array of size 0.
+_NO_HISTORY = History(loss=None, correct=None, clips=None)
 
 
 def _name(seed: int, subject: str) -> str:
@@ -240,9 +250,16 @@ class Checkpoints:
   def save_unfinished(self, fold: Unfinished) -> None:
     """Writes a fold in training, in the background."""
     folder = self._unfinished(fold.seed, fold.subject)
-    outdated = [folder / str(epoch) for epoch in _epochs(folder)[_KEPT - 1 :]]
-    tree = {'training': fold.training, 'made_by': _encode(fold.made_by)}
-    self._write(folder / str(fold.epochs), tree, outdated)
+    outdated = [folder / name for name in [*_progress(folder)][_KEPT - 1 :]]
+    training = fold.training
+    if not fold.epochs:
+      training = dataclasses.replace(training, history=_NO_HISTORY)
+    tree = {'training': training, 'made_by': _encode(fold.made_by)}
+    name = str(fold.epochs)
+    if fold.partial is not None:
+      tree['partial'] = fold.partial
+      name += f'.{fold.steps}'
+    self._write(folder / name, tree, outdated)
 
   def load_unfinished(
     self, seed: int, subject: str, like: Callable[[int], Training]
@@ -256,16 +273,24 @@ class Checkpoints:
         shape and dtype matter.
     """
     folder = self._unfinished(seed, subject)
-    for epoch in _epochs(folder):
+    for name, (epochs, steps) in _progress(folder).items():
+      empty, training = {}, like(epochs)
+      if not epochs:
+        empty = {'history': training.history}
+        training = dataclasses.replace(training, history=_NO_HISTORY)
       target = {
-        'training': like(epoch),
+        'training': training,
         'made_by': np.zeros(0, np.uint8),
         'checksum': np.zeros((), np.uint32),
       }
-      tree = self._read(folder / str(epoch), target)
+      if steps:
+        whole = np.zeros(steps, np.int32)
+        target['partial'] = Sums(whole.astype(np.float32), whole, whole)
+      tree = self._read(folder / name, target)
       if tree is not None:
         made_by = _decode(tree['made_by'])
-        return Unfinished(subject, seed, tree['training'], made_by)
+        training = dataclasses.replace(tree['training'], **empty)
+        return Unfinished(subject, seed, training, made_by, tree.get('partial'))
     return None
 
   def wait(self) -> None:
@@ -280,11 +305,11 @@ class Checkpoints:
       self._writer.shutdown()
 
 
-def _epochs(folder: pathlib.Path) -> list[int]:
-  """Of the checkpoints in it, the latest first."""
-  # What orbax was writing when a run was killed has a longer name.
-  names = [path.name for path in folder.glob('*')]
-  return sorted((int(name) for name in names if name.isdigit()), reverse=True)
+def _progress(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
+  """Name -> epochs and steps of the checkpoints in it, the latest first."""
+  names = [path.name for path in folder.glob('*') if kept.is_whole(path)]
+  found = {name: (*map(int, name.split('.')), 0)[:2] for name in names}
+  return dict(sorted(found.items(), key=lambda item: item[1], reverse=True))
 
 
 def remove_leavings(workdir: pathlib.Path) -> None:

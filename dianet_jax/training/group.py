@@ -10,8 +10,14 @@ import jax
 import numpy as np
 
 from dianet_jax.data import folds as folds_lib
-from dianet_jax.training.results import History, Training, Unfinished
-from dianet_jax.training.state import Best, Fold, State
+from dianet_jax.training.results import (
+  Diverged,
+  FoldResult,
+  History,
+  Training,
+  Unfinished,
+)
+from dianet_jax.training.state import Best, Fold, State, Sums
 
 
 @dataclasses.dataclass
@@ -24,9 +30,11 @@ class Group:
     fold: the same on the devices.
     state: on the devices.
     best: on the devices; None where no epoch is chosen.
+    sums: a `Sums` for each step done of the epoch under way, on the devices.
     history: a `History` an epoch, of arrays that lead with the fold; the last
       entry is still a tuple of sums, validation loss and oracle on the devices.
     made_by: of each fold without padding, see `FoldResult`.
+    empty: the history of one fold before its first epoch.
   """
 
   folds: folds_lib.Folds
@@ -34,8 +42,10 @@ class Group:
   fold: Fold
   state: State
   best: Best | None
+  sums: list[Sums]
   history: list[Any]
   made_by: list[tuple[str, ...]]
+  empty: History
 
   def fetch(self, index: int) -> None:
     """Brings an entry of the history to the host; waits for it."""
@@ -65,6 +75,11 @@ class Group:
 
   def whole_history(self) -> History:
     """[fold, epoch, ...], with padding."""
+    if not self.history:
+      return jax.tree.map(
+        lambda leaf: np.broadcast_to(leaf, (len(self.folds), *leaf.shape)),
+        self.empty,
+      )
     self.fetch(-1)
     return jax.tree.map(lambda *x: np.stack(x, axis=1), *self.history)
 
@@ -72,17 +87,72 @@ class Group:
     """Every fold as it is, copied to the host."""
     state, best = jax.tree.map(unfold, (self.state, self.best))
     training = Training(state=state, best=best, history=self.whole_history())
+    partial = None
+    if self.sums:
+      sums = jax.tree.map(unfold, self.sums)
+      partial = jax.tree.map(lambda *steps: np.stack(steps, axis=1), *sums)
+
+    def of(row, tree):
+      return jax.tree.map(lambda leaf: leaf[row], tree)
+
     return [
       Unfinished(
-        subject,
-        seed,
-        jax.tree.map(lambda leaf, row=row: leaf[row], training),
-        self.made_by[row],
+        subject, seed, of(row, training), self.made_by[row], of(row, partial)
       )
       for row, (subject, seed) in enumerate(
         zip(self.folds.subjects[: self.real], self.folds.seeds)
       )
     ]
+
+  def results(
+    self, variables: Any, probabilities: jax.Array
+  ) -> list[FoldResult | Diverged]:
+    """One for each fold, without padding.
+
+    Args:
+      variables: those that predict.
+      probabilities: [device, fold_on_device, clip, class], of the held-out
+        clips.
+    """
+    variables, probs = jax.tree.map(unfold, (variables, probabilities))
+    history = self.whole_history()
+    clips = np.maximum(history.clips, 1)
+    loss, accuracy = history.loss / clips, history.correct / clips
+    results = []
+    for row, epoch in enumerate(self.diverged(len(self.history))):
+      subject, seed = self.folds.subjects[row], self.folds.seeds[row]
+      valid = self.folds.test_valid[row]
+      own = jax.tree.map(lambda leaf, row=row: leaf[row], history)
+      finite = np.isfinite(probs[row][valid]).all()
+      if own.validation_loss is not None:
+        # There must be an epoch to choose.
+        finite &= np.isfinite(own.validation_loss).any()
+      if epoch or not finite:
+        results.append(Diverged(subject, seed, epoch or len(self.history)))
+        continue
+      oracle = own.oracle_probabilities
+      results.append(
+        FoldResult(
+          subject=subject,
+          seed=seed,
+          variables=jax.tree.map(lambda leaf, row=row: leaf[row], variables),
+          loss=loss[row].astype(np.float32),
+          accuracy=accuracy[row].astype(np.float32),
+          test_index=self.folds.test_index[row][valid],
+          probabilities=probs[row][valid],
+          validation_loss=own.validation_loss,
+          oracle_probabilities=None if oracle is None else oracle[:, valid],
+          made_by=self.made_by[row],
+        )
+      )
+    return results
+
+
+def along(tree: Any, number: int) -> list[Any]:
+  """Arrays [fold, number, ...] -> `number` trees of arrays [fold, ...]."""
+  return [
+    jax.tree.map(lambda leaf, at=at: leaf[:, at], tree) for at in range(number)
+  ]
 
 
 def unfold(leaf: jax.Array) -> np.ndarray:

@@ -5,6 +5,7 @@ Where they lie, see `checkpoints`.
 
 from collections.abc import Iterator
 import pathlib
+import re
 
 
 def _folders(workdir: pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
@@ -19,10 +20,16 @@ def finished(workdir: pathlib.Path) -> int:
   return sum(1 for _ in _folders(workdir, 'checkpoints'))
 
 
+def is_whole(path: pathlib.Path) -> bool:
+  """Whether it is a checkpoint of an unfinished fold, named 12 or 12.3."""
+  # What orbax was writing when a run was killed has a longer name.
+  return re.fullmatch(r'\d+(\.\d+)?', path.name) is not None
+
+
 def begun(workdir: pathlib.Path) -> int:
   """How many others can go on where they were saved."""
   return sum(
-    any(saved.name.isdigit() for saved in path.iterdir())
+    any(map(is_whole, path.iterdir()))
     for path in _folders(workdir, 'unfinished')
   )
 

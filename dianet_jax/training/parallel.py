@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from dianet_jax.core import config as configuration
-from dianet_jax.core import errors
+from dianet_jax.core import errors, stopping
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.training import programs as programs_lib
-from dianet_jax.training.group import Group, fold_arrays, unfold
+from dianet_jax.training.ahead import Ahead
+from dianet_jax.training.group import Group, along, fold_arrays
 from dianet_jax.training.results import (
   Diverged,
   FoldResult,
@@ -25,7 +26,7 @@ from dianet_jax.training.results import (
   Training,
   Unfinished,
 )
-from dianet_jax.training.state import Best, Data, Fold, State
+from dianet_jax.training.state import Best, Data, Fold, State, Sums
 from dianet_jax.training.trainer import Trainer
 
 # Share of a device's memory that the states of its folds may fill, by default.
@@ -92,6 +93,7 @@ class FoldParallel:
     self.devices = choose_devices(settings.devices)
     self.strategy = choose_strategy(settings.strategy, self.devices[0].platform)
     self._folds_per_device = settings.folds_per_device
+    self._ahead = Ahead()
     mesh = jax.sharding.Mesh(np.array(self.devices), ('device',))
     self._sharding = jax.sharding.NamedSharding(
       mesh, jax.sharding.PartitionSpec('device')
@@ -153,13 +155,11 @@ class FoldParallel:
     size = sum(leaf.nbytes for leaf in jax.tree.leaves(self.shapes(0)))
     return max(int(memory * _STATES_OF_MEMORY[self.strategy] / size), 1)
 
-  def _groups(
-    self, folds: folds_lib.Folds, done: Sequence[int]
-  ) -> Iterator[list[int]]:
-    """Rows of each group, without padding; all have as many epochs done."""
+  def _groups(self, done: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
+    """Rows of each group, without padding; all are equally far."""
     size = self.group_size
-    for epochs in sorted(set(done), reverse=True):
-      rows = [row for row, number in enumerate(done) if number == epochs]
+    for progress in sorted(set(done), reverse=True):
+      rows = [row for row, number in enumerate(done) if number == progress]
       for start in range(0, len(rows), size):
         yield rows[start : start + size]
 
@@ -178,40 +178,72 @@ class FoldParallel:
       state = self._init(self._data, fold)
       best = self._no_best(state) if self._chooses_epoch else None
       made_by = [(self.made_by,)] * len(rows)
-      return Group(group, len(rows), fold, state, best, [], made_by)
-    saved = jax.tree.map(
+      empty = self.shapes(0).history
+      return Group(group, len(rows), fold, state, best, [], [], made_by, empty)
+    first = unfinished[keys[0]]
+    saved, partial = jax.tree.map(
       lambda *leaves: np.stack(leaves),
-      *(unfinished[key].training for key in keys),
+      *((unfinished[key].training, unfinished[key].partial) for key in keys),
     )
-    history = [
-      jax.tree.map(lambda leaf, epoch=epoch: leaf[:, epoch], saved.history)
-      for epoch in range(saved.history.loss.shape[1])
-    ]
-    state, best = self._put((saved.state, saved.best))
+    state, best, sums = self._put(
+      (saved.state, saved.best, along(partial, first.steps))
+    )
+    history = along(saved.history, first.epochs)
     made_by = [
       tuple(dict.fromkeys((*unfinished[key].made_by, self.made_by)))
       for key in keys[: len(rows)]
     ]
-    return Group(group, len(rows), fold, state, best, history, made_by)
+    empty = jax.tree.map(lambda leaf: leaf[0, :0], saved.history)
+    return Group(
+      group, len(rows), fold, state, best, sums, history, made_by, empty
+    )
 
-  def _run_epoch(self, state: State, fold: Fold):
-    """One epoch of every fold of a group -> state, list of sums to add.
+  def _run_epoch(
+    self,
+    state: State,
+    fold: Fold,
+    begun: Sequence[Sums] = (),
+    stops: Callable[[], bool] = lambda: False,
+  ) -> tuple[State, list[Sums], bool]:
+    """An epoch of every fold of a group, or what is left of one.
 
     Nothing goes to the devices or comes from them.
+
+    Args:
+      state: of the group.
+      fold: of the group.
+      begun: sums of the steps done.
+      stops: asked after every step: whether the epoch is to be broken off.
+
+    Returns:
+      The state, sums to be added, and whether the epoch is done.
     """
     with jax.transfer_guard('disallow'):
-      if self._scans:
+      if self._scans and not begun:
         state, sums = self._epoch(self._data, state, fold)
-        return state, [sums]
-      batches, all_sums = self._gather(self._data, state, fold), []
-      for _ in range(self._trainer.steps_per_epoch):
+        self._ahead.queued(sums)
+        return state, [sums], True
+      batches, all_sums = self._gather(self._data, state, fold), [*begun]
+      while len(all_sums) < self._trainer.steps_per_epoch:
         state, sums = self._step(state, fold, batches)
+        self._ahead.queued(sums)
         all_sums.append(sums)
-    return state, all_sums
+        if stops():
+          break
+    return state, all_sums, len(all_sums) == self._trainer.steps_per_epoch
 
-  def _advance(self, group: Group) -> None:
-    """Queues an epoch, then waits for the one before."""
-    group.state, sums = self._run_epoch(group.state, group.fold)
+  def _advance(self, group: Group) -> bool:
+    """Queues an epoch, then waits for the one before.
+
+    Returns:
+      Whether it came to its end; a signal breaks it off between two steps.
+    """
+    group.state, sums, done = self._run_epoch(
+      group.state, group.fold, group.sums, stopping.asked
+    )
+    group.sums = [] if done else sums
+    if not done:
+      return False
     loss = oracle = None
     if self._chooses_epoch:
       group.best, loss = self._keep_best(
@@ -223,6 +255,7 @@ class FoldParallel:
     if len(group.history) > 1:
       group.fetch(-2)
       self.loss = group.mean_loss(-2)
+    return True
 
   @property
   def parameters(self) -> int:
@@ -258,7 +291,7 @@ class FoldParallel:
 
   def compile(self, folds: folds_lib.Folds) -> dict[str, jax.stages.Compiled]:
     """The programs that training runs, by name; they are kept for it."""
-    rows = next(self._groups(folds, [0] * len(folds)))
+    rows = next(self._groups([(0, 0)] * len(folds)))
     group = self._begin(folds, rows, {})
     state, fold, data = group.state, group.fold, self._data
     programs: dict[str, tuple[Any, ...]] = {
@@ -282,10 +315,10 @@ class FoldParallel:
 
     Where a program is a step, two of them are timed.
     """
-    rows = next(self._groups(folds, [0] * len(folds)))
+    rows = next(self._groups([(0, 0)] * len(folds)))
     group = self._begin(folds, rows, {})
     if self._scans:
-      state, _ = self._run_epoch(group.state, group.fold)
+      state, _, _ = self._run_epoch(group.state, group.fold)
       jax.block_until_ready(state)
       start = time.perf_counter()
       jax.block_until_ready(self._run_epoch(state, group.fold))
@@ -316,7 +349,8 @@ class FoldParallel:
     Args:
       folds: which folds.
       on_epoch: called after every epoch with the number of folds that ended
-        it, and a function that copies them to the host as they are.
+        it, and a function that copies them to the host as they are. After a
+        signal also between two steps, with 0 folds.
       unfinished: those of them that go on where they were.
 
     Yields:
@@ -326,15 +360,15 @@ class FoldParallel:
     # They may fill gigabytes, and are not needed once they go on.
     del unfinished
     keys = list(zip(folds.seeds, folds.subjects))
-    done = [begun[key].epochs if key in begun else 0 for key in keys]
-    for rows in self._groups(folds, done):
+    done = [begun[key].progress if key in begun else (0, 0) for key in keys]
+    for rows in self._groups(done):
       group = self._begin(folds, rows, begun)
       for row in rows:
         begun.pop(keys[row], None)
-      for _ in range(done[rows[0]], self._trainer.settings.epochs):
-        self._advance(group)
-        on_epoch(group.real, group.snapshot)
-        if all(group.diverged(len(group.history) - 1)):
+      while len(group.history) < self._trainer.settings.epochs:
+        whole = self._advance(group)
+        on_epoch(group.real if whole else 0, group.snapshot)
+        if whole and all(group.diverged(len(group.history) - 1)):
           break
       yield self._results(group)
       # Before the next one takes its place on the devices: two may not fit.
@@ -344,37 +378,4 @@ class FoldParallel:
     """One for each fold, without padding."""
     chosen = group.state if group.best is None else group.best
     probabilities = self._predict(self._data, chosen.variables, group.fold)
-    variables, probabilities = jax.tree.map(
-      unfold, (chosen.variables, probabilities)
-    )
-    history = group.whole_history()
-    clips = np.maximum(history.clips, 1)
-    loss, accuracy = history.loss / clips, history.correct / clips
-    results = []
-    for row, epoch in enumerate(group.diverged(len(group.history))):
-      subject, seed = group.folds.subjects[row], group.folds.seeds[row]
-      valid = group.folds.test_valid[row]
-      own = jax.tree.map(lambda leaf, row=row: leaf[row], history)
-      finite = np.isfinite(probabilities[row][valid]).all()
-      if own.validation_loss is not None:
-        # There must be an epoch to choose.
-        finite &= np.isfinite(own.validation_loss).any()
-      if epoch or not finite:
-        results.append(Diverged(subject, seed, epoch or len(group.history)))
-        continue
-      oracle = own.oracle_probabilities
-      results.append(
-        FoldResult(
-          subject=subject,
-          seed=seed,
-          variables=jax.tree.map(lambda leaf, row=row: leaf[row], variables),
-          loss=loss[row].astype(np.float32),
-          accuracy=accuracy[row].astype(np.float32),
-          test_index=group.folds.test_index[row][valid],
-          probabilities=probabilities[row][valid],
-          validation_loss=own.validation_loss,
-          oracle_probabilities=None if oracle is None else oracle[:, valid],
-          made_by=group.made_by[row],
-        )
-      )
-    return results
+    return group.results(chosen.variables, probabilities)

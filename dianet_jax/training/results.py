@@ -6,7 +6,7 @@ from typing import Any
 import flax.struct
 import numpy as np
 
-from dianet_jax.training.state import Best, State
+from dianet_jax.training.state import Best, State, Sums
 
 
 @flax.struct.dataclass
@@ -90,17 +90,37 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Unfinished:
-  """One fold in the middle of its training."""
+  """One fold in the middle of its training.
+
+  Attributes:
+    subject: the held-out subject.
+    seed: of this training.
+    training: its arrays.
+    made_by: see `FoldResult`.
+    partial: [step], of the steps done of an epoch that was broken off; None
+      where the last epoch is whole.
+  """
 
   subject: str
   seed: int
   training: Training
   made_by: tuple[str, ...] = ()
+  partial: Sums | None = None
 
   @property
   def epochs(self) -> int:
     """How many are done."""
     return len(self.training.history.loss)
+
+  @property
+  def steps(self) -> int:
+    """How many are done of the next epoch."""
+    return 0 if self.partial is None else len(self.partial.loss)
+
+  @property
+  def progress(self) -> tuple[int, int]:
+    """Epochs and steps: only folds that are equally far train together."""
+    return self.epochs, self.steps
 
 
 @dataclasses.dataclass(frozen=True)

@@ -139,6 +139,11 @@ def _refuse_diverged(diverged: list[Diverged]) -> None:
   )
 
 
+def _progress(done: tuple[int, int]) -> str:
+  epochs, steps = done
+  return f'{epochs} and {steps} step(s)' if steps else str(epochs)
+
+
 class _Profile:
   """A trace of the second and third epoch; the first one warms up."""
 
@@ -194,7 +199,7 @@ class _Job:
     if begun:
       progress.console.print(
         f'{len(begun)} training(s) go on after epoch '
-        + ', '.join(map(str, sorted({fold.epochs for fold in begun})))
+        + ', '.join(map(_progress, sorted({fold.progress for fold in begun})))
         + '.'
       )
     self._announce(begun, size, describe_rest)
@@ -213,7 +218,7 @@ class _Job:
       def on_epoch(number, snapshot):
         loss = parallel.loss
         bar.advance(number, '' if loss is None else f'loss {loss:.3f}')
-        if profile:
+        if profile and number:
           profile.count_epoch()
         self._write(snapshot)
 

@@ -14,7 +14,7 @@ from dianet_jax.core import errors, stopping
 ROOT = pathlib.Path(__file__).parents[2]
 # Says where it is, and stays there until it is stopped.
 PROGRAM = """
-import sys, time
+import ctypes, signal, sys, threading, time
 from dianet_jax.core import entry, stopping
 
 def stay(where):
@@ -46,6 +46,13 @@ def program():
           time.sleep(0.01)
         print('saving')
         stopping.check('all is saved')
+    if state == 'compiling':
+      # The signal comes to another thread, and this one stays in C.
+      stopping._DEAF_SECONDS = 0.2
+      signal.pthread_sigmask(signal.SIG_BLOCK, stopping.SIGNALS)
+      told = threading.Timer(0.3, lambda: print(state, flush=True))
+      told.start()
+      ctypes.CDLL(None).sleep(60)
     if state == 'deaf':
       with stopping.deferred():
         stay(state)
@@ -104,6 +111,14 @@ def test_a_signal_is_obeyed(begin, state, number, said):
   assert said in err.splitlines()
   assert 'never' not in out and 'Traceback' not in err
   assert ('saving' in out) == (state == 'training')
+
+
+def test_a_signal_that_python_does_not_come_to_is_obeyed(begin):
+  process = begin('compiling')
+  process.send_signal(signal.SIGTERM)
+  _, err = process.communicate(timeout=30)
+  assert process.returncode == 128 + signal.SIGTERM, err
+  assert 'stopped by SIGTERM; what was saved before is kept' in err
 
 
 def test_a_second_ctrl_c_ends_at_once(begin):
