@@ -8,7 +8,7 @@ import pathlib
 from typing import Any
 
 from dianet_jax.clips import images
-from dianet_jax.core import errors, progress
+from dianet_jax.core import errors, limits, progress
 from tfds_builders import frames, identity, pixels
 
 # The builder config that reads whichever variant the folder holds.
@@ -221,7 +221,7 @@ def check(
   """
   records, witnesses, left_out, bad = [], [], [], []
   # Threads: OpenCV decodes outside the interpreter lock.
-  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+  with concurrent.futures.ThreadPoolExecutor(limits.cores()) as pool:
     try:
       results = pool.map(_try_to_read, found.clips)
       description = f'Checking {guide.title}'

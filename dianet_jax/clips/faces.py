@@ -14,7 +14,6 @@ import concurrent.futures
 import dataclasses
 import importlib.util
 import math
-import os
 import pathlib
 import threading
 from typing import Any
@@ -24,7 +23,7 @@ from jaxtyping import Float64, UInt8
 import numpy as np
 
 from dianet_jax.clips import images
-from dianet_jax.core import errors, progress
+from dianet_jax.core import errors, limits, progress
 
 INSTALL = 'pip install dlib-bin face-recognition-models==0.3.0'
 # Where the middles of the eyes go, in shares of the side. With 0.36 of it
@@ -161,7 +160,7 @@ def find_transforms(
       return name, str(error)
 
   found, left_out = {}, []
-  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+  with concurrent.futures.ThreadPoolExecutor(limits.cores()) as pool:
     results = pool.map(find, range(len(records)))
     try:
       for clip_id, result in track(

@@ -11,7 +11,7 @@ from absl import logging
 import jax
 import jaxlib.version
 
-from dianet_jax.core import errors, faults, paths
+from dianet_jax.core import errors, faults, limits, paths
 
 
 def cache_dir(configured: str) -> pathlib.Path:
@@ -52,10 +52,10 @@ _FLAG_VERSIONS = ((0, 10, 2), (0, 11))
 def configure(cache: pathlib.Path) -> None:
   """Sets up the CPU, if jax runs there, and keeps compiled programs in `cache`.
 
-  Each CPU core becomes a device. Folds then run side by side, each on a core:
-  small networks are 1.3 times faster than one fold on all cores. What the user
-  has chosen is left as it is: another cache folder, another number of CPU
-  devices, a flag in XLA_FLAGS.
+  Each CPU core that the process may use becomes a device. Folds then run side
+  by side, each on a core: small networks are 1.3 times faster than one fold on
+  all cores. What the user has chosen is left as it is: another cache folder,
+  another number of CPU devices, a flag in XLA_FLAGS.
 
   Call it before the first use of a device; later it leaves devices and flags.
 
@@ -74,7 +74,7 @@ def configure(cache: pathlib.Path) -> None:
     jax.config.jax_num_cpu_devices < 0  # pyright: ignore[reportAttributeAccessIssue]
     and '--xla_force_host_platform_device_count' not in flags
   ):
-    number = min(os.cpu_count() or 1, _MOST_CPU_DEVICES)
+    number = min(limits.cores(), _MOST_CPU_DEVICES)
     try:
       jax.config.update('jax_num_cpu_devices', number)
     except RuntimeError:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent import futures
 import dataclasses
 import hashlib
-import os
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +12,7 @@ import numpy as np
 
 from dianet_jax.clips import faces, images
 from dianet_jax.core import config as configuration
-from dianet_jax.core import errors
+from dianet_jax.core import errors, limits
 from dianet_jax.data import input_cache
 from dianet_jax.motion import key_frames
 from dianet_jax.motion import registry as motion
@@ -154,7 +153,7 @@ def read_clips(
     transform = None if transforms is None else transforms[name]
     return decode_clip(record['frames'], config, transform)
 
-  with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+  with futures.ThreadPoolExecutor(limits.cores()) as pool:
     clips = list(pool.map(decode, records))
   keys = [[r[key] for key in ('onset', 'apex', 'offset')] for r in records]
   return pad(clips, keys, BATCH)

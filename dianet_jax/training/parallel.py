@@ -16,6 +16,7 @@ import numpy as np
 from dianet_jax.core import config as configuration
 from dianet_jax.core import errors, stopping
 from dianet_jax.data import folds as folds_lib
+from dianet_jax.training import memory
 from dianet_jax.training import programs as programs_lib
 from dianet_jax.training.ahead import Ahead
 from dianet_jax.training.group import Group, along, fold_arrays
@@ -98,6 +99,10 @@ class FoldParallel:
     self._sharding = jax.sharding.NamedSharding(
       mesh, jax.sharding.PartitionSpec('device')
     )
+    self._data = jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), data
+    )
+    memory.check_data(data, self.shapes(0), self.devices)
     self._data = jax.tree.map(self._replicate, data)
     # An epoch as one program; otherwise a program a step.
     self._scans = self.strategy in programs_lib.SCANNING
@@ -149,11 +154,11 @@ class FoldParallel:
   def _most_on_device(self) -> int:
     if self.strategy == 'unroll':
       return _MOST_UNROLLED
-    memory = (self.devices[0].memory_stats() or {}).get('bytes_limit')
-    if not memory:
+    limit = (self.devices[0].memory_stats() or {}).get('bytes_limit')
+    if not limit:
       return len(self._folds)
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(self.shapes(0)))
-    return max(int(memory * _STATES_OF_MEMORY[self.strategy] / size), 1)
+    states = limit * _STATES_OF_MEMORY[self.strategy]
+    return max(int(states / memory.size(self.shapes(0))), 1)
 
   def _groups(self, done: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
     """Rows of each group, without padding; all are equally far."""
@@ -305,10 +310,13 @@ class FoldParallel:
       programs['step'] = self._step, state, fold, batches
     if self._chooses_epoch:
       programs['keep_best'] = self._keep_best, data, group.best, state, fold
-    return {
+    compiled = {
       name: program.lower(*arguments).compile()
       for name, (program, *arguments) in programs.items()
     }
+    del group, state, fold, programs
+    memory.check_programs(compiled, data, self.devices)
+    return compiled
 
   def seconds_per_epoch(self, folds: folds_lib.Folds) -> float:
     """Times one epoch of one group, thrown away.

@@ -11,7 +11,7 @@ import jax
 from dianet_jax.core import config as configuration
 from dianet_jax.core import errors, hosts, progress, stopping
 from dianet_jax.data import folds as folds_lib
-from dianet_jax.training import checkpoints
+from dianet_jax.training import checkpoints, memory
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training.results import Diverged, FoldResult, Unfinished
 
@@ -233,7 +233,8 @@ class _Job:
     """Compiles, and says how long training will take."""
     folds, epochs = self._folds, self._config.train.epochs
     start = time.perf_counter()
-    with progress.waiting('Compiling'):
+    told = memory.exhaustion_told(self._parallel.devices)
+    with progress.waiting('Compiling'), told:
       programs = self._parallel.compile(folds)
       compiled = time.perf_counter() - start
       seconds = self._parallel.seconds_per_epoch(folds)

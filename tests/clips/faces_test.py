@@ -223,7 +223,7 @@ def test_clips_are_searched_on_several_threads(dlib, records, monkeypatch):
     record['clip_id']: find(_onset(record), _SIZE) for record in records
   }
   monkeypatch.setattr(faces, 'find_transform', note)
-  monkeypatch.setattr(faces.os, 'cpu_count', lambda: 2)
+  monkeypatch.setattr(faces.limits, 'cores', lambda: 2)
   together, _ = faces.find_transforms(records * 2, _SIZE)
   assert len(threads) == 2
   for clip_id, transform in serial.items():

@@ -8,7 +8,7 @@ import jax
 import jaxlib.version
 import pytest
 
-from dianet_jax.core import errors, runtime
+from dianet_jax.core import errors, limits, runtime
 
 _FLAG = '--xla_cpu_experimental_ynn_fusion_type'
 _KNOWN = (0, 10, 2) <= jaxlib.version.__version_info__ < (0, 11)
@@ -54,7 +54,7 @@ def configured(tmp_path):
 
 def test_a_device_for_each_core_and_the_flag(configured):
   flags, devices = configured()
-  assert devices == min(os.cpu_count(), 4)
+  assert devices == min(limits.cores(), 4)
   assert flags == (f'{_FLAG}=-individual_convolution' if _KNOWN else '')
 
 

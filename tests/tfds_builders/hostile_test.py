@@ -16,7 +16,7 @@ import cv2
 import pytest
 
 from dianet_jax.clips import images
-from dianet_jax.core import errors
+from dianet_jax.core import errors, limits
 from tests.support import raw_trees
 from tfds_builders import check, prepare
 
@@ -199,7 +199,7 @@ def test_clip_replaced_while_it_is_read(tmp_path, monkeypatch):
     return decode(data)
 
   monkeypatch.setattr(images, 'decode', remove)
-  monkeypatch.setattr(os, 'cpu_count', lambda: 1)
+  monkeypatch.setattr(limits, 'cores', lambda: 1)
   with pytest.raises(errors.UserError, match='No such file') as info:
     prepare.prepare('casme2', root, tmp_path / 'cache')
   assert 'sub01/EP03_02' in str(info.value)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from dianet_jax.clips import images
-from dianet_jax.core import errors
+from dianet_jax.core import errors, limits
 from tests.support import raw_trees
 from tfds_builders import clips, prepare, raw_folder, registry
 
@@ -442,7 +442,7 @@ def test_clips_are_checked_on_several_threads(tmp_path, monkeypatch):
     return np.zeros((24, 32, 3), np.uint8)
 
   monkeypatch.setattr(images, 'decode', decode)
-  monkeypatch.setattr(os, 'cpu_count', lambda: 2)
+  monkeypatch.setattr(limits, 'cores', lambda: 2)
   _prepare(root, tmp_path / 'cache')
   assert len(threads) == 2
   assert threading.get_ident() not in threads

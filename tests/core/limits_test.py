@@ -1,0 +1,88 @@
+"""What binds a process: affinity, and control groups of both versions."""
+
+import os
+
+import pytest
+
+from dianet_jax.core import limits
+
+GB = 10**9
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+  """Writes files of /proc and /sys/fs/cgroup of a machine of our own."""
+  monkeypatch.setattr(limits, '_PROCESS', tmp_path / 'proc')
+  monkeypatch.setattr(limits, '_GROUPS', tmp_path / 'cgroup')
+  monkeypatch.setattr(
+    os, 'sched_getaffinity', lambda _: set(range(16)), raising=False
+  )
+
+  def write(**files):
+    for name, text in files.items():
+      path = tmp_path / name
+      path.parent.mkdir(parents=True, exist_ok=True)
+      path.write_text(text)
+
+  write(**{'proc/meminfo': 'MemTotal: 9 kB\nMemAvailable: 64000000 kB\n'})
+  return write
+
+
+def test_a_machine_without_limits(machine):
+  assert limits.cores() == 16
+  assert limits.free_memory() == 64_000_000 * 1024
+
+
+def test_affinity(machine, monkeypatch):
+  monkeypatch.setattr(os, 'sched_getaffinity', lambda _: {3, 7})
+  assert limits.cores() == 2
+
+
+def test_version_2_and_the_groups_above(machine):
+  machine(
+    **{
+      'proc/self/cgroup': '0::/job/step\n',
+      'cgroup/job/step/cpu.max': 'max 100000\n',
+      'cgroup/job/step/memory.max': 'max\n',
+      'cgroup/job/cpu.max': '250000 100000\n',
+      'cgroup/job/memory.max': f'{8 * GB}\n',
+      'cgroup/job/memory.current': f'{5 * GB}\n',
+      'cgroup/job/memory.stat': f'anon 1\ninactive_file {1 * GB}\n',
+    }
+  )
+  assert limits.cores() == 3
+  assert limits.free_memory() == 4 * GB
+
+
+def test_version_1(machine):
+  machine(
+    **{
+      'proc/self/cgroup': '5:cpu,cpuacct:/x\n4:memory:/x\n1:name=systemd:/\n',
+      'cgroup/cpu,cpuacct/x/cpu.cfs_quota_us': '50000\n',
+      'cgroup/cpu,cpuacct/x/cpu.cfs_period_us': '100000\n',
+      'cgroup/cpu,cpuacct/cpu.cfs_quota_us': '-1\n',
+      'cgroup/cpu,cpuacct/cpu.cfs_period_us': '100000\n',
+      'cgroup/memory/x/memory.limit_in_bytes': f'{3 * GB}\n',
+      'cgroup/memory/x/memory.usage_in_bytes': f'{2 * GB}\n',
+      'cgroup/memory/x/memory.stat': f'inactive_file 0\n'
+      f'total_inactive_file {GB // 2}\n',
+    }
+  )
+  assert limits.cores() == 1
+  assert limits.free_memory() == 3 * GB // 2
+
+
+def test_a_container_that_sees_its_own_group_as_the_root(machine):
+  machine(
+    **{
+      'proc/self/cgroup': '0::/docker/0123\n',
+      'cgroup/cpu.max': '100000 100000\n',
+    }
+  )
+  assert limits.cores() == 1
+
+
+def test_this_machine():
+  assert 1 <= limits.cores() <= (os.cpu_count() or 1)
+  free = limits.free_memory()
+  assert free is None or free > 0
