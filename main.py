@@ -104,12 +104,10 @@ def train(config, workdir: pathlib.Path) -> None:
   kinds = {'': run.run, 'ablation': ablation.run, 'nested': nested.run}
   try:
     # A signal that came while modules were imported ends it here.
-    with stopping.immediate():
+    with stopping.immediate(), hosts.one_fate():
       kinds[config.study.kind](config, workdir)
   except errors.Stopped as stopped:
-    raise errors.Stopped(
-      stopped.number, stopped.kept or kept.sentence(workdir)
-    ) from stopped
+    raise stopped.with_kept(kept.sentence(workdir)) from stopped
   if hosts.is_main():
     print(f'Results: {workdir}')
 
@@ -119,9 +117,7 @@ def start() -> None:
   try:
     app.run(main, flags_parser=parse_flags)
   except errors.Stopped as stopped:
-    raise errors.Stopped(
-      stopped.number, stopped.kept or 'it had not begun'
-    ) from stopped
+    raise stopped.with_kept('it had not begun') from stopped
 
 
 if __name__ == '__main__':

@@ -46,13 +46,19 @@ def run(program: Callable[[], int | None]) -> int:
       )
 
 
+class Exit:
+  """How the process ends: `at_once` means without taking anything apart."""
+
+  at_once = False
+
+
 def leave(status: int) -> NoReturn:
-  """Ends the process; after a signal without taking anything apart.
+  """Ends the process; after a signal at once.
 
   Compiled programs may still run in threads of their own, and crash where what
   they work on is taken from under them. All that is to be kept is on disk.
   """
-  if status <= 128:
+  if status <= 128 and not Exit.at_once:
     # All has been said: Ctrl-C while Python ends is no news for the user.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(status)

@@ -20,12 +20,17 @@ class Stopped(BaseException):
     number: of the signal.
     kept: what of the work is saved, for the user to read; '' if nobody has
       said so yet.
+    why: where it was no signal from outside.
   """
 
-  def __init__(self, number: int, kept: str = ''):
-    super().__init__(number, kept)
-    self.number, self.kept = number, kept
+  def __init__(self, number: int, kept: str = '', why: str = ''):
+    super().__init__(number, kept, why)
+    self.number, self.kept, self.why = number, kept, why
 
   def __str__(self) -> str:
-    name = signal.Signals(self.number).name
-    return f'stopped by {name}' + (f'; {self.kept}' if self.kept else '')
+    why = self.why or f'stopped by {signal.Signals(self.number).name}'
+    return why + (f'; {self.kept}' if self.kept else '')
+
+  def with_kept(self, kept: str) -> 'Stopped':
+    """The same, with what is saved where nobody has said so."""
+    return Stopped(self.number, self.kept or kept, self.why)

@@ -4,18 +4,29 @@ Folds are dealt to the processes, which train them without a word between them;
 what they have found is exchanged before and after.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import contextlib
+import json
 import pickle
-from typing import TypeVar
+import threading
+import time
+from typing import Any, TypeVar
 
 import jax
+from jax._src import distributed
 from jax.experimental import multihost_utils
 import numpy as np
 
 from dianet_jax.core import config as configuration
-from dianet_jax.core import errors, faults, progress, runtime
+from dianet_jax.core import entry, errors, faults, progress, runtime, stopping
 
 T = TypeVar('T')
+
+# Names of what the processes tell each other.
+_ERROR, _KNOWN = 'dianet/error', 'dianet/known'
+_TELLING_SECONDS, _LISTENING_SECONDS = 5, 10
+# A process that was killed is missed after as long.
+_HEARTBEAT_SECONDS = 30
 
 
 def start(settings: configuration.Parallel) -> None:
@@ -34,19 +45,24 @@ def start(settings: configuration.Parallel) -> None:
     _join(settings)
   runtime.require_devices()
   if joins:
+    # XLA takes SIGTERM when processes join.
+    stopping.arm()
+    _Fate.joined = True
+    threading.Thread(target=_listen, daemon=True).start()
     # One of them speaks.
     progress.console.quiet = not is_main()
 
 
 def _join(settings: configuration.Parallel) -> None:
   address = settings.coordinator
+  timeout: Any = {'heartbeat_timeout_seconds': _HEARTBEAT_SECONDS}
   try:
     with progress.waiting(f'Waiting for the other processes ({address})'):
       if address == 'auto':
-        jax.distributed.initialize()
+        jax.distributed.initialize(**timeout)
       else:
         jax.distributed.initialize(
-          address, settings.processes, settings.process
+          address, settings.processes, settings.process, **timeout
         )
   except Exception as error:  # Of every kind, by what detected the cluster.
     raise errors.UserError(
@@ -55,6 +71,70 @@ def _join(settings: configuration.Parallel) -> None:
       ' host:port, how many there are as --config.parallel.processes and which'
       ' this is as --config.parallel.process; or leave it out for one process.'
     ) from error
+
+
+class _Fate:
+  """Of the process: whether there are others to share it with."""
+
+  joined = False
+
+
+@contextlib.contextmanager
+def one_fate() -> Iterator[None]:
+  """An error that ends this process in this block ends the others, too.
+
+  They would wait for it for ever, at the latest in `gather`. Each saves what it
+  trains and ends with the text of the error.
+  """
+  try:
+    yield
+  except BaseException as error:
+    if _Fate.joined and jax.process_count() > 1:
+      known = isinstance(error, (errors.UserError, errors.Stopped))
+      _tell(str(error) if known else faults.one_line(error))
+      # XLA would wait for the others at the end, and crash without them.
+      entry.Exit.at_once = True
+    raise
+
+
+def _tell(text: str) -> None:
+  """Tells the others, and stays until they know: one of them may ask this one.
+
+  The first process keeps what all of them say to each other.
+  """
+  own = jax.process_index()
+  # Told already, or the others are gone.
+  with contextlib.suppress(jax.errors.JaxRuntimeError):
+    _client().key_value_set(_ERROR, json.dumps([own, text]))
+    end = time.monotonic() + _TELLING_SECONDS
+    for process in range(jax.process_count()):
+      left = max(end - time.monotonic(), 0.01)
+      if process != own:
+        key = f'{_KNOWN}/{process}'
+        _client().blocking_key_value_get(key, round(1000 * left))
+
+
+def _listen() -> None:
+  """Ends this process when another one says that it ends."""
+  while True:
+    try:
+      said = _client().blocking_key_value_get(_ERROR, 1000 * _LISTENING_SECONDS)
+    except jax.errors.JaxRuntimeError as error:
+      if 'DEADLINE_EXCEEDED' in str(error):
+        continue
+      # The first process is gone, which XLA notices on its own.
+      return
+    process, text = json.loads(said)
+    if process != jax.process_index():
+      with contextlib.suppress(jax.errors.JaxRuntimeError):
+        _client().key_value_set(f'{_KNOWN}/{jax.process_index()}', '')
+      stopping.request(f'process {process} has ended: {text}')
+    return
+
+
+def _client() -> Any:
+  """Where all processes read and write texts; jax has no public name for it."""
+  return distributed.global_state.client
 
 
 def is_main() -> bool:

@@ -25,6 +25,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SAME_PRESS_SECONDS = 0.5
 # As long as Python may take to come to a signal that is to end it at once.
 _DEAF_SECONDS = 5.0
+_KEPT = 'what was saved before is kept'
 
 
 class _State:
@@ -34,6 +35,7 @@ class _State:
   # Not all of `SIGNALS`: what is ignored stays so.
   numbers: tuple[int, ...] = ()
   asked: int | None = None
+  why = ''
   raises = False
 
 
@@ -52,7 +54,18 @@ def check(kept: str = '') -> None:
     kept: what is saved, see there.
   """
   if _state.asked is not None:
-    raise errors.Stopped(_state.asked, kept)
+    raise errors.Stopped(_state.asked, kept, _state.why)
+
+
+def request(why: str) -> None:
+  """Asks the program to end, as a signal does; from any thread.
+
+  Args:
+    why: told in place of the signal's name.
+  """
+  if _state.active and _state.asked is None:
+    _state.why = why
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _handle(number: int, frame: object) -> None:
@@ -60,7 +73,7 @@ def _handle(number: int, frame: object) -> None:
   if _state.asked is None:
     _state.asked = number
   if _state.raises:
-    raise errors.Stopped(_state.asked)
+    raise errors.Stopped(_state.asked, why=_state.why)
 
 
 @contextlib.contextmanager
@@ -78,10 +91,11 @@ def handled() -> Iterator[None]:
   before = {number: signal.getsignal(number) for number in SIGNALS}
   threading.Thread(target=_watch, args=(reading,), daemon=True).start()
   _state.active, _state.asked, _state.raises = True, None, False
+  _state.why = ''
   old_fd = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
   try:
     _state.numbers = tuple(n for n in SIGNALS if before[n] != signal.SIG_IGN)
-    _arm()
+    arm()
     with _swallowed_in_silence():
       yield
   finally:
@@ -110,7 +124,7 @@ def _swallowed_in_silence() -> Iterator[None]:
     sys.unraisablehook = hook
 
 
-def _arm() -> None:
+def arm() -> None:
   """Sets the handlers, again and again: libraries set some of their own.
 
   jax's coordination of several processes takes SIGTERM.
@@ -143,7 +157,7 @@ def deferred() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _raising(value: bool) -> Iterator[None]:
-  _arm()
+  arm()
   before, _state.raises = _state.raises, value
   try:
     yield
@@ -171,17 +185,18 @@ def _watch(reading: int) -> None:
       if again is None:
         _say('\nstopping; a second Ctrl-C ends at once')
       elif time.monotonic() - again > _SAME_PRESS_SECONDS:
-        _leave(signal.SIGINT, '\nstopped at once')
+        _leave(signal.SIGINT, f'\nstopped at once; {_KEPT}')
 
 
 def _end_if_deaf(number: int) -> None:
   """Where Python has come to the signal, it is obeyed there."""
   if _state.active and _state.raises and _state.asked is None:
-    _leave(number, f'stopped by {signal.Signals(number).name}')
+    stopped = errors.Stopped(number, _KEPT, _state.why)
+    _leave(number, str(stopped))
 
 
-def _leave(number: int, why: str) -> None:
-  _say(f'{why}; what was saved before is kept')
+def _leave(number: int, text: str) -> None:
+  _say(text)
   for child in multiprocessing.active_children():
     child.kill()
   os._exit(128 + number)

@@ -1,5 +1,9 @@
 """Other processes that do not come are waited for aloud, and then named."""
 
+import pathlib
+import socket
+import subprocess
+import sys
 import threading
 
 import jax
@@ -26,3 +30,50 @@ def test_waiting_for_the_others_is_said(monkeypatch):
   with pytest.raises(errors.UserError, match='not found .RuntimeError.'):
     hosts.start(settings)
   assert lines[0].startswith('Waiting for the other processes (localhost:1)')
+
+
+PROGRAM = """
+import sys, time
+from dianet_jax.core import config, entry, errors, hosts, stopping
+
+def program():
+  address, number, place = sys.argv[1:]
+  settings = config.Parallel(
+    coordinator=address, processes=2, process=int(number)
+  )
+  with stopping.immediate(), hosts.one_fate():
+    hosts.start(settings)
+    assert hosts.gather(int(number)) == [0, 1]
+    if number == '1':
+      raise errors.UserError('the disk is full')
+    if place == 'gathering':
+      hosts.gather('never')
+    with stopping.deferred():
+      while not stopping.asked():
+        time.sleep(0.01)
+      stopping.check('all is saved')
+
+entry.leave(entry.run(program))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('place', ['training', 'gathering'])
+def test_an_error_in_one_process_ends_the_other(place):
+  with socket.socket() as free:
+    free.bind(('localhost', 0))
+    address = f'localhost:{free.getsockname()[1]}'
+  processes = [
+    subprocess.Popen(
+      [sys.executable, '-c', PROGRAM, address, number, place],
+      cwd=pathlib.Path(__file__).parents[2],
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for number in '01'
+  ]
+  (_, other), (_, failed) = (p.communicate(timeout=60) for p in processes)
+  assert [p.returncode for p in processes] == [128 + 15, 1], other + failed
+  assert failed.splitlines()[-1] == 'error: the disk is full'
+  kept = {'training': 'all is saved', 'gathering': 'what was saved before'}
+  assert f'process 1 has ended: the disk is full; {kept[place]}' in other

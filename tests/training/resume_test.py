@@ -289,17 +289,27 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
   assert (tmp_path / 'damaged' / last.relative_to(tmp_path)).exists()
 
 
-def test_two_processes_share_the_folds(begin, whole, tmp_path):
+def srun(tasks):
+  """What srun sets for each of so many tasks on this machine."""
+  # jax takes the port from the number of the job.
   with socket.socket() as free:
     free.bind(('localhost', 0))
-    address = f'localhost:{free.getsockname()[1]}'
-  common = [f'--config.parallel.coordinator={address}']
-  common += ['--config.parallel.processes=2', '--config.parallel.devices=1']
+    job = (free.getsockname()[1] - 61440) % 4096
+  same = ['env', f'SLURM_JOB_ID={job}', f'SLURM_NTASKS={tasks}']
+  same += ['SLURM_STEP_NODELIST=localhost', 'SLURM_STEP_NUM_NODES=1']
+  return [
+    [*same, f'SLURM_PROCID={task}', f'SLURM_LOCALID={task}']
+    for task in range(tasks)
+  ]
+
+
+def test_two_processes_share_the_folds(begin, whole, tmp_path):
+  common = ['--config.parallel.coordinator=auto', '--config.parallel.devices=1']
   # Folders of their own, as on two machines; the second time from one.
   workdirs = [tmp_path / 'one', tmp_path / 'two']
   processes = [
-    begin(workdir, *common, f'--config.parallel.process={number}')
-    for number, workdir in enumerate(workdirs)
+    begin(workdir, *common, before=before)
+    for workdir, before in zip(workdirs, srun(2))
   ]
   outputs = [finish(process) for process in processes]
   assert 'pooled over leave-one-subject-out' in outputs[0]
