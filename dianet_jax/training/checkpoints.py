@@ -284,8 +284,9 @@ class Checkpoints:
         'checksum': np.zeros((), np.uint32),
       }
       if steps:
-        whole = np.zeros(steps, np.int32)
-        target['partial'] = Sums(whole.astype(np.float32), whole, whole)
+        real: Any = np.zeros(steps, np.float32)
+        whole: Any = np.zeros(steps, np.int32)
+        target['partial'] = Sums(real, whole, whole)
       tree = self._read(folder / name, target)
       if tree is not None:
         made_by = _decode(tree['made_by'])
@@ -308,7 +309,10 @@ class Checkpoints:
 def _progress(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
   """Name -> epochs and steps of the checkpoints in it, the latest first."""
   names = [path.name for path in folder.glob('*') if kept.is_whole(path)]
-  found = {name: (*map(int, name.split('.')), 0)[:2] for name in names}
+  found = {}
+  for name in names:
+    epochs, _, steps = name.partition('.')
+    found[name] = int(epochs), int(steps or 0)
   return dict(sorted(found.items(), key=lambda item: item[1], reverse=True))
 
 
