@@ -28,19 +28,19 @@ BACKBONES: Mapping[str, type[ResNet18] | type[Compact]] = {
 
 @dataclasses.dataclass(frozen=True)
 class DIANetSettings(config.Model):
-  """DIANet, and fusions to compare it with."""
+  """DIANet, and other fusions to compare it with."""
 
   name: str = 'dianet'
   backbone: str = schema.key(
     'resnet18',
-    'resnet18, or compact for small images. One CNN for each phase is stated,'
-    ' which one is ours.',
+    'resnet18, or compact for small images. The paper states one CNN for each'
+    ' phase; which one is ours.',
     schema.one_of(*BACKBONES),
   )
   widths: tuple[int, ...] = schema.key(
     (),
-    "Channels of each stage; () = the backbone's own: (64, 128, 256, 512) and,"
-    ' compact, (16, 32, 48). Ours.',
+    "Channels of each stage; () = the backbone's default: (64, 128, 256, 512)"
+    ' for resnet18, (16, 32, 48) for compact. Ours.',
     schema.Check(
       lambda widths: all(width >= 1 for width in widths), 'widths of at least 1'
     ),
@@ -48,29 +48,30 @@ class DIANetSettings(config.Model):
   fusion: str = schema.key(
     'cross_attention',
     'cross_attention (stated), concat, add, gated, each_phase (every image is a'
-    ' training sample of its own; needs share_backbone), biovilt (2301.04558),'
+    ' separate training sample; needs share_backbone), biovilt (2301.04558),'
     ' gban (2201.06309), causal (2508.06640).',
     schema.one_of(*fusions.FUSIONS),
   )
   share_backbone: bool = schema.key(False, 'One set of weights for all phases.')
   pool: str = schema.key(
     'mean',
-    'Tokens to a vector: mean, or flatten, which keeps where they lie. Ours.',
+    'How tokens become a vector: mean, or flatten, which keeps their positions.'
+    ' Ours.',
     schema.one_of(*fusions.POOLS),
   )
   heads: int = schema.key(
     4,
-    'Attention heads; they divide the last width (512, compact 48). Ours.',
+    'Attention heads, a divisor of the last width (512; compact: 48). Ours.',
     schema.at_least(1),
   )
   dropout: float = schema.key(
     0.5,
-    'Share of the fused features dropped in training. Ours.',
+    'Dropout rate of the fused features. Ours.',
     schema.BELOW_ONE,
   )
   phase_dropout: float = schema.key(
     0.0,
-    'Probability that one whole phase of a clip is hidden from the fusion in'
+    'Probability that one phase of a clip is hidden from the fusion in'
     ' training (Neverova et al., ModDrop, 2016). Ours.',
     schema.BELOW_ONE,
   )
@@ -84,11 +85,11 @@ class DIANetSettings(config.Model):
 def _hidden(
   key: Key[Array, ''], clips: int, views: int, probability: float
 ) -> Bool[Array, 'clip view']:
-  """Which view of a clip is hidden, with `probability`; never more than one.
+  """Chooses one view of each clip with `probability`, never more than one.
 
   Source: ModDrop, Neverova et al., "ModDrop: Adaptive Multi-Modal Gesture
-  Recognition", TPAMI 2016. There every modality is dropped by itself, so that
-  all may be gone; here one view at least is left.
+  Recognition", TPAMI 2016. There modalities are dropped independently, so that
+  all may be missing; here at least one view remains.
   """
   hide_key, which_key = jax.random.split(key)
   hidden = jax.random.bernoulli(hide_key, probability, (clips,))
@@ -99,10 +100,20 @@ def _hidden(
 class DIANet(nn.Module):
   """Images of the phases -> logits.
 
+  >>> settings = DIANetSettings(backbone='compact', widths=(8,), heads=2)
+  >>> model = DIANet(num_classes=5, settings=settings)
+  >>> inputs = {'dynamic_images': jnp.zeros((3, 2, 16, 16, 1))}
+  >>> key = jax.random.key(0)
+  >>> outputs, variables = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> outputs.logits.shape, outputs.auxiliary['tokens'].shape
+  ((3, 1, 5), (3, 2, 64, 8))
+  >>> sorted(variables['params'])
+  ['backbone_0', 'backbone_1', 'classifier', 'fusion']
+
   Attributes:
     num_classes: width of the logits.
     settings: see `DIANetSettings`.
-    dtype: of the computation; parameters and logits are float32.
+    dtype: computation dtype; parameters and logits are float32.
   """
 
   num_classes: int
@@ -148,8 +159,9 @@ class DIANet(nn.Module):
     """Logits of every clip; with `each_phase`, of every view.
 
     Args:
-      inputs: one entry, scaled images.
-      valid: which clips are no padding; None for all of them.
+      inputs: one entry, float images scaled as `data.scaling` says; a view for
+        each phase.
+      valid: False for padded clips; None if there are none.
       train: see `registry.Model`.
 
     Returns:
@@ -173,7 +185,7 @@ class DIANet(nn.Module):
     return {r'backbone(_\d+)?': ResNet18.official_names}
 
   def fusion_options(self) -> dict[str, Any]:
-    """Attributes of the fusion besides those that all fusions have."""
+    """Attributes of the fusion beyond those that all fusions share."""
     return {}
 
   def _fuse(
@@ -182,7 +194,7 @@ class DIANet(nn.Module):
     images: Float[Array, 'clip view height width channel'],
     train: bool,
   ) -> Float[Array, 'clip fused_view feature']:
-    """The vectors of each clip."""
+    """Feature vectors of each clip; one view, or all with `each_phase`."""
     settings, views = self.settings, len(tokens)
     fusion = fusions.FUSIONS[settings.fusion](
       pool=settings.pool,
@@ -197,7 +209,7 @@ class DIANet(nn.Module):
       key = self.make_rng('dropout')
       hidden = _hidden(key, len(images), views, settings.phase_dropout)
     if fusion.knows_missing:
-      # No motion at all is a phase that the clip does not have.
+      # An image without any motion marks a phase that the clip lacks.
       present = (images != 0).any(axis=(2, 3, 4)) & ~hidden
       return fusion(tokens, present, train)
     return fusion(

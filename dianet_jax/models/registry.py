@@ -39,10 +39,10 @@ class Outputs:
   """What every model returns.
 
   Attributes:
-    logits: float32 [clip, view, class]. A view is one prediction of the clip
-      that counts; a clip's probabilities are the mean over its views.
-    auxiliary: name -> array, clips leading: heads that are trained and do not
-      predict, features, projections. Objectives read them.
+    logits: float32 [clip, view, class]. A clip's predicted probabilities are
+      the mean of the softmax over its views.
+    auxiliary: name -> array, clips leading, for objectives: logits of heads
+      that are trained but do not predict, features, projections.
   """
 
   logits: Float[Array, 'clip view class_']
@@ -50,7 +50,17 @@ class Outputs:
 
 
 class Model(Protocol):
-  """What the trainer asks of a Linen module."""
+  """What the trainer asks of a Linen module.
+
+  >>> model = MODELS['offapexnet'](3, MODELS['offapexnet'].Settings())
+  >>> inputs = {'phase_flow': jax.ShapeDtypeStruct((4, 1, 28, 28, 3), float)}
+  >>> key = jax.random.key(0)
+  >>> outputs, variables = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  >>> sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
+  2664475
+  """
 
   reads: ClassVar[tuple[str, ...]]
   Settings: ClassVar[type[config.Model]]
@@ -62,22 +72,30 @@ class Model(Protocol):
 
   @property
   def settings(self) -> config.Model:
-    """Of the class `Settings`."""
+    """An instance of `Settings`."""
     ...
 
   @staticmethod
   def check(
     settings: Any, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
-    """Yields (key of the settings, whether it holds, what is expected)."""
+    """Checks settings that depend on the inputs.
+
+    Args:
+      settings: an instance of `Settings`.
+      specs: name of `reads` -> shape, without the clip axis, and dtype.
+
+    Yields:
+      Key of the settings, whether its value is valid, and what is expected.
+    """
     ...
 
   def init(self, key: Any, *arguments: Any) -> Mapping[str, Any]:
-    """Linen's: variables of the untrained model; arguments as of a call."""
+    """Linen's: variables of the untrained model; arguments as for a call."""
     ...
 
   def apply(self, variables: Any, *arguments: Any, **options: Any) -> Any:
-    """Linen's: what a call with these variables returns."""
+    """Linen's: the result of a call with these variables."""
     ...
 
   def __call__(
@@ -86,13 +104,17 @@ class Model(Protocol):
     valid: Bool[Array, ' clip'] | None = None,
     train: bool = False,
   ) -> Outputs:
-    """Predicts.
+    """Logits, and what objectives read besides.
 
     Args:
-      inputs: name of `reads` -> array, clips leading.
-      valid: which clips are no padding; None for all of them. What padding
-        holds must reach no statistic over clips.
-      train: whether dropout acts and batch statistics are used and updated.
+      inputs: name of `reads` -> float array, clips leading.
+      valid: False for padded clips; None if there are none. Padded clips must
+        not enter any statistic over clips.
+      train: whether dropout is active and normalisation uses, and updates its
+        running averages with, the statistics of this batch.
+
+    Returns:
+      float32 logits [clip, view, class] and auxiliary arrays.
     """
     ...
 

@@ -22,9 +22,10 @@ class BasicBlock(nn.Module):
   Attributes:
     width: features of both convolutions and of the result.
     stride: of the first convolution, and of the shortcut.
-    shifted: whether x, [clip, frame, height, width, channel], is shifted in
-      time on the way of the convolutions; see `layers.temporal_shift`.
-    dtype: of the computation; None is that of x.
+    shifted: whether x, here [clip, frame, height, width, channel], is shifted
+      in time before the convolutions, not before the shortcut; see
+      `layers.temporal_shift`.
+    dtype: computation dtype; None for that of x.
   """
 
   width: int
@@ -51,9 +52,18 @@ class BasicBlock(nn.Module):
 class ResNet18(nn.Module):
   """Stem and four stages of two basic blocks; stride 32.
 
+  >>> import jax
+  >>> x = jax.ShapeDtypeStruct((2, 64, 64, 3), float)
+  >>> def features(x):
+  ...   model = ResNet18(widths=(8, 16))
+  ...   return model.init_with_output(jax.random.key(0), x, None, False)[0]
+  >>> jax.eval_shape(features, x).shape
+  (2, 8, 8, 16)
+
   Attributes:
-    widths: channels of each stage; each but the first halves the map.
-    dtype: of the computation; None is that of the images.
+    widths: channels of each stage; every stage but the first halves height and
+      width.
+    dtype: computation dtype; None for that of the images.
   """
 
   widths: tuple[int, ...] = (64, 128, 256, 512)
@@ -103,9 +113,9 @@ def _conv(width: int, size: int, stride: int, dtype: Any) -> nn.Conv:
     width,
     (size, size),
     stride,
-    # Not 'SAME', which would shift even sizes by half a pixel.
+    # 'SAME' would shift images of even size by half a pixel.
     padding=size // 2,
-    # The normalisation behind it would remove a bias.
+    # The normalisation after it would remove a bias.
     use_bias=False,
     dtype=dtype,
   )

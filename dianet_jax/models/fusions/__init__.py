@@ -1,8 +1,8 @@
 """Fusions: the tokens of each view -> the feature vectors of a clip.
 
 In: a sequence of token arrays [clip, token, feature], one per view. Out: float
-[clip, view, feature]: one view where it fuses them, all of them where it does
-not (`each_phase`). May import: models.layers, core.
+[clip, view, feature]: one view if it fuses them, all of them if it does not
+(`each_phase`). May import: models.layers, core.
 """
 
 from collections.abc import Mapping

@@ -3,9 +3,9 @@
 Source: Bannur et al., "Learning to Exploit Temporal Structure for Biomedical
 Vision-Language Processing", arXiv 2301.04558, and its code in hi-ml. There the
 images are X-rays, a current and a prior one. Stated: the shared encoder, a
-transformer over the patches of both, a learned vector for a prior that is
-missing. Measured: the embedding enters the values, too; fixed positions.
-Ours: the phases of a clip as images, and that each clip misses its own.
+transformer over the patches of both, a learned vector instead of a missing
+prior. Measured: positions are fixed and enter the values, too. Ours: the images
+are phases of a clip, and either may be missing, clip by clip.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,17 @@ _EPSILON = 1e-6
 def positions(side: int, width: int) -> Float[np.ndarray, 'token feature']:
   """Sines and cosines of the row, then of the column; float32, as there.
 
+  The cosines, of the row and of the column, on a map of 2 x 2 with 4 features:
+
+  >>> positions(2, 4)[:, 1::2].round(1).tolist()
+  [[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]
+
   Args:
-    side: rows and columns of the map.
+    side: rows, and columns, of the map.
     width: features, a multiple of 4.
+
+  Returns:
+    One row for each token, row by row of the map.
   """
   half = width // 2
   place = np.arange(1, side + 1, dtype=np.float32)
@@ -43,13 +51,14 @@ class Pooler(nn.Module):
   """The transformer over the tokens of both images.
 
   Attributes:
-    heads: of the attention.
+    heads: attention heads.
     depth: number of blocks.
-    embed_value: whether positions enter the values besides queries and keys;
-      so it is in the code, whose comments say otherwise.
-    dropout: of tokens, attention weights and branches, in training.
-    drop_path: probability that a branch is left out, in training.
-    dtype: of the computation; None is that of the tokens.
+    embed_value: whether positions enter the values besides queries and keys, as
+      they do in the code, although its comments say otherwise.
+    dropout: dropout rate of tokens, attention weights and branches, in
+      training.
+    drop_path: probability that a residual branch is left out, in training.
+    dtype: computation dtype; None for that of the tokens.
   """
 
   heads: int = 8
@@ -82,13 +91,17 @@ class Pooler(nn.Module):
     train: bool = False,
     swapped: bool = False,
   ) -> Tokens:
-    """The tokens of the current image, with what the other adds.
+    """The tokens of the current image, updated by those of the previous one.
 
     Args:
       current: tokens of a square map.
-      previous: as many; None for the current ones alone.
-      train: whether dropout acts.
-      swapped: whether the current image is the earlier one.
+      previous: as many; None if there is no previous image.
+      train: whether dropout is active.
+      swapped: whether to exchange the learned vectors that mark an image as
+        current or previous.
+
+    Returns:
+      The shape of `current`.
     """
     count, width = current.shape[-2:]
     place = jnp.asarray(
@@ -118,7 +131,7 @@ class Pooler(nn.Module):
 
 
 class _PoolerBlock(nn.Module):
-  """Attributes as those of `Pooler`."""
+  """A pre-norm transformer block; attributes: see `Pooler`."""
 
   heads: int
   embed_value: bool
@@ -128,7 +141,7 @@ class _PoolerBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x, embedding, train):
-    """One block of the pre-norm transformer."""
+    """Tokens of the same shape."""
 
     def norm(name):
       return nn.LayerNorm(_EPSILON, dtype=self.dtype, name=name)
@@ -151,14 +164,14 @@ class _PoolerBlock(nn.Module):
 
 
 class BioViLT(Fusion):
-  """One phase as it is, and beside it what the other adds to it.
+  """The current phase, concatenated with what the other phase adds to it.
 
   Attributes:
-    width: features of the tokens after a linear layer; 0 keeps the backbone's
-      and has no such layer (ours). There 256.
+    width: features of the tokens after a linear layer; 0 (ours) omits the layer
+      and keeps the backbone's features. There 256.
     current_phase: index of the view that is current.
-    symmetric: whether each phase is the current one in turn, the types of
-      images swapped, and both results are put side by side. Ours.
+    symmetric: whether each phase is current in turn, marked as current or
+      previous accordingly, and both results are concatenated. Ours.
     depth: see `Pooler`.
     embed_value: see `Pooler`.
   """
@@ -189,13 +202,16 @@ class BioViLT(Fusion):
     present: Bool[Array, 'clip view'] | None = None,
     train: bool = False,
   ) -> Vectors:
-    """One vector of twice the features; `symmetric`: of four times.
+    """One vector per clip.
 
     Args:
-      tokens: of the two phases, square maps.
-      present: which phases a clip has; None for both. Of a clip with one alone
-        that one is current, and a learned vector stands for the difference.
-      train: whether dropout acts.
+      tokens: two phases, each a square map.
+      present: which phases a clip has; None for both. If it has only one, that
+        one is current, and a learned vector replaces what the other would add.
+      train: whether dropout is active.
+
+    Returns:
+      One view of twice the features; `symmetric`: of four times.
     """
     first, second = tokens
     if self.width:
@@ -227,11 +243,11 @@ class BioViLT(Fusion):
 
 
 class Projector(nn.Module):
-  """Features of every place -> those that are compared between images.
+  """Features of each token -> features that are compared between images.
 
   Attributes:
-    width: of both layers.
-    dtype: of the computation; None is that of x.
+    width: features of both layers.
+    dtype: computation dtype; None for that of x.
   """
 
   width: int = 128
@@ -252,7 +268,7 @@ class Projector(nn.Module):
     valid: Bool[Array, ' clip'] | None = None,
     train: bool = False,
   ) -> Float[Array, 'clip feature']:
-    """The mean over the places."""
+    """The mean over the tokens; `valid`, `train` as in `layers.BatchNorm`."""
     x = nn.Dense(self.width, use_bias=False, dtype=self.dtype, name='first')(x)
     x = nn.relu(layers.BatchNorm(self.dtype, name='norm')(x, valid, train))
     return nn.Dense(self.width, dtype=self.dtype, name='second')(x).mean(axis=1)

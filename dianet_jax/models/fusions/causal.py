@@ -1,9 +1,9 @@
-"""CausalNet's blocks: motion forwards and backwards between two phases.
+"""CausalNet's blocks: attention forwards and backwards between two phases.
 
-Source: arXiv 2508.06640 and its code. Measured there: layer norms, which
-context is normalised, scales of the logits, the mask applied before and after
-the softmax. Ours: the blocks as a fusion of any two maps, more tokens than
-four, and that the position stream may be left out.
+Source: arXiv 2508.06640 and its code. Measured: layer norms, which context is
+normalised, scales of the logits, the mask applied before and after the softmax.
+Ours: the blocks as a fusion of any two maps, more tokens than four, and that
+the position stream may be left out.
 """
 
 from collections.abc import Sequence
@@ -23,21 +23,29 @@ Table = Float[np.ndarray, 'token token']
 
 
 def opposite(tokens: int, gamma: float) -> tuple[Table, Table]:
-  """A mask, 0 for tokens on opposite sides of the map, and their penalty.
+  """Mask and penalty of attention between opposite tokens of a map.
 
-  On a 2 x 2 map these are the pairs of its diagonals. On a larger one a token
-  and its image by a turn of 180 degrees. Ours.
+  On a 2 x 2 map opposite tokens are those on a diagonal. On a larger map a
+  token is opposite to its image under a rotation by 180 degrees: ours.
+
+  >>> mask, penalty = opposite(4, gamma=0.5)
+  >>> mask[0].tolist(), penalty[0].tolist()
+  ([1.0, 1.0, 1.0, 0.0], [-0.0, -0.0, -0.0, -2.0])
 
   Args:
-    tokens: how many, row by row.
-    gamma: the penalty of a key token, times its number from 1.
+    tokens: number of tokens, row by row of the map.
+    gamma: penalty, multiplied by the number of the key token, from 1.
+
+  Returns:
+    Two arrays [query token, key token]: 0 for opposite tokens, 1 elsewhere; and
+    what is added to their attention logits.
   """
   pairs = np.eye(tokens)[::-1]
   return 1 - pairs, -gamma * pairs * np.arange(1, tokens + 1)
 
 
 class _MaskedAttention(nn.Module):
-  """softmax(q k / scale * mask + penalty) * mask, of the values."""
+  """Weights softmax(q k / scale * mask + penalty) * mask; see `opposite`."""
 
   heads: int
   gamma: float
@@ -61,7 +69,7 @@ class _MaskedAttention(nn.Module):
 
 
 class _Crosswise(nn.Module):
-  """A layer in which two streams read each other, by shared weights."""
+  """A layer in which two streams attend to each other, with shared weights."""
 
   heads: int
   gamma: float
@@ -70,7 +78,7 @@ class _Crosswise(nn.Module):
   @nn.compact
   def __call__(self, x: Tokens, y: Tokens) -> tuple[Tokens, Tokens]:
     norm = nn.LayerNorm(_EPSILON, dtype=self.dtype, name='norm')
-    # Not by the width of a head: so it is there.
+    # By the width of all heads together, as in the code.
     attention = _MaskedAttention(
       self.heads, self.gamma, x.shape[-1] ** 0.5, self.dtype, name='attention'
     )
@@ -82,7 +90,7 @@ class _Crosswise(nn.Module):
 
 
 class _CausalLayer(nn.Module):
-  """Both directions in time, and what they have in common."""
+  """Both directions in time, and attention between their results."""
 
   heads: int
   gamma: float
@@ -120,7 +128,7 @@ class _CausalLayer(nn.Module):
 
 
 class _Temporal(nn.Module):
-  """Each token of v asks itself and the token of u at its place."""
+  """Each token of v attends to itself and to the token of u at its position."""
 
   heads: int
   dtype: Any
@@ -150,9 +158,9 @@ def _heads(x, heads):
 
 
 def _attend(query, key, value, scale, tables=None):
-  """[*batch, token, feature] of [*batch, token, head, feature].
+  """Attention of [*batch, token, head, feature]: [*batch, token, feature].
 
-  `tables`: mask and penalty, see `opposite`.
+  `tables` are mask and penalty, see `opposite`.
   """
   logits = jnp.einsum('...qhf,...khf->...hqk', query, key)
   logits = layers.widened(logits) / scale
@@ -170,10 +178,10 @@ class Blocks(nn.Module):
   """Flow and position streams of two phases -> three sets of tokens.
 
   Attributes:
-    depth: layers in which the position streams read each other.
-    heads: of all attentions.
+    depth: layers in which the position streams attend to each other.
+    heads: attention heads.
     gamma: penalty of opposite tokens, see `opposite`.
-    dtype: of the computation; None is that of the tokens.
+    dtype: computation dtype; None for that of the tokens.
   """
 
   depth: int = 9
@@ -207,13 +215,16 @@ class Blocks(nn.Module):
     first_position: Tokens,
     second_position: Tokens,
   ) -> Float[Array, 'clip part token feature']:
-    """What is common, forwards, backwards.
+    """Three sets of tokens from two phases.
 
     Args:
       first: tokens of the first phase.
-      second: of the second phase.
-      first_position: of the position stream, or `first` again.
-      second_position: of the position stream, or `second` again.
+      second: tokens of the second phase.
+      first_position: the first phase's position stream, or `first` again.
+      second_position: the second phase's position stream, or `second` again.
+
+    Returns:
+      Parts: attention between both directions; forwards; backwards.
     """
     x, y = first_position, second_position
     for layer in range(self.depth):
@@ -232,7 +243,7 @@ class Causal(Fusion):
   """CausalNet's blocks on two maps, without its position stream.
 
   Attributes:
-    depth: see `Blocks`. There 9, by a loop variable that leaks.
+    depth: see `Blocks`. There 9, the leftover value of a loop variable.
     gamma: see `Blocks`.
   """
 
@@ -244,7 +255,7 @@ class Causal(Fusion):
 
   @nn.compact
   def __call__(self, tokens: Sequence[Tokens]) -> Vectors:
-    """One vector of three times the features, or, flat, of all tokens'."""
+    """One view: the pooled vectors of the three parts of `Blocks` in a row."""
     first, second = tokens
     parts = Blocks(
       self.depth, self.heads, self.gamma, self.dtype, name='blocks'

@@ -1,9 +1,10 @@
-"""GBAN's fusion: tokens aligned both ways, then two groups of gates, added.
+"""GBAN's fusion: bidirectional alignment, then the sum of two gated groups.
 
 Source: Liu et al., "Group Gated Fusion on Attention-based Bidirectional
 Alignment for Multimodal Emotion Recognition", arXiv 2201.06309, equations 9 to
 21, and its code. There the modalities are speech and text, and the second group
-sees the last states of two LSTMs; ours are phases, and the means of their maps.
+reads the last states of two LSTMs; here they are phases, and it reads the means
+of their maps.
 """
 
 from collections.abc import Sequence
@@ -23,31 +24,32 @@ Vector = Float[Array, 'clip feature']
 
 
 def _scale_init(key, shape, dtype=jnp.float32):
-  """Glorot's uniform for a vector, as there."""
+  """Glorot's uniform initialisation of a vector, as in the code."""
   limit = np.sqrt(3 / shape[0])
   return jax.random.uniform(key, shape, dtype, -limit, limit)
 
 
 class Alignment(nn.Module):
-  """What the tokens of each set find in the other, averaged.
+  """Attention between two sets of tokens, averaged over the queries.
 
   Attributes:
-    score: of two tokens s and t: additive, sum of scale tanh(s + t) with a
-      scale for each direction, as the code has it; dot_tanh, tanh(s . t), as
-      the paper has it, which is between -1 and 1 and so nearly uniform;
-      scaled_dot, s . t / sqrt(features). Ours.
+    score: attention score of two tokens s and t: 'additive', the sum of
+      scale tanh(s + t) with a learned scale for each direction, as in the code;
+      'dot_tanh', tanh(s . t), as in the paper, which lies between -1 and 1, so
+      that attention is nearly uniform; 'scaled_dot', s . t / sqrt(features),
+      ours.
   """
 
   score: str = 'additive'
 
   @nn.compact
   def __call__(self, first: Tokens, second: Tokens) -> tuple[Vector, Vector]:
-    """The first tokens as the second ask for them, and the reverse."""
+    """The first tokens, attended to by the second, and the reverse."""
     scores = {
       name: widened(self._scores(first, second, name))
       for name in ('first', 'second')
     }
-    # For every second token the softmax runs over the first ones.
+    # For every second token, a softmax over the first ones.
     weights = jax.nn.softmax(scores['first'], axis=1).mean(axis=2)
     aligned_first = (weights.astype(first.dtype)[..., None] * first).sum(axis=1)
     weights = jax.nn.softmax(scores['second'], axis=2).mean(axis=1)
@@ -70,14 +72,14 @@ class Alignment(nn.Module):
 
 
 class GroupGate(nn.Module):
-  """h = z b + (1 - z) a of the aligned vectors, and the same of the means.
+  """h = z b + (1 - z) a of the aligned vectors, plus the same of the means.
 
-  a = tanh(W first), b = tanh(V second), z = sigmoid(U [second, first]); there
-  are no biases. The gate weighs the second set, as in the code.
+  a = tanh(W first), b = tanh(V second), z = sigmoid(U [second, first]), without
+  biases. The gate weights the second view, as in the code.
 
   Attributes:
-    width: of the result.
-    dtype: of the computation; None is that of the vectors.
+    width: features of the result.
+    dtype: computation dtype; None for that of the vectors.
   """
 
   width: int = 128
@@ -90,7 +92,14 @@ class GroupGate(nn.Module):
     means: tuple[Vector, Vector],
     present: Bool[Array, 'clip view'] | None = None,
   ) -> Vector:
-    """One vector; of a clip with one view alone, that view's terms."""
+    """One vector per clip.
+
+    Args:
+      aligned: both results of `Alignment`.
+      means: mean token of each view.
+      present: which views a clip has; None for both. If it has only one, the
+        result holds the terms of that view.
+    """
 
     def linear(x, name):
       return nn.Dense(self.width, use_bias=False, dtype=self.dtype, name=name)(
@@ -115,9 +124,10 @@ class GBAN(Fusion):
   """Bidirectional alignment and group gated fusion of two views.
 
   Attributes:
-    width: of the gates' result. There 128.
+    width: features of the gates' result. There 128.
     score: see `Alignment`.
-    hidden: width of a linear layer with ReLU behind it, 0 for none. There 128.
+    hidden: width of a linear layer with ReLU that follows; 0 for none. There
+      128.
   """
 
   views: ClassVar[int | None] = 2
@@ -137,16 +147,16 @@ class GBAN(Fusion):
     """One vector, of `hidden` or `width` features.
 
     Args:
-      tokens: of the two views.
+      tokens: two views.
       present: which views a clip has; None for both.
-      train: without effect: nothing is dropped here.
+      train: without effect, as there is no dropout.
     """
     del train
     first, second = tokens
     means = first.mean(axis=1), second.mean(axis=1)
     aligned = Alignment(self.score, name='alignment')(first, second)
     if present is not None:
-      # Tokens of a view that is not there ask for nothing.
+      # The tokens of a missing view attend to nothing.
       both = present.all(axis=1)[:, None]
       aligned = (
         jnp.where(both, aligned[0], means[0]),

@@ -1,4 +1,4 @@
-"""What all fusions have in common, and the plain ones."""
+"""The base class of all fusions, and the simple ones."""
 
 from collections.abc import Sequence
 import functools
@@ -18,16 +18,16 @@ Vectors = Float[Array, 'clip view fused']
 
 
 class Fusion(nn.Module):
-  """What all fusions have in common.
+  """Base class: tokens of each view -> vectors of a clip.
 
   Attributes:
-    views: how many views the fusion needs, None for any number.
+    views: number of views that the fusion needs; None for any number.
     knows_missing: whether it is called with `present` and `train` besides the
-      tokens: which views a clip has, and whether dropout acts.
-    pool: how tokens become a vector: 'mean', or 'flatten', which keeps where
-      on the face a token lies.
+      tokens: which views a clip has, and whether dropout is active.
+    pool: how tokens become a vector: 'mean', or 'flatten', which keeps their
+      positions on the face.
     heads: attention heads, a divisor of the feature width.
-    dtype: of the computation; None is that of the tokens.
+    dtype: computation dtype; None for that of the tokens.
   """
 
   views: ClassVar[int | None] = None
@@ -38,22 +38,24 @@ class Fusion(nn.Module):
   dtype: Any = None
 
   def pooled(self, tokens: Tokens) -> Float[Array, 'clip pooled']:
-    """One vector per clip."""
+    """One vector per clip: the mean of its tokens, or all of them in a row."""
     if self.pool == 'flatten':
       return tokens.reshape(tokens.shape[0], -1)
     return tokens.mean(axis=1)
 
 
 class CrossAttention(Fusion):
-  """Each view asks the other: queries of one, keys and values of the other.
+  """Each view attends to the other: its queries, the other's keys and values.
 
-  Learned positions are added to queries and keys, then attention, a residual
-  and a layer norm; pooled and concatenated. The paper states cross-attention
-  and no more; the shape is ours.
+  Learned positions are added to queries and keys. Attention, a residual
+  connection and a layer norm follow; both results are pooled and concatenated.
+
+  Source: Khuong et al., arXiv 2510.12219, which states cross-attention and
+  nothing more; the form is ours.
 
   Attributes:
-    position_stddev: of the normal distribution that positions are drawn from
-      at the start. Ours, the usual value of vision transformers.
+    position_stddev: standard deviation of the positions' initial values. Ours,
+      the usual value of vision transformers.
   """
 
   views: ClassVar[int | None] = 2
@@ -73,7 +75,7 @@ class CrossAttention(Fusion):
     def attend(own, other, name):
       attended = layers.MultiHeadDotProductAttention(
         self.heads,
-        # A bias of the keys has no gradient: softmax does not see it.
+        # A bias of the keys has no effect on the softmax, so no gradient.
         use_bias=False,
         dtype=self.dtype,
         name=f'{name}_attention',
@@ -93,7 +95,7 @@ class Concat(Fusion):
 
   @nn.compact
   def __call__(self, tokens: Sequence[Tokens]) -> Vectors:
-    """One vector, as wide as all together."""
+    """One vector, as wide as those of all views together."""
     return jnp.concatenate([self.pooled(t) for t in tokens], axis=-1)[:, None]
 
 
@@ -102,7 +104,7 @@ class Add(Fusion):
 
   @nn.compact
   def __call__(self, tokens: Sequence[Tokens]) -> Vectors:
-    """One vector, as wide as one."""
+    """One vector, as wide as that of one view."""
     vectors = (self.pooled(t) for t in tokens)
     return functools.reduce(operator.add, vectors)[:, None]
 
@@ -131,14 +133,14 @@ class Gated(Fusion):
 
 
 class EachPhase(Fusion):
-  """No fusion: every phase image is classified by itself, by one network.
+  """No fusion: one network classifies every phase image separately.
 
-  In training each of them is a sample of the clip's class; a clip's prediction
+  In training each image is a sample of the clip's class; a clip's prediction
   is the mean of its phases' probabilities.
 
   Source: phase-aware temporal augmentation, Khuong et al., arXiv 2510.15466:
-  dynamic images of the whole clip and of its phases as further samples of the
-  same class. Predicting from all of them is ours.
+  dynamic images of the complete clip and of its phases are further samples of
+  the same class. Predicting from all of them is ours.
   """
 
   @nn.compact

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-# Flax passes on only the arguments that the signature names: all of its own.
+# Flax passes only arguments that the signature names; `wraps` shows it the
+# signature of its own function, which names all of them.
 @functools.wraps(nn.dot_product_attention, assigned=())
 def dot_product_attention(
   query: Float[Array, '*batch query head feature'],
@@ -20,15 +21,26 @@ def dot_product_attention(
 ) -> Float[Array, '*batch query head value_feature']:
   """`flax.linen.dot_product_attention` with scores and weights in float32.
 
-  Flax rounds the scores to `dtype`, in bfloat16 to 8 bits, before the softmax.
+  Flax rounds the scores to `dtype` before the softmax: to 8 bits in bfloat16.
+
+  A query without direction weighs all values alike:
+
+  >>> query, key = jnp.zeros((1, 1, 2)), jnp.ones((2, 1, 2))
+  >>> value = jnp.array([[[1.0]], [[3.0]]])
+  >>> dot_product_attention(query, key, value).tolist()
+  [[[2.0]]]
 
   Args:
-    query: of any float type.
-    key: of any float type.
-    value: of any float type.
-    *arguments: further ones of `flax.linen.dot_product_attention`.
-    dtype: of the result; None is the type of the first three.
-    **options: as `arguments`.
+    query: any float dtype.
+    key: any float dtype.
+    value: any float dtype.
+    *arguments: further arguments of `flax.linen.dot_product_attention`.
+    dtype: dtype of the result; None for the common dtype of query, key, value.
+    **options: further options of `flax.linen.dot_product_attention`.
+
+  Returns:
+    For every query, the mean of the values, weighted by the softmax over keys
+    of query . key / sqrt(features).
   """
   dtype = dtype or jnp.result_type(query, key, value)
   wide = jnp.promote_types(dtype, jnp.float32)

@@ -10,8 +10,8 @@ import jax
 from dianet_jax.models.layers import cpu
 from dianet_jax.models.layers.cpu import convolution
 
-# The only options that the CPU forms know: those that flax passes for a kernel
-# of two dimensions, without dilation, groups and a demand for precision.
+# The only options that the CPU forms implement: those that flax passes for a
+# kernel of two spatial dimensions, without dilation, groups or a precision.
 _DEFAULTS = {
   'lhs_dilation': (1, 1),
   'rhs_dilation': (1, 1),
@@ -30,22 +30,38 @@ def conv_general_dilated(
   padding: Sequence[tuple[int, int]] | str,
   **options: Any,
 ) -> jax.Array:
-  """`jax.lax.conv_general_dilated`, fast on a CPU where there is a form for it.
+  """`jax.lax.conv_general_dilated`, with fast forms on a CPU for most uses.
+
+  How many pixels of a 3x3 image lie under a 3x3 kernel:
+
+  >>> import jax.numpy as jnp
+  >>> x, kernel = jnp.ones((1, 3, 3, 1)), jnp.ones((3, 3, 1, 1))
+  >>> layout = ('NHWC', 'HWIO', 'NHWC')
+  >>> y = conv_general_dilated(
+  ...   x, kernel, (1, 1), 'SAME', dimension_numbers=layout
+  ... )
+  >>> y[0, ..., 0].astype(int).tolist()
+  [[4, 6, 4], [6, 9, 6], [4, 6, 4]]
 
   Args:
     x: float [clip, height, width, channel], or as `options` say.
     kernel: [rows, columns, channel, feature], or as `options` say.
     strides: of the kernel, one per spatial axis.
-    padding: zeros before and after each spatial axis, or a name.
-    **options: of `jax.lax.conv_general_dilated`. Any but the defaults of
-      `Conv` are passed on to it.
+    padding: zeros before and after each spatial axis, or a name that
+      `jax.lax.conv_general_dilated` knows.
+    **options: of `jax.lax.conv_general_dilated`. With options other than the
+      defaults of `Conv`, that function computes the result.
+
+  Returns:
+    [clip, new height, new width, feature], in the dtype of x.
   """
   if cpu.enabled() and options == _DEFAULTS:
     return convolution.conv(x, kernel, strides, padding)
   return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
 
-# `flax.linen.Conv` with the same attributes, parameters and numbers. Kernels of
-# two dimensions without dilation and groups are fast on a CPU, and there
-# differentiable once, in reverse mode; for others see `cpu.switched_off`.
+# `flax.linen.Conv` with the same attributes, parameters and results. Kernels of
+# two spatial dimensions without dilation or groups are fast on a CPU. There
+# they have first derivatives in reverse mode only; for other derivatives see
+# `cpu.switched_off`.
 Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)

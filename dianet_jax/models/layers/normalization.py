@@ -1,4 +1,4 @@
-"""Batch normalisation that padded samples do not touch."""
+"""Batch normalisation that ignores padded clips."""
 
 import math
 from typing import Any
@@ -13,11 +13,25 @@ Valid = Bool[Array, ' clip'] | None
 
 
 class BatchNorm(nn.Module):
-  """As `flax.linen.BatchNorm`, but without a pass over x to mask it.
+  """`flax.linen.BatchNorm` with a mask that takes no further pass over x.
+
+  The padded clip of 100 does not count:
+
+  >>> x = jnp.array([[1.0], [3.0], [100.0]])
+  >>> valid = jnp.array([True, True, False])
+  >>> norm = BatchNorm(momentum=0.5)
+  >>> variables = norm.init(jax.random.key(0), x, valid, True)
+  >>> y, updated = norm.apply(variables, x, valid, True, mutable='batch_stats')
+  >>> y[:2].round(2).tolist()
+  [[-1.0], [1.0]]
+  >>> updated['batch_stats']['mean'].tolist()
+  [1.0]
 
   Attributes:
-    dtype: of the result; parameters and statistics are float32.
-    zero_scale: start as the zero function (the last one of a residual block).
+    dtype: dtype of the result; None for that of x and the parameters, which are
+      float32 like the statistics.
+    zero_scale: whether the scale starts at 0, as in the last normalisation of a
+      residual block.
     momentum: weight of the old running statistics in an update. Ours; flax's
       default is 0.99.
     epsilon: added to the variance. Flax's default.
@@ -30,14 +44,17 @@ class BatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: Features, valid: Valid, train: bool) -> Features:
-    """Normalised x.
+    """Normalises each channel to mean 0 and variance 1, then scales and shifts.
 
     Args:
-      x: of any float type.
-      valid: the clips whose statistics count, None for all; of no effect
+      x: any float dtype.
+      valid: the clips that enter the statistics, None for all; without effect
         unless training.
-      train: normalise with the statistics of this batch and update the running
-        ones ('batch_stats'), instead of using those.
+      train: whether to normalise with the statistics of this batch and update
+        the running ones ('batch_stats'), instead of using the latter.
+
+    Returns:
+      The shape of x, in `dtype`.
     """
     zeros, ones = nn.initializers.zeros, nn.initializers.ones
     shape = (x.shape[-1],), jnp.float32
@@ -65,12 +82,12 @@ def _statistics(x: Features, valid: Valid):
   count = clips * math.prod(x.shape[1:-1])
 
   def mean_of(values):
-    # Clip by clip first: the mask then falls on one value per clip.
+    # Sum each clip first, so that the mask applies to one value per clip.
     values = values.sum(axis=tuple(range(1, x.ndim - 1)))
     if valid is not None:
       values = jnp.where(valid[:, None], values, 0)
     return values.sum(axis=0) / count
 
   mean = mean_of(x)
-  # Not below 0 by rounding.
+  # Rounding could make the variance negative.
   return mean, jnp.maximum(mean_of(x * x) - mean * mean, 0)

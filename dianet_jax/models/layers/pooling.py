@@ -1,4 +1,4 @@
-"""The pooling of all models: flax's, fast on a CPU where there is a form."""
+"""Flax's pooling, with fast forms on a CPU for the windows that models use."""
 
 from collections.abc import Callable, Sequence
 
@@ -21,18 +21,33 @@ def avg_pool(
   padding: Padding = 'VALID',
   count_include_pad: bool = True,
 ) -> Map:
-  """`flax.linen.avg_pool` in the type of x, [clip, *, *pixels, channel].
+  """`flax.linen.avg_pool` with any leading axes, in the dtype of x.
 
-  Fast on a CPU: windows of 2x2 side by side, padding 'SAME' that is not
-  counted. An odd last row or column is then a window of its own.
+  Fast on a CPU: 2x2 windows in steps of 2, padding 'SAME' that is not counted.
+  The windows of an odd last row or column then hold fewer pixels:
+
+  >>> x = jnp.arange(9.0).reshape(1, 3, 3, 1)
+  >>> y = avg_pool(x, (2, 2), (2, 2), 'SAME', count_include_pad=False)
+  >>> y[0, ..., 0].tolist()
+  [[2.0, 3.5], [6.5, 8.0]]
+
+  Args:
+    x: float [clip, *, *pixels, channel].
+    window_shape: pixels of a window along each pixel axis.
+    strides: pixels between windows; None for 1.
+    padding: 'VALID', 'SAME', or pixels before and after each pixel axis.
+    count_include_pad: whether padding counts as zeros in the mean.
+
+  Returns:
+    [clip, *, *new pixels, channel].
   """
   options = window_shape, strides, padding, count_include_pad
 
   def pool(x):
     if cpu.enabled() and x.ndim == 4 and options == pooling.AVG_OPTIONS:
       return pooling.avg_pool(x)
-    # Flax divides by counts in float32.
-    # Flax takes pads, too, and declares text alone.
+    # Flax declares padding as text, but takes numbers of pixels, too; it
+    # divides by counts in float32.
     pooled = nn.avg_pool(x, *options)  # pyright: ignore[reportArgumentType]
     return pooled.astype(x.dtype)
 
@@ -45,32 +60,52 @@ def max_pool(
   strides: Sequence[int] | None = None,
   padding: Padding = 'VALID',
 ) -> Map:
-  """`flax.linen.max_pool` of x, [clip, *, *pixels, channel].
+  """`flax.linen.max_pool` with any leading axes.
 
-  Fast on a CPU: windows of 3x3 two pixels apart, one pixel of padding all
-  around; the gradient goes to the first of equal values.
+  Fast on a CPU: 3x3 windows in steps of 2, one pixel of padding on all sides.
+  The gradient goes to the first of equal values.
+
+  >>> x = jnp.arange(9.0).reshape(1, 3, 3, 1)
+  >>> max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))[0, ..., 0].tolist()
+  [[4.0, 5.0], [7.0, 8.0]]
+
+  Args:
+    x: float [clip, *, *pixels, channel].
+    window_shape: pixels of a window along each pixel axis.
+    strides: pixels between windows; None for 1.
+    padding: 'VALID', 'SAME', or pixels before and after each pixel axis.
+
+  Returns:
+    [clip, *, *new pixels, channel].
   """
   options = window_shape, strides, padding
 
   def pool(x):
     if cpu.enabled() and x.ndim == 4 and options == pooling.MAX_OPTIONS:
       return pooling.max_pool(x)
-    # Flax takes pads, too, and declares text alone.
+    # Flax declares padding as text, but takes numbers of pixels, too.
     return nn.max_pool(x, *options)  # pyright: ignore[reportArgumentType]
 
   return _each(pool, x, len(window_shape))
 
 
 def largest(x: Float[Array, '...'], axis: int) -> Float[Array, '...']:
-  """`x.max(axis)` whose gradient goes to the first of the largest values.
+  """`x.max(axis)` whose gradient goes to the first of equal largest values.
 
-  JAX's compares x with its maximum once more in the backward pass. Where a
-  compiler computes x anew there and rounds it otherwise, nothing is equal, and
-  the gradient is 0 / 0.
+  The backward pass of `jax.numpy.max` compares x with its maximum again. If the
+  compiler recomputes x there and rounds it differently, no value is equal to
+  the maximum, and the gradient is 0 / 0.
+
+  >>> x = jnp.array([1.0, 3.0, 3.0])
+  >>> largest(x, 0).item(), jax.grad(largest)(x, 0).tolist()
+  (3.0, [0.0, 1.0, 0.0])
 
   Args:
     x: finite.
-    axis: to be gone.
+    axis: the axis to reduce.
+
+  Returns:
+    x without `axis`.
   """
   first = jnp.argmax(jax.lax.stop_gradient(x), axis, keepdims=True)
   place = jax.lax.broadcasted_iota(first.dtype, x.shape, axis % x.ndim)
@@ -78,9 +113,9 @@ def largest(x: Float[Array, '...'], axis: int) -> Float[Array, '...']:
 
 
 def _each(pool: Callable[[Map], Map], x: Map, pixels: int) -> Map:
-  """Maps of one leading axis pooled, however many there are, such as frames.
+  """Pools maps with several leading axes, such as clips and frames.
 
-  Flax takes several, but then no padding of given size.
+  With more than one, flax takes no padding in pixels.
   """
   if x.ndim == pixels + 2:
     return pool(x)

@@ -1,4 +1,4 @@
-"""Parts of vision transformers: attention, perceptron, stochastic depth."""
+"""Parts of vision transformers: attention, MLP, stochastic depth."""
 
 import math
 from typing import Any
@@ -12,30 +12,38 @@ from dianet_jax.models.layers.attention import dot_product_attention
 
 Tokens = Float[Array, '*batch token feature']
 
-# Of most published code: uniform within 1 / sqrt(inputs). Biases, drawn from
-# the same range there, start at 0 here.
+# PyTorch's default for weights: uniform within 1 / sqrt(inputs). There biases
+# are drawn from the same range; here they start at 0.
 uniform_fan_in = nn.initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 
 def widened(x: Array) -> Array:
-  """In float32 or wider: what logits are computed from."""
+  """Casts to float32, if x is not as wide already: for logits and softmax.
+
+  >>> widened(jnp.zeros(2, jnp.bfloat16)).dtype
+  dtype('float32')
+  """
   return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
 def gelu(x: Array) -> Array:
-  """The exact form, by the error function."""
+  """GELU in its exact form, x times the normal distribution function of x.
+
+  >>> print(gelu(jnp.array([-1.0, 0.0, 1.0])).round(4))
+  [-0.1587  0.      0.8413]
+  """
   return jax.nn.gelu(x, approximate=False)
 
 
 class Attention(nn.Module):
-  """Multi-head attention as most published code lays out its parameters.
+  """Multi-head attention with the parameter layout of most published code.
 
   Attributes:
     heads: number of heads.
-    head_width: features of a head; 0: the width of the queries, shared out.
+    head_width: features of a head; 0 for the width of the queries / heads.
     bias: whether queries, keys and values have biases; the output has one.
-    dropout: of the attention weights, in training.
-    dtype: of the computation; None is that of the tokens.
+    dropout: dropout rate of the attention weights, in training.
+    dtype: computation dtype; None for that of the tokens.
   """
 
   heads: int
@@ -52,13 +60,13 @@ class Attention(nn.Module):
     value: Tokens | None = None,
     train: bool = False,
   ) -> Tokens:
-    """As many tokens as queries, of their width.
+    """For every query, the weighted mean of the values, projected.
 
     Args:
-      query: asks.
-      key: is asked; None for `query`.
-      value: answers; None for `key`.
-      train: whether dropout acts.
+      query: tokens that attend.
+      key: tokens that are attended to; None for `query`.
+      value: as many tokens, whose content is averaged; None for `key`.
+      train: whether dropout is active.
     """
     key = query if key is None else key
     value = key if value is None else value
@@ -86,13 +94,13 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-  """Linear, GELU, linear.
+  """Linear layer, GELU, linear layer.
 
   Attributes:
-    width: between the two.
-    tanh_gelu: whether GELU is the approximation by tanh.
-    dropout: behind both, in training.
-    dtype: of the computation; None is that of the tokens.
+    width: hidden features, between the two layers.
+    tanh_gelu: whether GELU is approximated by tanh.
+    dropout: dropout rate after each linear layer, in training.
+    dtype: computation dtype; None for that of the tokens.
   """
 
   width: int
@@ -110,30 +118,34 @@ class Mlp(nn.Module):
 
 
 class DropPath(nn.Module):
-  """Stochastic depth: leaves a branch out of a clip with probability `rate`.
+  """Stochastic depth: zeroes a clip's residual branch in training.
 
-  Source: Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016.
+  Source: Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016. There
+  the branch is scaled when predicting, here, as usual, when training.
+
+  Attributes:
+    rate: probability, independent for each clip.
   """
 
   rate: float
 
   @nn.compact
   def __call__(self, x: Array, train: bool) -> Array:
-    """A branch, clips leading."""
+    """The branch x, clips leading; what is kept is divided by 1 - rate."""
     axes = tuple(range(1, x.ndim))
     return nn.Dropout(self.rate, axes, deterministic=not train)(x)
 
 
 class Block(nn.Module):
-  """Attention and perceptron, each behind a norm and beside a shortcut.
+  """Pre-norm transformer block: attention, then MLP, each with a shortcut.
 
   Attributes:
-    heads: of the attention.
-    width: of the perceptron.
-    epsilon: of the norms.
+    heads: attention heads.
+    width: hidden features of the MLP.
+    epsilon: added to the variance in the layer norms.
     tanh_gelu: see `Mlp`.
-    dropout: of attention weights and both branches, in training.
-    dtype: of the computation; None is that of the tokens.
+    dropout: dropout rate of attention weights and both branches, in training.
+    dtype: computation dtype; None for that of the tokens.
   """
 
   heads: int
@@ -160,12 +172,15 @@ class Block(nn.Module):
 
 
 def grid_side(tokens: int) -> int:
-  """Rows of a square map of so many tokens.
+  """Rows, and columns, of a square map of this many tokens.
+
+  >>> grid_side(49)
+  7
 
   Raises:
-    ValueError: it is not square.
+    ValueError: the number of tokens is not a square.
   """
   side = math.isqrt(tokens)
   if side * side != tokens:
-    raise ValueError(f'{tokens} tokens are no square map')
+    raise ValueError(f'{tokens} tokens do not form a square map')
   return side

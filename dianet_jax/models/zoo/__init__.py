@@ -1,6 +1,9 @@
-"""Published networks, one file and a row of `models.registry` each.
+"""Published networks, one file and one row of `models.registry` each.
 
-What several of them share: `flow_images` and `frames` (what they read),
-`retention`, `magnifier` and `tcm` (their parts). In: named inputs. Out:
-`Outputs`. May import: the rest of models, core.
+Several of them share `flow_images` and `frames` (their inputs), `retention`,
+`magnifier` and `tcm` (their parts). "Source" in a docstring says where each
+choice comes from: stated (in the paper), measured (in the authors' code) or
+ours.
+
+In: named inputs. Out: `Outputs`. May import: the rest of models, core.
 """

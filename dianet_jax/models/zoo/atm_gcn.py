@@ -1,10 +1,10 @@
 """ATM-GCN, our reading: a graph over the motions of the whole clip.
 
-Source: arXiv 2406.08997, of which no code is public; its encoder's blocks are
-those of MMNet (IJCAI 2022), measured from that code. Stated: motions relative
-to the onset, a global and local nodes, an adjacency that is updated from layer
-to layer with a forgetting rate, self-attention before the classifier. Sizes,
-sampling, the formulas of edges and update, and the training are ours.
+Source: arXiv 2406.08997, without public code; the encoder's blocks are those of
+MMNet (IJCAI 2022), measured in its code. Stated: motion relative to the onset,
+a global node and local nodes, an adjacency matrix that is updated from layer to
+layer with a forgetting rate, self-attention before the classifier. Ours: sizes,
+sampling, the formulas of edges and update, and the training.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ class ATMGCNSettings(frames.Settings):
 
   name: str = 'atm_gcn'
   encoder_width: float = schema.key(
-    1.0, 'Factor of the widths of the encoder.', schema.ABOVE_ZERO
+    1.0, 'Multiplies the widths of the encoder.', schema.ABOVE_ZERO
   )
   width: int = schema.key(
     256,
@@ -42,35 +42,37 @@ class ATMGCNSettings(frames.Settings):
     schema.Check(lambda w: w > 0 and w % 4 == 0, 'a multiple of 4'),
   )
   key_width: int = schema.key(
-    64, 'Features by which nodes find each other.', schema.at_least(1)
+    64, 'Features of the queries and keys of edges.', schema.at_least(1)
   )
-  depth: int = schema.key(2, 'Layers of the graph.', schema.at_least(1))
-  heads: int = schema.key(4, 'Of the last attention.', schema.at_least(1))
+  depth: int = schema.key(2, 'Graph layers.', schema.at_least(1))
+  heads: int = schema.key(4, 'Heads of the last attention.', schema.at_least(1))
   graph: str = schema.key(
     'adaptive',
-    'adaptive (each layer keeps a learned part of the last adjacency), fixed'
-    ' (all of it), attention (none).',
+    'Edges: adaptive (each layer keeps a learned part of those of the previous'
+    ' layer), fixed (all of them), attention (none).',
     schema.one_of('adaptive', 'fixed', 'attention'),
   )
   global_node: bool = schema.key(
-    True, 'Whether one node sees all; otherwise the mean of all is classified.'
+    True,
+    'Whether one node is connected to all frames; otherwise the mean of all'
+    ' nodes is classified.',
   )
   readout: str = schema.key(
     'attention',
-    'What is classified: attention of the global node, or the mean.',
+    'What is classified: attention of the global node, or the mean of nodes.',
     schema.one_of('attention', 'mean'),
   )
   dropout: float = schema.key(
-    0.5, 'Before the classifier, in training.', schema.BELOW_ONE
+    0.5, 'Dropout rate before the classifier.', schema.BELOW_ONE
   )
 
 
 class Encoder(nn.Module):
-  """Differences of frames -> a vector each: MMNet's blocks, averaged.
+  """Differences of frames -> one vector each, by MMNet's blocks.
 
   Attributes:
-    factor: of the widths.
-    dtype: of the computation; None is that of the images.
+    factor: multiplies the widths.
+    dtype: computation dtype; None for that of the images.
   """
 
   factor: float = 1.0
@@ -96,7 +98,7 @@ class Encoder(nn.Module):
   def __call__(
     self, x: frames.Frames, valid: Valid = None, train: bool = False
   ) -> Float[Array, 'clip frame feature']:
-    """The mean of the last map."""
+    """The mean over the pixels of the last map."""
     first, *widths = (
       max(1, round(w * self.factor)) for w in (180, 128, 128, 256, 512)
     )
@@ -126,7 +128,7 @@ def _convolved(x, width, size, stride, dtype, name):
 
 
 class _ContinuousAttention(nn.Module):
-  """A residual block whose places matter as they did in the block before."""
+  """A residual block whose spatial attention continues the previous one's."""
 
   width: int
   stride: int
@@ -134,7 +136,7 @@ class _ContinuousAttention(nn.Module):
 
   @nn.compact
   def __call__(self, x, places, valid, train):
-    """The map, and how much each place matters [clip, frame, h, w, 1]."""
+    """The map, and its attention [clip, frame, height, width, 1]."""
 
     def normed(y, name):
       return layers.BatchNorm(self.dtype, name=name)(y, valid, train)
@@ -158,7 +160,21 @@ class _ContinuousAttention(nn.Module):
 
 
 def time_code(steps: int, width: int) -> Float[np.ndarray, 'step feature']:
-  """Sines and cosines of the distance from the onset, from 1."""
+  """Positional encoding: sines and cosines of the step's number, from 1.
+
+  >>> time_code(steps=2, width=2).round(2).tolist()
+  [[0.84, 0.54], [0.91, -0.42]]
+
+  Args:
+    steps: number of frames after the onset.
+    width: features, even.
+
+  Returns:
+    float64, sine and cosine in turn.
+
+  Source: Vaswani et al., "Attention Is All You Need", NeurIPS 2017, section
+  3.5.
+  """
   place = np.arange(1, steps + 1)[:, None]
   rates = 10000 ** (-np.arange(0, width, 2) / width)
   both = np.stack([np.sin(place * rates), np.cos(place * rates)], axis=-1)
@@ -166,7 +182,20 @@ def time_code(steps: int, width: int) -> Float[np.ndarray, 'step feature']:
 
 
 def adjacency(steps: int, global_node: bool) -> Float[np.ndarray, 'node node']:
-  """Rows of weights that add up to 1, before the first layer."""
+  """Edges before the first layer: weights that fall with the distance in time.
+
+  >>> adjacency(steps=2, global_node=False).round(2).tolist()
+  [[0.62, 0.38], [0.38, 0.62]]
+
+  Args:
+    steps: number of local nodes.
+    global_node: whether a node comes first whose edges all weigh 1 before rows
+      are normalised.
+
+  Returns:
+    float64 [to node, from node]; each row sums to 1: exp(-distance / 2),
+    normalised. Ours.
+  """
   place = np.arange(steps)
   local = np.exp(-np.abs(place[:, None] - place) / 2)
   weights = np.pad(local, ((1, 0), (1, 0)), constant_values=1)
@@ -175,12 +204,12 @@ def adjacency(steps: int, global_node: bool) -> Float[np.ndarray, 'node node']:
 
 
 class Graph(nn.Module):
-  """Vectors of motions -> logits.
+  """Motion vectors of a clip's frames -> logits.
 
   Attributes:
     num_classes: width of the logits.
     settings: see `ATMGCNSettings`.
-    dtype: of the computation; None is that of the vectors.
+    dtype: computation dtype; None for that of the vectors.
   """
 
   num_classes: int
@@ -209,7 +238,7 @@ class Graph(nn.Module):
   def __call__(
     self, motions: Float[Array, 'clip frame feature'], train: bool = False
   ) -> Float[Array, 'clip class_']:
-    """Logits of clips, whose motions are ordered in time."""
+    """Logits of clips from their motion vectors, in order of time."""
     s = self.settings
 
     def norm(name):
@@ -237,7 +266,7 @@ class Graph(nn.Module):
 
 
 class _Layer(nn.Module):
-  """Edges that are kept in part, and what nodes learn along them."""
+  """Updates the edges, then the nodes along them."""
 
   settings: ATMGCNSettings
   dtype: Any
@@ -264,7 +293,7 @@ class _Layer(nn.Module):
 
 
 class ATMGCN(nn.Module):
-  """Differences from the onset -> logits; attributes as `registry.Model`."""
+  """Differences from the onset -> logits; attributes: see `registry.Model`."""
 
   num_classes: int
   settings: ATMGCNSettings = ATMGCNSettings()
@@ -298,7 +327,7 @@ class ATMGCN(nn.Module):
     yield (
       'readout',
       settings.readout == 'mean' or settings.global_node,
-      'mean, as there is no global node to ask',
+      'mean, because there is no global node',
     )
 
   @nn.compact

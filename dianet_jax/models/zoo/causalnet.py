@@ -1,12 +1,13 @@
-"""CausalNet: two hierarchies of both phases, joined forwards and backwards.
+"""CausalNet: flow and position images of both phases, fused in both directions.
 
 Source: arXiv 2508.06640 and its code. Stated: flow of both phases, position
 images, the two blocks of `fusions.causal`, Adam 5e-5, 200 epochs. Measured:
 276,590,089 parameters, nine layers of the first block, no activation in the
-head, a full batch a step. How the position images were made is in no file: they
-are derived from the flow here, or left out (ours). At full size Adam needs 3.3
-GB a fold; a width of 32 to 64 is recommended. Published: composite UF1 .8976,
-by epochs that were chosen on the test subjects.
+head, all training clips in one batch. The code does not show how the position
+images were made: here they are derived from the flow, or left out (ours). At
+full size Adam needs 3.3 GB per fold; a width of 32 to 64 is recommended.
+Published: UF1 .8976 on the composite, with epochs chosen on the held-out
+subjects.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,19 +34,25 @@ class CausalNetSettings(htnet.TrunkSettings):
   repeats: tuple[int, ...] = (3, 3, 9)
   position_images: str = schema.key(
     'derived',
-    'derived: displacements cut off and rounded (ours); none: the flow stream'
-    ' takes their place, and there is one hierarchy.',
+    'derived: displacements, clipped and rounded (ours); none: the flow stream'
+    ' replaces them, and there is one transformer instead of two.',
     schema.one_of('derived', 'none'),
   )
   depth: int = schema.key(
-    9, 'Layers in which the phases read each other.', schema.at_least(1)
+    9,
+    'Layers in which the phases attend to each other.',
+    schema.at_least(1),
   )
   block_heads: int = schema.key(
-    8, 'Attention heads of the blocks; they divide width.', schema.at_least(1)
+    8, 'Attention heads of the blocks, a divisor of width.', schema.at_least(1)
   )
-  gamma: float = schema.key(0.5, 'Penalty of opposite tokens.')
+  gamma: float = schema.key(
+    0.5, 'Penalty of attention between opposite tokens.'
+  )
   head_width: int = schema.key(
-    2048, 'Of the linear layer before the classifier.', schema.at_least(1)
+    2048,
+    'Width of the linear layer before the classifier.',
+    schema.at_least(1),
   )
 
 
@@ -54,9 +61,9 @@ class Network(nn.Module):
 
   Attributes:
     num_classes: width of the logits.
-    settings: see `CausalNetSettings`; those of order and range have no effect
-      here.
-    dtype: of the computation; None is that of the images.
+    settings: see `CausalNetSettings`; channel order and input scale have no
+      effect here.
+    dtype: computation dtype; None for that of the images.
   """
 
   num_classes: int
@@ -84,7 +91,11 @@ class Network(nn.Module):
   def __call__(
     self, streams: Sequence[Float[Array, 'clip view height width channel']]
   ) -> Float[Array, 'clip class_']:
-    """Logits of the flow images and, if there are any, position images."""
+    """Logits.
+
+    Args:
+      streams: flow images and, optionally, position images, each of two views.
+    """
     settings = self.settings
     tokens = [
       self._tokens(images, name)
@@ -109,7 +120,7 @@ class Network(nn.Module):
     )(layers.widened(x))
 
   def _tokens(self, images, name):
-    """The tokens of each phase, four for each place of the last level."""
+    """Tokens of both phases, four for each position of the last level."""
     settings, clips = self.settings, len(images)
     x = htnet.Trunk(
       settings.width,
@@ -127,7 +138,7 @@ class Network(nn.Module):
 
 
 class CausalNet(nn.Module):
-  """Both phases -> logits; attributes as of `registry.Model`."""
+  """Both phases -> logits; attributes: see `registry.Model`."""
 
   num_classes: int
   settings: CausalNetSettings = CausalNetSettings()
@@ -160,7 +171,7 @@ class CausalNet(nn.Module):
     yield (
       'repeats',
       len(settings.repeats) == 3,
-      'three levels: four tokens are made of the features of the last',
+      'three levels: the features of the last are split into four tokens',
     )
 
   @nn.compact

@@ -1,8 +1,8 @@
-"""What models of optical flow images have in common: order, range, mosaic.
+"""Shared by models of optical flow images: channel order, range, mosaic.
 
-The published images are 28 x 28, with the channels u, v and strain, each scaled
-by itself to 0..255. Most code reads them with OpenCV, which turns the order of
-channels round, and does not scale them.
+The published images are 28 x 28 pixels with the channels u, v and strain, each
+scaled separately to 0..255. Most published code reads them with OpenCV, which
+reverses the order of channels, and does not scale them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +14,9 @@ from jaxtyping import Array, Float
 
 from dianet_jax.core import config, schema
 
-# Of the eyes and the corners of the mouth in an image of 28 x 28: row, column.
-# What HTNet takes where it finds no face. Rows and columns are exchanged there,
-# so that the face is transposed by blocks.
+# Eyes and corners of the mouth in a 28 x 28 image: (row, column). HTNet uses
+# these where it finds no face. It exchanges rows and columns, which transposes
+# the blocks of the face.
 LANDMARKS = ((9, 11), (21, 10), (10, 21), (20, 21))
 SIZE = 28
 
@@ -30,28 +30,45 @@ class Settings(config.Model):
 
   channel_order: str = schema.key(
     'bgr',
-    'bgr: channels in the reverse order, as published code reads the images'
-    ' (strain, v, u); rgb: as they come.',
+    'bgr: reversed (strain, v, u), as published code reads the images; rgb: as'
+    ' they are (u, v, strain).',
     schema.one_of('bgr', 'rgb'),
   )
   input_scale: int = schema.key(
     255,
-    'Range of the values that the network sees: 255 (0..255, as published code'
-    ' has it, made of -1..1, which data.scaling gives: minmax restores the'
-    ' published images), or 1: as data.scaling gives them.',
+    'Range of the values that the network reads: 255 (0..255 as in published'
+    ' code, from the -1..1 of data.scaling; minmax restores the published'
+    ' images), or 1 (as data.scaling gives them).',
     schema.Check(lambda value: value in (1, 255), '1 or 255'),
   )
 
 
 def in_range(images: Image, settings: Settings) -> Image:
-  """Images from -1..1 to the range that is asked for."""
+  """Maps images from -1..1 to the range of `settings.input_scale`.
+
+  >>> in_range(jnp.array([[[-1.0], [0.0], [1.0]]]), Settings()).ravel().tolist()
+  [0.0, 127.5, 255.0]
+
+  Args:
+    images: float, -1..1.
+    settings: `input_scale` is 255 for 0..255, 1 for unchanged images.
+  """
   if settings.input_scale == 1:
     return images
   return (images + 1) * (settings.input_scale / 2)
 
 
 def read(inputs: Mapping[str, Images], settings: Settings) -> Images:
-  """The one input, in the order and the range that are asked for."""
+  """The only input, in the channel order and range of the settings.
+
+  >>> images = jnp.zeros((1, 1, 1, 1, 3)).at[..., 0].set(1)
+  >>> read({'phase_flow': images}, Settings(input_scale=1)).ravel().tolist()
+  [0.0, 0.0, 1.0]
+
+  Args:
+    inputs: one entry, float images of -1..1.
+    settings: see `Settings`.
+  """
   [images] = inputs.values()
   images = in_range(images, settings)
   return images[..., ::-1] if settings.channel_order == 'bgr' else images
@@ -60,7 +77,21 @@ def read(inputs: Mapping[str, Images], settings: Settings) -> Images:
 def check_views(
   specs: Mapping[str, jax.ShapeDtypeStruct], key: str, views: int
 ) -> Iterator[tuple[str, bool, str]]:
-  """That the one input has the views that `key` of the settings needs."""
+  """Checks that the only input has the views that `key` of the settings needs.
+
+  >>> spec = jax.ShapeDtypeStruct((1, 28, 28, 3), float)
+  >>> [check] = check_views({'phase_flow': spec}, 'phases', views=2)
+  >>> check[:2]
+  ('phases', False)
+
+  Args:
+    specs: one entry, see `registry.Model.check`.
+    key: the setting that needs the views.
+    views: how many it needs.
+
+  Yields:
+    One check, see `registry.Model.check`.
+  """
   [spec] = specs.values()
   yield (
     key,
@@ -71,10 +102,18 @@ def check_views(
 
 
 def mosaic(images: Image) -> Image:
-  """Four crops around the eyes and the corners of the mouth, side by side.
+  """Arranges crops around the eyes and the corners of the mouth in a 2x2 grid.
+
+  >>> image = jnp.arange(16).reshape(4, 4, 1).astype(float)
+  >>> print(mosaic(image)[..., 0].astype(int))
+  [[ 1  2  8  9]
+   [ 5  6 12 13]
+   [ 2  3 10 11]
+   [ 6  7 14 15]]
 
   Args:
-    images: of any size that 4 divides; landmarks are scaled from 28 x 28.
+    images: height and width are multiples of 4; landmarks are scaled from
+      28 x 28.
 
   Returns:
     Images of the same shape.
@@ -100,18 +139,25 @@ def _start(centre: int, size: int, half: int) -> int:
 
 
 def position_images(flow: Images, steps: int = 30) -> Images:
-  """Displacements cut off and rounded: a stand-in for CausalNet's images.
+  """Clipped and rounded displacements, in place of CausalNet's position images.
 
-  How the authors made theirs is unknown. Ours has what was measured of them: u
-  and v within three times their median absolute value, in 31 steps, and a third
-  channel that is empty.
+  How the authors made theirs is unknown. These share what was measured on them:
+  u and v within three times their median absolute value, in 31 levels, and an
+  empty third channel.
+
+  >>> u = jnp.array([0.0, 1.0, 100.0])
+  >>> flow = jnp.stack([u, u, u], axis=-1)[None, None, None]
+  >>> print(position_images(flow)[0, 0, 0].round(3))
+  [[ 0.     0.    -1.   ]
+   [ 0.333  0.333 -1.   ]
+   [ 1.     1.    -1.   ]]
 
   Args:
-    flow: displacements, then at least one more channel; 0 is no motion.
-    steps: how many lie between the lowest and the highest value.
+    flow: u and v in any unit, 0 for no motion, then further channels.
+    steps: number of steps between the lowest and the highest value.
 
   Returns:
-    Images of the same shape, -1..1.
+    Images of the same shape, -1..1; further channels are -1.
   """
   vector = flow[..., :2]
   typical = jnp.median(jnp.abs(vector), axis=(-3, -2), keepdims=True)
@@ -122,7 +168,16 @@ def position_images(flow: Images, steps: int = 30) -> Images:
 
 
 def enlarged(images: Image, size: int) -> Image:
-  """Bilinear, to `size` squared; 0 leaves them as they are."""
+  """Resizes images bilinearly, without antialiasing.
+
+  >>> image = jnp.array([[[0.0], [1.0]], [[0.0], [1.0]]])
+  >>> enlarged(image, 4)[0, :, 0].tolist()
+  [0.0, 0.25, 0.75, 1.0]
+
+  Args:
+    images: any float dtype.
+    size: new height and width, pixels; 0 leaves the images unchanged.
+  """
   if not size:
     return images
   shape: Sequence[int] = (*images.shape[:-3], size, size, images.shape[-1])

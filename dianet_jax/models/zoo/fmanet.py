@@ -1,9 +1,10 @@
-"""FMANet, our reading: flow of both phases, weighed by its magnitude.
+"""FMANet, our reading: flow of both phases, weighted by its magnitude.
 
-Source: arXiv 2510.07810, of which no code is public. Stated: both phases' flow,
-a learned modulation by the magnitude, adaptive fusion, attention to salient
-regions. Every layer, the normalisation and the training are ours. Published
-accuracies (secondary): SAMM .8456, CASME II .8730, by an unknown protocol.
+Source: arXiv 2510.07810, without public code. Stated: both phases' flow, a
+learned modulation by its magnitude, adaptive fusion, attention to salient
+regions. Ours: every layer, the normalisation and the training. Published
+accuracies (from a secondary source): SAMM .8456, CASME II .8730, with an
+unknown protocol.
 """
 
 from collections.abc import Iterator, Mapping
@@ -33,37 +34,48 @@ class FMANetSettings(config.Model):
   name: str = 'fmanet'
   flow: str = schema.key(
     'images',
-    'images: u and v are grey levels, whose median is no motion and whose scale'
-    ' is unknown; vectors: displacements of both phases in one unit.',
+    'images: u and v are grey levels of unknown scale, whose median stands for'
+    ' no motion; vectors: displacements of both phases in the same unit.',
     schema.one_of('images', 'vectors'),
   )
   third_channel: str = schema.key(
     'magnitude',
-    'Beside u and v: magnitude, or strain, the third channel of the images.',
+    'Third channel beside u and v: magnitude, or strain, that of the images.',
     schema.one_of('magnitude', 'strain'),
   )
   stem: str = schema.key(
     '3x3',
-    'First convolution: 3x3 (28 pixels), or 7x7 in steps of 4 (112).',
+    'First convolution: 3x3 (images of 28 pixels), or 7x7 with stride 4 (112).',
     schema.one_of(*STEMS),
   )
   widths: tuple[int, ...] = schema.key(
     (32, 64, 128),
-    'Features of the stem, of a phase, of both.',
+    'Features of the stem, of each phase, of both phases.',
     schema.Check(
       lambda widths: len(widths) == 3 and min(widths) >= 1,
       'three numbers of at least 1',
     ),
   )
   dropout: float = schema.key(
-    0.5, 'Before the classifier, in training.', schema.BELOW_ONE
+    0.5, 'Dropout rate before the classifier.', schema.BELOW_ONE
   )
 
 
 def flow_of(images: Views, kind: str) -> Float[Array, 'clip view h w uv']:
-  """Flow, u and v, about 0.
+  """The flow vectors of images, u and v, with 0 for no motion.
 
-  Of images, whose scale is unknown, each is at most 1.
+  >>> u = jnp.array([1.0, 2.0, 6.0])
+  >>> images = jnp.stack([u, u, u], axis=-1)[None, None, None]
+  >>> flow_of(images, 'images')[..., 0].ravel().tolist()
+  [-0.25, 0.0, 1.0]
+
+  Args:
+    images: u, v and further channels.
+    kind: 'images' or 'vectors', see `FMANetSettings.flow`.
+
+  Returns:
+    Of vectors, u and v as they are. Of images, each minus its median over the
+    image, divided by its largest absolute value: -1..1.
   """
   flow = images[..., :2]
   if kind == 'vectors':
@@ -76,14 +88,27 @@ def flow_of(images: Views, kind: str) -> Float[Array, 'clip view h w uv']:
 def magnitude_of(
   flow: Float[Array, 'clip view h w uv'],
 ) -> Float[Array, 'clip view h w one']:
-  """Length of the vectors; its gradient is 0 where there is no motion."""
+  """Length of flow vectors; its gradient is 0 where there is no motion.
+
+  >>> flow = jnp.array([[3.0, 4.0], [0.0, 0.0]])[None, None, None]
+  >>> magnitude_of(flow).ravel().tolist()
+  [5.0, 0.0]
+  >>> jax.grad(lambda flow: magnitude_of(flow).sum())(flow)[0, 0, 0].tolist()
+  [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+
+  Args:
+    flow: u and v, any unit.
+
+  Returns:
+    The same unit.
+  """
   squares = (flow**2).sum(axis=-1, keepdims=True)
   moves = squares > 0
   return jnp.where(moves, jnp.sqrt(jnp.where(moves, squares, 1)), 0)
 
 
 class FMANet(nn.Module):
-  """Both phases -> logits; attributes as of `registry.Model`."""
+  """Both phases -> logits; attributes: see `registry.Model`."""
 
   num_classes: int
   settings: FMANetSettings = FMANetSettings()
@@ -149,7 +174,7 @@ class FMANet(nn.Module):
     low = magnitude.min(axis=(2, 3), keepdims=True)
     span = magnitude.max(axis=(2, 3), keepdims=True) - low
     strength = (magnitude - low) / jnp.where(span == 0, 1, span)
-    # One scale a clip: the phases stay comparable.
+    # One scale for each clip keeps its phases comparable.
     scale = magnitude.max(axis=(1, 2, 3, 4), keepdims=True)
     third = (
       magnitude if settings.third_channel == 'magnitude' else images[..., 2:3]
@@ -171,7 +196,7 @@ class FMANet(nn.Module):
     return Outputs(logits[:, None])
 
   def _weighed(self, phases: list[Map]) -> Map:
-    """The sum of the phases, by weights of each clip and feature."""
+    """Weighted sum of the phases, with weights for each clip and feature."""
     width = phases[0].shape[-1]
     means = jnp.concatenate([x.mean(axis=(1, 2)) for x in phases], axis=-1)
     y = nn.relu(nn.Dense(width // 2, dtype=self.dtype, name='squeeze')(means))
@@ -181,7 +206,7 @@ class FMANet(nn.Module):
     return weights[:, 0] * phases[0] + weights[:, 1] * phases[1]
 
   def _attended(self, x: Map) -> Map:
-    """Places that matter, by mean and maximum over the features."""
+    """Spatial attention, from mean and maximum over the features."""
     y = jnp.stack([x.mean(axis=-1), layers.largest(x, -1)], axis=-1)
     y = layers.Conv(
       1, (7, 7), padding=3, use_bias=False, dtype=self.dtype, name='spatial'
@@ -190,7 +215,7 @@ class FMANet(nn.Module):
 
 
 class _Phase(nn.Module):
-  """Features of one phase, stronger where it moves more."""
+  """Features of one phase, modulated by the magnitude of its motion."""
 
   settings: FMANetSettings
   dtype: Any
@@ -219,14 +244,14 @@ class _Phase(nn.Module):
       )(y)
 
     gate = nn.relu(convolved(gate, 8, 'modulation_1'))
-    # Zeros: at the start every place counts the same.
+    # Zeros: at first every position has the same weight.
     zeros = nn.initializers.zeros
     gate = convolved(gate, 1, 'modulation_2', kernel_init=zeros)
     return 2 * nn.sigmoid(gate) * x
 
 
 class _Residual(nn.Module):
-  """Two 3x3 convolutions around a shortcut; half the rows and columns."""
+  """Two 3x3 convolutions with a shortcut; half the rows and columns."""
 
   width: int
   dtype: Any

@@ -1,4 +1,4 @@
-"""What models that read frames or their differences have in common."""
+"""Shared by models that read frames or differences of frames."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -11,7 +11,7 @@ from dianet_jax.core import config, schema
 
 Frames = Float[Array, 'clip frame height width channel']
 
-# Mean and deviation of red, green and blue in ImageNet.
+# Mean and standard deviation of red, green and blue in ImageNet, of 0..1.
 MEAN = np.array([0.485, 0.456, 0.406])
 DEVIATION = np.array([0.229, 0.224, 0.225])
 
@@ -22,24 +22,36 @@ class Settings(config.Model):
 
   white: float = schema.key(
     1.0,
-    'What the brightest grey level is in the frames as they come: 1 with'
-    ' data.scaling=symmetric, 255 where they are not scaled.',
+    'Value of white in the frames that the model reads: 1 with'
+    ' data.scaling=symmetric, 255 if they are not scaled.',
     schema.ABOVE_ZERO,
   )
   normalise: str = schema.key(
     'imagenet',
-    "Frames, once white is 1: imagenet (minus the mean of ImageNet's channels,"
-    ' divided by their deviation), or none.',
+    'Normalisation of frames of 0..1: imagenet (subtract the mean of'
+    " ImageNet's channels, divide by their standard deviation), or none.",
     schema.one_of('imagenet', 'none'),
   )
 
 
-# Recommended for a model whose authors feed it frames of 0..1.
+# Recommended for models whose authors train them on frames of 0..1.
 UNSCALED: Mapping[str, Any] = {'data.scaling': 'none', 'model.white': 255.0}
 
 
 def normalised(frames: Frames, settings: Settings) -> Frames:
-  """Frames as networks of ImageNet take them."""
+  """Frames normalised as for networks trained on ImageNet.
+
+  A white frame, after subtracting the mean and dividing by the deviation:
+
+  >>> white = np.full((1, 1, 1, 1, 3), 255.0)
+  >>> normalised(white, Settings(white=255.0)).round(2).ravel().tolist()
+  [2.25, 2.43, 2.64]
+
+  Args:
+    frames: float, 0 to `settings.white`; RGB, or any one number of channels
+      with normalise='none'.
+    settings: see `Settings`.
+  """
   frames = frames / settings.white
   if settings.normalise == 'none':
     return frames
@@ -48,7 +60,16 @@ def normalised(frames: Frames, settings: Settings) -> Frames:
 
 
 def normalised_difference(frames: Frames, settings: Settings) -> Frames:
-  """Differences of two frames, as if both had been normalised."""
+  """Differences of two frames, as if both frames had been normalised.
+
+  >>> none = np.zeros((1, 1, 1, 1, 3))
+  >>> normalised_difference(none, Settings()).ravel().tolist()
+  [0.0, 0.0, 0.0]
+
+  Args:
+    frames: differences, float, -`settings.white` to `settings.white`.
+    settings: see `Settings`.
+  """
   frames = frames / settings.white
   if settings.normalise == 'none':
     return frames

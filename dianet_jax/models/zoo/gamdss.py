@@ -37,7 +37,7 @@ class GAMDSSSettings(tsfmicro.RetentionSettings):
 
 
 class GAMDSS(nn.Module):
-  """Onset, apex and offset -> logits; attributes as of `registry.Model`."""
+  """Onset, apex and offset -> logits; attributes: see `registry.Model`."""
 
   num_classes: int
   settings: GAMDSSSettings = GAMDSSSettings()

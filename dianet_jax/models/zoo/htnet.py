@@ -69,7 +69,7 @@ class Trunk(nn.Module):
     repeats: see `TrunkSettings`.
     heads: see `TrunkSettings`.
     patch: see `TrunkSettings`.
-    dtype: of the computation; None is that of the image.
+    dtype: computation dtype; None for that of the image.
   """
 
   width: int
@@ -210,7 +210,7 @@ def check_trunk(
 
 
 class HTNet(nn.Module):
-  """Onset to apex -> logits; attributes as of `registry.Model`."""
+  """Onset to apex -> logits; attributes: see `registry.Model`."""
 
   num_classes: int
   settings: HTNetSettings = HTNetSettings()

@@ -61,7 +61,7 @@ class Magnifier(nn.Module):
   Attributes:
     factor: of the widths.
     amplification: of the difference.
-    dtype: of the computation; None is that of the images.
+    dtype: computation dtype; None for that of the images.
   """
 
   factor: float = 1.0

@@ -41,7 +41,7 @@ class OffApexNetSettings(flow_images.Settings):
 
 
 class OffApexNet(nn.Module):
-  """u and v of onset to apex -> logits; attributes as of `registry.Model`."""
+  """u and v of onset to apex -> logits; attributes: see `registry.Model`."""
 
   num_classes: int
   settings: OffApexNetSettings = OffApexNetSettings()

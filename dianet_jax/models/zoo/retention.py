@@ -137,7 +137,7 @@ class Retention(nn.Module):
     whole: whether a place looks at all others, fading by rows plus columns;
       otherwise at its row, then at its column.
     spread: how far the heads' reach differs.
-    dtype: of the computation; None is that of x.
+    dtype: computation dtype; None for that of x.
   """
 
   heads: int
@@ -277,7 +277,7 @@ class RetentionNet(nn.Module):
   Attributes:
     num_classes: width of the logits.
     shape: see `Shape`.
-    dtype: of the computation; None is that of the images.
+    dtype: computation dtype; None for that of the images.
   """
 
   num_classes: int

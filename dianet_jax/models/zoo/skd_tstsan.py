@@ -121,7 +121,7 @@ class _Layers(nn.Module):
     first: number of the first, for names.
     shifted: whether frames shift before each convolution.
     attends: whether channel attention follows each.
-    dtype: of the computation.
+    dtype: computation dtype.
   """
 
   widths: tuple[int, ...]
@@ -220,7 +220,7 @@ def _flow_onset(flow: Frames, settings: TemporalSettings) -> Frames:
 
 
 class SKDTSTSAN(nn.Module):
-  """38 channels -> logits; attributes as of `registry.Model`."""
+  """38 channels -> logits; attributes: see `registry.Model`."""
 
   num_classes: int
   settings: SKDTSTSANSettings = SKDTSTSANSettings()
@@ -315,7 +315,7 @@ class SKDTSTSAN(nn.Module):
 
 
 class SKDTSTSANFlow(nn.Module):
-  """Flow of both phases -> logits; attributes as of `registry.Model`."""
+  """Flow of both phases -> logits; attributes: see `registry.Model`."""
 
   num_classes: int
   settings: FlowSettings = FlowSettings()

@@ -57,7 +57,7 @@ class TCMNetSettings(frames.Settings):
 
 
 class TCMNet(nn.Module):
-  """Frames -> logits; attributes as of `registry.Model`."""
+  """Frames -> logits; attributes: see `registry.Model`."""
 
   num_classes: int
   settings: TCMNetSettings = TCMNetSettings()

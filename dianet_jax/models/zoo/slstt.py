@@ -73,7 +73,7 @@ class Encoder(nn.Module):
 
   Attributes:
     settings: see `SLSTTSettings`.
-    dtype: of the computation; None is that of the images.
+    dtype: computation dtype; None for that of the images.
   """
 
   settings: SLSTTSettings
@@ -122,7 +122,7 @@ class LSTM(nn.Module):
 
   Attributes:
     width: of the state.
-    dtype: of the computation; None is that of x.
+    dtype: computation dtype; None for that of x.
   """
 
   width: int
@@ -156,7 +156,7 @@ class LSTM(nn.Module):
 
 
 class SLSTT(nn.Module):
-  """Flow images -> logits; attributes as of `registry.Model`."""
+  """Flow images -> logits; attributes: see `registry.Model`."""
 
   num_classes: int
   settings: SLSTTSettings = SLSTTSettings()

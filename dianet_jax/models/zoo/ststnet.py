@@ -54,7 +54,7 @@ class STSTNetSettings(flow_images.Settings):
 
 
 class STSTNet(nn.Module):
-  """Flow images -> logits; attributes as of `registry.Model`."""
+  """Flow images -> logits; attributes: see `registry.Model`."""
 
   num_classes: int
   settings: STSTNetSettings = STSTNetSettings()

@@ -113,7 +113,7 @@ class SlowFastTCM(nn.Module):
   Attributes:
     patch: rows and columns within which motion is looked for, odd.
     reduced: features that are compared.
-    dtype: of the computation; None is that of the maps.
+    dtype: computation dtype; None for that of the maps.
   """
 
   patch: int = 15

@@ -90,7 +90,7 @@ RECOMMENDED: Mapping[str, Any] = {
 
 
 class TSFmicro(nn.Module):
-  """Apex minus onset, and onset -> logits; attributes as `registry.Model`."""
+  """Apex minus onset, and onset -> logits; attributes: see `registry.Model`."""
 
   num_classes: int
   settings: TSFmicroSettings = TSFmicroSettings()

@@ -1,8 +1,8 @@
-"""The forms of layers that XLA is fast at on a CPU.
+"""Forms (implementations) of layers that XLA runs fast on a CPU.
 
-Used by `models.layers` alone, and switched off as a whole.
+Only `models.layers` uses them; `switched_off` disables all of them.
 
-In: arrays. Out: the same numbers as of the plain forms, up to rounding.
+In: arrays. Out: the numbers of the plain forms, up to rounding.
 May import: core.
 """
 
@@ -14,21 +14,29 @@ _ENABLED = contextvars.ContextVar('cpu_forms_enabled', default=True)
 
 
 def enabled() -> bool:
-  """Whether layers that are traced now may take a form of this package."""
+  """Whether layers traced in this context may use a form of this package.
+
+  >>> enabled()
+  True
+  """
   return _ENABLED.get()
 
 
 @contextlib.contextmanager
 def switched_off() -> Iterator[None]:
-  """All layers take their plain forms while they are traced in this context.
+  """Layers traced in this context use their plain forms.
 
-  For programs that are exported, and for derivatives other than one in reverse
-  mode, which the CPU forms of convolution and max pooling do not have. The
-  numbers differ by rounding alone.
+  Needed for programs that are exported, and for all derivatives but the first
+  in reverse mode, which the CPU forms of convolution and max pooling lack. The
+  results differ only by rounding.
 
   A form is chosen when a layer is traced. A function that `jax.jit` traced
-  before keeps its form inside the context, and one that was traced inside keeps
-  the plain form outside: trace a new function (a new lambda, say) inside.
+  before keeps its form inside the context, and one traced inside keeps the
+  plain form outside: so trace a new function (for example a new lambda) inside.
+
+  >>> with switched_off():
+  ...   enabled()
+  False
   """
   token = _ENABLED.set(False)
   try:

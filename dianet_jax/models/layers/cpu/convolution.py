@@ -1,7 +1,7 @@
-"""Convolution in the forms that XLA is fast at on a CPU.
+"""Convolution in forms that XLA runs fast on a CPU; elsewhere the plain form.
 
-Elsewhere, the plain form. The form is chosen when the program is lowered, so
-that one compiled for another platform is not changed.
+The form is chosen when the program is lowered, so programs for other platforms
+do not change.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,10 +20,11 @@ Kernel = Float[Array, 'rows columns channel feature']
 
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
-# New pixels of a row that are computed at once from few channels.
+# Output pixels of a row that are computed at once if there are few channels.
 _BLOCK = 4
 
-# Channels and features from which on a kernel of 3x3 is fastest transformed.
+# From this number of channels and features on, Winograd's form is the fastest
+# for a 3x3 kernel.
 _MANY = 64
 
 
@@ -35,14 +36,21 @@ def conv(
 ) -> Float[Array, 'clip new_height new_width feature']:
   """Convolution without dilation and groups.
 
-  Differentiable once, in reverse mode.
+  It has first derivatives in reverse mode only.
+
+  >>> x, kernel = jnp.ones((1, 2, 4, 1)), jnp.ones((1, 3, 1, 1))
+  >>> conv(x, kernel, (1, 1), 'SAME')[0, ..., 0].tolist()
+  [[2.0, 3.0, 3.0, 2.0], [2.0, 3.0, 3.0, 2.0]]
 
   Args:
-    x: of any float type.
-    kernel: of the same type.
+    x: any float dtype.
+    kernel: of the same dtype.
     strides: of the kernel, down and to the right.
-    padding: pixels of zeros above and below, to the left and to the right; or
-      a name that `jax.lax.conv_general_dilated` knows.
+    padding: pixels of zeros ((above, below), (left, right)), or a name that
+      `jax.lax.conv_general_dilated` knows.
+
+  Returns:
+    [clip, new height, new width, feature], in the dtype of x.
   """
   if isinstance(padding, str):
     padding = jax.lax.padtype_to_pads(
@@ -51,7 +59,7 @@ def conv(
   strides, pads = tuple(strides), tuple(map(tuple, padding))
   size = _new_size(x.shape, kernel.shape, strides, pads)
   if min(size) < 1 or x.shape[0] == 0 or min(map(min, pads)) < 0:
-    # Nothing to compute, or pixels to cut off: not worth a form.
+    # An empty result or negative padding: not worth a form of its own.
     return _plain(strides, pads, x, kernel)
   return _conv(x, kernel, strides, pads)
 
@@ -81,7 +89,7 @@ def _backward(strides, padding, residuals, gradient):
   x, kernel = residuals
   _, *cpu_gradients = _cpu_form(x, kernel, strides, padding)
   return tuple(
-    # One by one: that of the first x is of no use and left out.
+    # Separate calls: XLA removes the unused gradient of the first layer's x.
     jax.lax.platform_dependent(
       x,
       kernel,
@@ -121,7 +129,10 @@ def _new_size(x_shape, kernel_shape, strides, padding):
 
 
 class _Form(NamedTuple):
-  """Functions of strides, padding, x, the kernel, and a gradient of the new."""
+  """The forward function and both gradients.
+
+  Each takes (strides, padding, x, kernel[, gradient of the output]).
+  """
 
   new: Callable
   gradient_of_x: Callable
@@ -162,10 +173,10 @@ _WINOGRAD = _Form(
 
 
 def _by_patches(strides, padding, x, kernel):
-  """The patches under the kernel times the kernel as a matrix.
+  """Multiplies the patches under the kernel by the kernel as a matrix.
 
-  For new maps smaller than the kernel, where XLA has but plain loops, 200
-  times slower, and for kernels of one pixel, whose gradient is slow.
+  For outputs smaller than the kernel, for which XLA's plain loops are 200 times
+  slower, and for 1x1 kernels, whose gradient is slow.
   """
   height, width = _new_size(x.shape, kernel.shape, strides, padding)
   x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
@@ -180,17 +191,17 @@ def _by_patches(strides, padding, x, kernel):
     for column in range(kernel.shape[1])
   ]
   matrix = kernel.reshape(-1, kernel.shape[-1])
-  # Of two axes: of more, the gradient takes a transposition.
+  # Two axes, because with more the gradient needs a transposition.
   new = jnp.concatenate(patches, -1).reshape(-1, len(matrix)) @ matrix
   return new.reshape(len(x), height, width, -1)
 
 
 def _by_blocks(strides, padding, x, kernel):
-  """Some pixels of a row at once, as one product; for few channels, stride 1.
+  """Computes blocks of pixels of a row by one product; few channels, stride 1.
 
-  What they see of a row of x is contiguous, and longer than the few values
-  that one row of the kernel sees. The matrix holds the kernel once for each
-  of the pixels, shifted, and zeros besides.
+  A block reads a contiguous stretch of a row of x, longer than the few values
+  that one row of the kernel reads. The matrix holds the kernel, shifted, once
+  for each pixel of the block, and zeros elsewhere.
   """
   clips, _, _, channels = x.shape
   rows, columns, _, features = kernel.shape
@@ -223,11 +234,11 @@ def _channels_first(x):
 
 
 def _of_kernel(strides, padding, x, kernel, gradient):
-  """The plain form's gradient with respect to the kernel: over clips.
+  """The plain form's gradient with respect to the kernel, a sum over clips.
 
-  XLA would merge the transposition of x with the normalisation that made x,
-  and compute that again for each value, in an order that is slow to read and
-  write. In a call that is not inlined it is a transposition alone.
+  XLA would fuse the transposition of x with the normalisation that made x, and
+  recompute the latter for each value, in an order that is slow to read and
+  write. A call that is not inlined keeps the transposition separate.
   """
   with xla_metadata.set_xla_metadata(inlineable='false'):
     x = _channels_first(x)

@@ -1,4 +1,4 @@
-"""Pooling whose gradient is fast on a CPU; elsewhere, flax's own.
+"""Pooling whose gradient is fast on a CPU; elsewhere flax's pooling.
 
 The form is chosen when the program is lowered.
 """
@@ -12,24 +12,28 @@ import numpy as np
 Map = Float[Array, 'clip height width channel']
 Pooled = Float[Array, 'clip rows columns channel']
 
-# What the functions below do, as options of flax's functions of that name.
+# Window, strides, padding (and whether it counts) of the functions below, as
+# flax's functions of the same name take them.
 AVG_OPTIONS = (2, 2), (2, 2), 'SAME', False
 MAX_OPTIONS = (3, 3), (2, 2), ((1, 1), (1, 1))
 
 
 def avg_pool(x: Map) -> Pooled:
-  """Mean of 2x2 windows side by side; an odd last row or column is its own.
+  """Mean of 2x2 windows in steps of 2; padding is not counted.
+
+  >>> avg_pool(jnp.arange(9.0).reshape(1, 3, 3, 1))[0, ..., 0].tolist()
+  [[2.0, 3.5], [6.5, 8.0]]
 
   Args:
-    x: float.
+    x: any float dtype.
 
   Returns:
-    Half as high and wide, rounded up.
+    Half the height and width, rounded up.
   """
   return jax.lax.platform_dependent(
     x,
     cpu=_sum_of_slices,
-    # Flax divides by counts in float32.
+    # Flax divides by counts in float32, and returns that dtype.
     default=lambda x: nn.avg_pool(x, *AVG_OPTIONS).astype(x.dtype),
   )
 
@@ -38,7 +42,7 @@ def _sum_of_slices(x):
   clips, height, width, channels = x.shape
   x = jnp.pad(x, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)))
   rows, columns = x.shape[1] // 2, x.shape[2] // 2
-  # Neighbours of a row as one row of twice the channels.
+  # Two neighbours in a row become one pixel of twice the channels.
   x = x.reshape(clips, rows, 2, columns, 2 * channels)
   x = x[:, :, 0] + x[:, :, 1]
   x = x[..., :channels] + x[..., channels:]
@@ -50,22 +54,25 @@ def _sum_of_slices(x):
 
 @jax.custom_vjp
 def max_pool(x: Map) -> Pooled:
-  """Largest value of 3x3 windows two pixels apart, one pixel of padding.
+  """Maximum of 3x3 windows in steps of 2, with one pixel of padding.
 
-  The gradient goes to the first of equals, row by row. XLA scatters it, on a
-  CPU in plain loops, which takes 20 times the time of gathering it.
+  The gradient goes to the first of equal values, row by row. XLA scatters it,
+  on a CPU in plain loops, which takes 20 times as long as gathering it.
+
+  >>> max_pool(jnp.arange(9.0).reshape(1, 3, 3, 1))[0, ..., 0].tolist()
+  [[4.0, 5.0], [7.0, 8.0]]
 
   Args:
-    x: float.
+    x: any float dtype.
 
   Returns:
-    Half as high and wide, rounded up.
+    Half the height and width, rounded up.
   """
   return _plain_max_pool(x)
 
 
 def _plain_max_pool(x):
-  # Flax takes pads, too, and declares text alone.
+  # Flax declares padding as text, but takes numbers of pixels, too.
   return nn.max_pool(x, *MAX_OPTIONS)  # pyright: ignore[reportArgumentType]
 
 
@@ -82,7 +89,7 @@ max_pool.defvjp(lambda x: (_plain_max_pool(x), x), _backward)
 
 
 def _first_largest(x: Map) -> Int8[Array, 'clip rows columns channel']:
-  """Which of a window's nine pixels is the largest, counted row by row."""
+  """Index, row by row, of the largest of each window's nine pixels."""
   rows, columns = ((size + 1) // 2 for size in x.shape[1:3])
   ends = 2 * rows - x.shape[1], 2 * columns - x.shape[2]
   x = jnp.pad(
@@ -102,10 +109,11 @@ def _first_largest(x: Map) -> Int8[Array, 'clip rows columns channel']:
 
 
 def _gathered(x: Map, gradient: Pooled) -> Map:
-  """The gradient with respect to x: each pixel asks its windows, at most four.
+  """The gradient with respect to x, gathered from at most four windows.
 
-  A pixel of even row lies in the middle row of one window, one of odd row in
-  the last row of a window and the first of the next; columns alike.
+  A pixel in an even row lies in the middle row of one window; a pixel in an odd
+  row lies in the last row of one window and the first row of the next. The same
+  holds for columns.
   """
   which = _first_largest(x)
 

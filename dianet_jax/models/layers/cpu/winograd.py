@@ -1,13 +1,13 @@
 """3x3 convolution with a quarter of the multiplications.
 
 Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks",
-CVPR 2016, F(4x4, 3x3) and F(2x2, 3x3). Tiles of 6x6 pixels that overlap by two,
-and the kernel, are transformed; there, 4x4 new pixels take 36 multiplications
-instead of 144, each of them a matrix product over the channels. The transforms
-are sums of few terms: the more channels, the less they matter.
+CVPR 2016, F(4x4, 3x3) and F(2x2, 3x3). Tiles of 6x6 pixels, which overlap by
+two, and the kernel are transformed. After that, 4x4 output pixels take 36
+multiplications instead of 144, each of them a matrix product over the channels.
+The transforms are sums of a few terms: the more channels, the less they matter.
 
-In float32 the results are up to some 1e-5 of the largest value away from exact
-ones; with 2x2 new pixels a tile, 1e-6.
+In float32 the error is about 1e-5 of the largest value; with 2x2 output pixels
+per tile, 1e-6.
 """
 
 from collections.abc import Sequence
@@ -25,14 +25,14 @@ Padding = Sequence[tuple[int, int]]
 
 
 class _Transforms(NamedTuple):
-  """The paper's matrices of a tile, the kernel and the products, transposed."""
+  """The paper's matrices B^T, G and A^T: of tile, kernel and products."""
 
   of_tile: np.ndarray
   of_kernel: np.ndarray
   of_products: np.ndarray
 
 
-# By the new pixels of a tile, each way: sections 4.1 and 4.3 of the paper.
+# Output pixels per side of a tile -> transforms; paper, sections 4.1 and 4.3.
 _TRANSFORMS = {
   2: _Transforms(
     np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]),
@@ -74,12 +74,12 @@ _TRANSFORMS = {
 
 
 class _Tiling(NamedTuple):
-  """How new maps are cut up.
+  """How outputs are cut into tiles.
 
   Attributes:
-    step: new pixels of a tile, each way; it sees two more of x.
-    rows: of tiles.
-    columns: of tiles.
+    step: output pixels per side of a tile; it reads two more of x.
+    rows: number of rows of tiles.
+    columns: number of columns of tiles.
   """
 
   step: int
@@ -92,24 +92,27 @@ class _Tiling(NamedTuple):
 
 
 def conv(padding: Padding, x: Map, kernel: Kernel) -> NewMap:
-  """The convolution of stride 1.
+  """Convolution with stride 1.
 
   Args:
-    padding: pixels of zeros above and below, to the left and to the right.
+    padding: pixels of zeros ((above, below), (left, right)).
     x: float32 or wider.
-    kernel: of the same type.
+    kernel: of the same dtype.
+
+  Returns:
+    The dtype of x.
   """
   return _conv(padding, x, kernel, 'pxy,pyz->pxz')
 
 
 def gradient_of_x(padding: Padding, kernel: Kernel, gradient: NewMap) -> Map:
-  """The gradient with respect to x; at most two pixels of padding."""
+  """Gradient of `conv` with respect to x; padding is at most two pixels."""
   rest = [(2 - before, 2 - after) for before, after in padding]
   return _conv(rest, gradient, kernel[::-1, ::-1], 'pxy,pzy->pxz')
 
 
 def gradient_of_kernel(padding: Padding, x: Map, gradient: NewMap) -> Kernel:
-  """The gradient with respect to the kernel."""
+  """Gradient of `conv` with respect to the kernel."""
   clips, height, width, features = gradient.shape
   tiling = _tiling(clips, (height, width), x.shape[-1], features)
   step, rows, columns = tiling
@@ -144,7 +147,7 @@ def _conv(padding, x, kernel, product):
 
 
 def _tiling(clips, new_size, channels, features):
-  """Tiles of four, or of two where the kernel is much larger than the maps."""
+  """Steps of four pixels, or two if the kernel is much larger than the maps."""
   for step in (4, 2):
     rows, columns = (-(-size // step) for size in new_size)
     maps = clips * rows * columns * (channels + features)
@@ -175,7 +178,7 @@ def _pad_to(size, padding, x):
 
 
 def _by_place(x):
-  """A matrix for each place in the tile."""
+  """One matrix for each position in the tile."""
   places = len(x) ** 2
   return x.reshape(places, x.size // (places * x.shape[-1]), x.shape[-1])
 
@@ -183,7 +186,7 @@ def _by_place(x):
 def _combine(
   matrix: np.ndarray, parts: Sequence[jax.Array] | jax.Array, axis: int = 0
 ) -> jax.Array:
-  """The matrix times the parts, as sums of those that have a weight in it."""
+  """The matrix times the parts, as sums that skip weights of 0."""
   sums = []
   for row in matrix:
     first, *others = (
@@ -192,5 +195,5 @@ def _combine(
       if weight
     )
     sums.append(sum(others, first))
-  # Merged with the next, XLA would compute each sum again where it is used.
+  # Otherwise XLA fuses the sums with their uses and recomputes them there.
   return jax.lax.optimization_barrier(jnp.stack(sums, axis))
