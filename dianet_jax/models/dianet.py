@@ -185,7 +185,7 @@ class DIANet(nn.Module):
     return {r'backbone(_\d+)?': ResNet18.official_names}
 
   def fusion_options(self) -> dict[str, Any]:
-    """Attributes of the fusion beyond those that all fusions share."""
+    """Attributes of the fusion, besides those that all fusions share."""
     return {}
 
   def _fuse(

@@ -1,4 +1,4 @@
-"""DIANet's streams with the fusions of other systems, all their options set.
+"""DIANet's streams with the fusions of other systems, with all their options.
 
 BioViL-T (`fusions.biovilt`), GBAN (`fusions.gban`) and CausalNet's blocks
 (`fusions.causal`): a backbone for each phase as in DIANet, then their fusion.
@@ -30,19 +30,20 @@ class BioViLTSettings(dianet.DIANetSettings):
   phase_dropout: float = schema.key(
     0.1,
     'Probability that one phase of a clip counts as missing in training, so'
-    ' that the vector for it is trained. Ours.',
+    ' that the vector which replaces it is trained. Ours.',
     schema.BELOW_ONE,
   )
   token_width: int = schema.key(
     0,
-    "Features of tokens behind a linear layer; 0: the backbone's own (ours)."
-    ' Stated: 256.',
+    "Features of tokens after a linear layer; 0: no layer, the backbone's"
+    ' features (ours). Stated: 256.',
     schema.at_least(0),
   )
-  depth: int = schema.key(3, 'Blocks of the transformer.', schema.at_least(1))
+  depth: int = schema.key(3, 'Transformer blocks.', schema.at_least(1))
   current_phase: int = schema.key(
     0,
-    'Which of data.phases is current, the other being compared with it. Ours.',
+    'Index in data.phases of the current phase; the other is compared with it.'
+    ' Ours.',
     schema.Check(lambda value: value in (0, 1), '0 or 1'),
   )
   symmetric: bool = schema.key(
@@ -54,7 +55,7 @@ class BioViLTSettings(dianet.DIANetSettings):
 
 
 class BioViLT(dianet.DIANet):
-  """See `dianet.DIANet`."""
+  """`dianet.DIANet` with `fusions.BioViLT`."""
 
   settings: BioViLTSettings = BioViLTSettings()
 
@@ -75,7 +76,7 @@ class BioViLT(dianet.DIANet):
     )
 
   def fusion_options(self) -> dict[str, Any]:
-    """Attributes of the fusion besides those that all fusions have."""
+    """See `dianet.DIANet.fusion_options`."""
     s = self.settings
     return {
       'width': s.token_width,
@@ -94,18 +95,22 @@ class GBANSettings(dianet.DIANetSettings):
   fusion: str = _fixed('gban')
   score: str = schema.key(
     'additive',
-    'How tokens find each other: additive (the code), dot_tanh (the paper,'
+    'Attention score of two tokens: additive (the code), dot_tanh (the paper;'
     ' nearly uniform), scaled_dot (ours).',
     schema.one_of(*gban.SCORES),
   )
-  gate_width: int = schema.key(128, 'Of the gates. Stated.', schema.at_least(1))
+  gate_width: int = schema.key(
+    128, 'Features of the gates. Stated.', schema.at_least(1)
+  )
   hidden_width: int = schema.key(
-    128, 'Of the layer behind the fusion; 0 = none. Stated.', schema.at_least(0)
+    128,
+    'Width of the layer after the fusion; 0 = none. Stated.',
+    schema.at_least(0),
   )
 
 
 class GBAN(dianet.DIANet):
-  """See `dianet.DIANet`."""
+  """`dianet.DIANet` with `fusions.GBAN`."""
 
   settings: GBANSettings = GBANSettings()
 
@@ -119,7 +124,7 @@ class GBAN(dianet.DIANet):
   }
 
   def fusion_options(self) -> dict[str, Any]:
-    """Attributes of the fusion besides those that all fusions have."""
+    """See `dianet.DIANet.fusion_options`."""
     s = self.settings
     return {
       'width': s.gate_width,
@@ -137,14 +142,16 @@ class CausalSettings(dianet.DIANetSettings):
   heads: int = 8
   depth: int = schema.key(
     2,
-    'Layers in which the phases read each other. There 9, by a mistake.',
+    'Layers in which the phases attend to each other. There 9, by mistake.',
     schema.at_least(1),
   )
-  gamma: float = schema.key(0.5, 'Penalty of opposite tokens.')
+  gamma: float = schema.key(
+    0.5, 'Penalty of attention between opposite tokens.'
+  )
 
 
 class Causal(dianet.DIANet):
-  """See `dianet.DIANet`."""
+  """`dianet.DIANet` with `fusions.Causal`."""
 
   settings: CausalSettings = CausalSettings()
 
@@ -152,5 +159,5 @@ class Causal(dianet.DIANet):
   recommended: ClassVar[Mapping[str, Any]] = {}
 
   def fusion_options(self) -> dict[str, Any]:
-    """Attributes of the fusion besides those that all fusions have."""
+    """See `dianet.DIANet.fusion_options`."""
     return {'depth': self.settings.depth, 'gamma': self.settings.gamma}

@@ -1,11 +1,12 @@
 """GAMDSS: one retention backbone for both phases, two predictions.
 
-Source: arXiv 2603.04766 and its code. Stated: key frames are selected anew, two
-branches share their weights. Measured: both phases point to the apex (apex
-minus onset, apex minus offset); the loss has both logits, the prediction those
-of the first phase; AdamW with a decay of 0.6. The training that goes with it is
-`objectives.AuxiliaryHeads`. Ours: both phases may predict, no selection of key
-frames, flow images without faces. Published tables could not be read.
+Source: arXiv 2603.04766 and its code. Stated: key frames are selected again,
+two branches share their weights. Measured: both phases lead to the apex (apex
+minus onset, apex minus offset); the loss uses the logits of both phases, the
+prediction those of the first; AdamW with a weight decay of 0.6. Its loss is
+`objectives.AuxiliaryHeads`. Ours: both phases may predict, key frames are not
+selected again, flow images without faces. The published tables could not be
+read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,13 +26,13 @@ from dianet_jax.models.zoo import flow_images, frames, retention, tsfmicro
 
 @dataclasses.dataclass(frozen=True)
 class GAMDSSSettings(tsfmicro.RetentionSettings):
-  """GAMDSS; without `position` the views are the motion of each phase."""
+  """GAMDSS; without `position` the views are motion images of each phase."""
 
   name: str = 'gamdss'
   predicts: str = schema.key(
     'first',
-    'first: onset to apex alone predicts, as in the code; both: the mean of the'
-    ' probabilities. Ours.',
+    'first: only onset to apex predicts, as in the code; both: the mean of the'
+    ' probabilities (ours).',
     schema.one_of('first', 'both'),
   )
 
@@ -68,10 +69,10 @@ class GAMDSS(nn.Module):
     valid: Bool[Array, ' clip'] | None = None,
     train: bool = False,
   ) -> Outputs:
-    """See `registry.Model`; one view, with predicts='both' two.
+    """See `registry.Model`; one view, or two with predicts='both'.
 
-    `auxiliary` holds what is trained and does not predict: 'logits'
-    [clip, head, class], with predicts='both' none.
+    `auxiliary` holds the 'logits' [clip, head, class] that are trained but do
+    not predict; with predicts='both' there are no such heads.
     """
     settings = self.settings
     [images] = inputs.values()

@@ -3,11 +3,11 @@
 Source: Wang et al., "HTNet for micro-expression recognition", arXiv 2307.14637,
 and its code. Stated: a mosaic of four regions of the face, three levels, Adam
 5e-5, 800 epochs. Measured: 139,582,982 parameters; at 28 pixels a block is one
-token, so that attention is the value projection and queries and keys have no
-effect and no gradient. Ours: fixed landmarks (theirs where no face is found),
-shuffled batches, and settings in which attention acts: `repeats` of two levels
-at 28 pixels, or images of 56. Published: composite UF1 .8603, by epochs that
-were chosen on the test subjects.
+token, so attention reduces to the value projection, and queries and keys have
+neither effect nor gradient. Ours: fixed landmarks (theirs if no face is found),
+shuffled batches, and settings with which attention has an effect: `repeats` of
+two levels at 28 pixels, or images of 56. Published: UF1 .8603 on the composite,
+with epochs chosen on the held-out subjects.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,28 +29,30 @@ Map = Float[Array, 'clip height width channel']
 
 @dataclasses.dataclass(frozen=True)
 class TrunkSettings(flow_images.Settings):
-  """What HTNet and CausalNet have in common."""
+  """Settings shared by HTNet and CausalNet."""
 
   width: int = schema.key(
     256,
-    'Features of the first level; each level has twice those of the one before.'
-    ' Stated; 24 to 64 are enough for a few hundred clips.',
+    'Features of the first level; each level has twice as many as the previous'
+    ' one. Stated; 24 to 64 are enough for a few hundred clips.',
     schema.at_least(1),
   )
   repeats: tuple[int, ...] = schema.key(
     (2, 2, 10),
-    'Transformer blocks of each level. Two levels instead of three give a block'
-    ' of 28-pixel images four tokens, and attention something to do.',
+    'Transformer blocks of each level. With two levels instead of three, blocks'
+    ' of 28-pixel images have four tokens, so that attention has an effect.',
     schema.Check(
       lambda repeats: repeats and min(repeats) >= 1, 'numbers of at least 1'
     ),
   )
   heads: int = schema.key(
-    3, 'Of the first level; each has twice as many.', schema.at_least(1)
+    3,
+    'Attention heads of the first level; each further level has twice as many.',
+    schema.at_least(1),
   )
   patch: int = schema.key(7, 'Pixels of a patch, square.', schema.at_least(1))
   mosaic: bool = schema.key(
-    True, 'Whether images are cut into four regions of the face first.'
+    True, 'Whether images are first rearranged into four regions of the face.'
   )
 
 
@@ -62,7 +64,7 @@ class HTNetSettings(TrunkSettings):
 
 
 class Trunk(nn.Module):
-  """All but the head.
+  """The network without its head.
 
   Attributes:
     width: see `TrunkSettings`.
@@ -120,7 +122,7 @@ class Trunk(nn.Module):
 
 
 class _Level(nn.Module):
-  """Transformer blocks, each looking at one block of the map."""
+  """Transformer blocks with attention within each block of the map."""
 
   blocks: int
   heads: int
@@ -133,7 +135,7 @@ class _Level(nn.Module):
     tall, wide = rows // self.blocks, columns // self.blocks
     x = x.reshape(clips, self.blocks, tall, self.blocks, wide, width)
     x = x.transpose(0, 1, 3, 2, 4, 5).reshape(clips, -1, tall * wide, width)
-    # One number for all features of a token.
+    # As in the code, one value for all features of a token.
     position = self.param(
       'position', nn.initializers.normal(1.0), (tall * wide,)
     )
@@ -150,7 +152,7 @@ class _Block(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    """Attention without biases of queries, keys and values; perceptron."""
+    """Attention without biases of queries, keys and values; MLP."""
 
     def norm(name):
       return nn.LayerNorm(_EPSILON, dtype=self.dtype, name=name)
@@ -158,7 +160,7 @@ class _Block(nn.Module):
     width = x.shape[-1]
     x = x + layers.Attention(
       self.heads,
-      # Not a divisor: 85 of 256 features in 3 heads.
+      # Heads need not divide the width: 85 of 256 features in 3 heads.
       head_width=width // self.heads,
       bias=False,
       dtype=self.dtype,
@@ -170,7 +172,7 @@ class _Block(nn.Module):
 
 
 class _Aggregate(nn.Module):
-  """Convolution, norm, and half the rows and columns."""
+  """Convolution, norm and max pooling: half the rows and columns."""
 
   width: int
   dtype: Any
@@ -192,15 +194,27 @@ class _Aggregate(nn.Module):
 def check_trunk(
   settings: TrunkSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
 ) -> Iterator[tuple[str, bool, str]]:
-  """That patches and blocks fit the images."""
+  """Checks that patches and blocks fit the images.
+
+  >>> spec = jax.ShapeDtypeStruct((1, 28, 28, 3), float)
+  >>> [check[:2] for check in check_trunk(TrunkSettings(), {'flow': spec})]
+  [('patch', True), ('mosaic', True)]
+
+  Args:
+    settings: see `TrunkSettings`.
+    specs: one entry, see `registry.Model.check`.
+
+  Yields:
+    See `registry.Model.check`.
+  """
   [spec] = specs.values()
   rows, columns = spec.shape[1:3]
   blocks = settings.patch * 2 ** (len(settings.repeats) - 1)
   yield (
     'patch',
     rows % blocks == columns % blocks == 0,
-    f'a patch of which {2 ** (len(settings.repeats) - 1)} divide the image:'
-    f' data.image_size={rows} is no multiple of {blocks}',
+    f'a patch such that {2 ** (len(settings.repeats) - 1)} of them divide the'
+    f' image: data.image_size={rows} is not a multiple of {blocks}',
   )
   yield (
     'mosaic',

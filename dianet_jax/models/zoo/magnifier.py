@@ -1,4 +1,4 @@
-"""Motion magnification, as SKD-TSTSAN has it.
+"""Motion magnification as in SKD-TSTSAN.
 
 Source: the code of arXiv 2406.17538, after Oh et al., "Learning-based Video
 Motion Magnification", ECCV 2018.
@@ -16,13 +16,17 @@ Frames = Float[Array, 'clip frame height width channel']
 
 
 def widths_of(*widths: int, factor: float) -> list[int]:
-  """Widths times a factor, in multiples of 8."""
-  # Of 8: one part in eight is shifted in time.
+  """Widths times a factor, rounded to multiples of 8, at least 8.
+
+  >>> widths_of(16, 32, factor=0.5)
+  [8, 16]
+  """
+  # Multiples of 8, because an eighth of the channels is shifted in time.
   return [max(8, round(width * factor / 8) * 8) for width in widths]
 
 
 class _Reflected(nn.Module):
-  """Convolution without bias, borders reflected; several frames at once."""
+  """Convolution of frames with reflected borders, without bias."""
 
   width: int
   size: int = 3
@@ -56,11 +60,11 @@ class _ResidualPair(nn.Module):
 
 
 class Magnifier(nn.Module):
-  """Onset and apex -> a map of the apex with its motion amplified.
+  """Onset and apex -> a feature map of the apex with amplified motion.
 
   Attributes:
-    factor: of the widths.
-    amplification: of the difference.
+    factor: multiplies the widths.
+    amplification: multiplies the difference of the encoded frames.
     dtype: computation dtype; None for that of the images.
   """
 
@@ -70,7 +74,7 @@ class Magnifier(nn.Module):
 
   @nn.compact
   def __call__(self, onset: Frames, apex: Frames) -> Frames:
-    """Half the rows and columns."""
+    """A map with half the rows and columns of the frames."""
     low, high = widths_of(16, 32, factor=self.factor)
 
     def convolution(width, size=3, stride=1, *, name):

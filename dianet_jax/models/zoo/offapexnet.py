@@ -1,12 +1,12 @@
 """Off-ApexNet: two shallow streams, one for each component of the flow.
 
 Source: Gan et al., "OFF-ApexNet on Micro-expression Recognition System", arXiv
-1805.08699. No code of the authors' in PyTorch; the layers are those of a public
-reimplementation (in the repository of Off-TANet), which has no activation
-behind its convolutions. Stated: depth 5, 2.77 M parameters; here 2,664,475 with
-three classes. Ours: ReLU behind the convolutions, and all of training, which is
-unverified. Published, composite: UF1 .7196; .703 without a choice of epochs
-(arXiv 2211.11425).
+1805.08699. The authors published no PyTorch code; the layers are those of a
+reimplementation (in the repository of Off-TANet), which has no activation after
+its convolutions. Stated: depth 5, 2.77 M parameters; here 2,664,475 with three
+classes. Ours: ReLU after the convolutions, and the training, which is
+unverified. Published: UF1 .7196 on the composite; .703 without a choice of
+epochs (arXiv 2211.11425).
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,13 +30,15 @@ class OffApexNetSettings(flow_images.Settings):
 
   name: str = 'offapexnet'
   channel_order: str = 'rgb'
-  filters: tuple[int, ...] = schema.key((6, 16), 'Of the two convolutions.')
-  width: int = schema.key(1024, 'Of both hidden layers.', schema.at_least(1))
+  filters: tuple[int, ...] = schema.key((6, 16), 'Filters of the convolutions.')
+  width: int = schema.key(
+    1024, 'Features of both hidden layers.', schema.at_least(1)
+  )
   conv_relu: bool = schema.key(
-    True, 'ReLU behind the convolutions. Ours; the code has none.'
+    True, 'ReLU after the convolutions. Ours; the code has none.'
   )
   dropout: float = schema.key(
-    0.5, 'Behind both hidden layers, in training.', schema.BELOW_ONE
+    0.5, 'Dropout rate after both hidden layers.', schema.BELOW_ONE
   )
 
 
@@ -49,7 +51,7 @@ class OffApexNet(nn.Module):
 
   Settings: ClassVar[type[OffApexNetSettings]] = OffApexNetSettings
   reads: ClassVar[tuple[str, ...]] = ('phase_flow',)
-  # Unverified: STSTNet's, with a higher learning rate.
+  # STSTNet's, with a higher learning rate; unverified.
   recommended: ClassVar[Mapping[str, Any]] = {
     **ststnet.STSTNet.recommended,
     'train.learning_rate': 1e-4,
@@ -82,7 +84,7 @@ class OffApexNet(nn.Module):
     valid: Bool[Array, ' clip'] | None = None,
     train: bool = False,
   ) -> Outputs:
-    """See `registry.Model`; one view. Nothing depends on `valid`."""
+    """See `registry.Model`; one view. `valid` has no effect."""
     del valid
     settings = self.settings
     image = flow_images.read(inputs, settings)[:, 0]
@@ -100,7 +102,7 @@ class OffApexNet(nn.Module):
         )(x)
         x = nn.relu(x) if settings.conv_relu else x
         x = layers.max_pool(x, (2, 2), (2, 2))
-      # In the order of the original: channel, row, column.
+      # The order of the original: channel, row, column.
       streams.append(x.transpose(0, 3, 1, 2).reshape(len(x), -1))
     x = jnp.concatenate(streams, axis=-1)
     for number in (1, 2):

@@ -1,8 +1,9 @@
-"""A retention backbone beside a transformer that says where things are.
+"""A retention backbone for motion and a small transformer for position.
 
 Source: the code of TSFmicro (arXiv 2505.16372) and GAMDSS (arXiv 2603.04766),
-which share it; retention by distance from Fan et al., "RMT", CVPR 2024.
-Measured: 12,793,003 parameters with five classes.
+which share it; retention by distance from Fan et al., "RMT: Retentive Networks
+Meet Vision Transformers", CVPR 2024. Measured: 12,793,003 parameters with five
+classes.
 """
 
 import dataclasses
@@ -29,14 +30,14 @@ class Shape:
   Attributes:
     widths: features of each stage.
     depths: blocks of each stage.
-    heads: of every retention.
+    heads: heads of each retention layer.
     projection: features before the classifier.
-    position_depth: blocks of the transformer; 0 for none of it.
-    position_heads: heads of the transformer.
-    stem_stride: of the first convolution.
-    antialias: of the transformer's small image.
-    drop_path: probability with which the last branch is left out, in training;
-      from 0 on it grows block by block.
+    position_depth: blocks of the transformer; 0 for no transformer.
+    position_heads: attention heads of the transformer.
+    stem_stride: stride of the first convolution.
+    antialias: whether the transformer's small image is made with antialiasing.
+    drop_path: probability that the last residual branch is left out, in
+      training; it grows linearly from 0 at the first.
   """
 
   widths: tuple[int, ...] = (64, 128, 256, 512)
@@ -50,7 +51,7 @@ class Shape:
   drop_path: float = 0.1
 
 
-# From the names of both codes to ours.
+# Names in both codes -> ours.
 RULES: tuple[tuple[str, str], ...] = (
   (r'^main_branch\.', ''),
   *(
@@ -109,19 +110,57 @@ def _depthwise(x, size, dtype, name):
 
 
 def angles(features: int) -> Float[np.ndarray, ' feature']:
-  """Turn of each feature of a head from one place to the next; float32."""
+  """Rotation of each feature of a head from one position to the next.
+
+  >>> np.log10(angles(4)).tolist()
+  [0.0, 0.0, -4.0, -4.0]
+
+  Args:
+    features: features of a head, even.
+
+  Returns:
+    float32, radians: 1 to 1/10,000, equal in pairs.
+  """
   steps = np.linspace(0, 1, features // 2, dtype=np.float32)
   return np.repeat(1 / np.power(np.float32(10000), steps), 2)
 
 
 def decays(heads: int, spread: float) -> Float[np.ndarray, ' head']:
-  """Logarithm of what a head keeps from one place to the next; float32."""
+  """Logarithm of each head's decay from one position to the next.
+
+  >>> np.exp(decays(heads=2, spread=2)).round(3).tolist()
+  [0.75, 0.875]
+
+  Args:
+    heads: number of heads.
+    spread: how much the heads' reach differs; head k decays by
+      1 - 2^(-2 - spread k / heads).
+
+  Returns:
+    float32, below 0.
+  """
   powers = -2 - spread * np.arange(heads) / heads
   return np.log(1 - 2**powers).astype(np.float32)
 
 
 def turned(x: Float[Array, '... place head feature']) -> Array:
-  """Pairs of neighbouring features turned, by the number of the place."""
+  """Rotates pairs of neighbouring features by position times `angles`.
+
+  At position 1 the first pair is rotated by one radian, (1, 0) to (cos, sin):
+
+  >>> x = jnp.tile(jnp.array([1.0, 0.0]), (2, 1))[:, None]
+  >>> np.asarray(turned(x)[1, 0], float).round(2).tolist()
+  [0.54, 0.84]
+
+  Args:
+    x: an even number of features.
+
+  Returns:
+    The shape and dtype of x.
+
+  Source: Su et al., "RoFormer: Enhanced Transformer with Rotary Position
+  Embedding", arXiv 2104.09864.
+  """
   angle = angles(x.shape[-1]).astype(np.float64)
   turn = np.arange(x.shape[-3])[:, None] * angle
   cos, sin = (jnp.asarray(f(turn)[:, None], x.dtype) for f in (np.cos, np.sin))
@@ -130,13 +169,13 @@ def turned(x: Float[Array, '... place head feature']) -> Array:
 
 
 class Retention(nn.Module):
-  """Attention that fades with the distance between places.
+  """Attention that decays with the distance between positions of a map.
 
   Attributes:
     heads: number of heads.
-    whole: whether a place looks at all others, fading by rows plus columns;
-      otherwise at its row, then at its column.
-    spread: how far the heads' reach differs.
+    whole: whether a position attends to the whole map, where distance is rows
+      plus columns; otherwise to its row first, then to its column.
+    spread: how much the heads' reach differs; see `decays`.
     dtype: computation dtype; None for that of x.
   """
 
@@ -182,7 +221,7 @@ def _apart(place):
 
 
 def _faded(query, key, value, decay, apart):
-  """softmax(q k + decay * distance) v of [..., place, head, feature]."""
+  """softmax(q k + decay * distance) v, all [..., position, head, feature]."""
   logits = layers.widened(jnp.einsum('...qhf,...khf->...hqk', query, key))
   fade = decay[:, None, None].astype(np.float64) * apart
   weights = jax.nn.softmax(logits + jnp.asarray(fade, logits.dtype))
@@ -191,7 +230,7 @@ def _faded(query, key, value, decay, apart):
 
 
 class _Block(nn.Module):
-  """Place, retention and perceptron, each beside a shortcut."""
+  """Positional convolution, retention and MLP, each with a shortcut."""
 
   heads: int
   whole: bool
@@ -217,7 +256,7 @@ class _Block(nn.Module):
 
 
 class _Stem(nn.Module):
-  """Four convolutions, GELU between them."""
+  """Four convolutions with GELU between them."""
 
   width: int
   stride: int
@@ -241,7 +280,7 @@ class _Stem(nn.Module):
 
 
 class _Position(nn.Module):
-  """A small transformer on a small image of the face."""
+  """A small transformer on the face, reduced to one pixel per token."""
 
   shape: Shape
   dtype: Any
@@ -272,7 +311,7 @@ class _Position(nn.Module):
 
 
 class RetentionNet(nn.Module):
-  """A motion image, and the face that it moves -> logits.
+  """A motion image and the face in which it happens -> logits.
 
   Attributes:
     num_classes: width of the logits.
@@ -296,11 +335,11 @@ class RetentionNet(nn.Module):
     """Logits.
 
     Args:
-      motion: what changes.
-      face: where; None with `position_depth` 0.
-      valid: which clips are no padding.
-      train: whether batch statistics are used, and branches left out.
-      place: a map to add, instead of one that is made of `face`.
+      motion: a motion image, such as apex minus onset.
+      face: the face that moves; None with `position_depth` 0.
+      valid: False for padded clips; None if there are none.
+      train: whether batch statistics are used and branches left out.
+      place: a position map to add, instead of one computed from `face`.
     """
     shape, last = self.shape, len(self.shape.widths) - 1
     x = _Stem(shape.widths[0], shape.stem_stride, self.dtype, name='stem')(

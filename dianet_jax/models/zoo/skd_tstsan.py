@@ -1,15 +1,15 @@
-"""SKD-TSTSAN: three streams of magnified motion, with self-distillation.
+"""SKD-TSTSAN: three streams on magnified motion, with self-distillation.
 
 The streams are local, static and temporal.
 
 Source: Zhu et al., "Three-Stream Temporal-Shift Attention Network Based on
 Self-Knowledge Distillation", arXiv 2406.17538, and its code. Stated: motion
 magnification, temporal shift, attention over channels, self-distillation.
-Measured: layers and 2,946,214 parameters with five classes; the pretrained
-weights of the magnifier fit none of its names, so that it starts at random.
-Ours: fewer steps with a cosine schedule, class weights of the fold, and the
-temporal stream alone for flow images. `objectives.SelfDistillation` is its
-loss. Published tables could not be read.
+Measured: layers and 2,946,214 parameters with five classes; the names in the
+pretrained weights of the magnifier do not match, so it starts from random
+weights. Ours: fewer steps with a cosine schedule, class weights of the fold,
+and the temporal stream alone for flow images. Its loss is
+`objectives.SelfDistillation`. The published tables could not be read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,24 +34,26 @@ CHANNELS = 38
 
 @dataclasses.dataclass(frozen=True)
 class TemporalSettings(config.Model):
-  """What the whole network and its temporal stream have in common."""
+  """Settings shared by the network and its temporal stream alone."""
 
-  amplification: float = schema.key(2.0, 'Of the motion. Stated.')
+  amplification: float = schema.key(
+    2.0, 'Factor by which motion is amplified. Stated.'
+  )
   magnifier: str = schema.key(
     'learned',
-    'learned, or none: the streams see the images themselves. Ours.',
+    'learned; or none: the streams read images without magnification (ours).',
     schema.one_of('learned', 'none'),
   )
   width: float = schema.key(
-    1.0, 'Factor of all widths; 0.5 is cheap. Ours.', schema.ABOVE_ZERO
+    1.0, 'Multiplies all widths; 0.5 is cheap. Ours.', schema.ABOVE_ZERO
   )
   neutral_onset: bool = schema.key(
     False,
-    'Whether flow is compared with no motion (0.5) instead of with zeros, as'
-    ' the code does. Ours.',
+    'Whether flow is compared with 0.5, no motion (ours), instead of with 0, as'
+    ' in the code.',
   )
   dropout: float = schema.key(
-    0.2, 'Before the classifiers, in training.', schema.BELOW_ONE
+    0.2, 'Dropout rate before the classifiers.', schema.BELOW_ONE
   )
 
 
@@ -68,7 +70,9 @@ class FlowSettings(TemporalSettings):
 
   name: str = 'skd_tstsan_t'
   enlarge: int = schema.key(
-    48, 'Images are enlarged to this size first; 0 = not.', schema.at_least(0)
+    48,
+    'Images are first enlarged to this size, pixels; 0 = not.',
+    schema.at_least(0),
   )
 
 
@@ -85,16 +89,20 @@ RECOMMENDED: Mapping[str, Any] = {
 
 
 class ChannelAttention(nn.Module):
-  """Weights of channels, each by its neighbours' mean and maximum.
+  """Attention to channels, from mean and maximum of neighbouring channels.
 
-  Source: Wang et al., "ECA-Net", CVPR 2020; the maximum is SKD-TSTSAN's.
+  Source: Wang et al., "ECA-Net: Efficient Channel Attention for Deep
+  Convolutional Neural Networks", CVPR 2020; the maximum is SKD-TSTSAN's.
+
+  Attributes:
+    dtype: computation dtype; None for that of x.
   """
 
   dtype: Any = None
 
   @nn.compact
   def __call__(self, x: Frames) -> Frames:
-    """x, each channel of each clip and frame times 0..1."""
+    """Multiplies each channel of each clip and frame by a weight in 0..1."""
     size = int((math.log2(x.shape[-1]) + 1) / 2)
     size += 1 - size % 2
     convolution = layers.Conv(
@@ -114,13 +122,14 @@ class ChannelAttention(nn.Module):
 
 
 class _Layers(nn.Module):
-  """Convolution, norm, ReLU, repeated.
+  """Convolutions, each with norm and ReLU.
 
   Attributes:
-    widths: features of each.
-    first: number of the first, for names.
-    shifted: whether frames shift before each convolution.
+    widths: features of each convolution.
+    first: number of the first convolution, for names.
+    shifted: whether a temporal shift precedes each convolution.
     attends: whether channel attention follows each.
+    size: rows, and columns, of the kernels; 3 with padding, others without.
     dtype: computation dtype.
   """
 
@@ -151,7 +160,7 @@ class _Layers(nn.Module):
 
 
 class _Stream(nn.Module):
-  """Onset and apex -> features of the main path and of both branches."""
+  """Onset and apex -> features of the main path and of two branches."""
 
   settings: TemporalSettings
   temporal: bool = False
@@ -192,7 +201,7 @@ class _Stream(nn.Module):
 
 
 def _outputs(self, streams, train) -> Outputs:
-  """Logits of the main path, and of the branches as auxiliary ones."""
+  """Logits of the main path; those of the branches are auxiliary."""
   features = [
     layers.widened(jnp.concatenate(parts, axis=-1)) for parts in zip(*streams)
   ]
@@ -294,9 +303,10 @@ class SKDTSTSAN(nn.Module):
   ) -> Outputs:
     """See `registry.Model`; one view.
 
-    Channels are apex and onset, whole; apex and onset in 16 blocks each; then
-    u and v of each phase. `auxiliary` holds the branches' 'logits' [clip, head,
-    class], 'head_features' [clip, head, feature], and the 'features'.
+    Channels are apex and onset; 16 blocks of the apex, 16 of the onset; then u
+    and v of each phase. `auxiliary` holds 'logits' [clip, head, class] and
+    'head_features' [clip, head, feature] of the branches, and 'features'
+    [clip, feature] of the main path.
     """
     [x] = inputs.values()
     flow = jnp.concatenate([x[..., 34:36], x[..., 36:38]], axis=1)
@@ -333,7 +343,11 @@ class SKDTSTSANFlow(nn.Module):
     yield from flow_images.check_views(specs, 'name', 2)
     [spec] = specs.values()
     size = settings.enlarge or spec.shape[1]
-    yield 'enlarge', size >= 24, f'24 or more: images are {spec.shape[1]}'
+    yield (
+      'enlarge',
+      size >= 24,
+      f'24 or more: images have {spec.shape[1]} pixels',
+    )
 
   @nn.compact
   def __call__(
@@ -344,7 +358,7 @@ class SKDTSTSANFlow(nn.Module):
   ) -> Outputs:
     """See `registry.Model`; one view, `auxiliary` as of `SKDTSTSAN`."""
     [images] = inputs.values()
-    # From -1..1 to 0..1.
+    # The range of the original: 0..1 instead of -1..1.
     flow = (images[:, :2, ..., :2] + 1) / 2
     flow = flow_images.enlarged(flow, self.settings.enlarge)
     onset = _flow_onset(flow, self.settings)

@@ -1,9 +1,9 @@
 """A ResNet-18 over frames with temporal shift and the slow-fast TCM.
 
-Source: arXiv 2202.12116 and its code, in which the backbone is a ResNet-50 for
-actions. Stated: the module behind the second stage, a shift in every block, the
-mean of the frames' logits. Ours: ResNet-18, where the module stands, and frames
-of each phase by themselves, so that slow motion is that from onset and apex.
+Source: arXiv 2202.12116 and its code, which recognise actions with a ResNet-50.
+Stated: the module after the second stage, a temporal shift in every block, the
+mean of the frames' logits. Ours: ResNet-18, other positions of the module, and
+frames of each phase on their own, so that slow motion starts at onset and apex.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,23 +36,23 @@ class TCMNetSettings(frames.Settings):
   )
   spans: int = schema.key(
     1,
-    'Equal parts of the frames that are looked at each by itself, from its own'
-    ' first frame: 1 for the clip, 2 with data.sampling.span=phases. Ours.',
+    'Equal parts of the frames, each read separately from its first frame on: 1'
+    ' for the clip, 2 with data.sampling.span=phases. Ours.',
     schema.at_least(1),
   )
   tcm_after: int = schema.key(
     2,
-    'The stage behind which motion is looked for; 0: the stem, for motion of'
-    ' less than a place of the map. Ours.',
+    'The stage after which motion is estimated; 0: the stem, for motion of less'
+    ' than one position of a later map. Ours.',
     schema.at_least(0),
   )
   patch: int = schema.key(
     15,
-    'Places within which motion is looked for: 15 on maps of 14 or more, 7, 3.',
+    'Search range, positions: 15 on maps from 14 x 14 on; smaller maps: 7, 3.',
     schema.Check(lambda p: p >= 3 and p % 2 == 1, 'an odd number from 3 on'),
   )
   dropout: float = schema.key(
-    0.5, 'Before the classifier, in training.', schema.BELOW_ONE
+    0.5, 'Dropout rate before the classifier.', schema.BELOW_ONE
   )
 
 
@@ -82,7 +82,7 @@ class TCMNet(nn.Module):
     yield (
       'spans',
       number % settings.spans == 0 and number // settings.spans >= 2,
-      f'a divisor of {number} frames that leaves two in each part',
+      f'a divisor of {number} frames that leaves at least two in each part',
     )
     yield (
       'tcm_after',
@@ -101,7 +101,7 @@ class TCMNet(nn.Module):
     s = self.settings
     [x] = inputs.values()
     x = frames.normalised(x, s)
-    # Each span as if it were a clip.
+    # Each span is treated as a clip.
     x = x.reshape(len(x) * s.spans, -1, *x.shape[2:])
     mask = None if valid is None else jnp.repeat(valid, s.spans)
     x = layers.Conv(

@@ -3,10 +3,11 @@
 Source: Zhang et al., "Short and Long Range Relation Based Spatio-Temporal
 Transformer for Micro-Expression Recognition", arXiv 2112.05851, and its code.
 Stated: flow from the onset to each of 11 frames, ViT-B/16, mean or LSTM as
-aggregator. Measured: blocks run without gradient, so that 6,962,181 of
-93,054,986 parameters train; GELU by tanh; SGD at .01 for 28 epochs, then .001.
-Ours: a smaller encoder that trains, unless `encoder` is frozen. Published,
-composite: UF1 .815, by epochs that were chosen on the test subjects.
+aggregator. Measured: blocks run without gradient, so only 6,962,181 of
+93,054,986 parameters are trained; GELU by tanh; SGD with learning rate .01 for
+28 epochs, then .001. Ours: a smaller encoder, which is trained unless `encoder`
+is frozen. Published: UF1 .815 on the composite, with epochs chosen on the
+held-out subjects.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,46 +31,50 @@ Sequence = Float[Array, 'clip frame feature']
 
 @dataclasses.dataclass(frozen=True)
 class SLSTTSettings(config.Model):
-  """SLSTT; the encoder's defaults are ours, the original's in brackets."""
+  """SLSTT; the encoder's sizes are ours, the original's are in brackets."""
 
   name: str = 'slstt'
   encoder: str = schema.key(
     'finetune',
-    'finetune, or frozen: nothing at or below the blocks trains, as in the'
-    ' code; for weights that were trained elsewhere. With frozen, set'
-    ' train.weight_decay=0, which acts on what has no gradient, too.',
+    'finetune; or frozen: patches, positions and blocks are not trained, as in'
+    ' the code, for pretrained weights. With frozen, set train.weight_decay=0,'
+    ' because weight decay also shrinks parameters without gradient.',
     schema.one_of('finetune', 'frozen'),
   )
   patch: int = schema.key(16, 'Pixels of a patch, square.', schema.at_least(1))
-  width: int = schema.key(192, 'Of tokens (768).', schema.at_least(1))
+  width: int = schema.key(192, 'Features of tokens (768).', schema.at_least(1))
   depth: int = schema.key(6, 'Transformer blocks (12).', schema.at_least(1))
-  heads: int = schema.key(3, 'Of the attention (12).', schema.at_least(1))
+  heads: int = schema.key(3, 'Attention heads (12).', schema.at_least(1))
   mlp_width: int = schema.key(
-    768, 'Of the perceptrons (3072).', schema.at_least(1)
+    768, 'Hidden features of the MLPs (3072).', schema.at_least(1)
   )
   dropout: float = schema.key(
-    0.1, 'Within the blocks, in training.', schema.BELOW_ONE
+    0.1, 'Dropout rate within the blocks.', schema.BELOW_ONE
   )
   aggregator: str = schema.key(
     'lstm',
-    'lstm, or mean: of the logits of each image.',
+    'lstm, or mean: the mean of the logits of all images.',
     schema.one_of('lstm', 'mean'),
   )
-  lstm_width: int = schema.key(256, 'Of the LSTM (512).', schema.at_least(1))
+  lstm_width: int = schema.key(
+    256, 'Features of the LSTM (512).', schema.at_least(1)
+  )
   lstm_depth: int = schema.key(2, 'Layers of the LSTM (3).', schema.at_least(1))
   head_width: int = schema.key(
-    256, 'Of the layer between LSTM and classifier.', schema.at_least(1)
+    256,
+    'Features of the layer between LSTM and classifier.',
+    schema.at_least(1),
   )
   enlarge: int = schema.key(
     0,
-    'Images are enlarged to this size first; 0 = not. Flow pairs of 28 pixels'
-    ' take 112 with the default patch. Ours.',
+    'Images are first enlarged to this size, pixels; 0 = not. Flow of 28 pixels'
+    ' needs 112 with the default patch. Ours.',
     schema.at_least(0),
   )
 
 
 class Encoder(nn.Module):
-  """Images -> class tokens, before the last norm.
+  """Images -> class tokens before the last norm.
 
   Attributes:
     settings: see `SLSTTSettings`.
@@ -81,7 +86,7 @@ class Encoder(nn.Module):
 
   @nn.compact
   def __call__(self, x: Frames, train: bool) -> Sequence:
-    """One token for each frame."""
+    """One token for each frame; `train`: whether dropout is active."""
     s = self.settings
     x = layers.Conv(
       s.width,
@@ -118,10 +123,11 @@ def _uniform(limit):
 
 
 class LSTM(nn.Module):
-  """Long short-term memory, from zeros; gates input, forget, cell, output.
+  """Long short-term memory, starting at zeros, unrolled over the frames.
 
   Attributes:
-    width: of the state.
+    width: features of the state; gates come in PyTorch's order: input,
+      forget, cell, output.
     dtype: computation dtype; None for that of x.
   """
 
@@ -145,7 +151,7 @@ class LSTM(nn.Module):
     from_input, recurrent = dense('input')(x), dense('recurrent')
     state = cell = jnp.zeros((len(x), self.width), from_input.dtype)
     outputs = []
-    # Unrolled: there are a dozen steps.
+    # Unrolled, because there are only a dozen steps.
     for step in range(x.shape[1]):
       gates = from_input[:, step] + recurrent(state)
       enter, forget, new, leave = jnp.split(gates, 4, axis=-1)
@@ -199,7 +205,7 @@ class SLSTT(nn.Module):
       (r'^fc1', 'hidden'),
       (r'^fc2', 'classifier'),
     ),
-    # There both aggregators have their weights; here the one that is used.
+    # There both aggregators have weights; here only the one that is used.
     unused=(r'vit\.fc\..*',),
   )
   mean_names: ClassVar[official.Names] = dataclasses.replace(

@@ -2,11 +2,11 @@
 
 Source: Liong et al., "Shallow Triple Stream Three-dimensional CNN for
 Micro-expression Recognition", arXiv 1902.03634, and its PyTorch code. Stated:
-three branches of 3, 5 and 8 filters, Adam 5e-5, 500 epochs. Measured in the
-code: padding of 2 (the paper has the same size before and after), the order
-convolution, ReLU, normalisation, 800 epochs, batches of 256 in the order of the
-classes (here `train.order=by_class`); 1,683 parameters (stated: 1,670). Ours:
-shuffled batches, and both phases as an option. Published, composite: UF1 .7353.
+three branches of 3, 5 and 8 filters, Adam 5e-5, 500 epochs. Measured: padding
+of 2 (in the paper maps keep their size), the order convolution, ReLU,
+normalisation, 800 epochs, batches of 256 ordered by class (here
+`train.order=by_class`); 1,683 parameters (stated: 1,670). Ours: shuffled
+batches, and both phases as an option. Published: UF1 .7353 on the composite.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,18 +38,18 @@ class STSTNetSettings(flow_images.Settings):
   )
   padding: int = schema.key(
     2,
-    'Pixels around an image: 2 (the code), or 1: the same size, as the paper'
-    ' says.',
+    'Padding of the convolutions, pixels: 2 (the code), or 1, which keeps the'
+    ' size (the paper).',
     schema.Check(lambda value: value in (1, 2), '1 or 2'),
   )
   phases: str = schema.key(
     'first',
-    'first: onset to apex alone. Ours: channels (both phases as channels of one'
-    ' image), networks (a network for each phase, logits added).',
+    'first: only onset to apex. Ours: channels (both phases as channels of one'
+    ' image), networks (one network for each phase, logits added).',
     schema.one_of(*PHASES),
   )
   dropout: float = schema.key(
-    0.5, 'Of the pooled maps, in training.', schema.BELOW_ONE
+    0.5, 'Dropout rate of the pooled maps.', schema.BELOW_ONE
   )
 
 
@@ -148,7 +148,7 @@ class _Network(nn.Module):
         nn.Dropout(self.settings.dropout, deterministic=not train)(x)
       )
     x = layers.avg_pool(jnp.concatenate(branches, axis=-1), (2, 2), (2, 2))
-    # In the order of the original: channel, row, column.
+    # The order of the original: channel, row, column.
     x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
     return nn.Dense(
       self.num_classes, kernel_init=layers.uniform_fan_in, name='classifier'

@@ -1,9 +1,10 @@
 """TCM: motion between frames, found by correlation and added to their maps.
 
-Source: "Motion-driven Visual Tempo Learning for Video-based Action
-Recognition", arXiv 2202.12116, and its code. Measured there: correlation is not
-divided by the features, the softmax's factor of 100 is fixed, the window by the
-arg max has no gradient. Ours: the reduction may follow any stage.
+Source: Liu et al., "Motion-driven Visual Tempo Learning for Video-based Action
+Recognition", arXiv 2202.12116, and its code. Measured: correlation is not
+divided by the number of features, the softmax's factor of 100 is fixed, the
+window around the best match has no gradient. Ours: the module may follow any
+stage.
 """
 
 from typing import Any, ClassVar
@@ -18,12 +19,23 @@ from dianet_jax.models import layers, official
 
 Frames = Float[Array, 'clip frame height width channel']
 Valid = Bool[Array, ' clip'] | None
-# Of the window around the best match, in places; the softmax's factor.
+# Standard deviation of the window around the best match, positions; factor of
+# the softmax.
 _DEVIATION, _SHARPNESS = 5.0, 100.0
 
 
 def displacements(patch: int) -> Int[np.ndarray, 'move yx']:
-  """All moves down and to the right within a patch, rows first."""
+  """All displacements (down, right) within a patch, row by row.
+
+  >>> displacements(3)[:4].tolist()
+  [[-1, -1], [-1, 0], [-1, 1], [0, -1]]
+
+  Args:
+    patch: rows, and columns, of the patch, odd.
+
+  Returns:
+    Integers, positions of the map, from -(patch // 2) to patch // 2.
+  """
   reach = np.arange(patch) - patch // 2
   return np.stack(np.meshgrid(reach, reach, indexing='ij'), axis=-1).reshape(
     -1, 2
@@ -33,15 +45,23 @@ def displacements(patch: int) -> Int[np.ndarray, 'move yx']:
 def correlation(
   one: Frames, other: Frames, patch: int
 ) -> Float[Array, 'clip frame place move']:
-  """Products of each place of one map with those around it in the other.
+  """Dot products of each position in one map with its neighbours in another.
+
+  A feature that moves one position to the right is found at displacement 5,
+  (0, 1):
+
+  >>> one = jnp.array([1.0, 0.0]).reshape(1, 1, 1, 2, 1)
+  >>> correlation(one, one[..., ::-1, :], patch=3)[0, 0, 0].astype(int).tolist()
+  [0, 0, 0, 0, 0, 1, 0, 0, 0]
 
   Args:
     one: maps.
-    other: as many.
-    patch: rows and columns around a place, odd.
+    other: maps of the same shape.
+    patch: rows, and columns, of the neighbourhood, odd.
 
   Returns:
-    Sums over the channels; 0 for places outside.
+    float32 sums over the channels, for each of `displacements`; 0 outside the
+    map.
   """
   height, width = one.shape[2:4]
   flat = [x.reshape(*x.shape[:2], height * width, -1) for x in (one, other)]
@@ -58,24 +78,38 @@ def correlation(
 def motion(
   one: Frames, other: Frames, patch: int
 ) -> Float[Array, 'clip frame height width uvc']:
-  """Displacement to the right and down, in reaches of a patch, and how sure."""
+  """Displacement of each position between two maps, and its correlation.
+
+  >>> one = jnp.array([1.0, 0.0]).reshape(1, 1, 1, 2, 1)
+  >>> motion(one, one[..., ::-1, :], patch=3)[0, 0, 0, 0].tolist()
+  [1.0, 0.0, 1.0]
+
+  Args:
+    one: maps, whose features have length 1.
+    other: maps of the same shape.
+    patch: rows, and columns, of the neighbourhood, odd.
+
+  Returns:
+    Displacement to the right and down, -1..1, as a fraction of patch // 2
+    positions, and the highest correlation, at least 0.
+  """
   height, width = one.shape[2:4]
   scores = nn.relu(correlation(one, other, patch))
   moves = displacements(patch)
   best = jnp.asarray(moves)[scores.argmax(axis=-1)]
   squares = ((jnp.asarray(moves) - best[..., None, :]) ** 2).sum(axis=-1)
   window = jnp.exp(-squares.astype(scores.dtype) / (2 * _DEVIATION**2))
-  shares = jax.nn.softmax(_SHARPNESS * scores * window)
+  weights = jax.nn.softmax(_SHARPNESS * scores * window)
   reach = max(patch // 2, 1)
   down, right = jnp.moveaxis(
-    shares @ jnp.asarray(moves / reach, scores.dtype), -1, 0
+    weights @ jnp.asarray(moves / reach, scores.dtype), -1, 0
   )
   found = jnp.stack([right, down, layers.largest(scores, -1)], axis=-1)
   return found.reshape(*one.shape[:2], height, width, 3).astype(one.dtype)
 
 
 class MotionMaps(nn.Module):
-  """Where each place moves, and how sure that is: fast, then slow.
+  """Displacement and correlation of each position: fast, then slow.
 
   Attributes:
     patch: see `SlowFastTCM`.
@@ -91,7 +125,7 @@ class MotionMaps(nn.Module):
   def __call__(
     self, x: Frames, valid: Valid = None, train: bool = False
   ) -> Float[Array, 'clip frame height width six']:
-    """u, v and how sure, twice; at least two frames."""
+    """The result of `motion`, fast and slow; at least two frames."""
     y = layers.Conv(
       self.reduced, (1, 1), use_bias=False, dtype=self.dtype, name='reduce'
     )(x)
@@ -105,14 +139,14 @@ class MotionMaps(nn.Module):
 
 
 class SlowFastTCM(nn.Module):
-  """Maps of frames, with what moves between them.
+  """Adds features of the motion between frames to their maps.
 
-  Fast is the motion to the next frame, slow that from the first one. The last
-  of each is repeated.
+  Fast motion is that to the next frame, slow motion that from the first frame.
+  The last frame repeats the motion of the one before it.
 
   Attributes:
-    patch: rows and columns within which motion is looked for, odd.
-    reduced: features that are compared.
+    patch: rows, and columns, of the neighbourhood that is searched, odd.
+    reduced: number of features that are compared.
     dtype: computation dtype; None for that of the maps.
   """
 
@@ -157,7 +191,7 @@ class SlowFastTCM(nn.Module):
       y = nn.relu(y)
     for number, width in enumerate((32, 64, x.shape[-1]), 2):
       y = _Pair(width, self.dtype, name=f'pair_{number}')(y, valid, train)
-    # One filter over the frames for all channels.
+    # One temporal filter for all channels.
     size = int(np.log2(x.shape[1]))
     size += 1 - size % 2
     gate = y.mean(axis=(2, 3)).swapaxes(1, 2)[..., None]
@@ -173,7 +207,7 @@ class SlowFastTCM(nn.Module):
 
 
 class _Pair(nn.Module):
-  """Depthwise 3x3, then 1x1; norm and ReLU behind both."""
+  """Depthwise 3x3, then 1x1 convolution, each with norm and ReLU."""
 
   width: int
   dtype: Any

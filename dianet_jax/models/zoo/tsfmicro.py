@@ -1,11 +1,11 @@
-"""TSFmicro: a retention backbone on apex minus onset, and where it happens.
+"""TSFmicro: a retention backbone on apex minus onset, and one on the face.
 
-Source: arXiv 2505.16372 and its code. Stated: two branches that are summed
-late. Measured: 12,793,003 parameters with five classes, of which 3,590 are
-unused there and absent here; AdamW with a decay of 0.6, the learning rate times
-.987 after each of the first 50 epochs. Ours: the small face is made with
-antialiasing, a cosine schedule, no search for other key frames, and an
-optical-flow image without a face. Published tables could not be read.
+Source: arXiv 2505.16372 and its code. Stated: two branches, summed late.
+Measured: 12,793,003 parameters with five classes, of which 3,590 are unused
+there and omitted here; AdamW with a weight decay of 0.6; the learning rate is
+multiplied by .987 after each of the first 50 epochs. Ours: the face is reduced
+with antialiasing, a cosine schedule, no search for other key frames, and
+optical-flow images without a face. The published tables could not be read.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ from dianet_jax.models.zoo import flow_images, frames, retention
 
 @dataclasses.dataclass(frozen=True)
 class RetentionSettings(frames.Settings):
-  """What TSFmicro and GAMDSS have in common."""
+  """Settings shared by TSFmicro and GAMDSS."""
 
   widths: tuple[int, ...] = schema.key(
     (64, 128, 256, 512),
@@ -38,27 +38,30 @@ class RetentionSettings(frames.Settings):
     1024, 'Features before the classifier.', schema.at_least(1)
   )
   position: bool = schema.key(
-    True, 'Whether a second branch reads the face; flow images have none.'
+    True, 'Whether a second branch reads the face; false for flow images.'
   )
   antialias: bool = schema.key(
-    True, 'Whether that face is reduced with antialiasing. Ours; there not.'
+    True,
+    'Whether that face is reduced with antialiasing. Ours; the code does not.',
   )
   stem_stride: int = schema.key(
     2,
-    'Steps of the first convolution; 1 for small images.',
+    'Stride of the first convolution; 1 for small images.',
     schema.Check(lambda value: value in (1, 2), '1 or 2'),
   )
   enlarge: int = schema.key(
     0,
-    'Images are enlarged to this size first; 0 = not. Ours.',
+    'Images are first enlarged to this size, pixels; 0 = not. Ours.',
     schema.at_least(0),
   )
   drop_path: float = schema.key(
-    0.1, 'Of the last block, in training.', schema.BELOW_ONE
+    0.1,
+    'Probability that the last residual branch is left out in training.',
+    schema.BELOW_ONE,
   )
 
   def shape(self) -> retention.Shape:
-    """Of the backbone."""
+    """Sizes of the backbone."""
     return retention.Shape(
       widths=self.widths,
       projection=self.projection,
@@ -90,7 +93,7 @@ RECOMMENDED: Mapping[str, Any] = {
 
 
 class TSFmicro(nn.Module):
-  """Apex minus onset, and onset -> logits; attributes: see `registry.Model`."""
+  """Apex minus onset, onset -> logits; attributes: see `registry.Model`."""
 
   num_classes: int
   settings: TSFmicroSettings = TSFmicroSettings()
