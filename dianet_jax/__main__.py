@@ -48,6 +48,10 @@ COMMANDS = {
     'dianet_jax.experiments.spot:main',
     'expressions in long videos, and when they are',
   ),
+  'evaluate-spotting': (
+    'dianet_jax.evaluation.evaluate_spotting:main',
+    'how well expressions were spotted in long videos',
+  ),
   'cache': (
     'dianet_jax.data.caches:main',
     'what is kept to be made only once: sizes, ages, pruning',

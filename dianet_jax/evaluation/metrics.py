@@ -175,6 +175,21 @@ def subject_confusions(
   return counts.reshape(shape)
 
 
+def subject_draws(
+  subjects: int, draws: int = 2000
+) -> Int[np.ndarray, 'draw subject']:
+  """How often a bootstrap draw takes each subject; as many as there are.
+
+  The generator is fixed, so two runs on the same subjects meet the same draws:
+  their differences are paired.
+
+  >>> set(subject_draws(3).sum(axis=1).tolist())
+  {3}
+  """
+  rng = np.random.default_rng(0)
+  return rng.multinomial(subjects, np.full(subjects, 1 / subjects), draws)
+
+
 def resample(
   confusions: Int[np.ndarray, 'subject seed class_ class_'],
   draws: int = 2000,
@@ -184,8 +199,7 @@ def resample(
   A draw takes as many subjects as there are, with replacement, and all clips
   of each in all seeds. UAR drops a class without clips in the draw. UF1 drops a
   class only if it is neither present nor predicted; predicted but absent counts
-  as F1 = 0. The generator is fixed, so two runs on the same subjects meet the
-  same draws: their differences are paired.
+  as F1 = 0. Draws are those of `subject_draws`.
 
   Args:
     confusions: what `subject_confusions` returned.
@@ -198,9 +212,7 @@ def resample(
   >>> sorted(set(resample(of_two)['accuracy'].tolist()))
   [0.0, 0.5, 1.0]
   """
-  number = len(confusions)
-  rng = np.random.default_rng(0)
-  times_drawn = rng.multinomial(number, np.full(number, 1 / number), draws)
+  times_drawn = subject_draws(len(confusions), draws)
   return over_seeds(np.tensordot(times_drawn, confusions, axes=1))
 
 

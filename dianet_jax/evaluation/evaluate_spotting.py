@@ -1,0 +1,262 @@
+"""Scores spotted intervals: dianet evaluate-spotting INTERVALS TRUTH.
+
+Exit status: 0, or 2 for a wrong command line.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+import json
+import math
+import pathlib
+import sys
+from typing import Any
+
+from dianet_jax.core import errors
+from dianet_jax.evaluation import (
+  spotting,
+  spotting_files,
+  spotting_reference,
+  tables,
+  thresholds,
+)
+
+_HEADER = (
+  'kind', 'true', 'TP', 'FP', 'missed', 'precision', 'recall', 'F1', '95 %',
+  'FP a minute', '95 %', 'apex error', 'AP',
+)  # fmt: skip
+_COUNTS = ('true_positives', 'false_positives', 'misses')
+_TITLES = {
+  'as_given': 'All intervals as they are in the file',
+  'leave_one_subject_out': (
+    'Intervals above a threshold that the other subjects choose'
+  ),
+  'oracle': (
+    'ORACLE: the threshold that is best for these very subjects. No result'
+  ),
+}
+
+
+def evaluate(videos: Sequence[spotting.Video]) -> dict[str, Any]:
+  """All figures, ready for JSON.
+
+  Args:
+    videos: with truth and predictions.
+
+  Returns:
+    `videos`, `subjects`, `minutes`; `silent`: the videos without an expression
+    and the false positives in them; for each set of intervals, `as_given` and,
+    where every prediction has a score and there are two subjects,
+    `leave_one_subject_out` and `oracle`: for each kind `spotting.figures`, and
+    `recognition`; `reference`: `spotting_reference.figures`; `thresholds`.
+  """
+  silent = [video for video in videos if not video.truth]
+  result: dict[str, Any] = {
+    'videos': len(videos),
+    'subjects': len({video.subject for video in videos}),
+    'minutes': sum(video.minutes for video in videos),
+    'silent': {
+      'videos': len(silent),
+      'minutes': sum(video.minutes for video in silent),
+      'false_positives': sum(len(video.found) for video in silent),
+      'videos_with_false_positives': sum(bool(v.found) for v in silent),
+    },
+    'as_given': _of(videos),
+    'reference': spotting_reference.figures(videos),
+  }
+  scores = [f.interval.score for video in videos for f in video.found]
+  if scores and not any(map(math.isnan, scores)) and result['subjects'] > 1:
+    each, oracle = thresholds.chosen(videos)
+    everyone = dict.fromkeys(each, oracle)
+    result['thresholds'] = each
+    for name, limits in (('leave_one_subject_out', each), ('oracle', everyone)):
+      result[name] = _of(thresholds.apply(videos, limits))
+  return _without_nan(result)
+
+
+def _of(videos: Sequence[spotting.Video]) -> dict[str, Any]:
+  found: dict[str, Any] = {
+    kind: spotting.figures(videos, kind) for kind in spotting.ROWS
+  }
+  if _is_named(videos):
+    pairs = [
+      pair
+      for video in videos
+      for pair in spotting.outcome(video, spotting.BOTH).pairs
+    ]
+    named: dict[str, Any] = spotting.recognition(pairs)
+    named['strs'] = found[spotting.BOTH]['f1'] * named['f1']
+    found['recognition'] = named
+  return found
+
+
+def _is_named(videos: Sequence[spotting.Video]) -> bool:
+  """Whether predictions and truth name emotions."""
+  return all(
+    any(item.emotion for video in videos for item in getattr(video, side))
+    for side in ('truth', 'found')
+  )
+
+
+def _without_nan(value: Any) -> Any:
+  """JSON has no NaN and no infinity: None, and text."""
+  if isinstance(value, dict):
+    return {key: _without_nan(item) for key, item in value.items()}
+  if isinstance(value, list | tuple):
+    return [_without_nan(item) for item in value]
+  if isinstance(value, float) and not math.isfinite(value):
+    return None if math.isnan(value) else str(value)
+  return value
+
+
+def _number(value: float | None) -> str:
+  return 'none' if value is None else tables.number(value)
+
+
+def _interval(ends: Sequence[float] | None) -> str:
+  return '' if ends is None else tables.interval(ends)
+
+
+def _row(kind: str, found: Mapping[str, Any]) -> list[str]:
+  right, wrong, missed = (found[name] for name in _COUNTS)
+  apex = found['apex_error_seconds']
+  error = 'none'
+  if apex is not None:
+    error = f'{1000 * apex:.0f} ms, {found["apex_error_frames"]:.1f} frames'
+  return [
+    kind,
+    *map(str, (right + missed, right, wrong, missed)),
+    *(_number(found[name]) for name in ('precision', 'recall', 'f1')),
+    _interval(found['f1_95']),
+    _number(found['false_positives_per_minute']),
+    _interval(found['false_positives_per_minute_95']),
+    error,
+    _number(found['ap']),
+  ]
+
+
+def _named(found: Mapping[str, Any]) -> str:
+  return (
+    f'Recognition of {found["n"]} true positives: F1'
+    f' {_number(found["f1"])}, UF1 {_number(found["uf1"])}, UAR'
+    f' {_number(found["uar"])}; STRS {_number(found["strs"])}.'
+  )
+
+
+def _strict_text(result: Mapping[str, Any]) -> list[str]:
+  """A table of each set of intervals, and what they say of silence."""
+  lines = []
+  for name, title in _TITLES.items():
+    if name in result:
+      rows = [_row(kind, result[name][kind]) for kind in spotting.ROWS]
+      named = result[name].get('recognition')
+      notes = [_named(named)] if named else []
+      table = tables.Table(title, _HEADER, rows)
+      lines.append(tables.render([table], notes))
+  if 'oracle' not in result:
+    lines.append(
+      'No threshold is chosen: that takes scores, and two subjects or more.'
+    )
+  silent = result['silent']
+  lines.append(
+    f'Without an expression: {silent["videos"]} videos,'
+    f' {silent["minutes"]:.1f} minutes; {silent["false_positives"]} false'
+    f' positives in {silent["videos_with_false_positives"]} of them.'
+  )
+  return lines
+
+
+def _reference_text(found: Mapping[str, Any]) -> list[str]:
+  header = ('', 'TP', 'FP', 'missed', 'precision', 'recall', 'F1')
+  row = [
+    'both',
+    *(str(found[name]) for name in _COUNTS),
+    *(_number(found[name]) for name in ('precision', 'recall', 'f1')),
+  ]
+  title = (
+    'By the rules of the published scorer, with its defects (docs/'
+    'spotting_evaluation.md): all intervals'
+  )
+  notes = []
+  if found['recognition']:
+    named = found['recognition']
+    notes = [
+      f'Recognition: F1 {_number(named["f1"])}, UF1 {_number(named["uf1"])},'
+      f' "UAR" {_number(named["uar"])}; STRS {_number(named["strs"])}.'
+    ]
+  return [tables.render([tables.Table(title, header, [row])], notes)]
+
+
+def differ(result: Mapping[str, Any]) -> bool:
+  """Whether the published scorer counts otherwise than strict matching."""
+  strict, reference = result['as_given'][spotting.BOTH], result['reference']
+  return any(strict[name] != reference[name] for name in _COUNTS)
+
+
+def _classes(text: str) -> dict[str, str]:
+  pairs = [part.split('=') for part in text.split(',') if part]
+  if any(len(pair) != 2 or not all(pair) for pair in pairs):
+    raise errors.UserError(
+      f'--classes={text}: expected emotion=class,emotion=class,...'
+    )
+  return {emotion.strip().casefold(): name.strip() for emotion, name in pairs}
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog='dianet evaluate-spotting',
+    description='Scores spotted expressions against true ones, all videos'
+    ' counted.',
+  )
+  parser.add_argument(
+    'intervals', help='intervals.csv of `dianet spot`; may have `emotion`'
+  )
+  parser.add_argument(
+    'truth',
+    help=f'folder of {spotting_files.VIDEOS} and {spotting_files.TRUTH}',
+  )
+  parser.add_argument(
+    '--matching',
+    choices=('strict', 'reference'),
+    default='strict',
+    help='reference: as the published scorer counts, with its defects; strict'
+    ' shows it, too, where the two differ',
+  )
+  parser.add_argument(
+    '--classes',
+    default='',
+    help='classes of emotions, such as happiness=positive,disgust=negative',
+  )
+  parser.add_argument('--json', action='store_true', help='say it in JSON')
+  return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+  """Scores what the command line names.
+
+  Args:
+    arguments: the command line's, without the program.
+
+  Raises:
+    UserError: files that cannot be read, or do not fit together.
+  """
+  options = _parser().parse_args(arguments)
+  truth = pathlib.Path(options.truth).expanduser()
+  videos = spotting_files.with_predictions(
+    spotting_files.read_truth(truth),
+    pathlib.Path(options.intervals).expanduser(),
+    str(truth / spotting_files.VIDEOS),
+  )
+  videos = spotting_files.renamed(videos, _classes(options.classes))
+  result = evaluate(videos)
+  if options.json:
+    json.dump(result, sys.stdout, indent=1)
+    print()
+    return
+  print(
+    f'{result["videos"]} videos of {result["subjects"]} subjects,'
+    f' {result["minutes"]:.1f} minutes.\n'
+  )
+  if options.matching == 'strict':
+    print('\n\n'.join(_strict_text(result)))
+  if options.matching == 'reference' or differ(result):
+    print('\n'.join(['', *_reference_text(result['reference'])]))

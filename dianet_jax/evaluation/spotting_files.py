@@ -1,0 +1,166 @@
+"""Reads what was spotted and what is true into `spotting.Video`s."""
+
+from collections.abc import Iterable, Mapping, Sequence
+import csv
+import dataclasses
+import math
+import pathlib
+
+from dianet_jax.clips import intervals
+from dianet_jax.core import errors, escape
+from dianet_jax.evaluation import spotting
+
+VIDEOS, TRUTH = 'videos.csv', 'truth.csv'
+_COLUMNS = ('video', 'subject', 'frames', 'frames_per_second')
+_MOST_LISTED = 3
+
+
+def _rows(path: pathlib.Path) -> list[dict[str, str]]:
+  try:
+    with path.open(newline='', encoding='utf-8-sig') as lines:
+      return list(csv.DictReader(lines, restval='', strict=True))
+  except (OSError, UnicodeError, csv.Error) as error:
+    raise errors.UserError(f'{path} cannot be read ({error}).') from error
+
+
+def _expressions(
+  path: pathlib.Path,
+) -> dict[str, tuple[spotting.Expression, ...]]:
+  """Video -> its intervals, with their emotions where there is that column."""
+  found = intervals.read(path)
+  emotions: dict[str, list[str]] = {}
+  for row in _rows(path):
+    if row['onset']:
+      emotions.setdefault(escape.from_cell(row['video']), []).append(
+        escape.from_cell(row.get('emotion') or '')
+      )
+  return {
+    video: tuple(
+      spotting.Expression(interval, emotion)
+      for interval, emotion in zip(some, emotions.get(video, []), strict=True)
+    )
+    for video, some in found.items()
+  }
+
+
+def read_truth(folder: pathlib.Path) -> list[spotting.Video]:
+  """Reads `videos.csv` and `truth.csv` of a folder.
+
+  Args:
+    folder: `videos.csv` names all videos, with the columns video, subject,
+      frames and frames_per_second; `truth.csv` has the columns of
+      `intervals.COLUMNS` that are needed, and may have `emotion`.
+
+  Raises:
+    UserError: a file cannot be read, has a wrong cell, or they disagree.
+  """
+  path = folder / VIDEOS
+  rows = _rows(path)
+  missing = [n for n in _COLUMNS if not rows or n not in rows[0]]
+  if missing:
+    raise errors.UserError(
+      f'{path} lacks the column(s) {", ".join(missing)}, or any video. Expected'
+      f' a row of {", ".join(_COLUMNS)} for each video, also for those without'
+      ' an expression.'
+    )
+  truth = _expressions(folder / TRUTH)
+  videos = []
+  for number, row in enumerate(rows, 2):
+    name = escape.from_cell(row['video'])
+    try:
+      frames, rate = int(row['frames']), float(row['frames_per_second'])
+    except ValueError as error:
+      raise errors.UserError(
+        f'{path}, row {number}: {error}. Expected numbers.'
+      ) from error
+    if not (frames > 0 and 0 < rate < math.inf):
+      raise errors.UserError(
+        f'{path}, row {number}: {frames} frames, {rate} a second. Expected more'
+        ' than 0 of both.'
+      )
+    subject = escape.from_cell(row['subject'])
+    some = truth.get(name, ())
+    late = [t.interval for t in some if t.interval.offset >= frames]
+    if late:
+      raise errors.UserError(
+        f'{folder / TRUTH}: {name} has {frames} frames, from 0, and an interval'
+        f' to frame {late[0].offset}.'
+      )
+    videos.append(spotting.Video(name, subject, frames, rate, some))
+  names = [video.name for video in videos]
+  if len({*names}) < len(names):
+    twice = next(name for name in names if names.count(name) > 1)
+    raise errors.UserError(f'{path} names the video {twice!r} twice.')
+  _refuse_strangers(folder / TRUTH, truth, names, path)
+  return videos
+
+
+def _refuse_strangers(place, found, names: Iterable[str], known) -> None:
+  strange = sorted({*found} - {*names})
+  if strange:
+    more = ', ...' if len(strange) > _MOST_LISTED else ''
+    raise errors.UserError(
+      f'{place} is about {len(strange)} video(s) that {known} does not name:'
+      f' {", ".join(map(repr, strange[:_MOST_LISTED]))}{more}'
+    )
+
+
+def with_predictions(
+  videos: Sequence[spotting.Video], path: pathlib.Path, known: str
+) -> list[spotting.Video]:
+  """Adds what a spotter found.
+
+  Args:
+    videos: with their truth.
+    path: `intervals.csv`, see `intervals.write`; it may have `emotion`. A video
+      is named as in `videos`, or as a file or folder of that name.
+    known: what names the videos, for messages.
+
+  Raises:
+    UserError: the file cannot be read, is about other videos, or says nothing
+      of one: one in which nothing was found has a row with its name alone.
+  """
+  names = {video.name for video in videos}
+  found: dict[str, tuple[spotting.Expression, ...]] = {}
+  for name, some in _expressions(path).items():
+    forms = (name, pathlib.PurePath(name).name, pathlib.PurePath(name).stem)
+    plain = next((form for form in forms if form in names), name)
+    if plain in found:
+      raise errors.UserError(
+        f'{path} names the video {plain!r} in two ways, {name!r} is one.'
+      )
+    found[plain] = some
+  _refuse_strangers(path, found, names, known)
+  silent = [video.name for video in videos if video.name not in found]
+  if silent:
+    more = ', ...' if len(silent) > _MOST_LISTED else ''
+    raise errors.UserError(
+      f'{path} says nothing of {len(silent)} of {len(videos)} videos:'
+      f' {", ".join(map(repr, silent[:_MOST_LISTED]))}{more}. All videos are'
+      ' scored: one in which nothing was found has a row with its name alone.'
+    )
+  return [dataclasses.replace(v, found=found[v.name]) for v in videos]
+
+
+def renamed(
+  videos: Sequence[spotting.Video], classes: Mapping[str, str]
+) -> list[spotting.Video]:
+  """The videos, the emotions of the truth replaced by classes.
+
+  Args:
+    videos: with truth and predictions.
+    classes: emotion, in lower case -> class; others stay as they are.
+  """
+
+  def named(item: spotting.Expression) -> spotting.Expression:
+    emotion = item.emotion.casefold()
+    return dataclasses.replace(item, emotion=classes.get(emotion, emotion))
+
+  return [
+    dataclasses.replace(
+      video,
+      truth=tuple(map(named, video.truth)),
+      found=tuple(map(named, video.found)),
+    )
+    for video in videos
+  ]

@@ -1,0 +1,115 @@
+"""The rules of the published scorer of spotting and recognition, as they are.
+
+It differs from `evaluation.spotting`, and not for the better:
+
+- subjects without a prediction are left out, and so are their misses;
+- videos without an expression are left out, and so are their false positives;
+- predictions are taken in the order of the file, and one prediction takes every
+  free true interval that it overlaps by half: one may be right twice;
+- micro- and macro-expressions are not told apart;
+- where all true positives are of one class, or none of them is, its scores are
+  0, also where all are right; the mean is over all classes of the annotation;
+- what it calls UAR is the mean of precisions;
+- without a true positive, the F1 of recognition and STRS are NaN.
+
+Figures of this kind are given to be compared with published ones.
+
+Source: the rules, read from github.com/genbing99/STRS-Metric (`strs_metric.py`,
+eb86468). None of its code is here.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dianet_jax.evaluation import spotting
+
+
+def _greedy(video: spotting.Video) -> spotting.Outcome:
+  """Every free truth that a prediction overlaps is its."""
+  free = list(video.truth)
+  pairs, wrong = [], 0
+  for said in video.found:
+    mine = [
+      true
+      for true in free
+      if said.interval.iou(true.interval) >= spotting.LEAST_IOU
+    ]
+    pairs += [(true, said) for true in mine]
+    free = [true for true in free if true not in mine]
+    wrong += not mine
+  return spotting.Outcome(tuple(pairs), wrong, len(free))
+
+
+def _f1(precision: float, recall: float) -> float:
+  both = precision + recall
+  return 2 * precision * recall / both if both else 0.0
+
+
+def _share(part: int, whole: int) -> float:
+  return part / whole if whole else 0.0
+
+
+def _recognition(pairs, classes: Sequence[str]) -> dict[str, float]:
+  pairs = [(t.emotion, f.emotion) for t, f in pairs if t.emotion in classes]
+  precisions, recalls, f1s = [], [], []
+  for name in classes:
+    true = np.array([t == name for t, _ in pairs], bool)
+    said = np.array([f == name for _, f in pairs], bool)
+    right = int((true & said).sum())
+    if len({*true, *said}) < 2:
+      # A confusion matrix of one cell: it cannot be taken apart.
+      true, said, right = true[:0], said[:0], 0
+    precisions.append(_share(right, int(said.sum())))
+    recalls.append(_share(right, int(true.sum())))
+    f1s.append(_f1(precisions[-1], recalls[-1]))
+  precision, recall = float(np.mean(precisions)), float(np.mean(recalls))
+  both = precision + recall
+  return {
+    'f1': 2 * precision * recall / both if both else float('nan'),
+    'uf1': float(np.mean(f1s)),
+    'uar': precision,
+  }
+
+
+def figures(videos: Sequence[spotting.Video]) -> dict[str, Any]:
+  """What the published scorer would print.
+
+  Args:
+    videos: all of them; those that it leaves out are left out here.
+
+  Returns:
+    `true_positives`, `false_positives`, `misses`, `precision`, `recall`, `f1`;
+    and `recognition`, which has `f1`, `uf1`, `uar` (so called) and `strs`.
+    None there where no expression is annotated.
+  """
+  answered = {video.subject for video in videos if video.found}
+  counted = [v for v in videos if v.subject in answered and v.truth]
+  outcomes = [_greedy(video) for video in counted]
+  pairs = [pair for outcome in outcomes for pair in outcome.pairs]
+  right = len(pairs)
+  wrong = sum(outcome.false_positives for outcome in outcomes)
+  missed = sum(outcome.misses for outcome in outcomes)
+  precision, recall = (
+    _share(right, right + wrong),
+    _share(right, right + missed),
+  )
+  f1 = _f1(precision, recall)
+  # In the order of the file: sums of floats depend on it.
+  classes = list(
+    dict.fromkeys(true.emotion for video in videos for true in video.truth)
+  )
+  named = None
+  if any(classes):
+    named = _recognition(pairs, classes)
+    named['strs'] = f1 * named['f1']
+  return {
+    'true_positives': right,
+    'false_positives': wrong,
+    'misses': missed,
+    'precision': precision,
+    'recall': recall,
+    'f1': f1,
+    'recognition': named,
+  }
