@@ -155,8 +155,9 @@ class Bundle:
     self, inputs: Mapping[str, Float[np.ndarray, 'clip ...']]
   ) -> Float[np.ndarray, 'clip class_']:
     """Calibrated class probabilities of clips by their raw inputs."""
-    logs = self.log_probabilities_of(inputs)
-    return np.asarray(jax.nn.softmax(logs / self.calibration['temperature']))
+    logs = np.asarray(self.log_probabilities_of(inputs))
+    calibrated = logs / self.calibration['temperature']
+    return np.asarray(jax.jit(jax.nn.softmax)(calibrated))
 
   def inputs_of(
     self, clip: segments.Clip

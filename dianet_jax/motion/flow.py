@@ -1,5 +1,8 @@
 """Optical flow between frames of clips, and how it is written as images."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Num
 import numpy as np
@@ -15,8 +18,8 @@ from dianet_jax.motion import (
 )
 from dianet_jax.motion.registry import Channel, ClipBatch
 
-# Pairs of frames whose flow is found in one call, always as many, so that one
-# program is compiled: at 224 pixels 20 MB of frames, and as much of flow.
+# The most pairs of frames whose flow is found in one call: at 224 pixels 20 MB
+# of frames, and as much of flow.
 PAIRS = 16
 
 _CHANNELS = {
@@ -61,24 +64,26 @@ def between(
   flow = np.zeros((*first.shape, *clips.frame_shape[:2], 2), np.float32)
   # What pads a batch has one frame: nothing is computed for it.
   rows, columns = np.nonzero(first != last)
-  for start in range(0, len(rows), PAIRS):
-    row = rows[start : start + PAIRS]
-    column = columns[start : start + PAIRS]
+  # Of batches of one shape always as many, so that one program is compiled.
+  pairs = min(PAIRS, first.size)
+  for start in range(0, len(rows), pairs):
+    row = rows[start : start + pairs]
+    column = columns[start : start + pairs]
     ends = np.concatenate([first[row, column], last[row, column]])
     frames = key_frames.pick(clips, np.tile(row, 2), ends)
     grey = optical_flow.grey(frames).reshape(2, len(row), *frames.shape[1:3])
     before, after = grey
-    flow[row, column] = _of_pairs(before, after, settings)
+    flow[row, column] = _of_pairs(before, after, pairs, settings)
   return flow
 
 
-def _of_pairs(first, second, settings):
-  """The flow of at most `PAIRS` pairs of grey images."""
+def _of_pairs(first, second, pairs, settings):
+  """The flow of at most `pairs` pairs of grey images."""
   if settings.method == 'farneback':
     flow = optical_flow.farneback(np.asarray(first), np.asarray(second))
   else:
     number = len(first)
-    padding = ((0, PAIRS - number), (0, 0), (0, 0))
+    padding = ((0, pairs - number), (0, 0), (0, 0))
     flow = optical_flow.tv_l1(
       jnp.pad(first, padding),
       jnp.pad(second, padding),
@@ -106,6 +111,8 @@ def channels(settings: config.Flow) -> tuple[Channel, ...]:
   return tuple(Channel(c.name, '', c.flips_sign, c.component) for c in named)
 
 
+# As one program: forty small ones take seconds to compile.
+@functools.partial(jax.jit, static_argnames=('settings', 'size'))
 def images(
   flow: Float[AnyArray, '*batch height width 2'],
   settings: config.Flow,

@@ -7,6 +7,7 @@ is learned from other clips, held out or not.
 
 from collections.abc import Callable, Mapping
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 import numpy as np
@@ -84,5 +85,5 @@ def to_display(
   >>> to_display(np.array([[[-3.0], [3.0]]])).ravel().tolist()
   [0, 255]
   """
-  scaled = np.asarray(minmax(jnp.asarray(image)))
+  scaled = np.asarray(jax.jit(minmax)(image))
   return np.round((scaled + 1) * 127.5).astype(np.uint8)

@@ -59,6 +59,12 @@ def test_what_is_read_is_what_was_written(bundle, written):
   )
 
 
+def test_reading_compiles_what_predicts_a_clip(bundle, written):
+  loaded = dianet_jax.load_bundle(written)
+  loaded.probabilities(small_bundles.inputs(bundle, 1))
+  assert loaded._compiled._cache_size() == 1
+
+
 def test_others_can_check_and_run_it(bundle, written):
   checked = subprocess.run(
     ['sha256sum', '--check', '--strict', 'SHA256SUMS'],
