@@ -64,8 +64,8 @@ def spot(
     find: finds the face in the first frame of each second.
 
   Yields:
-    Stretches in order; together they hold every step of the source once. The
-    intervals of all of them are apart from each other.
+    Stretches in order; together they hold every step of the source once. Less
+    than a third of an interval lies in another one.
   """
   frames, fps = face_blocks.with_rate(frames)
   grid = face_blocks.grid(fps)
@@ -103,7 +103,11 @@ def _judge(
   threshold: float,
   last: int,
 ) -> tuple[Stretch, int]:
-  """The stretch that begins at a block, and the last frame of what is found."""
+  """The stretch that begins at a block, and where what is found in it ends.
+
+  What begins before `last`, where that of the stretch before ends, is another
+  peak of the same movement.
+  """
   blocks = blocks[max(0, first - CONTEXT) : first + HOP + CONTEXT]
   first = min(first, CONTEXT)
   track = movements.join(blocks, grid)
@@ -118,9 +122,7 @@ def _judge(
     )
     if one.reason:
       excluded.append(expressions.Excluded(onset, offset, one.reason))
-    # The stretch before may have taken another peak of the same movement.
     elif onset > last:
-      last = offset
       kind = intervals.kind_of(onset, offset, grid.fps)
       found.append(
         intervals.Interval(onset, apex, offset, kind, one.score, one.region)
@@ -136,7 +138,7 @@ def _judge(
     tuple(found),
     tuple(expressions.merge(excluded)),
   )
-  return stretch, last
+  return stretch, max((one.offset for one in found), default=last)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ never depends on the largest movement of the video.
 from collections.abc import Sequence
 import dataclasses
 import functools
+import math
 
 from jaxtyping import Bool, Float64, Int
 import numpy as np
@@ -25,7 +26,7 @@ from dianet_jax.clips import face_blocks
 # Seconds between a frame and those that it is compared with.
 _LAGS = (0.08, 0.12, 0.18, 0.26, 0.38, 0.55, 0.8, 1.2, 1.7, 2.2)
 # Percent of the distance between the eyes: below it no camera sees anything.
-LEAST_NOISE = 0.03
+LEAST_NOISE = 0.06
 _SMOOTHING_SECONDS = 0.06
 
 
@@ -157,6 +158,7 @@ def there_and_back(
   part: Int[np.ndarray, ' step'],
   rate: float,
   patches: int,
+  longest: float = math.inf,
 ) -> Signal:
   """The signal of one region.
 
@@ -165,8 +167,9 @@ def there_and_back(
     part: of each step.
     rate: steps a second.
     patches: how many, whose mean square counts.
+    longest: seconds; of the lags.
   """
-  lags = sorted({max(1, round(lag * rate)) for lag in _LAGS})
+  lags = sorted({max(1, round(lag * rate)) for lag in _LAGS if lag <= longest})
   heights, floors = [], []
   for lag in lags:
     (before, is_before), (after, is_after) = (

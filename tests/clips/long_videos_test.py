@@ -93,7 +93,7 @@ def test_a_live_source_is_judged_while_it_runs():
 
 def test_a_higher_threshold_takes_intervals_away_and_moves_none(whole):
   low = found(spot(film.frames(17, COURSES), threshold=2))
-  assert [one for one in low if one.score >= 6] == found(whole)
+  assert [one for one in low if one.score >= 7] == found(whole)
 
 
 def test_a_face_that_is_away_is_told():
