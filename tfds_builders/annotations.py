@@ -5,7 +5,7 @@ versions differ in both (SAMM's header is in row 14, CASME II has blank columns)
 and trimmed copies are common.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 import contextlib
 import dataclasses
 import pathlib
@@ -129,15 +129,43 @@ def read(path: pathlib.Path, subject_format: str, clip_name: str = '') -> Sheet:
       those of another data set.
     errors.UserError: a cell cannot be used (file, sheet, row, column, value).
   """
+  with _opened(path) as workbook:
+    return _read_workbook(path, workbook, subject_format, clip_name)
+
+
+def read_cells(path: pathlib.Path) -> dict[str, list[list[str]]]:
+  """All cells of a workbook whose sheets have no header, as texts.
+
+  Args:
+    path: an .xlsx file.
+
+  Returns:
+    Title of each sheet, in their order -> its rows; an empty cell is ''.
+
+  Raises:
+    UnreadableError: damaged, or no spreadsheet.
+    NoHeaderError: it is locked, or far too large.
+  """
+  found = {}
+  with _opened(path) as workbook:
+    for sheet in workbook.worksheets:
+      # A copy trimmed by hand may claim a size that it does not have.
+      sheet.reset_dimensions()
+      with _rows(sheet, max_row=_MOST_CLIPS) as rows:
+        found[sheet.title] = [list(map(_text, cells)) for cells in rows]
+  return found
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path) -> Iterator[Any]:
+  """A workbook, checked; whatever goes wrong with it is a UserError."""
   try:
     with path.open('rb') as file:
       _check_size(path, file)
-      workbook = openpyxl.load_workbook(file, read_only=True, data_only=True)
-      return _read_workbook(path, workbook, subject_format, clip_name)
+      yield openpyxl.load_workbook(file, read_only=True, data_only=True)
   except errors.UserError:
     raise
-  # What a damaged file makes openpyxl and its XML parser raise is anybody's
-  # guess.
+  # What a damaged file makes openpyxl and its XML parser raise is a guess.
   except Exception as error:
     raise UnreadableError(
       f'{path} cannot be read as an .xlsx spreadsheet: {error!r}. Take a fresh '

@@ -18,6 +18,8 @@ from typing import Any
 from dianet_jax.core import errors
 from tfds_builders import (
   check_report,
+  long_video_check,
+  long_videos,
   pixels,
   prepare,
   protocols,
@@ -279,7 +281,9 @@ def main(arguments: Sequence[str]) -> int:
     description='Says in seconds whether a raw data set can be used.',
   )
   parser.add_argument(
-    '--dataset', required=True, help=', '.join(registry.names())
+    '--dataset',
+    required=True,
+    help=', '.join([*registry.names(), *long_videos.SETS]),
   )
   parser.add_argument('--manual_dir', required=True, help='the raw data')
   parser.add_argument('--variant', default='', help='of the layout')
@@ -296,6 +300,10 @@ def main(arguments: Sequence[str]) -> int:
   )
   options = vars(parser.parse_args(arguments))
   as_json = options.pop('json')
+  if options['dataset'] in long_videos.SETS:
+    return long_video_check.show(
+      options['dataset'], options['manual_dir'], as_json
+    )
   try:
     report = check(**options)
   except errors.UserError as error:

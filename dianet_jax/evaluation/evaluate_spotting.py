@@ -1,5 +1,7 @@
 """Scores spotted intervals: dianet evaluate-spotting INTERVALS TRUTH.
 
+Or with --dataset=samm_long --manual_dir=DIR in place of TRUTH.
+
 Exit status: 0, or 2 for a wrong command line.
 """
 
@@ -212,6 +214,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     'truth',
+    nargs='?',
     help=f'folder of {spotting_files.VIDEOS} and {spotting_files.TRUTH}',
   )
   parser.add_argument(
@@ -226,6 +229,8 @@ def _parser() -> argparse.ArgumentParser:
     default='',
     help='classes of emotions, such as happiness=positive,disgust=negative',
   )
+  parser.add_argument('--dataset', default='', help='raw long videos instead')
+  parser.add_argument('--manual_dir', default='', help='where they lie')
   parser.add_argument('--json', action='store_true', help='say it in JSON')
   return parser
 
@@ -239,13 +244,19 @@ def main(arguments: Sequence[str]) -> None:
   Raises:
     UserError: files that cannot be read, or do not fit together.
   """
-  options = _parser().parse_args(arguments)
-  truth = pathlib.Path(options.truth).expanduser()
-  videos = spotting_files.with_predictions(
-    spotting_files.read_truth(truth),
-    pathlib.Path(options.intervals).expanduser(),
-    str(truth / spotting_files.VIDEOS),
-  )
+  parser = _parser()
+  options = parser.parse_args(arguments)
+  if bool(options.truth) == bool(options.dataset):
+    parser.error('give a folder with the truth, or --dataset and --manual_dir')
+  if options.dataset:
+    known = f'--dataset={options.dataset}'
+    videos = spotting_files.of_data_set(options.dataset, options.manual_dir)
+  else:
+    truth = pathlib.Path(options.truth).expanduser()
+    known = str(truth / spotting_files.VIDEOS)
+    videos = spotting_files.read_truth(truth)
+  found = pathlib.Path(options.intervals).expanduser()
+  videos = spotting_files.with_predictions(videos, found, known)
   videos = spotting_files.renamed(videos, _classes(options.classes))
   result = evaluate(videos)
   if options.json:

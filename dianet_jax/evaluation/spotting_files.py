@@ -9,6 +9,7 @@ import pathlib
 from dianet_jax.clips import intervals
 from dianet_jax.core import errors, escape
 from dianet_jax.evaluation import spotting
+from tfds_builders import long_videos
 
 VIDEOS, TRUTH = 'videos.csv', 'truth.csv'
 _COLUMNS = ('video', 'subject', 'frames', 'frames_per_second')
@@ -93,6 +94,29 @@ def read_truth(folder: pathlib.Path) -> list[spotting.Video]:
     raise errors.UserError(f'{path} names the video {twice!r} twice.')
   _refuse_strangers(folder / TRUTH, truth, names, path)
   return videos
+
+
+def of_data_set(dataset: str, manual_dir: str) -> list[spotting.Video]:
+  """The long videos of a raw data set, called like their folders.
+
+  Raises:
+    UserError: unknown data set, nothing found, or a wrong cell.
+  """
+  declared = long_videos.get(dataset)
+  found = long_videos.find(declared, manual_dir)
+  return [
+    spotting.Video(
+      video.name,
+      video.subject,
+      video.frames,
+      declared.frames_per_second,
+      tuple(
+        spotting.Expression(interval, emotion)
+        for interval, emotion in video.expressions
+      ),
+    )
+    for video in found.videos
+  ]
 
 
 def _refuse_strangers(place, found, names: Iterable[str], known) -> None:

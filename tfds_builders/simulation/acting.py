@@ -229,7 +229,7 @@ class _Writer:
     }  # fmt: skip
     ends = 1.0
     taken = sum(longest[kind] + habits.pause for kind in order) + 2 * ends
-    while taken > self.seconds:
+    while order and taken > self.seconds:
       taken -= longest[order.pop()] + habits.pause
     gaps = rng.dirichlet(np.ones(len(order) + 1)) * (self.seconds - taken)
     now = ends

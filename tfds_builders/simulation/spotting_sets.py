@@ -18,7 +18,13 @@ import sys
 from dianet_jax.clips import intervals
 from dianet_jax.core import errors, progress
 from tfds_builders import raw_folder
-from tfds_builders.simulation import acting, faces, layouts, long_videos
+from tfds_builders.simulation import (
+  acting,
+  faces,
+  layouts,
+  long_video_trees,
+  long_videos,
+)
 
 # Sets these random numbers apart from those of data sets.
 _STREAM = 20
@@ -190,15 +196,22 @@ def main(arguments: Sequence[str]) -> None:
   Raises:
     SystemExit: with a message, where it cannot be written.
   """
+  trees = long_video_trees.TREES
   parser = argparse.ArgumentParser(
     prog='dianet simulate-videos',
-    description='Films long videos of drawn faces, with known expressions.',
+    description='Films long videos of drawn faces, with known expressions: the'
+    f' sets {", ".join(SETS)}, or a small raw data set in the layout of'
+    f' {", ".join(trees)}.',
   )
-  parser.add_argument('--set', required=True, choices=SETS, help='which')
+  parser.add_argument('--set', required=True, choices=[*SETS, *trees])
   parser.add_argument('--root', required=True, help='folder to make')
   options = parser.parse_args(arguments)
   root = pathlib.Path(options.root).expanduser()
   try:
+    if options.set in trees:
+      long_video_trees.write(options.set, root)
+      print(f'dianet check --dataset={options.set} --manual_dir={root}')
+      return
     write(SETS[options.set], root, track=progress.track)
   except errors.UserError as error:
     sys.exit(f'error: {error}')
