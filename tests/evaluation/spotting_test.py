@@ -54,6 +54,12 @@ def test_matching_is_maximum_and_not_greedy():
   assert spotting.match(truth, found) == [(0, 0), (1, 1)]
 
 
+def test_two_pairs_are_better_than_a_perfect_one():
+  truth = [interval(0, 9), interval(3, 12)]
+  found = [interval(3, 12), interval(6, 15)]
+  assert spotting.match(truth, found) == [(0, 0), (1, 1)]
+
+
 def test_no_larger_matching_exists():
   rng = np.random.default_rng(0)
   for _ in range(30):
