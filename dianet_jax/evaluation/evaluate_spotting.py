@@ -210,7 +210,9 @@ def _parser() -> argparse.ArgumentParser:
     ' counted.',
   )
   parser.add_argument(
-    'intervals', help='intervals.csv of `dianet spot`; may have `emotion`'
+    'intervals',
+    help='intervals.csv of `dianet spot`, which may have `emotion`, or'
+    ' predictions.csv of `dianet predict`',
   )
   parser.add_argument(
     'truth',

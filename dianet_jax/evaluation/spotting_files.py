@@ -13,6 +13,8 @@ from tfds_builders import long_videos
 
 VIDEOS, TRUTH = 'videos.csv', 'truth.csv'
 _COLUMNS = ('video', 'subject', 'frames', 'frames_per_second')
+# Columns that set what `dianet predict` writes apart.
+_PREDICTED = {'clip', 'prediction', 'kind', 'spotting_score', 'error'}
 _MOST_LISTED = 3
 
 
@@ -28,9 +30,12 @@ def _expressions(
   path: pathlib.Path,
 ) -> dict[str, tuple[spotting.Expression, ...]]:
   """Video -> its intervals, with their emotions where there is that column."""
+  rows = _rows(path)
+  if rows and rows[0].keys() >= _PREDICTED:
+    return _of_predictions(path, rows)
   found = intervals.read(path)
   emotions: dict[str, list[str]] = {}
-  for row in _rows(path):
+  for row in rows:
     if row['onset']:
       emotions.setdefault(escape.from_cell(row['video']), []).append(
         escape.from_cell(row.get('emotion') or '')
@@ -42,6 +47,29 @@ def _expressions(
     )
     for video, some in found.items()
   }
+
+
+def _of_predictions(
+  path: pathlib.Path, rows: Sequence[Mapping[str, str]]
+) -> dict[str, tuple[spotting.Expression, ...]]:
+  """The same of `predictions.csv` of `dianet predict`, which spots first."""
+  found: dict[str, tuple[spotting.Expression, ...]] = {}
+  for number, row in enumerate(rows, 2):
+    some = found.setdefault(escape.from_cell(row['clip']), ())
+    if row['error'].startswith('no expression was spotted'):
+      continue
+    if not row['kind']:
+      raise errors.UserError(
+        f'{path}, row {number}: {row["error"] or "not spotted"}. Expected what'
+        ' `dianet predict` says of long videos without key frames.'
+      )
+    onset, apex, offset = (int(row[k]) for k in ('onset', 'apex', 'offset'))
+    score = float(row['spotting_score'])
+    interval = intervals.Interval(onset, apex, offset, row['kind'], score)
+    emotion = escape.from_cell(row['prediction'])
+    one = spotting.Expression(interval, emotion)
+    found[escape.from_cell(row['clip'])] = (*some, one)
+  return found
 
 
 def read_truth(folder: pathlib.Path) -> list[spotting.Video]:
@@ -136,8 +164,9 @@ def with_predictions(
 
   Args:
     videos: with their truth.
-    path: `intervals.csv`, see `intervals.write`; it may have `emotion`. A video
-      is named as in `videos`, or as a file or folder of that name.
+    path: `intervals.csv`, see `intervals.write`; it may have `emotion`. Or
+      `predictions.csv` of `dianet predict`. A video is named as in `videos`, or
+      as a file or folder of that name.
     known: what names the videos, for messages.
 
   Raises:

@@ -321,6 +321,25 @@ def test_the_published_rules_are_shown_where_they_differ(folder, capsys):
   assert 'published scorer' in capsys.readouterr().out
 
 
+def test_what_predict_spots_and_names_is_scored(folder, capsys):
+  rows = [
+    'clip,prediction,onset,apex,offset,kind,spotting_score,error',
+    'a.mp4,positive,0,5,9,micro,9,',
+    'b.mp4,,,,,,,no expression was spotted in 60.0 seconds',
+    'c.mp4,,,,,,,no expression was spotted in 60.0 seconds',
+  ]
+  path = folder / 'predictions.csv'
+  path.write_text('\n'.join(rows))
+  arguments = [str(path), str(folder), '--classes=happiness=positive', '--json']
+  evaluate_spotting.main(arguments)
+  got = json.loads(capsys.readouterr().out)['as_given']
+  assert got['micro']['f1'] == 2 / 3
+  assert got['recognition']['strs'] == 2 / 3
+  path.write_text(path.read_text().replace('no expression', 'no face'))
+  with pytest.raises(errors.UserError, match='row 3: no face'):
+    evaluate_spotting.main(arguments)
+
+
 @pytest.mark.parametrize(
   'name, old, new, said',
   [
