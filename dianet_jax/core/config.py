@@ -204,14 +204,16 @@ class Parallel:
   strategy: str = key(
     'auto',
     'Folds on one device: loop (one fold, a program for each step), unroll'
-    ' (several), map or vmap (several, a program for each epoch); auto = loop'
-    ' on a CPU, map elsewhere.',
-    one_of('auto', 'loop', 'unroll', 'map', 'vmap'),
+    ' (several), map or vmap (several, a program for each epoch), vmap_products'
+    ' (convolutions as products of matrices); auto = loop on a CPU, the fastest'
+    ' one elsewhere: measured once and kept in the cache.',
+    one_of('auto', 'loop', 'unroll', 'map', 'vmap', 'vmap_products'),
   )
   folds_per_device: int = key(
     0,
-    'Folds trained at once on a device; 0 = all whose states fit its memory, of'
-    ' unroll four. loop takes 1.',
+    'Folds trained at once on a device; 0 = as many as are fastest where the'
+    ' strategy is measured, otherwise all whose states fit its memory (unroll:'
+    ' four). loop takes 1.',
     between(0, _MOST),
   )
   compute_dtype: str = key(

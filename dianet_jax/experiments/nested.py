@@ -296,7 +296,7 @@ class _Nested:
         one.config,
         one.workdir,
         one.folds,
-        run_lib.make_program(one.config, one.dataset, one.folds),
+        run_lib.make_program(one.config, one.dataset, one.folds, one.workdir),
         functools.partial(self._pace.remark, work=work, rest=rest),
       )
 

@@ -17,7 +17,7 @@ from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.evaluation import report
 from dianet_jax.experiments import results as results_lib
-from dianet_jax.experiments import starts, workdirs
+from dianet_jax.experiments import starts, strategies, workdirs
 from dianet_jax.models import registry as models
 from dianet_jax.motion.registry import Channel
 from dianet_jax.training import kept, objectives
@@ -62,8 +62,16 @@ def make_program(
   config: configuration.Config,
   dataset: dataset_lib.Dataset,
   folds: folds_lib.Folds,
+  workdir: pathlib.Path | None = None,
 ) -> parallel_lib.FoldParallel:
-  """The program that trains folds of a data set."""
+  """The program that trains folds of a data set.
+
+  Args:
+    config: of these folds.
+    dataset: what is trained on.
+    folds: all of the run.
+    workdir: that keeps what `strategies.choose` chose; begun before.
+  """
   device = parallel_lib.choose_devices(config.parallel.devices)[0]
   dtype = runtime.compute_dtype(config.parallel.compute_dtype, device.platform)
   trainer = make_trainer(
@@ -77,9 +85,13 @@ def make_program(
   data = Data(
     dict(dataset.inputs), dataset.labels, start.variables if start else {}
   )
-  return parallel_lib.FoldParallel(
-    trainer, data, folds, config.parallel, config.evaluation
-  )
+
+  def make(settings: configuration.Parallel) -> parallel_lib.FoldParallel:
+    return parallel_lib.FoldParallel(
+      trainer, data, folds, settings, config.evaluation
+    )
+
+  return make(strategies.choose(config, trainer, data, folds, make, workdir))
 
 
 def run(
@@ -134,10 +146,10 @@ def _run(
   starts.find(config)
   dataset = read_dataset(config, load)
   folds = folds_lib.of(config, dataset)
-  program = make_program(config, dataset, folds)
   workdirs.begin(workdir, config, dataset)
   dataset = workdirs.with_note(dataset, [workdir])
   describe(config, dataset, folds)
+  program = make_program(config, dataset, folds, workdir)
   missing = len(folds) - kept.finished(workdir)
   began = time.perf_counter()
   trained = resume_lib.train_folds(

@@ -1,7 +1,8 @@
 """Guards a workdir: one run at a time, of one configuration and one data set.
 
 `config.json` holds the number of its schema, the configuration that the run
-was begun with, and the versions of each session; `data.json` describes its
+was begun with, the strategy that was measured to be the fastest, and the
+versions of each session; `data.json` describes its
 data, see `origin`; `metrics.json` holds the result, and is there when the run
 is finished.
 """
@@ -309,6 +310,18 @@ def note_config(workdir: pathlib.Path, config: Config) -> None:
     if text := version_note(held['sessions']):
       progress.console.print(f'  note: {text}')
   files.write_json(workdir / 'config.json', held)
+
+
+def load_choice(workdir: pathlib.Path) -> dict[str, Any] | None:
+  """By which strategy it is trained, where that was measured."""
+  return (_held(workdir) or {}).get('strategy')
+
+
+def note_choice(workdir: pathlib.Path, choice: dict[str, Any]) -> None:
+  """Writes what `load_choice` reads into the `config.json` that is there."""
+  if hosts.is_main():
+    held = files.read_json(workdir / 'config.json')
+    files.write_json(workdir / 'config.json', held | {'strategy': choice})
 
 
 def sessions(workdir: pathlib.Path) -> list[dict[str, str]]:

@@ -26,7 +26,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from dianet_jax.core import errors, escape, progress, stopping
+from dianet_jax.core import errors, escape, limits, progress, stopping
 from dianet_jax.training import kept
 from dianet_jax.training.results import (
   FoldResult,
@@ -99,6 +99,7 @@ def _save(
     checkpointer.save(folder, whole, force=replaces)
   for path in outdated:
     shutil.rmtree(path, ignore_errors=True)
+  limits.give_back()
 
 
 def _restore(folder: pathlib.Path, target: Any = None) -> Any:

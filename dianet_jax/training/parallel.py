@@ -32,7 +32,7 @@ from dianet_jax.training.trainer import Trainer
 
 # Share of a device's memory that the states of its folds may fill, by default.
 # `vmap` holds the activations of all folds at once.
-_STATES_OF_MEMORY = {'map': 0.5, 'vmap': 0.125}
+_STATES_OF_MEMORY = {'map': 0.5, 'vmap': 0.125, 'vmap_products': 0.0625}
 # A program of many folds one after another takes long to compile.
 _MOST_UNROLLED = 4
 
@@ -51,11 +51,12 @@ def choose_devices(
 
 
 def choose_strategy(strategy: str, platform: str) -> str:
-  """The strategy by which the folds of one device run.
+  """The strategy by which the folds of one device run, unmeasured.
 
   loop: a program a step, one fold after another. unroll: the same for several
   folds. map, vmap: a program an epoch, its steps in a scan; the folds one after
-  another or all in every operation.
+  another or all in every operation. vmap_products: vmap, convolutions as
+  products of matrices. `tuning` measures them.
 
   On a CPU gradients of convolutions inside a compiled loop run five times
   slower, and vmap is bound by memory.

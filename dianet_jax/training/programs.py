@@ -10,14 +10,18 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
+from dianet_jax.models.layers import products
+
 # Strategies that run an epoch as one program; the others one for every step.
-SCANNING = ('map', 'vmap')
+SCANNING = ('map', 'vmap', 'vmap_products')
 
 
 def _within_device(strategy: str, one_fold: Callable) -> Callable:
   """`one_fold(*arguments)` for arguments with a leading fold axis."""
   if strategy == 'vmap':
     return jax.vmap(one_fold)
+  if strategy == 'vmap_products':
+    return products.everywhere()(jax.vmap(one_fold))
   if strategy == 'map':
     return lambda *args: jax.lax.map(lambda fold: one_fold(*fold), args)
 
@@ -44,7 +48,7 @@ def over_folds(
 
   Args:
     function: of one fold, called with arguments by position.
-    strategy: see `parallel.choose_strategy`; not 'auto'.
+    strategy: see `config.Parallel`; not 'auto'.
     devices: of one platform.
     shared: how many of the first arguments are the same for all folds of a
       device, [device, ...]; all others lead with [device, fold_on_device].

@@ -9,7 +9,7 @@ import time
 import jax
 
 from dianet_jax.core import config as configuration
-from dianet_jax.core import errors, hosts, progress, stopping
+from dianet_jax.core import errors, hosts, limits, progress, stopping
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.training import checkpoints, memory
 from dianet_jax.training import parallel as parallel_lib
@@ -238,6 +238,8 @@ class _Job:
       programs = self._parallel.compile(folds)
       compiled = time.perf_counter() - start
       seconds = self._parallel.seconds_per_epoch(folds)
+    # Compilers take gigabytes, and free them.
+    limits.give_back()
     left = len(folds) * epochs - sum(fold.epochs for fold in begun)
     seconds *= left / min(size, len(folds))
     progress.console.print(

@@ -1,6 +1,8 @@
 """What binds a process: affinity, and control groups of both versions."""
 
 import os
+import pathlib
+import sys
 
 import pytest
 
@@ -86,3 +88,21 @@ def test_this_machine():
   assert 1 <= limits.cores() <= (os.cpu_count() or 1)
   free = limits.free_memory()
   assert free is None or free > 0
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='of the C library there')
+def test_what_was_freed_goes_back_to_the_system():
+  limits.give_back()
+  held = [bytearray(10_000) for _ in range(20_000)]
+  # The last one keeps the heap from shrinking by itself.
+  last, before = held.pop(), resident()
+  del held
+  limits.give_back()
+  assert before - resident() > 100e6
+  del last
+
+
+def resident():
+  """Bytes of this process in memory."""
+  pages = pathlib.Path('/proc/self/statm').read_text().split()[1]
+  return int(pages) * os.sysconf('SC_PAGE_SIZE')

@@ -135,10 +135,7 @@ def test_a_pause_of_the_host_is_forgotten(device):
 
 @pytest.mark.slow
 def test_epochs_leave_no_array_behind(run):
-  """What grew in long runs was not ours: as many arrays after 30 epochs.
-
-  The history of an epoch, a few numbers, comes to the host an epoch later.
-  """
+  """As many arrays after 30 epochs; what grew in long runs is `give_back`'s."""
   program, folds = run.make(
     devices=1, rows=[2], overrides={'train__epochs': 30}
   )

@@ -7,7 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from dianet_jax.models.layers import cpu
+from dianet_jax.models.layers import cpu, products
 from dianet_jax.models.layers.cpu import convolution
 
 # The only options that the CPU forms implement: those that flax passes for a
@@ -43,6 +43,8 @@ def conv_general_dilated(
   >>> y[0, ..., 0].astype(int).tolist()
   [[4, 6, 4], [6, 9, 6], [4, 6, 4]]
 
+  A product of matrices where `products.everywhere` asks for that.
+
   Args:
     x: float [clip, height, width, channel], or as `options` say.
     kernel: [rows, columns, channel, feature], or as `options` say.
@@ -55,6 +57,8 @@ def conv_general_dilated(
   Returns:
     [clip, new height, new width, feature], in the dtype of x.
   """
+  if products.used() and options == _DEFAULTS:
+    return products.conv(x, kernel, strides, padding)
   if cpu.enabled() and options == _DEFAULTS:
     return convolution.conv(x, kernel, strides, padding)
   return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
