@@ -212,7 +212,7 @@ def estimated(
     cost = hlo_cost.program_cost(compiled.as_text(), chip)
     roof += times * cost.hidden_seconds(chip)
     raw += times * cost.raw_seconds(chip)
-    memory = max(memory, _memory(compiled))
+    memory = max(memory, memory_of(compiled))
   steps = problem.trainer.steps_per_epoch
   steps *= 1 if strategy == 'loop' else FOLDS
   return Cost(roof / steps, raw / steps, memory)
@@ -239,7 +239,7 @@ def measured(problem: Problem, strategy: str, repeats: int = 3) -> Cost:
   )
   programs = parallel.compile(problem.folds)
   training = (programs[name] for name in ('epoch', 'step') if name in programs)
-  memory = max(map(_memory, training))
+  memory = max(map(memory_of, training))
   seconds = min(
     parallel.seconds_per_epoch(problem.folds) for _ in range(repeats)
   )
@@ -248,7 +248,8 @@ def measured(problem: Problem, strategy: str, repeats: int = 3) -> Cost:
   return Cost(seconds / steps, None, memory)
 
 
-def _memory(compiled: jax.stages.Compiled) -> int:
+def memory_of(compiled: jax.stages.Compiled) -> int:
+  """Bytes of a program's arguments and work."""
   memory = compiled.memory_analysis()
   return memory.argument_size_in_bytes + memory.temp_size_in_bytes
 

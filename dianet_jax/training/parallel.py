@@ -264,6 +264,11 @@ class FoldParallel:
     return True
 
   @property
+  def epochs(self) -> int:
+    """Of every training."""
+    return self._trainer.settings.epochs
+
+  @property
   def parameters(self) -> int:
     """How many numbers of one network are trained."""
     leaves = jax.tree.leaves(self.shapes(1).state.params)
@@ -374,7 +379,7 @@ class FoldParallel:
       group = self._begin(folds, rows, begun)
       for row in rows:
         begun.pop(keys[row], None)
-      while len(group.history) < self._trainer.settings.epochs:
+      while len(group.history) < self.epochs:
         whole = self._advance(group)
         on_epoch(group.real if whole else 0, group.snapshot)
         if whole and all(group.diverged(len(group.history) - 1)):
