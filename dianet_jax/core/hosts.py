@@ -24,7 +24,7 @@ T = TypeVar('T')
 
 # Names of what the processes tell each other.
 _ERROR, _KNOWN = 'dianet/error', 'dianet/known'
-_TELLING_SECONDS, _LISTENING_SECONDS = 5, 10
+_TELLING_SECONDS, _LISTENING_SECONDS = 5, 1
 # A process that was killed is missed after as long.
 _HEARTBEAT_SECONDS = 30
 
@@ -47,8 +47,8 @@ def start(settings: configuration.Parallel) -> None:
   if joins:
     # XLA takes SIGTERM when processes join.
     stopping.arm()
-    _Fate.joined = True
-    threading.Thread(target=_listen, daemon=True).start()
+    _Fate.listener = threading.Thread(target=_listen, daemon=True)
+    _Fate.listener.start()
     # One of them speaks.
     progress.console.quiet = not is_main()
 
@@ -74,9 +74,10 @@ def _join(settings: configuration.Parallel) -> None:
 
 
 class _Fate:
-  """Of the process: whether there are others to share it with."""
+  """Of the process: who listens to the others, if there are any."""
 
-  joined = False
+  listener: threading.Thread | None = None
+  ended = threading.Event()
 
 
 @contextlib.contextmanager
@@ -89,12 +90,17 @@ def one_fate() -> Iterator[None]:
   try:
     yield
   except BaseException as error:
-    if _Fate.joined and jax.process_count() > 1:
+    if _Fate.listener and jax.process_count() > 1:
       known = isinstance(error, (errors.UserError, errors.Stopped))
       _tell(str(error) if known else faults.one_line(error))
       # XLA would wait for the others at the end, and crash without them.
       entry.Exit.at_once = True
     raise
+  finally:
+    # In a call of XLA's when Python ends, it would crash.
+    _Fate.ended.set()
+    if _Fate.listener:
+      _Fate.listener.join()
 
 
 def _tell(text: str) -> None:
@@ -116,11 +122,11 @@ def _tell(text: str) -> None:
 
 def _listen() -> None:
   """Ends this process when another one says that it ends."""
-  while True:
+  while not _Fate.ended.wait(_LISTENING_SECONDS):
     try:
-      said = _client().blocking_key_value_get(_ERROR, 1000 * _LISTENING_SECONDS)
+      said = _client().key_value_try_get(_ERROR)
     except jax.errors.JaxRuntimeError as error:
-      if 'DEADLINE_EXCEEDED' in str(error):
+      if 'NOT_FOUND' in str(error):
         continue
       # The first process is gone, which XLA notices on its own.
       return

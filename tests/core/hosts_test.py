@@ -44,6 +44,8 @@ def program():
   with stopping.immediate(), hosts.one_fate():
     hosts.start(settings)
     assert hosts.gather(int(number)) == [0, 1]
+    if place == 'well':
+      return
     if number == '1':
       time.sleep(1)  # The other is where it is to be.
       raise errors.UserError('the disk is full')
@@ -58,9 +60,8 @@ entry.leave(entry.run(program))
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('place', ['training', 'gathering'])
-def test_an_error_in_one_process_ends_the_other(place):
+def run_two(place):
+  """Exit statuses and last words of two processes."""
   with socket.socket() as free:
     free.bind(('localhost', 0))
     address = f'localhost:{free.getsockname()[1]}'
@@ -73,8 +74,20 @@ def test_an_error_in_one_process_ends_the_other(place):
     )
     for number in '01'
   ]
-  (_, other), (_, failed) = (p.communicate(timeout=60) for p in processes)
-  assert [p.returncode for p in processes] == [128 + 15, 1], other + failed
+  said = [process.communicate(timeout=60)[1] for process in processes]
+  return [process.returncode for process in processes], said
+
+
+@pytest.mark.slow
+def test_processes_that_are_done_end_in_peace():
+  assert run_two('well')[0] == [0, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('place', ['training', 'gathering'])
+def test_an_error_in_one_process_ends_the_other(place):
+  statuses, (other, failed) = run_two(place)
+  assert statuses == [128 + 15, 1], other + failed
   assert failed.splitlines()[-1] == 'error: the disk is full'
   saved = '; all is saved' if place == 'training' else ''
   assert f'process 1 has ended: the disk is full{saved}' in other
