@@ -21,8 +21,9 @@ import numpy as np
 from benchmarks import rank_pooling
 from dianet_jax.core import runtime
 from dianet_jax.core.config import Config
-from dianet_jax.experiments import configuration, rows, rules, run
+from dianet_jax.experiments import configuration, rows, rules
 from dianet_jax.motion import registry as motion
+from dianet_jax.training import build
 from dianet_jax.training.state import Batch, Data, Fold
 
 _CLASSES = 3
@@ -37,7 +38,7 @@ def measured(config: Config, clips: int) -> tuple[int, float, float, int]:
   """
   feed = rules.feed(config)
   stored = rules.stored(config.data.dataset)
-  trainer = run.make_trainer(
+  trainer = build.make_trainer(
     config,
     _CLASSES,
     motion.channels(feed, config.data, stored),

@@ -119,7 +119,14 @@ def test_pages(written, dataset, results, tmp_path):
   summary['trained_by'] = {'[/bold]': 1}
   path = tmp_path / 'report.html'
   page.write(
-    path, config_lib.Config(name='n'), dataset, written, results, summary, {}
+    path,
+    config_lib.Config(name='n'),
+    dataset,
+    written,
+    results,
+    summary,
+    {},
+    {},
   )
   text = path.read_text()
   assert not COMMANDS.search(text)

@@ -14,6 +14,7 @@ ORDER = (
   ('dianet_jax.experiments',),
   ('dianet_jax.evaluation',),
   ('dianet_jax.inference',),
+  ('dianet_jax.explanation',),
   ('dianet_jax.training',),
   ('dianet_jax.data',),
   ('tfds_builders',),

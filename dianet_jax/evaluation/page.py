@@ -3,7 +3,7 @@
 What the page says is in page.html.j2; here is what it is filled with.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 import io
 import json
 import pathlib
@@ -15,7 +15,8 @@ import numpy as np
 from dianet_jax.core import config as configuration
 from dianet_jax.core import html, schema
 from dianet_jax.data import dataset as data_lib
-from dianet_jax.evaluation import metrics, plots, report
+from dianet_jax.evaluation import embedding, metrics, plots, report
+from dianet_jax.explanation import explainer
 from dianet_jax.motion import display
 from dianet_jax.training.results import FoldResult
 
@@ -122,9 +123,11 @@ def choose(
 
 
 def _clips(
-  dataset: data_lib.Dataset, pooled: report.Pooled
+  dataset: data_lib.Dataset,
+  pooled: report.Pooled,
+  explanations: Mapping[int, explainer.Explanation],
 ) -> Iterator[dict[str, Any]]:
-  """Truth, prediction and images of the clips that are shown."""
+  """Truth, prediction, images and explanation of the clips to be shown."""
   of_seed = pooled.probabilities[0]
   for index in choose(dataset.labels, of_seed):
     shares = of_seed[index].tolist()
@@ -143,6 +146,57 @@ def _clips(
         if channels
         for picture in _pictures(key, dataset, index)
       ],
+      **_explained(dataset, explanations.get(index), index),
+    }
+
+
+def _explained(
+  dataset: data_lib.Dataset,
+  explanation: explainer.Explanation | None,
+  clip: int,
+) -> dict[str, Any]:
+  if explanation is None:
+    return {'regions': (), 'maps': ()}
+  faces = (
+    pixels
+    for name, channels in dataset.channels.items()
+    if channels
+    for pixels in _first_view(dataset, name, clip)
+  )
+  return {
+    'regions': explanation.bars(),
+    'maps': [
+      (title, display.source(pixels, '.jpg'))
+      for title, pixels in explanation.pictures(next(faces, None))
+    ],
+  }
+
+
+def _first_view(
+  dataset: data_lib.Dataset, name: str, clip: int
+) -> Iterator[np.ndarray]:
+  """The first view of an input, RGB: explanations are laid over it."""
+  view = dataset.inputs[name][0, clip][:1]
+  for _, pixels in display.pictures(view, [''], dataset.channels[name]):
+    yield pixels if pixels.shape[-1] == 3 else np.repeat(pixels, 3, axis=-1)
+
+
+def _planes(
+  dataset: data_lib.Dataset, pooled: report.Pooled
+) -> Iterator[dict[str, Any]]:
+  """The clips in a plane, coloured by class and by subject."""
+  plane = embedding.of_probabilities(
+    pooled.probabilities[0], [clip.clip_id for clip in dataset.clips]
+  )
+  of_class = [dataset.classes[label] for label in dataset.labels]
+  for title, labels in (('class', of_class), ('subject', dataset.subjects)):
+    same, chance = plane.nearest(labels)
+    yield {
+      'title': title,
+      'points': list(plane.drawn(labels)),
+      'legend': embedding.legend(labels),
+      'same': same,
+      'chance': chance,
     }
 
 
@@ -162,6 +216,7 @@ def write(
   results: Sequence[FoldResult],
   summary: dict[str, Any],
   versions: dict[str, str],
+  explanations: Mapping[int, explainer.Explanation],
 ) -> None:
   """Writes the page.
 
@@ -173,6 +228,8 @@ def write(
     results: every fold, for the learning curves.
     summary: what `report.summarise` returned.
     versions: of the packages and the machine.
+    explanations: index of a clip -> why it was given its class; of some of the
+      clips that `choose` chooses, or all.
   """
   overall = summary['overall']
   notes = summary['notes'] + [
@@ -194,7 +251,14 @@ def write(
     wrongest=_WRONGEST,
     surest=_SUREST,
     seed=pooled.seeds[0],
-    clips=_clips(dataset, pooled),
+    clips=_clips(dataset, pooled, explanations),
+    attribution=explainer.table(
+      list(explanations.values()),
+      [int(pooled.predictions[0, clip]) for clip in explanations],
+      dataset.classes,
+    ),
+    planes=_planes(dataset, pooled),
+    plane_size=embedding.SIZE,
     notes=notes,
     config=json.dumps(schema.to_dict(config), indent=2),
     versions=[

@@ -43,7 +43,9 @@ def predict_sources(
     except errors.UserError as error:
       results.append(outputs.of_error(str(source.path), str(error)))
     else:
-      results.append(outputs.of_prediction(bundle, prediction))
+      # Of more clips the page shows nothing.
+      explained = len(results) < outputs.MOST_SHOWN
+      results.append(outputs.of_prediction(bundle, prediction, explained))
   try:
     outputs.write(out, bundle, results)
   except OSError as error:

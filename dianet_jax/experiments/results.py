@@ -20,7 +20,7 @@ from dianet_jax.core import errors, faults, files, hosts, progress
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.evaluation import page, predictions, report
-from dianet_jax.experiments import origin, workdirs
+from dianet_jax.experiments import explained, origin, workdirs
 from dianet_jax.training import checkpoints
 from dianet_jax.training.results import FoldResult
 
@@ -131,14 +131,24 @@ def _page(trained: Trained, summary: dict[str, Any]) -> None:
   held = workdirs.load_data(trained.workdir)
   if held is not None:
     versions = {'data': origin.sentence(held)} | versions
+  pooled = trained.pooled
+  explanations = explained.explain(
+    trained.workdir,
+    trained.dataset,
+    trained.results,
+    pooled,
+    trained.config.evaluation.ensemble,
+    page.choose(trained.dataset.labels, pooled.probabilities[0]),
+  )
   page.write(
     trained.workdir / 'report.html',
     trained.config,
     trained.dataset,
-    trained.pooled,
+    pooled,
     trained.results,
     summary,
     versions,
+    explanations,
   )
 
 

@@ -1,6 +1,6 @@
 """A whole run, top to bottom: data, folds, training, results."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 import functools
 import pathlib
 import shutil
@@ -19,12 +19,10 @@ from dianet_jax.evaluation import report
 from dianet_jax.experiments import results as results_lib
 from dianet_jax.experiments import starts, strategies, workdirs
 from dianet_jax.models import registry as models
-from dianet_jax.motion.registry import Channel
-from dianet_jax.training import kept, objectives
+from dianet_jax.training import build, kept
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import resume as resume_lib
 from dianet_jax.training.state import Data
-from dianet_jax.training.trainer import Trainer
 
 # `dataset.load`, or one that keeps what it has loaded.
 Load = Callable[..., dataset_lib.Dataset]
@@ -36,26 +34,6 @@ def read_dataset(
   """What the configuration's model reads of the configuration's clips."""
   reads = models.MODELS[config.model.name].reads
   return load(config.data, config.seed, reads)
-
-
-def make_trainer(
-  config: configuration.Config,
-  num_classes: int,
-  channels: Mapping[str, tuple[Channel, ...]],
-  max_train_clips: int,
-  dtype: jnp.dtype,
-) -> Trainer:
-  """What is the same in every fold; see `Trainer`."""
-  model = models.MODELS[config.model.name]
-  objective = objectives.OBJECTIVES[config.objective.name]
-  return Trainer(
-    model=model(num_classes, config.model, dtype),
-    objective=objective(config.objective),
-    settings=config.train,
-    scaling=config.data.scaling,
-    channels=channels,
-    max_train_clips=max_train_clips,
-  )
 
 
 def make_program(
@@ -74,7 +52,7 @@ def make_program(
   """
   device = parallel_lib.choose_devices(config.parallel.devices)[0]
   dtype = runtime.compute_dtype(config.parallel.compute_dtype, device.platform)
-  trainer = make_trainer(
+  trainer = build.make_trainer(
     config,
     len(dataset.classes),
     dataset.channels,

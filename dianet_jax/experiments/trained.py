@@ -15,9 +15,9 @@ import numpy as np
 
 from dianet_jax.core import errors, paths
 from dianet_jax.core.config import Config
-from dianet_jax.experiments import rows, rules, run, workdirs
+from dianet_jax.experiments import rows, rules, workdirs
 from dianet_jax.motion import registry as motion
-from dianet_jax.training import checkpoints
+from dianet_jax.training import build, checkpoints
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Network:
     channels = motion.channels(
       rules.feed(self.config), data, rules.stored(data.dataset)
     )
-    trainer = run.make_trainer(
+    trainer = build.make_trainer(
       self.config, len(self.classes), channels, 1, jnp.dtype(self.dtype)
     )
     return jax.jit(trainer.probabilities)

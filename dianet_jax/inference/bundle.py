@@ -17,6 +17,7 @@ import numpy as np
 from dianet_jax.clips import segments, video
 from dianet_jax.core import config, paths
 from dianet_jax.data import inputs as inputs_lib
+from dianet_jax.explanation import explainer
 from dianet_jax.models import layers
 from dianet_jax.models import registry as models
 from dianet_jax.motion import registry as motion
@@ -124,22 +125,39 @@ class Bundle:
       Logarithms of the mean probability over views and members, uncalibrated,
       in nats.
     """
-    scale = scaling.SCALINGS[self.data.scaling]
-    channels = self.channels
 
     def of_one(inputs):
-      batch = {
-        name: scale(values[None]) if channels[name] else values[None]
-        for name, values in inputs.items()
-      }
-      logits = [
-        self.network.apply(variables, batch).logits[0] for variables in members
-      ]
+      batch = {name: values[None] for name, values in inputs.items()}
+      logits = [self._outputs(v, batch).logits[0] for v in members]
       logs = jax.nn.log_softmax(jnp.concatenate(logits), axis=-1)
       return jax.nn.logsumexp(logs, axis=0) - jnp.log(len(logs))
 
+    return jax.vmap(of_one)(dict(inputs))
+
+  def _outputs(self, variables, inputs, **options):
+    """A member's by raw inputs, in the inference form."""
+    scale, channels = scaling.SCALINGS[self.data.scaling], self.channels
+    scaled = {
+      name: scale(values) if channels[name] else values
+      for name, values in inputs.items()
+    }
     with layers.cpu.switched_off():
-      return jax.vmap(of_one)(dict(inputs))
+      return self.network.apply(variables, scaled, **options)
+
+  @functools.cached_property
+  def _explainer(self) -> explainer.Explainer:
+    return explainer.Explainer(
+      self.network,
+      self._outputs,
+      lambda _, inputs: self.probabilities(inputs),
+      self.feed,
+      self.channels,
+    )
+
+  def explain(self, prediction: Prediction) -> explainer.Explanation:
+    """Why a clip was given its most probable class."""
+    class_ = self.classes.index(prediction.label)
+    return self._explainer(self.members, prediction.inputs, class_)
 
   @functools.cached_property
   def _compiled(self):

@@ -14,7 +14,7 @@ from dianet_jax.inference import bundle as bundle_lib
 from dianet_jax.motion import display
 
 # Pictures of more clips would make a page that no browser shows.
-_MOST_SHOWN = 50
+MOST_SHOWN = 50
 _PROBABILITY = 'p_'
 
 
@@ -59,12 +59,17 @@ class Result:
     film: (title, source of an <img>) of onset, apex and offset.
     motion: the same of what the model read.
     warnings: as in the row, one by one.
+    regions: (region of the face, its share of what decided, text); () where the
+      clip is not explained.
+    maps: pictures of where the networks looked.
   """
 
   row: Mapping[str, Any]
   film: Sequence[tuple[str, str]] = ()
   motion: Sequence[tuple[str, str]] = ()
   warnings: Sequence[str] = ()
+  regions: Sequence[tuple[str, float, str]] = ()
+  maps: Sequence[tuple[str, str]] = ()
 
   def bars(self, classes: Sequence[str]) -> list[tuple[str, float, str]]:
     """(Class, probability 0..1, its text), the most probable first."""
@@ -79,9 +84,17 @@ def of_error(name: str, error: str) -> Result:
 
 
 def of_prediction(
-  bundle: bundle_lib.Bundle, prediction: bundle_lib.Prediction
+  bundle: bundle_lib.Bundle,
+  prediction: bundle_lib.Prediction,
+  explained: bool = True,
 ) -> Result:
-  """A clip that was predicted."""
+  """A clip that was predicted.
+
+  Args:
+    bundle: that predicted it.
+    prediction: what it said.
+    explained: whether the clip is explained, which takes several predictions.
+  """
   clip = prediction.clip
   row: dict[str, Any] = {
     'clip': clip.name,
@@ -105,7 +118,14 @@ def of_prediction(
     for key in ('onset', 'apex', 'offset')
   ]
   motion = list(_motion(bundle, prediction))
-  return Result(row, film, motion, clip.warnings)
+  if not explained:
+    return Result(row, film, motion, clip.warnings)
+  why = bundle.explain(prediction)
+  maps = [
+    (title, display.source(pixels, '.jpg'))
+    for title, pixels in why.pictures(clip.frames[clip.apex])
+  ]
+  return Result(row, film, motion, clip.warnings, why.bars(), maps)
 
 
 def _motion(
@@ -162,6 +182,6 @@ def page(bundle: bundle_lib.Bundle, results: Sequence[Result]) -> str:
     bundle=bundle,
     training=bundle.facts['training'],
     result=bundle.facts['result'],
-    shown=results[:_MOST_SHOWN],
-    more=max(0, len(results) - _MOST_SHOWN),
+    shown=results[:MOST_SHOWN],
+    more=max(0, len(results) - MOST_SHOWN),
   )

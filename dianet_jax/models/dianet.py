@@ -123,6 +123,11 @@ class DIANet(nn.Module):
   Settings: ClassVar[type[config.Model]] = DIANetSettings
   reads: ClassVar[tuple[str, ...]] = ('dynamic_images',)
   recommended: ClassVar[Mapping[str, Any]] = {}
+  feature_layers: ClassVar[str] = r'backbone(_\d+)?'
+  attention_layers: ClassVar[tuple[str, ...]] = (
+    'fusion/first_attention',
+    'fusion/second_attention',
+  )
 
   @staticmethod
   def check(

@@ -18,6 +18,16 @@ its entries, by which `models.official` loads their weights; or, where they have
 published a part of it alone, the method `official_parts() -> dict`: pattern of
 the names of its modules -> what others call the entries of each.
 
+What can be looked into says where, for `explanation.maps`, by regular expressions
+of the paths of modules, '/' between their names:
+
+    feature_layers: str                   what returns maps of the face, [...,
+                                          row, column, feature], maybe first of
+                                          a tuple, and few steps from the logits
+    attention_layers: tuple[str, ...]     attention whose keys lie on the face;
+                                          several layers of one expression are a
+                                          stack over the same tokens
+
 >>> MODELS['ststnet'].reads
 ('phase_flow',)
 >>> MODELS['ststnet'].Settings().name

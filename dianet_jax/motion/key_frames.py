@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int, Num
 import numpy as np
 
 from dianet_jax.core import config
+from dianet_jax.core.arrays import AnyArray
 from dianet_jax.motion import rank_pooling, resizing
 from dianet_jax.motion.registry import Channel, ClipBatch, Representation
 
@@ -204,6 +205,12 @@ class KeyFrames(Representation):
     del settings
     return single_frames(key_frames, config.PHASES[:2])
 
+  def still(
+    self, images: Float[AnyArray, 'view height width channel']
+  ) -> Float[AnyArray, 'view height width channel']:
+    """The onset frame three times."""
+    return np.broadcast_to(images[:1], images.shape)
+
   def __call__(
     self, clips: ClipBatch, settings: config.Data
   ) -> Float[Array, 'clip view height width channel']:
@@ -236,6 +243,12 @@ class ApexDifference(Representation):
     """See `registry.Representation`."""
     del settings
     return single_frames(key_frames, ('onset_apex',))
+
+  def still(
+    self, images: Float[AnyArray, 'view height width channel']
+  ) -> Float[AnyArray, 'view height width channel']:
+    """No difference; the onset frame as it is."""
+    return np.concatenate([np.zeros_like(images[:1]), images[1:]])
 
   def __call__(
     self, clips: ClipBatch, settings: config.Data

@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 
 import flax.struct
 import jax
-from jaxtyping import Array, Int, UInt8
+from jaxtyping import Array, Float, Int, UInt8
+import numpy as np
 
 from dianet_jax.core import config, errors, registry
 from dianet_jax.core.arrays import AnyArray
@@ -33,6 +34,8 @@ class Channel:
       Of a face that was cut into blocks: such images are mirrored only.
     coded: whether directions became colours, which neither a mirror nor a
       rotation of the image turns: such images are shifted only.
+    area: the part of the face that it shows: first and last row, first and last
+      column, 0..1.
   """
 
   name: str
@@ -42,6 +45,7 @@ class Channel:
   zero: float = 0.0
   mirror_channel: str = ''
   coded: bool = False
+  area: tuple[float, float, float, float] = (0.0, 1.0, 0.0, 1.0)
 
 
 @flax.struct.dataclass
@@ -124,6 +128,18 @@ class Representation(abc.ABC):
     """
     del key_frames, settings
     return ''
+
+  def still(
+    self, images: Float[AnyArray, 'view height width channel']
+  ) -> Float[AnyArray, 'view height width channel']:
+    """The images of one clip as if nothing had moved, for explanations.
+
+    By default each channel of a view is its median: most of a face is still,
+    and the value of no motion is not known of all images.
+    """
+    images = np.asarray(images)
+    middle = np.median(images, axis=(-3, -2), keepdims=True)
+    return np.broadcast_to(middle.astype(images.dtype), images.shape)
 
   @abc.abstractmethod
   def __call__(self, clips: ClipBatch, settings: config.Data) -> Array:

@@ -6,6 +6,7 @@ from jaxtyping import Float, Float64
 import numpy as np
 
 from dianet_jax.core import config
+from dianet_jax.core.arrays import AnyArray
 from dianet_jax.motion import key_frames as key_frames_lib
 from dianet_jax.motion import rank_pooling, resizing
 from dianet_jax.motion.key_frames import RGB
@@ -162,6 +163,12 @@ class SampledFrames(Representation):
     """See `registry.Representation`."""
     return note(key_frames, settings, self.after_onset)
 
+  def still(
+    self, images: Float[AnyArray, 'view height width channel']
+  ) -> Float[AnyArray, 'view height width channel']:
+    """The first frame all the time."""
+    return np.broadcast_to(images[:1], images.shape)
+
   def __call__(
     self, clips: ClipBatch, settings: config.Data
   ) -> Float[np.ndarray, 'clip view height width channel']:
@@ -193,6 +200,12 @@ class OnsetDifference(SampledFrames):
   def views(self, settings: config.Data) -> tuple[str, ...]:
     """See `registry.Representation`."""
     return views(settings, 'minus onset,')
+
+  def still(
+    self, images: Float[AnyArray, 'view height width channel']
+  ) -> Float[AnyArray, 'view height width channel']:
+    """No difference."""
+    return np.zeros_like(images)
 
   def _images(self, clips, at):
     onset = key_frames_lib.at_key_frames(clips, ('onset',))

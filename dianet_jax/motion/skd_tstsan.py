@@ -31,7 +31,15 @@ def _block_channels(frame: str) -> tuple[Channel, ...]:
 
   return tuple(
     Channel(
-      name(row, column), _LEVEL, mirror_channel=name(row, _GRID - 1 - column)
+      name(row, column),
+      _LEVEL,
+      mirror_channel=name(row, _GRID - 1 - column),
+      area=(
+        row / _GRID,
+        (row + 1) / _GRID,
+        column / _GRID,
+        (column + 1) / _GRID,
+      ),
     )
     for row in range(_GRID)
     for column in range(_GRID)
@@ -83,6 +91,14 @@ class SkdTstsan(Representation):
     """See `registry.Representation`."""
     del settings
     return key_frames_lib.single_frames(key_frames, config.PHASES[:2])
+
+  def still(
+    self, images: Float[AnyArray, 'view height width channel']
+  ) -> Float[AnyArray, 'view height width channel']:
+    """The apex as the onset is, and flow of 0.5."""
+    blocks_, flow = _GRID**2, np.full_like(images[..., -4:], 0.5)
+    onset, parts = images[..., 1:2], images[..., 2 + blocks_ : 2 + 2 * blocks_]
+    return np.concatenate([onset, onset, parts, parts, flow], axis=-1)
 
   def __call__(
     self, clips: ClipBatch, settings: config.Data

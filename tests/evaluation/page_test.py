@@ -10,6 +10,7 @@ import pytest
 
 from dianet_jax.core import config as configuration
 from dianet_jax.evaluation import metrics, page, report
+from dianet_jax.explanation import explainer, regions
 from dianet_jax.motion.registry import Channel
 
 CLASSES = ('a<b', '"c"')
@@ -54,7 +55,8 @@ def dataset(channels=3, views=2):
 def write(tmp_path):
   """The text of a page about a data set."""
 
-  def written(clips, **changes):
+  def written(clips, explanations=(), **changes):
+    explanations = dict(explanations)
     predictions = np.array([[0, 1, 0, 1, 0, 1, 1, 0]])
     pooled = report.Pooled((3,), np.eye(2)[predictions], predictions)
     summary = report.summarise('run <i>', clips, pooled, [('s1', 1)])
@@ -64,7 +66,9 @@ def write(tmp_path):
     path = tmp_path / 'report.html'
     config = configuration.Config(name='run <i>')
     versions = {'python': '3 & more', 'device': '<b>'}
-    page.write(path, config, clips, pooled, [result], summary, versions)
+    page.write(
+      path, config, clips, pooled, [result], summary, versions, explanations
+    )
     return path.read_text()
 
   return written
@@ -123,8 +127,8 @@ def test_names_are_text(write):
   assert '<td>3 &amp; more</td>' in body and '<td>&lt;b&gt;</td>' in body
   assert '<h1>run &lt;i&gt;</h1>' in body
   assert 'fold s1: no training clip of &#34;c&#34;' in body
-  # Of all that was put in, the curves alone are markup.
-  assert text.count('<svg') == 1 and '&lt;svg' not in text
+  # Of all that was put in, drawings alone are markup.
+  assert text.count('<svg') == 3 and '&lt;svg' not in text
 
 
 def test_lines_of_a_cell_and_the_tables(write):
@@ -184,3 +188,25 @@ def test_each_data_set_has_a_matrix(write):
   ]
   every, first, second = np.reshape(counts, (3, 2, 2))
   np.testing.assert_array_equal(every, first + second)
+
+
+def test_explanations_stand_beside_their_clips(write):
+  evidence = {**dict.fromkeys(regions.NAMES, 0.0), 'mouth': 2.0}
+  why = explainer.Explanation(evidence, {'deep': np.eye(3)}, {})
+  text = write(dataset(), {6: why})
+  assert 'Share of attribution by region and class' in text
+  assert (
+    '<td>mouth (10, 12, 14, 15, 20, 23, 24, 25)</td><td></td><td>1.00' in text
+  )
+  assert 'title="class activation, deep"' in text
+  # The others have none.
+  assert text.count('title="regions"') == 1
+  assert 'the model reads no image' in write(dataset())
+
+
+def test_clips_in_a_plane(write):
+  text = write(dataset())
+  points = re.findall(r'<circle .*?</circle>', text)
+  assert len(points) == 2 * 8
+  assert sum('&lt;script&gt;' in point for point in points) == 2 * 8
+  assert text.count('The nearest clip has the same') == 2

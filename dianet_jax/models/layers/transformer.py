@@ -88,6 +88,8 @@ class Attention(nn.Module):
       dropout_rng=self.make_rng('dropout') if drops else None,
       deterministic=not drops,
       broadcast_dropout=False,
+      # Keeps the weights where 'intermediates' may be written.
+      module=self,
     )
     attended = attended.reshape(*query.shape[:-1], -1)
     return nn.Dense(width, dtype=self.dtype, name='out')(attended)

@@ -137,6 +137,7 @@ class FMANet(nn.Module):
       (r'^head', 'classifier'),
     )
   )
+  feature_layers: ClassVar[str] = r'phase_\d'
 
   @staticmethod
   def check(

@@ -54,6 +54,7 @@ class GAMDSS(nn.Module):
     'train.augment.shift_pixels': 15,
   }
   official_names: ClassVar[official.Names] = tsfmicro.TSFmicro.official_names
+  feature_layers: ClassVar[str] = tsfmicro.TSFmicro.feature_layers
 
   @staticmethod
   def check(

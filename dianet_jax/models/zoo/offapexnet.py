@@ -64,6 +64,7 @@ class OffApexNet(nn.Module):
       (r'^dense\.6', 'classifier'),
     )
   )
+  feature_layers: ClassVar[str] = r'stream_\d_convolution_2'
 
   @staticmethod
   def check(

@@ -237,6 +237,8 @@ class SKDTSTSAN(nn.Module):
 
   Settings: ClassVar[type[SKDTSTSANSettings]] = SKDTSTSANSettings
   reads: ClassVar[tuple[str, ...]] = ('skd_tstsan',)
+  # Not the stream of blocks, whose places are those of every block.
+  feature_layers: ClassVar[str] = 'stream_[ST]/top'
   recommended: ClassVar[Mapping[str, Any]] = {
     **RECOMMENDED,
     'data.scaling': 'none',
@@ -333,6 +335,7 @@ class SKDTSTSANFlow(nn.Module):
 
   Settings: ClassVar[type[FlowSettings]] = FlowSettings
   reads: ClassVar[tuple[str, ...]] = ('phase_flow',)
+  feature_layers: ClassVar[str] = 'stream_T/top'
   recommended: ClassVar[Mapping[str, Any]] = RECOMMENDED
 
   @staticmethod

@@ -72,6 +72,11 @@ class TCMNet(nn.Module):
     'objective.label_smoothing': 0.0,
   }
 
+  @property
+  def feature_layers(self) -> str:
+    """The last block."""
+    return f'stage_{len(self.settings.widths)}_1'
+
   @staticmethod
   def check(
     settings: TCMNetSettings, specs: Mapping[str, jax.ShapeDtypeStruct]

@@ -185,6 +185,9 @@ class SLSTT(nn.Module):
     'train.augment.shift_pixels': 0,
     'objective.label_smoothing': 0.0,
   }
+  attention_layers: ClassVar[tuple[str, ...]] = (
+    r'encoder/block_\d+/attention',
+  )
   official_names: ClassVar[official.Names] = official.Names(
     (
       (r'^vit\.class_token', 'encoder.class_token'),

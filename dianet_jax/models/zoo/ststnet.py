@@ -74,6 +74,7 @@ class STSTNet(nn.Module):
     'train.augment.shift_pixels': 0,
     'objective.label_smoothing': 0.0,
   }
+  feature_layers: ClassVar[str] = r'network(_\d)?/norm_\d'
   official_names: ClassVar[official.Names] = official.Names(
     (
       (r'^conv(\d)', r'network.convolution_\1'),

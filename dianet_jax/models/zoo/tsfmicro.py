@@ -105,6 +105,7 @@ class TSFmicro(nn.Module):
   official_names: ClassVar[official.Names] = official.Names(
     (*retention.RULES, (r'^', 'network.')), retention.UNUSED
   )
+  feature_layers: ClassVar[str] = 'network/norm'
 
   @staticmethod
   def check(

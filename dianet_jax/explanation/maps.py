@@ -1,0 +1,248 @@
+"""Where a network looked: maps of its feature layers and of its attention.
+
+A map is what the clip gives beyond the same clip held still, so one without
+motion has an empty map. Both are read by interceptors of Flax: the models have
+no code for it but the names of the layers.
+"""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+import functools
+import math
+import re
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+import numpy as np
+
+from dianet_jax.models import registry as models
+
+# (variables, raw inputs [clip, ...], options of `Module.apply`) -> `Outputs`.
+Apply = Callable[..., Any]
+Inputs = Mapping[str, Float[np.ndarray, '...']]
+Map = Float[np.ndarray, 'row column']
+
+_PARTS = re.compile(r'(\D+)(\d*)')
+
+
+def _path(context: nn.module.InterceptorContext) -> str:
+  return '/'.join(context.module.path)
+
+
+def _score(outputs: models.Outputs, class_: Any) -> Float[Array, '']:
+  """Logarithm of the probability of a class, for one clip."""
+  logs = jax.nn.log_softmax(outputs.logits[0], axis=-1)[:, class_]
+  return jax.nn.logsumexp(logs) - jnp.log(len(logs))
+
+
+@dataclasses.dataclass(frozen=True)
+class Maps:
+  """Explains by what is inside a network.
+
+  Attributes:
+    apply: the network by its raw inputs, not training.
+    feature_layers: regular expression of the paths of modules; see
+      `models.registry`. '' for none.
+    attention_layers: the same of attention modules, an expression for each map.
+  """
+
+  apply: Apply
+  feature_layers: str
+  attention_layers: tuple[str, ...]
+
+  def activation(
+    self, variables: Any, inputs: Inputs, held: Inputs, class_: int
+  ) -> dict[str, Map]:
+    """Class activation map of each feature layer.
+
+    At each place the sum over features of (feature - feature of the still
+    clip) times the gradient of the class's log-probability, where it is above
+    0. Times the gradient place by place, not its mean: a network that keeps
+    where features lie (`pool='flatten'`) is explained wrongly by the mean.
+
+    Args:
+      variables: of the network.
+      inputs: of one clip, without the clip's axis.
+      held: the same without motion.
+      class_: which is explained.
+
+    Returns:
+      Path of the layer, with the number of its call if there are several ->
+      map in nats, 0 and above, as coarse as the layer.
+
+    Source: Selvaraju et al., "Grad-CAM", ICCV 2017; place by place: Draelos and
+    Carin, "HiResCAM", arXiv 2011.08891. Ours: the difference from the still
+    clip.
+    """
+    if not self.feature_layers:
+      return {}
+    names, maps = self._names(variables, inputs), {}
+    # One program, run twice: nothing but the inputs differs.
+    features, gradients = self._features(variables, _batch(inputs), class_)
+    reference, _ = self._features(variables, _batch(held), class_)
+    for name, feature, still, gradient in zip(
+      _numbered(names), features, reference, gradients, strict=True
+    ):
+      beyond = np.asarray(feature, np.float32) - np.asarray(still, np.float32)
+      heat = (np.asarray(gradient, np.float32) * beyond).sum(axis=-1)
+      # Leading axes are frames or spans of the clip.
+      maps[name] = np.maximum(heat.reshape(-1, *heat.shape[-2:]).sum(0), 0)
+    return maps
+
+  @functools.cached_property
+  def _features(self):
+    """(variables, inputs, class) -> features of every layer, gradients."""
+
+    def compute(variables, inputs, class_):
+      shapes = jax.eval_shape(lambda: self._run(variables, inputs, None)[1])
+
+      def score(deltas):
+        outputs, features = self._run(variables, inputs, deltas)
+        return _score(outputs, class_), features
+
+      zeros = tuple(jnp.zeros(f.shape, f.dtype) for f in shapes)
+      gradients, features = jax.grad(score, has_aux=True)(zeros)
+      return features, gradients
+
+    return jax.jit(compute)
+
+  def _run(self, variables, inputs, deltas, names=None):
+    """Outputs, and what the feature layers return, after adding `deltas`."""
+    seen = []
+
+    def intercept(function, args, kwargs, context):
+      output = function(*args, **kwargs)
+      path = _path(context)
+      if context.method_name != '__call__' or not re.fullmatch(
+        self.feature_layers, path
+      ):
+        return output
+      several = isinstance(output, tuple)
+      first = output[0] if several else output
+      if deltas is not None:
+        first = first + deltas[len(seen)]
+      seen.append(first)
+      if names is not None:
+        names.append(path)
+      return (first, *output[1:]) if several else first
+
+    with nn.intercept_methods(intercept):
+      outputs = self.apply(variables, inputs)
+    return outputs, tuple(seen)
+
+  def _names(self, variables, inputs) -> list[str]:
+    names: list[str] = []
+    jax.eval_shape(
+      lambda v, i: self._run(v, i, None, names)[1], variables, _batch(inputs)
+    )
+    return names
+
+  def attention(
+    self, variables: Any, inputs: Inputs, held: Inputs
+  ) -> dict[str, Map]:
+    """How much each place is looked at, beyond what a still clip draws.
+
+    Weights are averaged over heads. Of a class token its own are taken, else
+    the mean over all that ask. A stack of layers over the same tokens is rolled
+    out (Abnar and Zuidema, "Quantifying Attention Flow", ACL 2020).
+
+    Args:
+      variables: of the network.
+      inputs: of one clip, without the clip's axis.
+      held: the same without motion.
+
+    Returns:
+      Path of the layers -> map, 0..1, of the tokens; one row for tokens that
+      are no square map. {} for a model without attention.
+    """
+    if not self.attention_layers:
+      return {}
+    weights, reference = (
+      self._attention(variables, _batch(chosen)) for chosen in (inputs, held)
+    )
+    return {
+      name: np.maximum(looked - reference[name], 0)
+      for name, looked in weights.items()
+    }
+
+  def _attention(self, variables, inputs) -> dict[str, np.ndarray]:
+    found = self._weights(variables, inputs)
+    maps = {}
+    for expression in self.attention_layers:
+      names = [name for name in found if re.fullmatch(expression, name)]
+      names.sort(key=_by_number)
+      # Of one clip: heads, and frames before them, are averaged.
+      stack = [
+        np.asarray(found[n]).reshape(-1, *found[n].shape[-2:]).mean(axis=0)
+        for n in names
+      ]
+      if stack:
+        title = names[0] if len(names) == 1 else f'{names[0]} to {names[-1]}'
+        whole = stack[0] if len(stack) == 1 else _rollout(stack)
+        maps[title] = _looked_at(whole)
+    return maps
+
+  @functools.cached_property
+  def _weights(self):
+    def intercept(function, args, kwargs, context):
+      if isinstance(context.module, nn.MultiHeadDotProductAttention):
+        kwargs = {**kwargs, 'sow_weights': True}
+      return function(*args, **kwargs)
+
+    def compute(variables, inputs):
+      with nn.intercept_methods(intercept):
+        _, kept = self.apply(variables, inputs, mutable=['intermediates'])
+      found = {}
+      for path, leaf in jax.tree_util.tree_leaves_with_path(
+        kept.get('intermediates', {})
+      ):
+        *modules, name = [k.key for k in path if hasattr(k, 'key')]
+        if name == 'attention_weights':
+          found['/'.join(modules)] = leaf
+      return found
+
+    return jax.jit(compute)
+
+
+def _batch(inputs: Inputs) -> dict[str, np.ndarray]:
+  return {name: values[None] for name, values in inputs.items()}
+
+
+def _numbered(names: list[str]) -> list[str]:
+  """A layer that is called several times: 'name', 'name (2)', ..."""
+  seen: dict[str, int] = {}
+  numbered = []
+  for name in names:
+    seen[name] = seen.get(name, 0) + 1
+    numbered.append(name if seen[name] == 1 else f'{name} ({seen[name]})')
+  return numbered
+
+
+def _by_number(name: str) -> list[tuple[str, int]]:
+  """'block_2' before 'block_10'."""
+  return [(text, int(number or 0)) for text, number in _PARTS.findall(name)]
+
+
+def _rollout(layers) -> np.ndarray:
+  """Product of the layers, half of each being the shortcut around it."""
+  total = None
+  for weights in layers:
+    step = (weights + np.eye(len(weights))) / 2
+    total = step if total is None else step @ total
+  assert total is not None
+  return total
+
+
+def _looked_at(weights: Float[np.ndarray, 'query key']) -> Map:
+  """A map of the keys: of the class token, or of all queries."""
+  number = weights.shape[1]
+  side = math.isqrt(number)
+  if side * side == number:
+    return weights.mean(axis=0).reshape(side, side)
+  side = math.isqrt(number - 1)
+  if side * side == number - 1 and side > 1:
+    return weights[0, 1:].reshape(side, side)
+  return weights.mean(axis=0)[None]
