@@ -61,7 +61,7 @@ class Explanation:
     if self.evidence:
       shares = np.array([self.shares[name] for name in regions.NAMES])
       heat = np.tensordot(shares, regions.masks(size, size), axes=1)
-      found.append(('regions', overlay(face, heat)))
+      found.append(('regions of the face', overlay(face, heat)))
     for title, group in (
       ('class activation', self.activation),
       ('attention', self.attention),

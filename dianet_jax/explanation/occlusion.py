@@ -1,12 +1,18 @@
 """What a region of the face is worth to a prediction: hold it still, and see.
 
+A motion spans several regions, and scaling makes what is left of it as strong
+as all of it was: held still one by one, none may matter. So a region also moves
+alone, in a face that is still otherwise; the mean of both counts. These are the
+two ends of its Shapley value (its worth when it comes last, and first).
+
 Needs a function from inputs to probabilities and nothing else, so it works for
 every model, and for the exported program of a bundle.
 
 Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional
 Networks", ECCV 2014. There a grey square is moved over the image. Ours: face
 regions, and in their place what the clip would be without motion, so that the
-prediction changes by the motion alone.
+prediction changes by the motion alone. Shapley values: Lundberg and Lee, "A
+Unified Approach to Interpreting Model Predictions", NeurIPS 2017.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -64,8 +70,8 @@ def by_region(
 
   Returns:
     Region -> by how much the logarithm of the class's probability falls where
-    the region is held still; below 0 where it speaks against the class. {} for
-    a model that reads no image.
+    it is held still, and rises where it alone moves, the mean of the two; below
+    0 where it speaks against the class. {} for a model that reads no image.
   """
   images = [name for name in inputs if channels[name]]
   if not images:
@@ -75,18 +81,21 @@ def by_region(
     _, height, width, _ = inputs[name].shape
     masks[name] = regions.of_channels(height, width, channels[name])
 
-  def log_of(chosen: Inputs) -> float:
+  def log_of(mask: Any) -> float:
+    """Of the class where regions are held still."""
+    chosen = dict(inputs)
+    for name in images:
+      chosen[name] = np.where(mask(name), held[name], inputs[name])
+    # One clip at a time: no rounding tells one program from another.
     [probabilities] = predict({k: v[None] for k, v in chosen.items()})
     return float(np.log(max(float(probabilities[class_]), _LEAST)))
 
-  whole = log_of(inputs)
+  whole, nothing = log_of(lambda _: False), log_of(lambda _: True)
   found = {}
   for number, region in enumerate(regions.NAMES):
-    hidden = dict(inputs)
-    for name in images:
-      # One clip at a time: no rounding tells one program from another.
-      hidden[name] = np.where(masks[name][number], held[name], inputs[name])
-    found[region] = whole - log_of(hidden)
+    without = log_of(lambda name, n=number: masks[name][n])
+    alone = log_of(lambda name, n=number: ~masks[name][n])
+    found[region] = ((whole - without) + (alone - nothing)) / 2
   return found
 
 

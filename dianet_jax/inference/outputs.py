@@ -9,6 +9,11 @@ import dataclasses
 import pathlib
 from typing import Any, NamedTuple
 
+import cv2
+import numpy as np
+
+from dianet_jax.clips import segments
+from dianet_jax.core import curve as curve_lib
 from dianet_jax.core import escape, files, html
 from dianet_jax.inference import bundle as bundle_lib
 from dianet_jax.motion import display
@@ -62,6 +67,7 @@ class Result:
     regions: (region of the face, its share of what decided, text); () where the
       clip is not explained.
     maps: pictures of where the networks looked.
+    curve: how far each frame is from the onset; None where there is no clip.
   """
 
   row: Mapping[str, Any]
@@ -70,6 +76,7 @@ class Result:
   warnings: Sequence[str] = ()
   regions: Sequence[tuple[str, float, str]] = ()
   maps: Sequence[tuple[str, str]] = ()
+  curve: curve_lib.Curve | None = None
 
   def bars(self, classes: Sequence[str]) -> list[tuple[str, float, str]]:
     """(Class, probability 0..1, its text), the most probable first."""
@@ -118,14 +125,28 @@ def of_prediction(
     for key in ('onset', 'apex', 'offset')
   ]
   motion = list(_motion(bundle, prediction))
+  drawn = Result(row, film, motion, clip.warnings, curve=_curve(clip))
   if not explained:
-    return Result(row, film, motion, clip.warnings)
+    return drawn
   why = bundle.explain(prediction)
   maps = [
     (title, display.source(pixels, '.jpg'))
     for title, pixels in why.pictures(clip.frames[clip.apex])
   ]
-  return Result(row, film, motion, clip.warnings, why.bars(), maps)
+  return dataclasses.replace(drawn, regions=why.bars(), maps=maps)
+
+
+def _curve(clip: segments.Clip) -> curve_lib.Curve:
+  far = [cv2.absdiff(frame, clip.frames[0]).mean() for frame in clip.frames]
+  return curve_lib.Curve(
+    'Mean difference from the onset frame, grey levels',
+    clip.seconds,
+    np.array(far),
+    marks=[
+      (float(clip.seconds[getattr(clip, key)]), key)
+      for key in ('onset', 'apex', 'offset')
+    ],
+  )
 
 
 def _motion(

@@ -200,7 +200,7 @@ def test_explanations_stand_beside_their_clips(write):
   )
   assert 'title="class activation, deep"' in text
   # The others have none.
-  assert text.count('title="regions"') == 1
+  assert text.count('title="regions of the face"') == 1
   assert 'the model reads no image' in write(dataset())
 
 
