@@ -18,8 +18,8 @@ its entries, by which `models.official` loads their weights; or, where they have
 published a part of it alone, the method `official_parts() -> dict`: pattern of
 the names of its modules -> what others call the entries of each.
 
-What can be looked into says where, for `explanation.maps`, by regular expressions
-of the paths of modules, '/' between their names:
+What can be looked into says where, for `explanation.maps`, by regular
+expressions of the paths of modules, '/' between their names:
 
     feature_layers: str                   what returns maps of the face, [...,
                                           row, column, feature], maybe first of

@@ -2,6 +2,7 @@
 
 import html as html_lib
 from html import parser
+import re
 
 import jinja2
 import numpy as np
@@ -113,3 +114,10 @@ def test_marks_and_intervals_lie_where_they_belong():
   assert line.bands[0] == (line.LEFT, line.RIGHT - line.LEFT, 'all')
   assert line.bands[1][1] == 1.0
   assert [text for _, text in line.ticks] == ['10.00 s', '15.00 s', '20.00 s']
+
+
+def test_every_page_forbids_scripts_and_requests():
+  text = html.template('dianet_jax.core', 'base.html.j2').render()
+  [policy] = re.findall('Content-Security-Policy" content="(.*?)"', text)
+  assert "default-src 'none'" in policy and 'http' not in policy
+  assert 'script-src' not in policy

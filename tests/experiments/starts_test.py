@@ -21,6 +21,7 @@ from dianet_jax.experiments import (
 )
 from dianet_jax.inference import folder
 from dianet_jax.models import pretrained
+from dianet_jax.training import build
 from tests.data.dataset_test import write_flow
 from tests.experiments.run_test import flow_rows
 
@@ -50,7 +51,7 @@ def weights(flow_config, tmp_path):
   """Random weights of the whole network in a file of our own layout."""
   config = flow_config()
   dataset = run.read_dataset(config)
-  model = run.make_trainer(config, 3, dataset.channels, 1, None).model
+  model = build.make_trainer(config, 3, dataset.channels, 1, None).model
   inputs = {
     name: jax.ShapeDtypeStruct(values.shape[2:], 'float32')
     for name, values in dataset.inputs.items()
