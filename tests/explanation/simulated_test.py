@@ -18,6 +18,8 @@ from tests.support import explained_networks
 from tfds_builders.simulation import faces as faces_lib
 from tfds_builders.simulation import motion as motion_lib
 
+# Draws faces, and trains a network.
+pytestmark = pytest.mark.slow
 SIZE, READ = 28, 'dynamic_images'
 # Action units of the three classes, and where they move the face.
 MOTIONS = ({12: 1.0}, {1: 1.0, 2: 1.0}, {17: 1.0})
@@ -105,7 +107,7 @@ def test_the_region_that_moves_decides(trained):
   *_, (_, labels, _), found = trained
   for label, explanation in zip(labels, found):
     shares = explanation.shares
-    assert sum(shares[name] for name in PLACES[label]) > 0.7
+    assert sum(shares[name] for name in PLACES[label]) > 0.6
     assert sum(shares.values()) == pytest.approx(1)
 
 
