@@ -9,7 +9,7 @@ import json
 import pathlib
 from typing import Any
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 import numpy as np
 
 from dianet_jax.core import config as configuration
@@ -17,7 +17,7 @@ from dianet_jax.core import html, schema
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.evaluation import embedding, metrics, plots, report
 from dianet_jax.explanation import explainer
-from dianet_jax.motion import display
+from dianet_jax.motion import display, scaling
 from dianet_jax.training.results import FoldResult
 
 # Clips shown of each class: wrong ones, and right ones.
@@ -157,12 +157,8 @@ def _explained(
 ) -> dict[str, Any]:
   if explanation is None:
     return {'regions': (), 'maps': ()}
-  faces = (
-    pixels
-    for name, channels in dataset.channels.items()
-    if channels
-    for pixels in _first_view(dataset, name, clip)
-  )
+  images = (name for name, channels in dataset.channels.items() if channels)
+  faces = (_face(dataset.inputs[name][0, clip]) for name in images)
   return {
     'regions': explanation.bars(),
     'maps': [
@@ -172,13 +168,13 @@ def _explained(
   }
 
 
-def _first_view(
-  dataset: data_lib.Dataset, name: str, clip: int
-) -> Iterator[np.ndarray]:
-  """The first view of an input, RGB: explanations are laid over it."""
-  view = dataset.inputs[name][0, clip][:1]
-  for _, pixels in display.pictures(view, [''], dataset.channels[name]):
-    yield pixels if pixels.shape[-1] == 3 else np.repeat(pixels, 3, axis=-1)
+def _face(
+  images: Float[np.ndarray, 'view height width channel'],
+) -> UInt8[np.ndarray, 'height width 3']:
+  """The first view, or its first channel: explanations are laid over it."""
+  image = images[0] if images.shape[-1] == 3 else images[0, ..., :1]
+  pixels = scaling.to_display(image)
+  return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy()
 
 
 def _planes(

@@ -132,14 +132,19 @@ def _page(trained: Trained, summary: dict[str, Any]) -> None:
   if held is not None:
     versions = {'data': origin.sentence(held)} | versions
   pooled = trained.pooled
-  explanations = explained.explain(
-    trained.workdir,
-    trained.dataset,
-    trained.results,
-    pooled,
-    trained.config.evaluation.ensemble,
-    page.choose(trained.dataset.labels, pooled.probabilities[0]),
-  )
+  try:
+    explanations = explained.explain(
+      trained.workdir,
+      trained.dataset,
+      trained.results,
+      pooled,
+      trained.config.evaluation.ensemble,
+      page.choose(trained.dataset.labels, pooled.probabilities[0]),
+    )
+  except errors.UserError as error:
+    # Of older versions, or taken away: the rest of the page needs none.
+    progress.console.print(f'No clip is explained: {error}')
+    explanations = {}
   page.write(
     trained.workdir / 'report.html',
     trained.config,
