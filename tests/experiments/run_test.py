@@ -77,7 +77,13 @@ def test_outputs(workdir, finished):
   assert {'python', 'jax', 'flax', 'numpy'} <= session.keys()
   assert summary['trained_by'] == {'float32, loop, cpu': 12}
   page = (workdir / 'report.html').read_text()
-  assert page.count('data:image/png;base64') == 2 * 9
+  clips = page.count('<section class="clip">')
+  # Of three classes up to three wrong clips and two right ones, six at least.
+  assert 6 <= clips <= 15
+  assert page.count('data:image/png;base64') == 2 * clips
+  # Each is explained: the regions, and a map of each backbone at least.
+  assert page.count('What spoke for') == clips
+  assert page.count('data:image/jpeg;base64') >= 3 * clips
   assert '<svg' in page and 'http://' not in page.replace(
     'http://www.w3.org', ''
   ).replace('http://purl.org', '').replace('http://creativecommons.org', '')
