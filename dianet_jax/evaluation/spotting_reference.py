@@ -82,7 +82,7 @@ def figures(videos: Sequence[spotting.Video]) -> dict[str, Any]:
   Returns:
     `true_positives`, `false_positives`, `misses`, `precision`, `recall`, `f1`;
     and `recognition`, which has `f1`, `uf1`, `uar` (so called) and `strs`.
-    None there where no expression is annotated.
+    None there where the truth or the predictions name no emotion.
   """
   answered = {video.subject for video in videos if video.found}
   counted = [v for v in videos if v.subject in answered and v.truth]
@@ -101,7 +101,7 @@ def figures(videos: Sequence[spotting.Video]) -> dict[str, Any]:
     dict.fromkeys(true.emotion for video in videos for true in video.truth)
   )
   named = None
-  if any(classes):
+  if any(classes) and any(f.emotion for video in videos for f in video.found):
     named = _recognition(pairs, classes)
     named['strs'] = f1 * named['f1']
   return {

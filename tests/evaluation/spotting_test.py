@@ -233,7 +233,9 @@ def test_the_published_scorer_gives_nothing_for_one_class_all_right():
 
 
 def test_the_published_scorer_has_no_figure_without_true_positives():
-  one = video([expression(0, 9, emotion='a')], [expression(50, 59)])
+  one = video(
+    [expression(0, 9, emotion='a')], [expression(50, 59, emotion='a')]
+  )
   got = spotting_reference.figures([one])
   assert got['f1'] == 0 and math.isnan(got['recognition']['strs'])
 
