@@ -52,9 +52,26 @@ MODULES = (
 )
 
 
-@pytest.mark.parametrize('name', MODULES)
+# Of `tfds_builders`.
+READERS = (
+  'action_units',
+  'annotations',
+  'frames',
+  'identity',
+  'protocols',
+  'registry',
+)
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    *(f'dianet_jax.{name}' for name in MODULES),
+    *(f'tfds_builders.{name}' for name in READERS),
+  ],
+)
 def test_examples(name):
-  module = importlib.import_module(f'dianet_jax.{name}')
+  module = importlib.import_module(name)
   failed, tried = doctest.testmod(module)
   assert tried > 0
   assert failed == 0

@@ -1,15 +1,14 @@
-"""Reads action units out of what a coder typed, such as 'R12B+(4 or L10)'.
+"""Parses action units as coders write them, such as 'R12B+(4 or L10)'.
 
-Every spreadsheet has a notation of its own, and none is applied without slips.
-The parser takes what is certain and drops the rest; a record keeps the raw text
-beside it.
+Every spreadsheet has its own notation, and each contains slips. The parser
+takes what is certain and ignores the rest; records keep the raw text as well.
 """
 
 import re
 from typing import NamedTuple
 
-# A letter before the unit says where, one after it how strong. 'AU' may come
-# first. A number of three digits or more is no unit.
+# A letter before the unit gives its side, one after it its intensity. 'AU' may
+# come first. A number of three digits or more is not a unit.
 _UNIT = re.compile(
   r"""
   (?: (?<![A-Z]) (?:AU\s*)? (?P<side>[LRTBU]) )?
@@ -25,10 +24,10 @@ class ActionUnit(NamedTuple):
 
   Attributes:
     unit: its number, 1..99.
-    side: 'L' and 'R' of the face filmed, 'T' and 'B' its top and bottom, 'U'
-      one side without saying which; '' where nothing is said.
-    intensity: 'A' (trace) to 'E' (maximum), 'A/B' where the coder was in
-      doubt; '' where nothing is said.
+    side: 'L' or 'R', the person's left or right; 'T' or 'B', top or bottom; 'U'
+      for one unspecified side; '' if not coded.
+    intensity: 'A' (trace) to 'E' (maximum); 'A/B' if the coder was in doubt; ''
+      if not coded.
   """
 
   unit: int
@@ -37,10 +36,14 @@ class ActionUnit(NamedTuple):
 
 
 def parse(text: str) -> list[ActionUnit]:
-  """Action units in the order of the text, alternatives and doubtful ones too.
+  """Action units in the order of the text, including alternatives.
 
-  '(R6 or R12)+R15' gives 6, 12 and 15, each on the right; 'ref(7B)+43' gives 7
-  with intensity B, and 43; '+soft focus' gives none. Never raises.
+  Text that is not an action unit is ignored; nothing raises.
+
+  >>> [found.unit for found in parse('(R6 or R12)+43, soft focus')]
+  [6, 12, 43]
+  >>> parse('R7B')
+  [ActionUnit(unit=7, side='R', intensity='B')]
 
   Args:
     text: the cell as text; '12' for the number 12.

@@ -1,4 +1,4 @@
-"""Draws clips before and after the alignment of their faces.
+"""The command `align`: draws clips before and after face alignment.
 
 dianet align --dataset=casme2 --manual_dir=DIR --out=PNG
 """
@@ -21,16 +21,17 @@ from tfds_builders import prepare, raw_folder
 def contact_sheet(
   records: Iterable[Mapping[str, Any]], size: int = 224
 ) -> tuple[UInt8[np.ndarray, 'height width 3'], list[tuple[str, str]]]:
-  """Clips before and after alignment, a row each.
+  """Draws clips before and after alignment, one row per clip.
 
   Args:
     records: as for `faces.find_transforms`.
-    size: side of the aligned images, in pixels.
+    size: side of the aligned images, pixels.
 
   Returns:
-    Columns: the onset frame with the square that is kept, the aligned onset
-    and apex frames, and four times their difference, around mid-grey. And
-    (clip id, reason) of the clips without a face.
+    An RGB image of 0..255 with four columns: the onset frame with the square
+    that is kept; the aligned onset frame; the aligned apex frame; four times
+    their difference, plus mid-grey. And (clip id, reason) for each clip without
+    a face.
   """
   rows, left_out = [], []
   for record in records:
@@ -62,32 +63,38 @@ def contact_sheet(
 
 
 def main(arguments: Sequence[str]) -> None:
-  """Draws a contact sheet of clips before and after alignment.
+  """Writes a contact sheet of clips before and after alignment.
 
   Args:
-    arguments: the command line's, without the program.
+    arguments: those of the command line, without the program.
 
   Raises:
-    SystemExit: with a message, where there is an `errors.UserError`.
+    SystemExit: with the message of an `errors.UserError`.
   """
   parser = argparse.ArgumentParser(
     prog='dianet align',
-    description='Draws clips before and after the alignment of their faces.',
+    description='Draws clips before and after face alignment.',
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
   )
   parser.add_argument('--dataset', required=True)
   parser.add_argument('--manual_dir', required=True, help='the raw data')
-  parser.add_argument('--variant', default='', help='of the layout')
+  parser.add_argument('--variant', default='', help='variant of the layout')
   parser.add_argument('--out', required=True, help='PNG file to write')
-  parser.add_argument('--clips', type=int, default=8, help='spread over all')
-  parser.add_argument('--size', type=int, default=224, help='in pixels')
+  parser.add_argument(
+    '--clips', type=int, default=8, help='clips to draw, spread over all'
+  )
+  parser.add_argument(
+    '--size', type=int, default=224, help='side of an image, pixels'
+  )
   options = parser.parse_args(arguments)
   if options.clips < 1 or options.size < 8:
     parser.error('--clips must be at least 1 and --size at least 8')
   try:
     builder_cls = prepare.builder_class(options.dataset, options.variant)
     if builder_cls.FACTS.stored:
-      raise errors.UserError(f'{options.dataset} holds no frames to align.')
+      raise errors.UserError(
+        f'{options.dataset} contains images, no frames to align.'
+      )
     found = builder_cls.find(options.manual_dir, options.variant)
     step = max(1, len(found.clips) // options.clips)
     chosen = found.clips[::step][: options.clips]
@@ -106,7 +113,7 @@ def main(arguments: Sequence[str]) -> None:
   for clip_id, why in checked.left_out + left_out:
     print(f'{clip_id}: {why}')
   print(
-    f'{options.out}: {len(checked.records)} of {len(found.clips)} clips, a row '
-    'each; from the left: onset with the square that is kept, onset, apex, '
-    'their difference times 4'
+    f'{options.out}: {len(checked.records)} of {len(found.clips)} clips, one '
+    'row each; from the left: onset frame with the square that is kept, '
+    'aligned onset, aligned apex, their difference times 4'
   )

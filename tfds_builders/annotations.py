@@ -1,8 +1,8 @@
-"""Reads the spreadsheets in which the data sets annotate their clips.
+"""Reads the spreadsheets with the annotations of the data sets.
 
-The sheet and its header row are found by their content, since the published
-versions differ in both (SAMM's header is in row 14, CASME II has blank columns)
-and trimmed copies are common.
+Sheet and header row are found by their content, because published versions
+differ in both (SAMM's header is in row 14, CASME II has blank columns) and
+trimmed copies are common.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,31 +31,42 @@ _OPTIONAL = {'action_units'}
 _NO_APEX = {'', '/', '-', 'n/a', 'na', 'nan', 'none'}
 _HEADER_ROWS = 40
 _MOST_COLUMNS = 64
-# The largest data set of the field has 860 rows: a sheet of a million rows is
-# another file, and reading it would fill the memory.
+# The largest data set of the field has 860 rows. A sheet of a million rows is
+# some other file, and reading it would fill the memory.
 _MOST_CLIPS = 20_000
-# Those take 10 MB. A few kilobytes can unpack to gigabytes.
+# That many take 10 MB; but a few kilobytes can unpack to gigabytes.
 _MOST_BYTES = 32_000_000
-# What a spreadsheet program can hold; a damaged file may claim any number.
+# The limit of spreadsheet programs; a damaged file may claim any number.
 _MOST_ROWS = 1_048_576
 _MOST_LETTERS = 100
-# How files of Office before 2007 begin, and encrypted ones until today.
+# The first bytes of files from before Office 2007, and of encrypted files.
 _OLE = bytes.fromhex('d0cf11e0a1b11ae1')
 _MOST_LISTED = 5
 _FORMULAS = (
-  ' A formula that no spreadsheet program has worked out yet reads as empty: '
+  ' A formula that no spreadsheet program has evaluated yet reads as empty: '
   'open the file in one and save it.'
 )
 
 _MERGED = (
-  ' Of cells that are merged into one, only the first has the value: undo the '
-  'merging, and fill the value in below.'
+  ' Of merged cells, only the first has a value: undo the merging, and repeat '
+  'the value in the cells below.'
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Annotation:
-  """One row: a clip, its key frames (numbers as in the file names), labels."""
+  """One row: a clip, its key frames and its labels.
+
+  Attributes:
+    subject: as `subject_format` writes it.
+    clip: the clip's name.
+    onset_frame: number, as in the names of the frames' files.
+    apex_frame: number; None if the cell says that there is none.
+    offset_frame: number.
+    emotion: as annotated.
+    action_units: as annotated; '' if the sheet has no such column.
+    row: number of the row in the sheet, from 1.
+  """
 
   subject: str
   clip: str
@@ -72,11 +83,11 @@ class Sheet:
   """The annotations of one sheet.
 
   Attributes:
-    path: of the file.
-    name: of the sheet.
+    path: the file.
+    name: name of the sheet.
     annotations: in the order of the rows.
-    notes: on rows, columns and sheets that were passed over.
-    others: sheets of the same file that annotate clips of the data set, too.
+    notes: on rows, columns and sheets that were skipped.
+    others: further sheets of the file that annotate clips of the data set.
   """
 
   path: pathlib.Path
@@ -95,11 +106,14 @@ class NoHeaderError(errors.UserError):
 
 
 class UnreadableError(NoHeaderError):
-  """The file is damaged, or no spreadsheet."""
+  """The file is damaged, or not a spreadsheet."""
 
 
 def subject_number(text: str) -> int:
-  """Number of a subject: 6 for '6', '006', 'sub06', 'spNO.6' and '6.0'.
+  """Number of a subject in any of the usual notations.
+
+  >>> [subject_number(s) for s in ('6', '006', 'sub06', 'spNO.6', '6.0')]
+  [6, 6, 6, 6, 6]
 
   Raises:
     ValueError: `text` does not end in a number.
@@ -111,23 +125,24 @@ def subject_number(text: str) -> int:
 
 
 def read(path: pathlib.Path, subject_format: str, clip_name: str = '') -> Sheet:
-  """Reads the sheets with a header of clips.
+  """Reads the sheets that have a table of clips.
 
   Args:
-    path: an .xlsx file. Of several fitting sheets a visible one with 'micro' in
-      its name is returned, otherwise the first visible one, and a hidden one if
-      there is no other.
+    path: an .xlsx file. If several sheets fit, a visible one with 'micro' in
+      its name is returned, otherwise the first visible one, otherwise a hidden
+      one.
     subject_format: how to write a subject's number, e.g. 'sub{:02d}'.
     clip_name: regular expression for the beginning of a clip's name; a table
-      without such a clip is that of another data set.
+      without such a clip belongs to another data set.
 
   Returns:
     The annotations, with the other sheets of the data set.
 
   Raises:
-    NoHeaderError: no sheet has the columns that are needed, or their clips are
-      those of another data set.
-    errors.UserError: a cell cannot be used (file, sheet, row, column, value).
+    NoHeaderError: no sheet has the required columns, or their clips belong to
+      another data set.
+    errors.UserError: a cell cannot be used; the message names file, sheet, row,
+      column and value.
   """
   with _opened(path) as workbook:
     return _read_workbook(path, workbook, subject_format, clip_name)
@@ -165,7 +180,7 @@ def _opened(path: pathlib.Path) -> Iterator[Any]:
       yield openpyxl.load_workbook(file, read_only=True, data_only=True)
   except errors.UserError:
     raise
-  # What a damaged file makes openpyxl and its XML parser raise is a guess.
+  # On a damaged file, openpyxl and its XML parser may raise any exception.
   except Exception as error:
     raise UnreadableError(
       f'{path} cannot be read as an .xlsx spreadsheet: {error!r}. Take a fresh '
@@ -182,12 +197,12 @@ def _check_size(path: pathlib.Path, file: BinaryIO) -> None:
       'program and save it as .xlsx, without a password.'
     )
   with zipfile.ZipFile(file) as archive:
-    # Nothing more than claimed is unpacked.
+    # Never more than these declared sizes is unpacked.
     size = sum(entry.file_size for entry in archive.infolist())
   if size > _MOST_BYTES:
     raise NoHeaderError(
       f'{path} unpacks to {size / 1e6:.0f} MB; the annotations of a data set '
-      f'take less than {_MOST_BYTES / 1e6:.0f}. If this is them, save a copy '
+      f'take less than {_MOST_BYTES / 1e6:.0f}. If these are them, save a copy '
       'with the table alone, without blank rows and other sheets.'
     )
 
@@ -198,7 +213,7 @@ def _read_workbook(
   """The sheet that fits best, with the others that fit."""
   fitting, misses = [], []
   for sheet in workbook.worksheets:
-    # A copy trimmed by hand may claim a size that it does not have.
+    # A copy trimmed by hand may declare a wrong size.
     sheet.reset_dimensions()
     row, columns, missing = _find_header(sheet)
     if missing:
@@ -222,7 +237,7 @@ def _read_workbook(
     try:
       read = _read_rows(path, sheet, row, columns, subject_format)
     except errors.UserError as error:
-      # What is not read need not be in order, but was not compared either.
+      # A further sheet may be faulty, but then it was not compared either.
       if not sheets:
         raise
       notes.append(f'not compared with what was read: {error}')
@@ -245,7 +260,7 @@ def _read_workbook(
 
 
 def _rows(sheet: Any, **limits: int) -> contextlib.AbstractContextManager:
-  """The rows' values; leaves no file open when they are not read to the end."""
+  """Values of the rows; closes the file even if not all of them are read."""
   return contextlib.closing(
     sheet.iter_rows(max_col=_MOST_COLUMNS, values_only=True, **limits)
   )
@@ -260,7 +275,7 @@ def _find_header(
 ) -> tuple[int, dict[str, list[int]], Sequence[str]]:
   """Row number, column indices, and the columns missing in the best row.
 
-  A column has several indices where the header names it twice.
+  A column has several indices if the header names it more than once.
   """
   best = (0, {}, sorted(set(_COLUMNS) - _OPTIONAL))
   with _rows(sheet, max_row=_HEADER_ROWS) as rows:
@@ -304,7 +319,7 @@ def _read_rows(
       }
       if not any(texts.values()):
         continue
-      # A remark below the table names no clip and no frames.
+      # A remark below the table: it has neither clip nor frames.
       if not any(texts[name] for name in ('clip', 'onset', 'offset')):
         remarks.append(number)
         continue
@@ -326,26 +341,25 @@ def _read_rows(
 
 
 def _note_remarks(path: pathlib.Path, rows: list[int]) -> list[str]:
-  """A note on the rows that hold no clip, if any."""
+  """A note on the rows without a clip, if any."""
   if not rows:
     return []
   listed = ', '.join(map(str, rows[:_MOST_LISTED]))
   if len(rows) == 1:
-    return [f'row {listed} of {path.name} holds no clip: passed over']
+    return [f'row {listed} of {path.name} holds no clip: skipped']
   more = ', ...' if len(rows) > _MOST_LISTED else ''
   return [
-    f'{len(rows)} rows of {path.name} hold no clip ({listed}{more}): passed '
-    'over'
+    f'{len(rows)} rows of {path.name} hold no clip ({listed}{more}): skipped'
   ]
 
 
 def _only_text(place: str, column: str, cells: Sequence[Any]) -> str:
-  """The cell of a column as text; of two columns of one name if they agree."""
+  """The column's cell as text; columns of the same name must agree."""
   texts = list(dict.fromkeys(filter(None, map(_text, cells))))
   if len(texts) > 1:
     raise errors.UserError(
       f"{place}: there are {len(cells)} columns '{column}', with {texts[0]!r} "
-      f'and {texts[1]!r}. Take the one that is not meant out of the sheet.'
+      f'and {texts[1]!r}. Remove the wrong one from the sheet.'
     )
   return texts[0] if texts else ''
 
@@ -368,8 +382,8 @@ def _annotation(
     found = texts[column]
     shown = repr(found[:_MOST_LETTERS]) + '...' * (len(found) > _MOST_LETTERS)
     raise errors.UserError(
-      f"{place}, column '{column}': found {shown}, expected {expected}. Mend "
-      'the cell, or take a fresh copy of the spreadsheet.'
+      f"{place}, column '{column}': found {shown}, expected {expected}. "
+      'Correct the cell, or take a fresh copy of the spreadsheet.'
       f'{"" if found else _FORMULAS}'
       f'{_MERGED if column == "subject" and not found else ""}'
     )
@@ -383,7 +397,7 @@ def _annotation(
   except ValueError:
     fail('subject', f'a number or a name like {subject_format.format(1)!r}')
   for column in ('clip', 'emotion'):
-    # It is shown on terminals and in reports.
+    # These are shown on terminals and in reports.
     printable = texts[column].isprintable()
     if not (printable and 0 < len(texts[column]) <= _MOST_LETTERS):
       fail(column, f'a name of 1 to {_MOST_LETTERS} printable characters')

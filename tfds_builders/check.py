@@ -37,19 +37,24 @@ def check(
   protocol: str = '',
   annotation_policy: str = raw_folder.DEFAULT_POLICY,
 ) -> check_report.Report:
-  """Examines a raw folder: every file's name and header, and key frames.
+  """Examines a raw folder: names and headers of all files, and key frames.
 
   Args:
     dataset: one of `registry.names()`.
     manual_dir: the folder with the raw data.
     variant: as for `prepare.prepare`.
-    protocol: the one to judge by; '' counts all of the data set's.
+    protocol: the protocol to compare with; '' counts the clips of all protocols
+      of the data set.
     annotation_policy: as for `prepare.prepare`.
 
+  Returns:
+    What was found, with verdict and next command.
+
   Raises:
-    errors.UserError: unknown data set, variant, protocol or policy; nothing to
-      be found in the folder; a cell of its spreadsheet cannot be used; names
-      contradict each other; clips of two subjects hold the same frames.
+    errors.UserError: the data set, variant, protocol or policy is unknown; the
+      folder holds no clips of the data set; a cell of its spreadsheet cannot be
+      used; names contradict each other; clips of two subjects hold the same
+      frames.
   """
   builder_cls = prepare.builder_class(dataset, variant)
   prepare.check_policy(annotation_policy)
@@ -80,7 +85,7 @@ def check(
   }
   if not report.simulated:
     _compare(report, facts.expected)
-  # Where the whole is not known, its only protocol is what can be compared.
+  # If the complete data set is unknown, only a sole protocol can be compared.
   only = names[0] if facts.expected is None and len(names) == 1 else ''
   _judge(report, protocol or only)
   report.next_command = _next_command(
@@ -97,11 +102,11 @@ def _examine(
   clip: raw_folder.Clip,
   witness: pixels.Witness,
 ) -> dict[str, Any]:
-  """The record as the files' names tell it, of `found`.
+  """Reads a clip of `found` from the names of its files, with few images.
 
-  `sizes` gets that of its first frame, `dropped` the clip if the policy leaves
-  it out. `witness` sees every header, and the images that are decoded: key
-  frames, where there are any.
+  Adds the size of the first frame to `sizes`, and the clip to `dropped` if the
+  policy leaves it out. `witness` sees every header and the decoded images: the
+  key frames, if there are any.
   """
   try:
     record = clip.read(decode=False)
@@ -118,7 +123,7 @@ def _examine(
   decoded = [raw_folder.read_image(p, found.root, witness) for p in shown]
   sizes[record['clip_id']] = decoded[0].shape[:2]
   if any(look.still for look in witness.looks.values()):
-    # There may be motion between equal key frames.
+    # Between equal key frames there may still be motion.
     for path in paths:
       raw_folder.read_image(path, found.root, witness)
   return record
@@ -131,7 +136,7 @@ def _describe(
   dropped: set[str],
   builder_cls: Any,
 ) -> None:
-  """Fills in what the folder holds."""
+  """Adds what the folder holds to the report."""
   records = checked.records
   report.simulated = found.simulated
   report.annotation_files = {
@@ -150,7 +155,7 @@ def _describe(
   report.emotions = dict(emotions.most_common())
   for record in records:
     numbers = record.get('frame_numbers', [])
-    # A stored image stands for all frames of its clip.
+    # A stored image represents all frames of its clip.
     report.frames += len(numbers) or 1
     missing = numbers[-1] - numbers[0] + 1 - len(numbers) if numbers else 0
     if missing:
@@ -162,14 +167,14 @@ def _describe(
     place[clip_id] = reason
   report.notes = found.notes + checked.same_frames
   for finding in checked.findings:
-    # A few are what cameras do; if it is most of them, something went wrong.
+    # A few such clips are normal; in most clips it is a mistake.
     most = finding.harmful and 2 * len(finding.clips) > len(records)
     place = report.problems if most else report.notes
     place.append(finding.text(len(records)))
 
 
 def _emotion(text: str) -> str:
-  """An annotated emotion, alike in all copies: SAMM has 'Other' or 'Others'."""
+  """An annotated emotion; copies of SAMM have 'Other' or 'Others'."""
   emotion = text.strip().casefold()
   return 'others' if emotion == 'other' else emotion
 
@@ -177,7 +182,7 @@ def _emotion(text: str) -> str:
 def _count(
   protocol: protocols.Protocol, records: Sequence[Mapping[str, Any]]
 ) -> check_report.ProtocolCounts:
-  """What `records` hold of a protocol."""
+  """Counts of the records that belong to a protocol."""
   labels = [protocol.class_of(r['clip_id'], r['emotion']) for r in records]
   kept = [(r, c) for r, c in zip(records, labels, strict=True) if c is not None]
   subjects = [record['subject'] for record, _ in kept]
@@ -202,7 +207,7 @@ def _count(
 def _compare(
   report: check_report.Report, expected: registry.Expected | None
 ) -> None:
-  """Adds what differs from the complete data set to the problems."""
+  """Adds differences from the complete data set to the problems."""
   if expected is None:
     report.notes.append('the counts of the complete data set are not known')
     return
@@ -247,7 +252,7 @@ def _judge(report: check_report.Report, protocol: str) -> None:
   if report.bad_clips:
     report.problems.insert(
       0,
-      f'{len(report.bad_clips)} of {report.clips} clips cannot be used: mend '
+      f'{len(report.bad_clips)} of {report.clips} clips cannot be used: repair '
       'or restore them, or leave them out (skip_bad_clips)',
     )
     report.verdict = BLOCKED
@@ -262,7 +267,7 @@ def _next_command(
     'variant': variant,
     'protocol': protocol,
     'annotation_policy': '' if policy == raw_folder.DEFAULT_POLICY else policy,
-    # 'strict' stops at every doubt: nothing but mending helps.
+    # With 'strict' the data must be repaired: it stops at every doubt.
     'skip_bad_clips': (
       'true' if report.bad_clips and policy != 'strict' else ''
     ),
@@ -271,14 +276,17 @@ def _next_command(
 
 
 def main(arguments: Sequence[str]) -> int:
-  """Prints the report; returns 0 where the verdict is READY, else 1.
+  """Prints the report.
 
   Args:
-    arguments: the command line's, without the program.
+    arguments: those of the command line, without the program.
+
+  Returns:
+    0 if the verdict is READY, else 1.
   """
   parser = argparse.ArgumentParser(
     prog='dianet check',
-    description='Says in seconds whether a raw data set can be used.',
+    description='Reports in seconds whether a raw data set can be used.',
   )
   parser.add_argument(
     '--dataset',
@@ -286,9 +294,9 @@ def main(arguments: Sequence[str]) -> int:
     help=', '.join([*registry.names(), *long_videos.SETS]),
   )
   parser.add_argument('--manual_dir', required=True, help='the raw data')
-  parser.add_argument('--variant', default='', help='of the layout')
+  parser.add_argument('--variant', default='', help='variant of the layout')
   parser.add_argument(
-    '--protocol', default='', help='judge by this one; by default all count'
+    '--protocol', default='', help='protocol to compare with; default: all'
   )
   parser.add_argument(
     '--annotation_policy',

@@ -1,4 +1,4 @@
-"""What `check` found, as plain values and as text."""
+"""The report of `check`, as plain values and as text."""
 
 from collections.abc import Iterable
 import dataclasses
@@ -6,7 +6,7 @@ import textwrap
 
 READY, DIFFERS, BLOCKED = 'ready', 'differs', 'blocked'
 _MEANING = {
-  READY: 'The data can be used; what was checked is as expected.',
+  READY: 'The data can be used; everything that was checked is as expected.',
   DIFFERS: (
     'The data can be used, but are not the complete data set as published: '
     'results on them are not comparable with published ones.'
@@ -14,23 +14,23 @@ _MEANING = {
   BLOCKED: 'The data cannot be used as they are.',
 }
 _NOT_CHECKED = (
-  'most pixels: of every clip only the onset, apex and offset frames were '
-  'decoded, of the others name and header were read. Preparing decodes every '
-  'frame, and looks for frames that two clips share, and for black ones.'
+  'most pixels: only the onset, apex and offset frame of each clip were '
+  'decoded, and name and header of the others were read. Preparing decodes '
+  'every frame, and also finds black frames and frames shared by two clips.'
 )
-# A screen each; JSON has them all.
+# At most a screen of each list; JSON has everything.
 _MOST_LISTED = 10
 _LONGEST_LINE = 300
 
 
 @dataclasses.dataclass(frozen=True)
 class ProtocolCounts:
-  """What is there of a protocol.
+  """The part of a protocol that a folder holds.
 
   Attributes:
-    clips: class name -> clips.
-    folds: subjects with a clip of the protocol.
-    differences: from the complete data set, a sentence each.
+    clips: class name -> number of clips.
+    folds: number of subjects with a clip of the protocol.
+    differences: from the complete data set, one sentence each.
   """
 
   clips: dict[str, int]
@@ -40,28 +40,28 @@ class ProtocolCounts:
 
 @dataclasses.dataclass
 class Report:
-  """What was found in a raw folder; plain values, for JSON.
+  """What was found in a raw folder, as plain values for JSON.
 
   Attributes:
-    dataset: as asked for.
+    dataset: name of the data set, as requested.
     manual_dir: the folder, absolute.
     verdict: READY, DIFFERS or BLOCKED.
-    problems: what speaks against READY, a sentence each.
-    next_command: what to run now.
-    not_checked: what only preparing the data set would tell.
-    simulated: whether the data were simulated; nothing is expected then.
-    annotation_files: path relative to the folder -> SHA-256, which tells
-      versions of a spreadsheet apart; none where folders tell the emotion.
-    variant: of the layout, or ''.
-    layout: the first frame's path, relative to the folder.
-    clips: annotated.
-    expected_clips: the numbers of a complete data set; [] where unknown.
-    subjects: with a usable clip, sorted.
-    expected_subjects: their number when complete, or None.
-    emotions: raw emotion in lower case -> usable clips.
-    frames: of usable clips, onset to offset.
-    frame_sizes: 'width x height' -> clips, of their first frames.
-    missing_frames: clip id -> frames missing between its first and last.
+    problems: why the verdict is not READY, one sentence each.
+    next_command: the command to run next.
+    not_checked: what only preparing the data set can show.
+    simulated: whether the data were simulated; then no counts are expected.
+    annotation_files: path relative to the folder -> SHA-256, which identifies
+      the version of a spreadsheet; empty if folders name the emotion.
+    variant: variant of the layout, or ''.
+    layout: path of the first frame, relative to the folder.
+    clips: number of annotated clips.
+    expected_clips: numbers of clips in the complete data set; [] if unknown.
+    subjects: subjects with a usable clip, sorted.
+    expected_subjects: their number in the complete data set; None if unknown.
+    emotions: raw emotion in lower case -> number of usable clips.
+    frames: number of frames of usable clips, onset to offset.
+    frame_sizes: 'width x height' of the first frame -> number of clips.
+    missing_frames: clip id -> number of frames missing between first and last.
     repairs: clip id -> what was repaired or chosen.
     bad_clips: clip id -> why it cannot be used.
     dropped_clips: clip id -> why the policy leaves it out.
@@ -97,7 +97,7 @@ class Report:
     """The report as lines of text, verdict and next command last."""
     lines = [f'{self.dataset} in {self.manual_dir}']
     if self.simulated:
-      lines.append('  The data are SIMULATED: nothing is expected of them.')
+      lines.append('  The data are SIMULATED: no counts are expected.')
     if self.clips:
       lines += self._findings()
     lines += _listing('Repairs and choices', self.repairs)
@@ -109,13 +109,13 @@ class Report:
       lines += [f'Not checked: {self.not_checked}']
     lines += [
       f'Verdict: {self.verdict}. {_MEANING[self.verdict]}',
-      'Next:' if self.clips else 'After mending it:',
+      'Next:' if self.clips else 'Once that is solved:',
       f'  {self.next_command}',
     ]
     return '\n'.join(lines)
 
   def _findings(self) -> list[str]:
-    """What is there beside what is expected."""
+    """What was found, beside what is expected."""
     expected_clips = ' or '.join(map(str, self.expected_clips))
     missing = sum(self.missing_frames.values())
     rows = [
@@ -129,7 +129,7 @@ class Report:
       ('emotions', _counts(self.emotions)),
       (
         'frames',
-        f'{self.frames} from onset to offset, {missing} missing between them',
+        f'{self.frames} from onset to offset, {missing} missing in between',
       ),
       ('frame size', _counts(self.frame_sizes, ': ')),
     ]
@@ -151,7 +151,7 @@ class Report:
 
 
 def _shorten(text: str) -> str:
-  """Lines that list many clips, cut; JSON has them whole."""
+  """Shortens lines that list many clips; JSON has them in full."""
   return '\n'.join(
     line if len(line) <= _LONGEST_LINE else f'{line[:_LONGEST_LINE]} ...'
     for line in text.splitlines()
@@ -172,7 +172,7 @@ def _counts(counts: dict[str, int], separator: str = ' ') -> str:
 
 
 def _listing(title: str, reasons: dict[str, str]) -> Iterable[str]:
-  """The first of `reasons` by clip, a line each, below a title."""
+  """A title, and below it the first reasons, one line per clip."""
   if not reasons:
     return []
   items = list(reasons.items())

@@ -1,4 +1,4 @@
-"""Finds the clips of the data sets that come as frames on disk."""
+"""Finds the clips of data sets that come as frames on disk."""
 
 from collections.abc import Iterable, Mapping
 import dataclasses
@@ -27,16 +27,20 @@ def find(
   variant: str = '',
   policy: str = raw_folder.DEFAULT_POLICY,
 ) -> raw_folder.Found:
-  """Finds the annotated clips, opening no image.
+  """Finds the annotated clips without opening an image.
 
   Args:
-    data_set: what to look for.
+    data_set: the data set to find.
     manual_dir: the folder with the raw data, at any depth below it.
-    variant: one of `data_set.variants`; '' takes the first that is there.
+    variant: one of `data_set.variants`; '' takes the first that is found.
     policy: one of `raw_folder.POLICIES`.
 
+  Returns:
+    The clips and how they were found.
+
   Raises:
-    raw_folder.NothingFoundError: not there, with what was expected and where.
+    raw_folder.NothingFoundError: the folder does not hold the data set; the
+      message says what was expected, and where.
     errors.UserError: a folder or a cell of the spreadsheet cannot be used; two
       spreadsheets, or two names, contradict each other.
   """
@@ -91,7 +95,7 @@ def _clip(
   policy: str,
   near: near_misses.NearMisses,
 ) -> tuple[raw_folder.Clip, list[str]]:
-  """A clip by its rows and its folders, and notes on what repeats another."""
+  """A clip from its rows and folders, and notes on repeated ones."""
   clip_id = data_set.id_of(rows[0])
   repeats, bad = _judge(rows, there, root)
   if not there:
@@ -104,8 +108,8 @@ def _clip(
     read = functools.partial(
       clips.read, data_set, rows[0], there[0], root, policy
     )
-  # Rows that contradict each other tell no emotion, by which a composite could
-  # leave the clip out before anybody has read it.
+  # Rows that contradict each other give no emotion; otherwise a composite could
+  # leave the clip out by its emotion before the contradiction is noticed.
   agreed = len({row.emotion.casefold() for row in rows}) == 1
   clip = raw_folder.Clip(clip_id, read, rows[0].emotion if agreed else '')
   return clip, [f'{clip_id}: {text}' for text in repeats]
@@ -114,10 +118,10 @@ def _clip(
 def _unseen(
   folders: list[frames.Folder], root: pathlib.Path, listed: bool
 ) -> tuple[list[raw_folder.Clip], list[str]]:
-  """The folders that cannot be read, as bad clips or as notes.
+  """Folders that cannot be read, as bad clips or as notes.
 
-  Where a list tells which clips there are, those that are missing are bad. Else
-  the folder itself stands for what may be in it.
+  If a list names the clips, missing clips are bad already, and a note is
+  enough. Otherwise the folder represents the clips that it may hold.
   """
   clips_, notes = [], []
   for folder in folders:
@@ -138,7 +142,7 @@ def _note_unlisted(
   variant: str,
   root: pathlib.Path,
 ) -> list[str]:
-  """A note on the folders of clips that no row annotates, if any."""
+  """A note on folders of clips that no row annotates, if any."""
   paths = [
     str(folder.path.relative_to(root))
     for name, folder in unlisted
@@ -159,7 +163,7 @@ def _fail(
   decode: bool = True,
   witness: pixels.Witness | None = None,
 ):
-  """Stands for `clips.read` where there is nothing to read."""
+  """Replaces `clips.read` for a clip that cannot be read."""
   del decode, witness
   raise raw_folder.bad_clip(policy, reason)
 
@@ -171,7 +175,7 @@ def _contradictions(
   places: Mapping[str, clip_folders.Places],
   root: pathlib.Path,
 ) -> list[identity.Contradiction]:
-  """Where a name, or a folder, tells another subject than the annotation."""
+  """Names and folders that give another subject than the annotation."""
   names, found = data_set.subject_names, []
   owners: dict[pathlib.Path, annotations.Annotation] = {}
   for annotation in annotated:
@@ -207,7 +211,7 @@ def _hint(
   annotation: annotations.Annotation,
   near: near_misses.NearMisses,
 ) -> str:
-  """What there is instead of a clip's folder, to be added to a sentence."""
+  """What was found instead of a clip's folder, to append to a sentence."""
   subject = annotations.subject_number(annotation.subject)
   below = '{subject}' in pathlib.PurePosixPath(data_set.clip_folder).parts
   text = near.describe(annotation.clip, subject if below else None)
@@ -231,7 +235,7 @@ def _judge(
   there: list[frames.Folder],
   root: pathlib.Path,
 ) -> tuple[list[str], str]:
-  """What merely repeats something, and '' or why the clip is bad."""
+  """Rows and folders that are repeated; and why the clip is bad, or ''."""
   first, *others = rows
   same = [
     row
@@ -246,7 +250,7 @@ def _judge(
   if len(same) < len(others):
     if not first.row:
       emotions = ', '.join(row.emotion for row in rows)
-      return repeats, f'its folders tell different emotions: {emotions}'
+      return repeats, f'its folders give different emotions: {emotions}'
     numbers = ', '.join(str(row.row) for row in rows)
     return repeats, f'annotated differently in the rows {numbers}'
   if not there:
@@ -261,14 +265,14 @@ def _judge(
     if different:
       return repeats, (
         f'{len(there)} folders hold different images of it: {read} and '
-        f'{", ".join(different)}; leave the right one'
+        f'{", ".join(different)}; keep the right one'
       )
     repeats.append(f'{len(there)} folders, the one read is {read}')
   return repeats, ''
 
 
 def _sizes(folder: frames.Folder) -> list[tuple[str, int]]:
-  """Names and sizes of the images, which tell copies from other versions."""
+  """Names and sizes of the images, which are equal in copies."""
   return [
     (name.casefold(), os.path.getsize(folder.path / name))
     for name in folder.image_names

@@ -1,4 +1,4 @@
-"""Matches the folders of a raw tree with the clips that they hold."""
+"""Matches the folders of a raw data set with its clips."""
 
 from collections.abc import Mapping
 import pathlib
@@ -6,22 +6,23 @@ import re
 
 from tfds_builders import annotations, clips, frames
 
-# (variant, folder) of every folder that fits a clip.
+# (variant, folder) of every folder that matches a clip.
 Places = list[tuple[str, frames.Folder]]
 
 
 def key_of(data_set: clips.DataSet, annotation: annotations.Annotation) -> str:
-  """The clip's id for comparing: case in a name is a matter of taste."""
+  """The clip's id in a form for comparison, which ignores case."""
   return data_set.id_of(annotation).casefold()
 
 
 def read_labels(
   data_set: clips.DataSet, root: pathlib.Path, folders: list[frames.Folder]
 ) -> tuple[dict[str, Places], list[annotations.Annotation]]:
-  """Places by clip id, and an annotation of each clip, by folder names.
+  """Reads clips and emotions from the names of folders.
 
-  A folder that is called like a clip and holds no images is a clip without a
-  place.
+  Returns:
+    Clip id -> places; and an annotation of each clip. A folder that is named
+    like a clip but holds no images is a clip without a place.
   """
   places: dict[str, Places] = {}
   annotated = {}
@@ -33,7 +34,7 @@ def read_labels(
     annotation = annotations.Annotation(
       subject=data_set.subject_format.format(int(found['subject'])),
       clip=found['clip'],
-      # `clips.read` takes all the frames there are.
+      # `clips.read` takes all frames in the folder.
       onset_frame=0,
       apex_frame=None,
       offset_frame=0,
@@ -41,7 +42,7 @@ def read_labels(
       action_units='',
       row=0,
     )
-    # A clip below two emotions stays two: a contradiction.
+    # A clip below two emotions stays twice, and is noticed as contradiction.
     annotated[annotation] = None
     variant = _variant(data_set, root, folder.path)
     there = places.setdefault(key_of(data_set, annotation), [])
@@ -56,9 +57,12 @@ def match(
   root: pathlib.Path,
   folders: list[frames.Folder],
 ) -> tuple[dict[str, Places], Places]:
-  """Clip id -> places, and the places of clips that no row annotates.
+  """Matches the clips of a sheet with folders.
 
   A name from the spreadsheet is compared, never used as a path.
+
+  Returns:
+    Clip id -> places; and the places of clips that no row annotates.
   """
   pattern = pathlib.PurePosixPath(data_set.clip_folder).parts
   by_key: dict[tuple[str, str], Places] = {}
@@ -87,7 +91,7 @@ def match(
 def _key(
   data_set: clips.DataSet, pattern: tuple[str, ...], folder: frames.Folder
 ) -> tuple[str, str] | None:
-  """(subject or '', clip) that the last folders name, None if they do not."""
+  """(subject or '', clip) from the last folders; None if they do not match."""
   subject, clip = '', ''
   names = folder.path.parts[-len(pattern) :]
   if len(names) < len(pattern):
@@ -113,7 +117,7 @@ def _subject(data_set: clips.DataSet, folder_name: str) -> str:
 def _variant(
   data_set: clips.DataSet, root: pathlib.Path, path: pathlib.Path
 ) -> str:
-  """The variant that the deepest telling folder name tells, or ''."""
+  """The variant that the deepest matching folder name gives, or ''."""
   names = [root.name, *path.relative_to(root).parts]
   for name in reversed(names):
     for variant, pattern in data_set.variants.items():
@@ -129,9 +133,16 @@ def choose_variant(
   root: pathlib.Path,
   folders: list[frames.Folder],
 ) -> tuple[str, list[str]]:
-  """The variant to read ('': the folders do not tell), and a note on it."""
+  """Chooses the variant to read.
+
+  Returns:
+    The variant, '' if no folder name gives one; and notes on the choice.
+
+  Raises:
+    raw_folder.NothingFoundError: there is no clip of the wanted variant.
+  """
   there = {variant for found in places.values() for variant, _ in found}
-  # Folders whose names tell nothing may hold any variant.
+  # Folders whose names give no variant may hold any.
   order = [wanted, ''] if wanted else [*data_set.variants, '']
   chosen = next((variant for variant in order if variant in there), None)
   if chosen is None:
@@ -143,7 +154,7 @@ def choose_variant(
     )
   if not data_set.variants:
     return chosen, []
-  note = f'variant {chosen}' if chosen else 'variant not told by folder names'
+  note = f'variant {chosen}' if chosen else 'variant not given by folder names'
   others = [f"'{variant}'" for variant in sorted(there - {chosen})]
   if others:
     note += f' (also there: {", ".join(others)})'

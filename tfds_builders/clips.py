@@ -1,7 +1,7 @@
 """Turns an annotation and a folder of frames into a record.
 
-The data sets differ in names alone: a `DataSet` describes those, `clip_finder`
-finds the clips by it, and this module reads one.
+The data sets differ only in names, which a `DataSet` describes. `clip_finder`
+finds the clips with it; this module reads one clip.
 """
 
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ from tfds_builders import (
   raw_folder,
 )
 
-# A clip with fewer of its annotated frames than this is not the one annotated.
+# With less of its annotated frames, a clip is not the one annotated.
 _LEAST_SHARE_OF_FRAMES = 0.5
-# Half a second has 100 frames at most; ten times that still fits the memory.
+# Half a second has at most 100 frames; ten times that still fits in memory.
 _MOST_FRAMES = 1000
-# Spotting needs no more, and full SAMM clips would fill the memory.
+# Enough for spotting; SAMM clips of full size would fill the memory.
 _SPOTTING_PIXELS = 256
 _MOST_LISTED = 3
-# Stands for what becomes of an apex that is left to spotting.
+# The remedy for an apex that has to be spotted.
 _SPOT = 'spot'
 
 
@@ -39,10 +39,10 @@ class Repair:
 
   Attributes:
     key_frame: which of the three numbers is wrong.
-    found: the wrong value; in other versions of the spreadsheet, which do not
-      have it, nothing is repaired. None: the cell holds no number.
-    value: the right value; None: unknown, the apex is spotted.
-    reason: why, for the record's notes.
+    found: the wrong value, None if the cell holds no number. Versions of the
+      spreadsheet with another value are not changed.
+    value: the right value; None if it is unknown and the apex is spotted.
+    reason: why it is wrong, for the record's notes.
   """
 
   key_frame: Literal['onset', 'apex', 'offset']
@@ -57,28 +57,29 @@ class DataSet:
 
   Attributes:
     name: as in the records.
-    guide: where to get it and how it lies on disk.
-    frames_per_second: of the camera.
+    guide: where to get it, and its layout on disk.
+    frames_per_second: frame rate of the camera.
     subject_format: how to write a subject's number, e.g. 'sub{:02d}'.
-    clip_folder: the last folders above the frames, '{subject}' and '{clip}'
-      standing for those of the spreadsheet; '{clip}' alone where a clip's name
-      is unique by itself.
+    clip_folder: the last folders above the frames, with '{subject}' and
+      '{clip}' for those of the spreadsheet; only '{clip}' if the clip's name is
+      unique.
     spreadsheets: patterns of the file name, the preferred ones first.
-    clip_name: regular expression that tells the data set's clip names from
-      those of others; matched at the beginning.
+    clip_name: regular expression that distinguishes the data set's clip names
+      from those of others; matched at the beginning.
     repairs: (subject, clip) -> repair.
     variants: name -> regular expression searched in the lower-case names of
       the folders, the preferred variants first.
-    clip_id: of fields of `annotations.Annotation`; unique in the data set.
-    labelled_folder: where there is no spreadsheet, regular expression for the
-      lower-case path of a clip's folder with the groups subject, emotion and
-      clip. All frames in it are the clip, and there is no apex.
-    subject_names: where names repeat the subject, so that a clip below another
-      subject is noticed.
+    clip_id: format with fields of `annotations.Annotation`; unique in the data
+      set.
+    labelled_folder: for data sets without a spreadsheet, regular expression for
+      the lower-case path of a clip's folder, with the groups subject, emotion
+      and clip. All frames in it belong to the clip, and there is no apex.
+    subject_names: which names repeat the subject, so that a clip in the folder
+      of another subject is noticed.
   """
 
   name: str
-  # Texts for the user decide no record.
+  # Texts for the user have no effect on records.
   guide: raw_folder.Guide = dataclasses.field(repr=False)
   frames_per_second: float
   subject_format: str
@@ -100,7 +101,7 @@ class DataSet:
 
 @dataclasses.dataclass(frozen=True)
 class _Doubt:
-  """What does not fit in an annotation, and what is done about it."""
+  """A problem of an annotation, and what is done about it."""
 
   problem: str
   remedy: str
@@ -115,20 +116,24 @@ def read(
   decode: bool = True,
   witness: pixels.Witness | None = None,
 ) -> dict[str, Any]:
-  """The record of a clip, its frames as paths, each decoded once.
+  """Reads the record of a clip; every frame is decoded once, as a check.
 
   Args:
-    data_set: what the clip belongs to.
+    data_set: the data set of the clip.
     annotation: the row of the spreadsheet.
-    folder: with the frames.
-    root: what paths in messages are relative to.
+    folder: the folder with the frames.
+    root: paths in messages are relative to it.
     policy: one of `raw_folder.POLICIES`.
-    decode: whether to open the images; without, an apex to be spotted is 0.
-    witness: sees every image that is opened.
+    decode: whether to open the images; if not, an apex to be spotted is 0.
+    witness: is shown every image that is opened.
+
+  Returns:
+    A record as `records.ClipBuilder.features` describes it, with the paths of
+    the frames instead of images.
 
   Raises:
-    raw_folder.BadClipError: a doubt too much for the policy, a bad image or
-      name of one.
+    raw_folder.BadClipError: the policy does not accept a doubt about the
+      annotation, or an image or its name is bad.
   """
   annotation, apex_source, doubts = _repair(data_set, annotation)
   place = folder.path.relative_to(root)
@@ -138,7 +143,7 @@ def read(
   numbers = _numbers_in_clip(annotation, list(numbered), place, policy, doubts)
   apex = _annotated_apex(annotation.apex_frame, numbers, policy, doubts)
   if data_set.labelled_folder:
-    # No apex is annotated at all: that this one is missing is no doubt.
+    # The data set annotates no apex, so a missing one is no doubt.
     doubts = [doubt for doubt in doubts if doubt.remedy != _SPOT]
   if doubts and policy in ('drop', 'strict'):
     raise raw_folder.bad_clip(policy, '; '.join(d.problem for d in doubts))
@@ -175,7 +180,7 @@ def _number_frames(
   folder: frames.Folder,
   place: pathlib.Path,
 ) -> dict[int, str]:
-  """Frame number -> file name; BadClipError where the names cannot be right."""
+  """Frame number -> file name; BadClipError if the names cannot be right."""
   try:
     numbered = frames.number_frames(folder.image_names)
   except ValueError as error:
@@ -185,20 +190,20 @@ def _number_frames(
     told = data_set.subject_names.of_frame(name)
     if told not in (None, subject):
       raise raw_folder.BadClipError(
-        f'{place} is of the subject {annotation.subject}, but the name of its '
+        f'{place} belongs to subject {annotation.subject}, but the name of its '
         f'frame {name} says {data_set.subject_format.format(told)}'
       )
   return numbered
 
 
 def _note_strays(names: list[str]) -> list[str]:
-  """A note on the images that are not called like the frames, if any."""
+  """A note on images that are not named like the frames, if any."""
   if not names:
     return []
   more = ', ...' if len(names) > _MOST_LISTED else ''
   plural = 's' if len(names) > 1 else ''
   return [
-    f'{len(names)} image{plural} not called like the frames passed over: '
+    f'{len(names)} image{plural} skipped, not named like the frames: '
     f'{", ".join(names[:_MOST_LISTED])}{more}'
   ]
 
@@ -206,7 +211,7 @@ def _note_strays(names: list[str]) -> list[str]:
 def _texts(
   data_set: DataSet, annotation: annotations.Annotation
 ) -> dict[str, Any]:
-  """The part of a record that is known from the annotation alone."""
+  """The part of a record that comes from the annotation alone."""
   units = action_units.parse(annotation.action_units)
   return {
     'clip_id': data_set.id_of(annotation),
@@ -223,7 +228,7 @@ def _texts(
 def _repair(
   data_set: DataSet, annotation: annotations.Annotation
 ) -> tuple[annotations.Annotation, str, list[_Doubt]]:
-  """The annotation after the table of repairs, its apex's source, doubts."""
+  """The annotation with known mistakes repaired, source of the apex, doubts."""
   repairs = {
     (subject, clip.casefold()): repair
     for (subject, clip), repair in data_set.repairs.items()
@@ -236,9 +241,9 @@ def _repair(
   problem = f'{repair.key_frame} {found} ({repair.reason})'
   known = repair.value is not None
   doubt = _Doubt(problem, f'repaired to {repair.value}' if known else _SPOT)
-  mended = dataclasses.replace(annotation, **{field: repair.value})
+  repaired = dataclasses.replace(annotation, **{field: repair.value})
   of_apex = known and repair.key_frame == 'apex'
-  return mended, 'repaired' if of_apex else 'annotated', [doubt]
+  return repaired, 'repaired' if of_apex else 'annotated', [doubt]
 
 
 def _whole_folder(
@@ -260,7 +265,7 @@ def _numbers_in_clip(
   clip = f'frames {onset} to {offset}'
   if onset >= offset:
     where = f'row {annotation.row} annotates' if annotation.row else place
-    raise raw_folder.bad_clip(policy, f'{where} {clip}, which is no clip')
+    raise raw_folder.bad_clip(policy, f'{where} {clip}, which is not a clip')
   numbers = [number for number in on_disk if onset <= number <= offset]
   expected = offset - onset + 1
   if len(numbers) > _MOST_FRAMES:
@@ -286,7 +291,7 @@ def _numbers_in_clip(
   missing = numbers[-1] - numbers[0] + 1 - len(numbers)
   if missing:
     doubts.append(
-      _Doubt(f'{missing} frames missing inside the clip', 'passed over')
+      _Doubt(f'{missing} frames missing inside the clip', 'skipped')
     )
   return numbers
 
@@ -297,9 +302,9 @@ def _annotated_apex(
   policy: str,
   doubts: list[_Doubt],
 ) -> int | None:
-  """Index into `numbers`, or None where the apex is to be spotted."""
+  """Index into `numbers`, or None if the apex has to be spotted."""
   if apex_frame is None:
-    # Unless the table of repairs has said more.
+    # Unless the table of repairs explains it already.
     if all(doubt.remedy != _SPOT for doubt in doubts):
       doubts.append(_Doubt('apex none', _SPOT))
     return None
@@ -327,7 +332,7 @@ def _check_images(
   keep: bool,
   witness: pixels.Witness | None,
 ) -> np.ndarray:
-  """Decodes every image; where asked, keeps small grey ones of one size."""
+  """Decodes every image; with `keep`, returns small grey ones of one size."""
   grey = []
   for path in paths:
     image = raw_folder.read_image(path, root, witness)
@@ -337,7 +342,7 @@ def _check_images(
 
 
 def _small_grey(image: np.ndarray, shape: tuple[int, int] | None) -> np.ndarray:
-  """Grey image of `shape`, by default of at most 256 pixels a side."""
+  """Grey image of `shape`; if None, of at most 256 pixels a side."""
   if shape is None:
     scale = min(1.0, _SPOTTING_PIXELS / max(image.shape[:2]))
     shape = tuple(max(1, round(scale * side)) for side in image.shape[:2])

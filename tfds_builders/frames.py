@@ -10,34 +10,34 @@ import unicodedata
 from dianet_jax.clips import images
 from dianet_jax.core import errors
 
-# What operating systems and archive programs leave, often unreadable.
+# Folders that operating systems and archive programs make, often unreadable.
 _SYSTEM_FOLDERS = {
   'lost+found', 'system volume information', '$recycle.bin', 'recycler',
   '__macosx', '@eadir', '#recycle', '#snapshot',
 }  # fmt: skip
-# Of macOS, for the picture of a folder.
+# A file of macOS that holds the icon of its folder.
 _ICON = 'Icon\r'
-# How file managers and browsers call a second copy.
+# Marks that file managers and browsers add to the name of a copy.
 _COPY = re.compile(
   r'\([0-9#]+\)|\bcopy\b|\bkopie\b|\bcopia\b|\bcopie\b|副本|\b(?:old|backup|bak)\b'
 )
-# Unicode's characters that turn the direction of writing.
+# Unicode's characters that change the direction of writing.
 _TURNS = {'LRE', 'RLE', 'LRO', 'RLO', 'PDF', 'LRI', 'RLI', 'FSI', 'PDI'}
 _MOST_DIGITS = 18
-# Of another series of files than the largest: with more, nobody knows which is
-# the clip.
+# If another series of files is larger than this fraction of the largest, it is
+# unclear which one is the clip.
 _RIVAL_SHARE = 0.5
 _MOST_LISTED = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-  """A folder below the root, as reached from it, and its files, sorted.
+  """A folder at or below the root, and its files.
 
   Attributes:
-    path: of the folder.
+    path: the folder, as reached from the root.
     file_names: sorted.
-    problem: why its content cannot be read; '' where it can.
+    problem: why its content cannot be read; '' if it can.
   """
 
   path: pathlib.Path
@@ -55,17 +55,17 @@ class Folder:
 
 
 def walk(root: pathlib.Path) -> list[Folder]:
-  """Lists the folders at and below `root`, the least deep first.
+  """Lists the folders at and below `root`, the shallowest first.
 
-  Links are followed, since large data sets are often linked in from another
+  Links are followed, because large data sets are often linked from another
   disk. Each real folder is visited once, so circular links end. Hidden files
-  and folders are passed over (macOS leaves `._img1.jpg` in its archives), and
-  so are the folders of operating systems. A folder that cannot be read is
-  listed with its problem: it may hold clips.
+  and folders are skipped (archives of macOS contain `._img1.jpg`), and so are
+  folders of operating systems. A folder that cannot be read is listed with its
+  problem, because it may hold clips.
 
   Raises:
-    errors.UserError: `root` cannot be read, or a name in it holds characters
-      that would forge what is printed.
+    errors.UserError: `root` cannot be read, or a name in it contains control
+      characters, which could forge printed text.
   """
   folders: list[Folder] = []
   visited: set[str] = set()
@@ -89,7 +89,7 @@ def walk(root: pathlib.Path) -> list[Folder]:
 
 
 def _list_folder(path: pathlib.Path) -> tuple[Folder, list[str]]:
-  """A folder, and the names of those in it."""
+  """A folder, and the names of the folders in it."""
   try:
     entries = [entry for entry in os.scandir(path) if _counts(entry.name)]
   except OSError as error:
@@ -100,8 +100,8 @@ def _list_folder(path: pathlib.Path) -> tuple[Folder, list[str]]:
   for entry in entries:
     if any(map(_is_control, entry.name)):
       raise errors.UserError(
-        f'{path} holds the name {entry.name!r}, with characters that are no '
-        'letters and would spoil what is printed. Rename it.'
+        f'{path} holds the name {entry.name!r}, with control characters, which '
+        'would garble what is printed. Rename it.'
       )
   kinds = [_kind(entry) for entry in entries]
   named = [(e.name, kind) for e, kind in zip(entries, kinds, strict=True)]
@@ -117,9 +117,9 @@ def _counts(name: str) -> bool:
 
 
 def _is_control(character: str) -> bool:
-  """Whether it moves the cursor, or turns the direction of writing.
+  """Whether it moves the cursor, or changes the direction of writing.
 
-  Bytes that are not UTF-8 are no such characters: old disks have them.
+  Bytes that are not UTF-8 are allowed: names on old disks have them.
   """
   return (
     unicodedata.category(character) in ('Cc', 'Zl', 'Zp')
@@ -128,27 +128,35 @@ def _is_control(character: str) -> bool:
 
 
 def _kind(entry: os.DirEntry[str]) -> str:
-  """'file', 'folder', or '' for devices, pipes and links that lead nowhere."""
+  """'file', 'folder', or '' for devices, pipes and broken links."""
   try:
     return 'file' if entry.is_file() else 'folder' if entry.is_dir() else ''
   except OSError:
-    # A link to itself; Python answers for other broken links.
+    # A link to itself; for other broken links nothing raises.
     return ''
 
 
 def is_copy(name: str) -> bool:
-  """Whether a file is called like a second copy, such as 'a (1).xlsx'."""
+  """Whether a file is named like a copy.
+
+  >>> is_copy('a (1).xlsx'), is_copy('a.xlsx')
+  (True, False)
+  """
   return bool(_COPY.search(name.casefold().replace('_', ' ')))
 
 
 def frame_number(file_name: str) -> int | None:
-  """The last run of digits before the suffix: 46 for 'reg_img46.jpg'."""
+  """The last digits before the suffix; None if there are none.
+
+  >>> frame_number('reg_img46.jpg')
+  46
+  """
   series = _series(file_name)
   return series[1] if series else None
 
 
 def _series(file_name: str) -> tuple[str, int] | None:
-  """What a file's name has in common with those of its clip, and its number.
+  """The name without its number, which all frames of a clip share; the number.
 
   ('reg_img#', 46) for 'reg_img46.jpg'; None for a name without digits.
   """
@@ -162,14 +170,17 @@ def _series(file_name: str) -> tuple[str, int] | None:
 def number_frames(file_names: Iterable[str]) -> dict[int, str]:
   """Frame number -> file name, in ascending order of the numbers.
 
-  The frames of a clip are called alike but for the number. Of several series
-  of names in one folder the largest is the clip; the other files, such as
-  copies and previews, are no frames. Of two files with the same number the
-  one of the commoner suffix is kept, then the first by name.
+  The names of a clip's frames differ only in the number. Of several series of
+  names in a folder the largest is the clip; the other files, such as copies and
+  previews, are not frames. Of two files with the same number, the one with the
+  more frequent suffix is kept, then the first by name.
+
+  >>> number_frames(['img2.jpg', 'img10.jpg', 'preview.jpg'])
+  {2: 'img2.jpg', 10: 'img10.jpg'}
 
   Raises:
-    ValueError: there are two series of about the same size, or the numbers
-      have more digits than any frame's.
+    ValueError: there are two series of similar size, or a number has more than
+      18 digits.
   """
   names = sorted(file_names)
   series: dict[str, list[tuple[int, str]]] = {}
@@ -188,10 +199,10 @@ def number_frames(file_names: Iterable[str]) -> dict[int, str]:
     and len(series[other]) > max(1, _RIVAL_SHARE * len(series[clip]))
   ]
   if rivals:
-    counts = [f'{len(series[p])} called {p!r}' for p in (clip, *rivals)]
+    counts = [f'{len(series[p])} named {p!r}' for p in (clip, *rivals)]
     raise ValueError(
       f'holds several series of images: {", ".join(counts[:_MOST_LISTED])}. '
-      'Leave the frames of the clip there and move the others out'
+      'Keep the frames of the clip there and move the others out'
     )
   suffixes = [name.rsplit('.', 1)[-1].casefold() for _, name in series[clip]]
   frames: dict[int, str] = {}
@@ -205,7 +216,7 @@ def number_frames(file_names: Iterable[str]) -> dict[int, str]:
     name = frames[max(frames)]
     raise ValueError(
       f'holds {name}: a number of more than {_MOST_DIGITS} digits, such as a '
-      'time stamp, numbers no frame. Rename the frames to 1, 2, 3, ... in '
+      'time stamp, is not a frame number. Rename the frames to 1, 2, 3, ... in '
       'their order'
     )
   return frames

@@ -1,7 +1,7 @@
-"""Whose a clip is: what names say of its subject, and frames that two share.
+"""Checks the subject of clips: by names, and by frames that two clips share.
 
-Folds are subjects. A clip below the wrong subject, or one person below two
-names, is trained on and tested at once, and nothing in the result tells.
+Folds are subjects. A clip under the wrong subject, or a person under two names,
+would be in training and in the held-out clips at once, and no result shows it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ from dianet_jax.clips import images
 from dianet_jax.core import errors
 from tfds_builders import pixels
 
-# Clips that share less of the shorter one than this overlap, no more.
+# Clips that share a smaller fraction of the shorter one merely overlap.
 _SAME_SHARE = 0.5
-# A digest is of a grid of pixels; so many frames of a pair are compared whole.
+# Digests cover a grid of pixels; of this many frames all pixels are compared.
 _COMPARED = 3
 _MOST_LISTED = 5
 _MISHAP = (
@@ -29,15 +29,18 @@ _MISHAP = (
 
 @dataclasses.dataclass(frozen=True)
 class SubjectNames:
-  """Where a data set's names repeat the number of the subject.
+  r"""Which names of a data set repeat the number of the subject.
 
-  Regular expressions with the group `subject`, case ignored; '' where the names
-  do not tell it. A name that does not match tells nothing.
+  Regular expressions with the group `subject`, ignoring case; '' if the names
+  do not contain it. A name that does not match gives no number.
+
+  >>> SubjectNames(clip=r'S(?P<subject>\d+)-').of_clip('S03-01-002')
+  3
 
   Attributes:
-    clip: of the beginning of a clip's name.
-    folder: of the whole name of a folder above the clip.
-    frame: of the beginning of the name of a frame's file.
+    clip: matches the beginning of a clip's name.
+    folder: matches the complete name of a folder above the clip.
+    frame: matches the beginning of the name of a frame's file.
   """
 
   clip: str = ''
@@ -45,11 +48,11 @@ class SubjectNames:
   frame: str = ''
 
   def of_clip(self, name: str) -> int | None:
-    """The subject's number that a clip's name tells."""
+    """The subject's number in a clip's name, if any."""
     return _number(re.match(self.clip, name, re.IGNORECASE), self.clip)
 
   def of_folders(self, names: Sequence[str]) -> int | None:
-    """The subject's number that the deepest telling one of folders tells."""
+    """The subject's number in the deepest folder name that has one."""
     told = [
       _number(re.fullmatch(self.folder, name, re.IGNORECASE), self.folder)
       for name in names
@@ -58,7 +61,7 @@ class SubjectNames:
     return told[-1] if told else None
 
   def of_frame(self, name: str) -> int | None:
-    """The subject's number that the name of a frame's file tells."""
+    """The subject's number in the name of a frame's file, if any."""
     return _number(re.match(self.frame, name, re.IGNORECASE), self.frame)
 
 
@@ -68,14 +71,14 @@ def _number(match: re.Match[str] | None, pattern: str) -> int | None:
 
 @dataclasses.dataclass(frozen=True)
 class Contradiction:
-  """Two places that name different subjects for one clip.
+  """Two places that give different subjects for one clip.
 
   Attributes:
     place: file, sheet and row, or folder.
     clip: the clip's name.
-    subject: whose it is by the annotation or the folder.
-    source: what tells another one, such as "the clip's name".
-    told: that other one.
+    subject: the subject by the annotation or the folder.
+    source: what gives another subject, such as "the clip's name".
+    told: that other subject.
   """
 
   place: str
@@ -86,18 +89,18 @@ class Contradiction:
 
 
 def refuse_contradictions(found: Sequence[Contradiction]) -> None:
-  """Raises UserError if there are any, naming the first ones."""
+  """Raises a UserError that names the first contradictions, if any."""
   if not found:
     return
   lines = [
-    f'  {c.place}: clip {c.clip} is of the subject {c.subject}, but {c.source} '
-    f'says {c.told}'
+    f'  {c.place}: clip {c.clip} belongs to subject {c.subject}, but '
+    f'{c.source} says {c.told}'
     for c in found[:_MOST_LISTED]
   ]
   if len(found) > _MOST_LISTED:
     lines.append(f'  and {len(found) - _MOST_LISTED} more')
   raise errors.UserError(
-    f'{len(found)} clips whose subject is not sure:\n'
+    f'{len(found)} clips whose subject is uncertain:\n'
     + '\n'.join(lines)
     + f'\n{_MISHAP} Take a fresh copy of the annotations, or put the folders '
     'where they belong.'
@@ -106,7 +109,7 @@ def refuse_contradictions(found: Sequence[Contradiction]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Clip:
-  """What is compared of a clip: the digests of its frames -> files."""
+  """What is compared of a clip; `frames`: digest -> file."""
 
   clip_id: str
   subject: str
@@ -119,20 +122,20 @@ def compare_frames(
   records: Sequence[Mapping[str, Any]],
   witnesses: Sequence[pixels.Witness],
 ) -> list[str]:
-  """Looks for clips that hold the same frames, but for those of one colour.
+  """Finds clips with the same frames; frames of a single colour do not count.
 
   Args:
-    title: of the data set.
-    root: what paths in messages are relative to.
-    records: with `clip_id` and `subject`.
-    witnesses: of each clip.
+    title: title of the data set.
+    root: paths in messages are relative to it.
+    records: records with `clip_id` and `subject`.
+    witnesses: one for each record.
 
   Returns:
-    Notes on the clips of one subject that do, and on frames of several
-    subjects where the rest of the clips differs.
+    Notes on clips of one subject with the same frames, and on clips of two
+    subjects that share a smaller part of their frames.
 
   Raises:
-    errors.UserError: clips of two subjects do.
+    errors.UserError: clips of two subjects hold the same frames.
   """
   clips = [
     _Clip(
@@ -159,9 +162,9 @@ def compare_frames(
       f'{title}: clips of two subjects hold the same frames:\n  '
       + '\n  '.join(_list_pairs(people, root))
       + f'\nLooked in: {root}\n'
-      'One person under two names would be trained on and tested at once. Take '
-      'the copy out of the folder and of the annotations, or restore the clip '
-      'that was overwritten.'
+      'A person under two names would be in training and held out at once. '
+      'Remove the copy from the folder and from the annotations, or restore '
+      'the clip that was overwritten.'
     )
   return [
     f'{len(pairs)} pairs of clips {what}: '
@@ -177,8 +180,8 @@ def compare_frames(
 def _shared(clips: Sequence[_Clip]) -> dict[tuple[int, int], list[bytes]]:
   """Pairs of clips -> digests of the frames that both hold.
 
-  A frame is held against the first clip that has it, so that a thousand copies
-  are a thousand pairs. A frame of two subjects makes a pair of two subjects.
+  A frame is paired with the first clip that has it, so a thousand copies make a
+  thousand pairs. A frame of two subjects makes a pair of two subjects.
   """
   first: dict[bytes, int] = {}
   shared: dict[tuple[int, int], list[bytes]] = {}

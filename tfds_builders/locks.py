@@ -1,4 +1,4 @@
-"""Lets one process at a time make what several want."""
+"""Lock files: one process at a time makes what several need."""
 
 from collections.abc import Iterator
 import contextlib
@@ -9,18 +9,18 @@ from typing import IO
 
 from dianet_jax.core import errors, progress
 
-# A short wait is not worth a word.
+# A shorter wait is not reported.
 _SILENT_SECONDS = 2.0
 
 
 @contextlib.contextmanager
 def hold(path: pathlib.Path, purpose: str, advice: str) -> Iterator[None]:
-  """Holds a lock file; says so when it has to wait for another process.
+  """Holds a lock file; prints a line if it has to wait for another process.
 
   Args:
-    path: the lock file, made with its folders if need be; it stays.
-    purpose: what the other process does, as in 'prepares these records'.
-    advice: what to do where there can be no lock, a sentence.
+    path: the lock file, made with its folders if necessary; it is not removed.
+    purpose: what the other process does, such as 'prepares these records'.
+    advice: a sentence on what to do if locking is impossible.
 
   Raises:
     errors.UserError: the file cannot be made or locked.
@@ -47,13 +47,13 @@ def hold(path: pathlib.Path, purpose: str, advice: str) -> Iterator[None]:
 
 
 def _take(file: IO[str], advice: str) -> bool:
-  """Whether nobody else holds the lock, which is then ours."""
+  """Takes the lock if it is free; returns whether it was."""
   try:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError:
     return False
   except OSError as error:
-    # Some network file systems have none.
+    # Some network file systems have no locks.
     raise errors.UserError(
       f'The file {file.name} cannot be locked: {error}. {advice}'
     ) from error

@@ -1,8 +1,8 @@
-"""Notices damage to cached folders, so that they can be made again.
+"""Detects damage to cached folders, so that they can be made again.
 
-A cached folder (prepared records, a simulated tree) holds a manifest: sizes,
-times and checksums of its files. A folder that differs from it is set aside
-under another name, and made again by whoever made it.
+A cached folder (prepared records, a simulated data set) holds a manifest with
+sizes, times and checksums of its files. A folder that differs from its manifest
+is renamed, and made again by the code that made it.
 """
 
 import contextlib
@@ -19,12 +19,12 @@ from typing import Any
 from dianet_jax.core import errors, progress
 
 NAME = 'MANIFEST.json'
-# Read at every start, the smallest files first: a tenth of a second. Of larger
-# folders the remaining files are judged by their sizes and times.
+# This much is read at every start, the smallest files first: a tenth of a
+# second. The other files are judged by their sizes and times.
 _READ_BYTES = 128 * 2**20
-# No manifest is longer; whatever has taken its place may be.
+# No manifest is longer, but another file in its place may be.
 _MOST_BYTES = 64 * 2**20
-# Damaged copies of a folder that are kept.
+# Number of damaged copies of a folder that are kept.
 _MOST_SET_ASIDE = 2
 
 
@@ -32,11 +32,11 @@ def write(folder: pathlib.Path, leave_out: tuple[str, ...] = ()) -> None:
   """Lists the files below a complete folder in its manifest.
 
   Args:
-    folder: what to list.
-    leave_out: names of files at its top whose content does not matter.
+    folder: the folder to list.
+    leave_out: names of files directly in it that are not listed.
 
   Raises:
-    OSError: a file cannot be read, or the manifest not written.
+    OSError: a file cannot be read, or the manifest cannot be written.
   """
   files = {}
   for path in sorted(folder.rglob('*')):
@@ -52,19 +52,19 @@ def write(folder: pathlib.Path, leave_out: tuple[str, ...] = ()) -> None:
 
 
 def damage(folder: pathlib.Path, thorough: bool = False) -> str:
-  """What differs from the manifest, '' if nothing does.
+  """Compares a folder with its manifest.
 
-  Compared are the sizes and times of all files, the content of those with
-  other times, and that of the smallest files, 128 MiB in all. Where times alone
-  differ, as in a copy of the folder, the manifest takes them over if it can be
-  written.
+  It compares sizes and times of all files, the content of files with other
+  times, and the content of the smallest files, 128 MiB in all. If only times
+  differ, as in a copy of the folder, the manifest is updated, if possible.
 
   Args:
-    folder: what `write` has listed.
-    thorough: compare the content of every file.
+    folder: a folder that `write` has listed.
+    thorough: whether to compare the content of every file.
 
   Returns:
-    A few words on the first difference; a folder that is not there differs.
+    A few words on the first difference, '' if there is none. A missing folder
+    differs.
 
   Raises:
     PermissionError: this user may not read it.
@@ -94,19 +94,19 @@ def damage(folder: pathlib.Path, thorough: bool = False) -> str:
 
 
 def set_aside(folder: pathlib.Path, why: str, advice: str) -> None:
-  """Renames a damaged folder out of the way, and tells the user.
+  """Renames a damaged folder, and tells the user.
 
-  Of the copies set aside earlier the last one is kept.
+  Of copies renamed earlier, only the last one is kept.
 
   Args:
-    folder: what is to be made again. It need not be there.
+    folder: the folder that is to be made again; it need not exist.
     why: what is wrong with it, in a few words.
-    advice: what to do where it cannot be renamed, a sentence.
+    advice: a sentence on what to do if it cannot be renamed.
 
   Raises:
     errors.UserError: it cannot be renamed.
   """
-  # Hidden: searching a folder above it finds no second copy of the data.
+  # Hidden, so that a search from a folder above finds no second copy.
   prefix = f'.{folder.name}.damaged-'
   try:
     if not os.path.lexists(folder):
@@ -119,7 +119,7 @@ def set_aside(folder: pathlib.Path, why: str, advice: str) -> None:
     number = numbers[-1] + 1 if numbers else 1
     folder.rename(folder.with_name(f'{prefix}{number}'))
   except FileNotFoundError:
-    # Another process has just done it.
+    # Another process has just renamed it.
     return
   except OSError as error:
     raise errors.UserError(
@@ -128,7 +128,7 @@ def set_aside(folder: pathlib.Path, why: str, advice: str) -> None:
   for old in numbers[: 1 - _MOST_SET_ASIDE]:
     shutil.rmtree(folder.with_name(f'{prefix}{old}'), ignore_errors=True)
   progress.console.print(
-    f'{folder} is damaged ({why}): it is made again, and what was there is kept'
+    f'{folder} is damaged ({why}). It is made again; the damaged folder is kept'
     f' as {prefix}{number}.',
     markup=False,
   )
@@ -146,15 +146,15 @@ def _load(folder: pathlib.Path) -> dict[str, dict[str, Any]]:
 
 
 def _store(folder: pathlib.Path, files: dict[str, dict[str, Any]]) -> None:
-  """Writes the manifest, below its own checksum; never half."""
+  """Writes the manifest atomically, below its own checksum."""
   text = json.dumps(files, indent=1).encode()
   checksum = hashlib.sha256(text).hexdigest().encode()
-  # Several processes may find a copied folder at once: a name for each.
+  # A name of its own, because several processes may update it at once.
   handle, aside = tempfile.mkstemp(dir=folder, prefix=f'.{NAME}.')
   try:
     with os.fdopen(handle, 'wb') as file:
       file.write(checksum + b'\n' + text)
-    # `mkstemp` keeps other users out, who may share the cache.
+    # `mkstemp` excludes other users, who may share the cache.
     os.chmod(aside, stat.S_IMODE(folder.stat().st_mode) & 0o666)
     os.replace(aside, folder / NAME)
   except BaseException:
@@ -172,20 +172,20 @@ def _check(path: pathlib.Path, listed: dict[str, Any], read: bool) -> list[int]:
     raise ValueError(f'has {status.st_size} bytes, not {listed["bytes"]}')
   times = _times(status)
   if (read or times != listed['times']) and _checksum(path) != listed['sha256']:
-    raise ValueError('has another content')
+    raise ValueError('has different content')
   return times
 
 
 def _status(path: pathlib.Path) -> os.stat_result:
   status = path.stat()
   if not stat.S_ISREG(status.st_mode):
-    # Reading a pipe would wait without end.
-    raise ValueError('is no file')
+    # Reading a pipe would wait forever.
+    raise ValueError('is not a file')
   return status
 
 
 def _times(status: os.stat_result) -> list[int]:
-  # The second one tells of a change even where the first was set back.
+  # The second one shows a change even if the first was reset.
   return [status.st_mtime_ns, status.st_ctime_ns]
 
 

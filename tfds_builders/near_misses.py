@@ -1,6 +1,6 @@
-"""What lies on disk instead of a clip's folder, for the message that it is not.
+"""Finds what may be a missing clip's folder under another name, for messages.
 
-None of it is read: whether it is the clip, only the user knows.
+None of it is read: only the user knows whether it is the clip.
 """
 
 from collections.abc import Sequence
@@ -15,10 +15,15 @@ _MOST_LISTED = 2
 
 
 class NearMisses:
-  """The folders and videos of a raw folder by what their names resemble."""
+  """Folders and videos of a raw folder, found by similar names."""
 
   def __init__(self, root: pathlib.Path, folders: Sequence[frames.Folder]):
-    """Args: the root and all folders at and below it."""
+    """Indexes the folders.
+
+    Args:
+      root: the raw folder.
+      folders: all folders at and below it.
+    """
     self._root = root
     self._folders: dict[str, list[frames.Folder]] = {}
     self._below: dict[pathlib.Path, list[frames.Folder]] = {}
@@ -33,11 +38,12 @@ class NearMisses:
           self._videos.setdefault(key, []).append(folder.path / name)
 
   def describe(self, clip: str, subject: int | None) -> str:
-    """What there is instead of the folder of a clip, or ''.
+    """Describes what was found instead of the folder of a clip; '' if nothing.
 
     Args:
-      clip: its name.
-      subject: its number where the folder must lie below one of the subject.
+      clip: the clip's name.
+      subject: number of the subject below whose folder it must be; None for
+        any.
     """
     found = [
       text
@@ -58,14 +64,14 @@ class NearMisses:
     return '; '.join(found[:_MOST_LISTED])
 
   def _is_of(self, path: pathlib.Path, subject: int | None) -> bool:
-    """Whether a folder above is of the subject, or may be."""
+    """Whether a folder above belongs to the subject, or may do so."""
     if subject is None:
       return True
     parts = path.relative_to(self._root).parts
     return subject in map(_subject, parts or (self._root.name,))
 
   def _describe_folder(self, folder: frames.Folder) -> str:
-    """Why a folder of about this name is not the clip's."""
+    """Why a folder with a similar name is not the clip's folder."""
     place = str(folder.path.relative_to(self._root))
     if folder.path.name != folder.path.name.strip():
       place = repr(place)
@@ -73,7 +79,8 @@ class NearMisses:
       return f'{place} cannot be read: {folder.problem}'
     if folder.image_names:
       return (
-        f'there is {place}: of the names of its folders one is not as expected'
+        f'there is {place}: one of the folders in this path has another name '
+        'than expected'
       )
     for below in self._below.get(folder.path, []):
       if below.image_names:
@@ -90,7 +97,7 @@ class NearMisses:
 
 
 def _squeeze(name: str) -> str:
-  """What remains of a name without what people add to one."""
+  """A name without marks of copies, blanks and punctuation."""
   name = re.sub(r'\(.*?\)|\bcopy( of)?\b|\bkopie\b', '', name.casefold())
   return re.sub(r'[\W_]', '', name)
 

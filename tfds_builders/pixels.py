@@ -1,7 +1,7 @@
-"""What decoded frames look like: what a clip's files do not say by their names.
+"""Checks on decoded frames: black, flat, still or of several sizes.
 
 Frames are decoded once, when a data set is prepared or checked; a `Witness`
-looks at them then.
+is shown each of them then.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,26 +15,27 @@ import numpy as np
 
 from dianet_jax.clips import images
 
-# Looking at a grid of about this many pixels a side costs a tenth of decoding.
+# Checking a grid of about this many pixels a side takes a tenth of the time of
+# decoding.
 _GRID = 128
-# JPEG leaves black and white within this of 0 and 255.
+# Bounds of black and white after JPEG compression.
 _DARK, _BRIGHT = 16, 250
-# A frame of one colour, but for what JPEG adds.
+# Largest range of values in a frame of one colour, after JPEG compression.
 _FLAT = 8
 _MOST_LISTED = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-  """What one decoded frame looks like.
+  """Properties of one decoded frame.
 
   Attributes:
-    path: of its file.
-    digest: of its pixels on a grid: frames that differ in it differ.
+    path: its file.
+    digest: hash of its pixels on a grid; frames with different digests differ.
     dark: whether it is black.
     bright: whether more than half of it is white.
-    flat: whether it is of one colour, and shows nothing.
-    still: whether every pixel is as in the frame looked at before it.
+    flat: whether it has a single colour.
+    still: whether every pixel equals that of the frame shown before it.
   """
 
   path: pathlib.Path
@@ -46,11 +47,11 @@ class Look:
 
 
 class Witness:
-  """Looks at the frames of one clip, in their order.
+  """Collects properties of the frames of one clip, shown in order.
 
   Attributes:
-    headers: of the files seen, by path.
-    looks: of the frames that were decoded, by path.
+    headers: path -> header of each file.
+    looks: path -> properties of each decoded frame.
   """
 
   def __init__(self):
@@ -59,7 +60,7 @@ class Witness:
     self._before: tuple[bytes, np.ndarray] | None = None
 
   def see_header(self, path: pathlib.Path, header: images.Header) -> None:
-    """Takes in a file of which only the header was read."""
+    """Adds a file of which only the header was read."""
     self.headers[path] = header
 
   def see(
@@ -68,7 +69,7 @@ class Witness:
     header: images.Header,
     image: UInt8[np.ndarray, 'height width 3'],
   ) -> None:
-    """Takes in a decoded frame, 0..255."""
+    """Adds a decoded RGB frame, 0..255."""
     self.headers[path] = header
     step = max(1, max(image.shape[:2]) // _GRID)
     grid = np.ascontiguousarray(image[::step, ::step])
@@ -89,17 +90,17 @@ class Witness:
     )
 
   def forget_frame(self) -> None:
-    """Lets go of the last frame; call it after the last one."""
+    """Frees the memory of the last frame; call it after the last one."""
     self._before = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-  """Something odd about the pixels of some clips.
+  """An oddity in the pixels of some clips.
 
   Attributes:
-    what: completes 'clips with ...'.
-    clips: clip id -> where or how much.
+    what: the oddity; completes 'clips with ...'.
+    clips: clip id -> where, or how much.
     harmful: whether a network cannot learn from such clips.
   """
 
@@ -108,7 +109,7 @@ class Finding:
   harmful: bool = True
 
   def text(self, total: int) -> str:
-    """A sentence, with the number of clips that were looked at."""
+    """A sentence; `total` is the number of clips that were checked."""
     listed = [f'{name} ({how})' for name, how in self.clips.items()]
     more = len(listed) - _MOST_LISTED
     return (
@@ -123,14 +124,17 @@ def find_odd(
   witnesses: Sequence[Witness],
   phases: bool,
 ) -> list[Finding]:
-  """What is odd about the pixels of some clips, and in which.
+  """Finds clips with oddities in their pixels.
 
   Args:
-    records: with `clip_id` and, where there are phases, `frames` and the
+    records: records with `clip_id` and, if there are phases, `frames` and the
       indices of the key frames.
-    witnesses: of each clip.
-    phases: whether the records hold frames with key frames, so that there must
-      be motion in each phase; else they hold images.
+    witnesses: one for each record.
+    phases: whether the records hold frames and key frames, so that each phase
+      must have motion; otherwise they hold images.
+
+  Returns:
+    One finding for each oddity that occurs.
   """
   found: dict[tuple[str, bool], dict[str, str]] = {
     ('black frames', True): {},
@@ -138,7 +142,7 @@ def find_odd(
     ('frames that are half white', True): {},
     ('frames of several sizes', True): {},
     ('a phase without motion', True): {},
-    ('frames turned as their EXIF orientation says', False): {},
+    ('frames rotated as their EXIF orientation says', False): {},
   }
   for record, witness in zip(records, witnesses, strict=True):
     looks, headers = witness.looks.values(), witness.headers.values()
@@ -175,7 +179,7 @@ def _list_sizes(sizes: Sequence[tuple[int, int]]) -> str:
 
 
 def _still_phases(record: Mapping[str, Any], witness: Witness) -> list[str]:
-  """The phases whose frames, as far as looked at, are all the same."""
+  """The phases whose decoded frames are all equal."""
   paths = [pathlib.Path(path) for path in record['frames']]
   looks = [witness.looks.get(path) for path in paths]
   names = ('onset', 'apex', 'offset')

@@ -1,4 +1,4 @@
-"""Prepares a raw folder once, and hands out its records."""
+"""Prepares a raw folder once, and gives access to its records."""
 
 from collections.abc import Iterator, Sequence
 import contextlib
@@ -29,13 +29,13 @@ class PreparedRecords:
 
   Attributes:
     source: random access, `len(source)` and `source[i]`, in the order of the
-      clip ids. A record is a dict; texts come as bytes (UTF-8), numbers as int
-      and float, `frame_numbers` as a list, images as the bytes of the files,
-      for `images.decode` (`frames` is a numpy array of objects, one bytes
-      each). Safe to read from several threads.
-    records_dir: where the array_record shards lie, a TFDS version folder.
-    fingerprint: of the raw folder, the options, how the data set is read, and
-      the version of the records.
+      clip ids. A record is a dict: texts are bytes (UTF-8), numbers int and
+      float, `frame_numbers` a list, images the bytes of the files, for
+      `images.decode` (`frames` is a numpy array of bytes objects). It may be
+      read from several threads.
+    records_dir: the folder of the array_record shards, a TFDS version folder.
+    fingerprint: hash of the raw folder, the options, how the data set is read,
+      and the version of the records.
     simulated: whether the raw folder was simulated.
     left_out: (clip id, reason) of every clip that was left out.
     notes: choices made in reading the folder.
@@ -63,25 +63,29 @@ def prepare(
 ) -> PreparedRecords:
   """Makes the records of a raw folder, or finds those made before.
 
-  Every frame is decoded once, to check it. The records lie below
+  Every frame is decoded once as a check. The records lie in
   `cache_dir/<dataset>/<fingerprint>`, which appears only when complete.
-  Complete records are used where nothing can be written, too. Damaged ones are
-  set aside and made again, see `manifest`; also where damage shows only when a
-  record is read.
+  Complete records can be used even if the cache cannot be written. Damaged
+  records are renamed and made again (see `manifest`), also if the damage shows
+  only when a record is read.
 
   Args:
     dataset: one of `registry.names()`.
     manual_dir: the folder with the raw data, in any layout of the data set.
-    cache_dir: where to keep records.
+    cache_dir: the folder for records.
     variant: e.g. 'cropped'; '' takes what the folder holds.
-    skip_bad_clips: leave out clips that cannot be read, and say so.
-    annotation_policy: one of `raw_folder.POLICIES`, for clips in doubt.
+    skip_bad_clips: whether to leave out clips that cannot be used, instead of
+      raising.
+    annotation_policy: one of `raw_folder.POLICIES`, for doubtful annotations.
     track: called as `track(items, description=..., total=...)`, for progress.
 
+  Returns:
+    The records.
+
   Raises:
-    errors.UserError: unknown data set, variant or policy; nothing to be found
-      in `manual_dir`; bad clips; `cache_dir` cannot be written. Reading a
-      record raises it where damaged records cannot be made again.
+    errors.UserError: the data set, variant or policy is unknown; `manual_dir`
+      does not hold the data set; clips are bad; `cache_dir` cannot be written.
+      Reading a record raises it if damaged records cannot be made again.
   """
   find_or_make = functools.partial(
     _find_or_make,
@@ -95,11 +99,11 @@ def prepare(
   )
   prepared = find_or_make(thorough=False)
   return dataclasses.replace(
-    prepared, source=_MendingSource(prepared, find_or_make)
+    prepared, source=_RepairingSource(prepared, find_or_make)
   )
 
 
-class _MendingSource(Sequence):
+class _RepairingSource(Sequence):
   """Records that are made again when one of them cannot be read."""
 
   def __init__(self, prepared: PreparedRecords, find_or_make: Any):
@@ -115,32 +119,32 @@ class _MendingSource(Sequence):
     index = range(len(prepared.source))[index]
     try:
       return prepared.source[index]
-    # What damaged records make the libraries raise is anybody's guess.
+    # On damaged records, the libraries may raise any exception.
     except Exception as error:
-      mended = self._mend(prepared, error)
+      repaired = self._repair(prepared, error)
       try:
-        return mended.source[index]
+        return repaired.source[index]
       except Exception as again:
         raise errors.UserError(
-          f'Record {index} in {mended.records_dir} cannot be read ({again!r}),'
-          ' though its files are as they were written. Look after the memory'
+          f'Record {index} in {repaired.records_dir} cannot be read'
+          f' ({again!r}), although its files are as written. Check the memory'
           f' and the disk of this machine. {_OTHER_CACHE}'
         ) from again
 
-  def _mend(
+  def _repair(
     self, prepared: PreparedRecords, error: Exception
   ) -> PreparedRecords:
-    """The records after every file was checked, made again if need be."""
+    """Checks every file of the records; makes them again if necessary."""
     with self._mutex:
       # Another thread may have come first.
       if self._prepared is prepared:
-        mended = self._find_or_make(thorough=True)
-        if mended.fingerprint != prepared.fingerprint:
+        repaired = self._find_or_make(thorough=True)
+        if repaired.fingerprint != prepared.fingerprint:
           raise errors.UserError(
             f'The records in {prepared.records_dir} are damaged ({error!r}),'
             ' and the raw data have changed since they were read. Start again.'
           ) from error
-        self._prepared = mended
+        self._prepared = repaired
       return self._prepared
 
 
@@ -169,7 +173,7 @@ def _find_or_make(
   fingerprint = _fingerprint(builder_cls, found, options)
   place = _absolute(cache_dir) / dataset / fingerprint
   with _quiet_tfds():
-    # Without a lock, which needs a place that can be written.
+    # Without a lock, which would need a folder that can be written.
     from_cache = not _damage(place, thorough)
     if not from_cache:
       lock = place.with_name(f'{place.name}.lock')
@@ -195,7 +199,7 @@ def _damage(place: pathlib.Path, thorough: bool) -> str:
 def _open(
   builder_cls: Any, place: pathlib.Path, variant: str, from_cache: bool
 ) -> PreparedRecords:
-  """Records that are known to be whole."""
+  """Opens records that are known to be complete."""
   summary = json.loads((place / _SUMMARY).read_text(encoding='utf-8'))
   builder = _builder(builder_cls, place, variant)
   decoders = _undecoded(builder_cls.IMAGE_FEATURES)
@@ -213,6 +217,13 @@ def _open(
 def builder_class(dataset: str, variant: str) -> Any:
   """Imports the builder of a data set, and TFDS with it.
 
+  Args:
+    dataset: one of `registry.names()`.
+    variant: one of the data set's, or ''.
+
+  Returns:
+    A subclass of `records.RawFolderBuilder`.
+
   Raises:
     errors.UserError: unknown data set or variant.
   """
@@ -220,9 +231,9 @@ def builder_class(dataset: str, variant: str) -> Any:
   names = [config.name for config in builder_cls.BUILDER_CONFIGS]
   variants = [name for name in names if name != raw_folder.ANY_VARIANT]
   if variant and variant not in variants:
-    advice = 'Leave it empty.'
+    advice = 'Leave the key empty.'
     if variants:
-      advice = f'Choose of {", ".join(variants)}, or leave it empty.'
+      advice = f'Choose one of {", ".join(variants)}, or leave it empty.'
     raise errors.UserError(
       f"{dataset} has no variant '{variant}' (config key data.variant). "
       f'{advice}'
@@ -231,17 +242,17 @@ def builder_class(dataset: str, variant: str) -> Any:
 
 
 def check_policy(policy: str, skip_bad_clips: bool = False) -> None:
-  """Raises UserError for an unknown policy, or one at odds with skipping."""
+  """Raises UserError for an unknown policy, or strict while skipping."""
   if policy not in raw_folder.POLICIES:
     raise errors.UserError(
-      f'--config.data.annotation_policy={policy!r} is not known: choose of '
+      f'--config.data.annotation_policy={policy!r} is unknown: choose one of '
       f'{", ".join(raw_folder.POLICIES)}.'
     )
   if policy == 'strict' and skip_bad_clips:
     raise errors.UserError(
-      '--config.data.annotation_policy=strict stops at every doubt, and '
-      '--config.data.skip_bad_clips=true passes over them: to leave doubtful '
-      'clips out, take --config.data.annotation_policy=drop.'
+      '--config.data.annotation_policy=strict stops at every doubt, but '
+      '--config.data.skip_bad_clips=true skips such clips: to leave doubtful '
+      'clips out, choose --config.data.annotation_policy=drop.'
     )
 
 
@@ -259,11 +270,11 @@ def _absolute(path: str | os.PathLike[str]) -> pathlib.Path:
 def _fingerprint(
   builder_cls: Any, found: raw_folder.Found, options: dict[str, Any]
 ) -> str:
-  """Hash of all that decides the records.
+  """Hash of everything on which the records depend.
 
-  Of the annotations, the images' names, sizes and times, the options, and how
-  the data set is read: its table of repairs, its map of emotions. Reading the
-  images themselves would take as long as preparing them.
+  It covers the annotations, the images' names, sizes and times, the options,
+  and how the data set is read: its table of repairs, its map of emotions.
+  Reading the images would take as long as preparing them.
   """
   digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode())
   digest.update(repr(builder_cls.FACTS.reading).encode())
@@ -282,8 +293,8 @@ def _fingerprint(
       digest.update(json.dumps(entry).encode())
   except OSError as error:
     raise errors.UserError(
-      f'{error.filename} was there a moment ago, and cannot be read: '
-      f'{error.strerror}. Look whether the raw data are being moved.'
+      f'{error.filename} was found a moment ago, but cannot be read: '
+      f'{error.strerror}. Check whether the raw data are being moved.'
     ) from error
   return digest.hexdigest()[:16]
 
@@ -295,7 +306,7 @@ def _make(
   options: dict[str, Any],
   track: progress.Track,
 ) -> None:
-  """Checks the clips, and writes records that lie at `place` when complete."""
+  """Checks the clips, and writes records to `place`, if all succeeds."""
   guide = builder_cls.FACTS.guide
   checked = raw_folder.check(guide, found, options['skip_bad_clips'], track)
   summary = options | {
@@ -320,7 +331,7 @@ def _write(
 ) -> None:
   """Writes records and summary beside `place`, then renames them into it."""
   incomplete = place.with_name(f'{place.name}.incomplete')
-  # Left by a killed run: with the lock held nobody else writes there.
+  # Left by a killed run; while we hold the lock, nobody else writes there.
   shutil.rmtree(incomplete, ignore_errors=True)
   incomplete.unlink(missing_ok=True)
   try:
@@ -328,7 +339,7 @@ def _write(
     _builder(
       builder_cls, incomplete, summary['variant'], checked=checked, track=track
     ).download_and_prepare(file_format='array_record')
-    # TFDS makes an empty folder for the downloads that there are not.
+    # TFDS makes an empty folder for downloads, of which there are none.
     shutil.rmtree(incomplete / 'downloads', ignore_errors=True)
     (incomplete / _SUMMARY).write_text(
       json.dumps(summary, indent=2), encoding='utf-8'
@@ -358,7 +369,7 @@ def _undecoded(image_features: Sequence[str]) -> dict[str, Any]:
   import tensorflow_datasets as tfds
 
   class Undecoded(tfds.decode.SkipDecoding):
-    """TFDS's own lacks the method for sequences outside TensorFlow."""
+    """TFDS's class lacks this method, which reads sequences without TF."""
 
     def decode_batch_example_np(self, serialized_examples):
       return serialized_examples

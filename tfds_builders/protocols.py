@@ -1,7 +1,7 @@
-"""Protocols: which annotated emotions count, as which class.
+"""Protocols: which annotated emotions are used, and as which class.
 
 A data set's folder declares its protocols, with the counts of the complete,
-licensed data; the sources are named in the README.md beside them.
+licensed data; the README.md beside them names the sources.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,15 +19,15 @@ class Protocol:
 
   Attributes:
     classes: names, in the order of the class index.
-    emotions: raw emotion, in lower case -> class name; others are left out.
-      Singular and plural are the same: sheets differ in `other` and `others`.
-    expected: data set -> class -> clips, when complete; composites have
-      several data sets. Empty: unknown.
-    expected_folds: data set -> subjects with at least one clip.
+    emotions: raw emotion in lower case -> class name; other emotions are left
+      out. Singular and plural are the same: sheets have `other` or `others`.
+    expected: data set -> class -> number of clips in the complete data;
+      composites have several data sets. Empty if unknown.
+    expected_folds: data set -> number of subjects with at least one clip.
     excluded_clips: clip ids that the protocol leaves out.
-    left_out: raw emotions, in lower case, that the protocol leaves out
-      knowingly.
-    datasets: data sets that declare it, filled in by `get`; none: any.
+    left_out: raw emotions in lower case that the protocol leaves out on
+      purpose.
+    datasets: data sets that declare it, filled in by `get`; empty for any.
   """
 
   classes: tuple[str, ...]
@@ -39,7 +39,12 @@ class Protocol:
   datasets: tuple[str, ...] = ()
 
   def class_of(self, clip_id: str, emotion: str) -> int | None:
-    """Class index of a clip, or None where the protocol leaves it out."""
+    """Class index of a clip; None if the protocol leaves it out.
+
+    >>> protocol = custom([('happiness', 'positive'), ('fear', 'negative')])
+    >>> protocol.class_of('s1/a', 'Fear'), protocol.class_of('s1/b', 'others')
+    (1, None)
+    """
     if clip_id in self.excluded_clips:
       return None
     known = [spelling for spelling in _spellings(emotion)
@@ -49,13 +54,16 @@ class Protocol:
   def unexpected(
     self, clip_ids: Sequence[str], emotions: Sequence[str]
   ) -> list[str]:
-    """What in the annotations the protocol does not know, a sentence each.
+    """Emotions and clips that the protocol and the annotations do not share.
 
-    A misspelt label would otherwise be left out in silence.
+    Otherwise a misspelt emotion would be left out silently.
 
     Args:
-      clip_ids: of every clip of the data set, of the protocol or not.
-      emotions: the raw emotion of each clip.
+      clip_ids: id of each clip of the data set, in the protocol or not.
+      emotions: raw emotion of each clip.
+
+    Returns:
+      One sentence each.
     """
     clips: dict[str, list[str]] = {}
     for clip_id, emotion in zip(clip_ids, emotions, strict=True):
@@ -69,7 +77,7 @@ class Protocol:
     absent = sorted(set(self.excluded_clips) - set(clip_ids))
     if absent:
       found.append(
-        f'{_listing(absent)} to be left out by the protocol, but not there'
+        f'{_listing(absent)} to be left out by the protocol, but absent'
       )
     return found
 
@@ -80,23 +88,26 @@ class Protocol:
     labels: Sequence[int],
     clip_ids: Sequence[str],
   ) -> list[str]:
-    """What differs from the complete data, a sentence each.
+    """Differences from the complete data.
 
-    A class whose count differs is listed clip by clip, to be compared with the
-    list of the data set. The sentence may be long.
+    A class with another number of clips is listed clip by clip, for comparison
+    with the list of the data set, so the sentence may be long.
 
     Args:
-      datasets: the data set of each clip.
-      subjects: the subject of each clip.
+      datasets: data set of each clip.
+      subjects: subject of each clip.
       labels: class index of each clip.
-      clip_ids: of each clip.
+      clip_ids: id of each clip.
+
+    Returns:
+      One sentence each.
     """
     found = []
     for part, expected in self.expected.items():
       clips = [i for i, name in enumerate(datasets) if name == part]
       if not clips:
         found.append(
-          f'{part} is absent; the whole protocol has'
+          f'{part} is absent; the complete protocol has'
           f' {sum(expected.values())} clips of it'
         )
         continue
@@ -143,8 +154,8 @@ def of_emotions(
 
   Args:
     dataset: name in the records.
-    counts: class -> clips, when complete.
-    folds: subjects with at least one clip.
+    counts: class -> number of clips in the complete data.
+    folds: number of subjects with at least one clip.
     excluded_clips: as in `Protocol`.
     left_out: as in `Protocol`.
   """
@@ -159,21 +170,24 @@ def of_emotions(
 
 
 def custom(emotions: Iterable[tuple[str, str]]) -> Protocol:
-  """A protocol of the user's own; no counts are expected of it.
+  """A user-defined protocol, without expected counts.
+
+  >>> custom([('happiness', 'positive'), ('fear', 'negative')]).classes
+  ('positive', 'negative')
 
   Args:
-    emotions: pairs of a raw emotion and its class, in the order in which the
-      classes are to be; '' as class leaves the emotion out knowingly. Case,
-      blanks at the ends and plurals of the emotions do not matter.
+    emotions: pairs of a raw emotion and its class, in the order of the classes;
+      '' as class leaves the emotion out on purpose. Case, surrounding blanks
+      and plurals of the emotions do not matter.
 
   Raises:
-    errors.UserError: fewer than two classes, a value that is not a text, or an
-      emotion of two classes.
+    errors.UserError: there are fewer than two classes, a value is not a text,
+      or an emotion has two classes.
   """
 
   def fail(problem: str):
     raise errors.UserError(
-      f'A protocol of your own maps raw emotions to classes, such as '
+      f'A user-defined protocol maps raw emotions to classes, such as '
       f"{{'happiness': 'positive', 'disgust': 'negative', 'fear': ''}}; "
       f'{problem}.'
     )
@@ -186,19 +200,19 @@ def custom(emotions: Iterable[tuple[str, str]]) -> Protocol:
       fail('an emotion is empty')
     same = [text for text in _spellings(emotion) if text in classes]
     if same and classes[same[0]] != class_.strip():
-      fail(f'{emotion!r} is of the classes {classes[same[0]]!r} and {class_!r}')
+      fail(f'{emotion!r} has two classes, {classes[same[0]]!r} and {class_!r}')
     if not same:
       classes[emotion.strip().lower()] = class_.strip()
   kept = {emotion: class_ for emotion, class_ in classes.items() if class_}
   names = tuple(dict.fromkeys(kept.values()))
   if len(names) < 2:
-    fail(f'there must be two classes or more, and there are {len(names)}')
+    fail(f'there must be two classes or more, but there are {len(names)}')
   left_out = tuple(emotion for emotion in classes if emotion not in kept)
   return Protocol(names, kept, {}, {}, (), left_out)
 
 
 def names() -> list[str]:
-  """The protocols that data sets declare, sorted."""
+  """Names of the protocols that data sets declare, sorted."""
   declared = [registry.facts(name).protocols for name in registry.names()]
   return sorted(set().union(*declared))
 
@@ -216,7 +230,7 @@ def get(name: str) -> Protocol:
       found[dataset] = declared[name]
   if not found:
     raise errors.UserError(
-      f'--config.data.protocol={name!r} is not known. Known are: '
+      f'--config.data.protocol={name!r} is unknown. Known protocols: '
       + ', '.join(names())
     )
   protocol, *others = found.values()

@@ -1,4 +1,4 @@
-"""What every builder shares: finding, checking, and saying what is wrong."""
+"""Shared by all builders: checking clips, and errors about raw folders."""
 
 from collections.abc import Callable, Sequence
 import concurrent.futures
@@ -11,31 +11,31 @@ from dianet_jax.clips import images
 from dianet_jax.core import errors, limits, progress
 from tfds_builders import frames, identity, pixels
 
-# The builder config that reads whichever variant the folder holds.
+# The builder config that reads any variant that the folder holds.
 ANY_VARIANT = 'any'
-# A file of this name says that the folder was simulated.
+# A file of this name marks simulated data.
 SIMULATED_MARK = 'SIMULATED.md'
 _MOST_LISTED = 8
-# What becomes of a clip whose annotation is in doubt: its apex is missing,
+# What to do with a clip whose annotation is doubtful: its apex is missing,
 # outside the clip, at its onset or at its offset; its frames do not reach from
-# onset to offset, or some are missing; it is on the list of known mistakes; it
-# is annotated differently in two rows; it has no frames.
-#   repair: mended by rule, with a note. An apex that is missing or outside is
-#     spotted; one at an end is kept. What no rule can mend is a bad clip.
+# onset to offset, or some are missing; it is on the list of known mistakes; two
+# rows annotate it differently; it has no frames.
+#   repair: repaired by rule, with a note. An apex that is missing or outside is
+#     spotted; one at an end is kept. If no rule applies, the clip is bad.
 #   spot: the same, but an apex at an end is spotted, too.
-#   drop: left out, and named.
-#   strict: a bad clip. Rows and folders that merely repeat others, as well.
+#   drop: left out, with a note.
+#   strict: a bad clip; repeated rows and folders are doubts as well.
 # Bad clips are an error unless `skip_bad_clips` leaves them out.
 POLICIES = ('repair', 'spot', 'drop', 'strict')
 DEFAULT_POLICY = 'repair'
 
 
 class BadClipError(Exception):
-  """A clip cannot be used; the text says why, naming the file or row."""
+  """A clip cannot be used; the message gives the reason and file or row."""
 
 
 class DroppedClipError(BadClipError):
-  """The policy leaves the clip out; no error for the user."""
+  """The policy leaves the clip out; not an error for the user."""
 
 
 class NothingFoundError(errors.UserError):
@@ -43,20 +43,20 @@ class NothingFoundError(errors.UserError):
 
 
 def bad_clip(policy: str, reason: str) -> BadClipError:
-  """The error for an annotation in doubt that nothing mends."""
+  """The error for a doubtful annotation that cannot be repaired."""
   return (DroppedClipError if policy == 'drop' else BadClipError)(reason)
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-  """A clip that is annotated.
+  """An annotated clip.
 
   Attributes:
     clip_id: '<subject>/<clip>'.
-    read: decodes every image once and returns the record, images as paths.
-      `read(decode=False)` opens none: what the names of the files tell, an
-      apex to be spotted at 0. A `pixels.Witness` given as `witness` sees every
-      image that is opened. Raises BadClipError.
+    read: decodes every image once and returns the record, with paths instead of
+      images. `read(decode=False)` opens no image, and an apex to be spotted is
+      0. A `pixels.Witness` given as `witness` is shown every image that is
+      opened. Raises BadClipError.
     emotion: as annotated.
   """
 
@@ -67,18 +67,18 @@ class Clip:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-  """What a raw folder holds, before any image was opened.
+  """Content of a raw folder, before any image was opened.
 
   Attributes:
     root: the folder.
-    annotation_files: the spreadsheets or lists that were read; none where
-      folders tell the emotion.
+    annotation_files: the spreadsheets or lists that were read; empty if folders
+      name the emotion.
     clips: sorted by clip id.
-    image_files: every image that a record can depend on.
+    image_files: every image on which a record can depend.
     notes: choices made, one sentence each.
-    variant: of the layout; '' where there is one only, or none was told.
-    has_phases: whether the records hold frames with key frames, so that motion
-      is to be expected in each phase; else they hold images.
+    variant: variant of the layout; '' if there is only one, or it is unknown.
+    has_phases: whether the records hold frames and key frames, so that each
+      phase must have motion; otherwise they hold images.
   """
 
   root: pathlib.Path
@@ -93,27 +93,27 @@ class Found:
   def simulated(self) -> bool:
     """Whether the mark lies beside or above the annotations or an image.
 
-    It does not matter where the root is, nor whether a file was reached by a
-    link: neither turns simulated data into real ones.
+    The position of the root, and links, have no effect: neither makes simulated
+    data real.
     """
     folders = {
       path.parent for path in (*self.annotation_files, *self.image_files)
     }
     folders |= {folder.resolve() for folder in folders}
     above = {parent for folder in folders for parent in folder.parents}
-    # Of a folder that cannot be searched, `os.path` says no.
+    # If a folder cannot be searched, `os.path.exists` is False.
     return any(os.path.exists(f / SIMULATED_MARK) for f in folders | above)
 
 
 @dataclasses.dataclass(frozen=True)
 class Checked:
-  """Records that are safe to write, and what was seen in reading them.
+  """Records that are safe to write, and what was noticed while reading them.
 
   Attributes:
     records: in the order of the clips.
     left_out: (clip id, reason) of the other clips.
-    findings: what is odd about the pixels.
-    same_frames: notes on clips that hold the same frames.
+    findings: oddities in the pixels.
+    same_frames: notes on clips with the same frames.
   """
 
   records: list[dict[str, Any]]
@@ -123,14 +123,20 @@ class Checked:
 
   @property
   def notes(self) -> list[str]:
-    """What a reader of a result must know, a sentence each."""
+    """What readers of a result must know, one sentence each."""
     total = len(self.records)
     return [f.text(total) for f in self.findings] + self.same_frames
 
 
 @dataclasses.dataclass(frozen=True)
 class Guide:
-  """Tells a user where a data set comes from and how it must lie on disk."""
+  """Where a data set comes from, and its layout on disk; for messages.
+
+  Attributes:
+    title: name of the data set, as it is published.
+    source: where to get it, one or more sentences.
+    layout: example paths, one per line.
+  """
 
   title: str
   source: str
@@ -138,7 +144,7 @@ class Guide:
 
   @property
   def instructions(self) -> str:
-    """For a user who has nothing yet."""
+    """Instructions for users who do not have the data yet."""
     return f'{self.source}\nExpected layout:\n{self.layout}'
 
   def error(
@@ -147,7 +153,7 @@ class Guide:
     manual_dir: str | os.PathLike[str],
     folders: Sequence[frames.Folder] = (),
   ) -> NothingFoundError:
-    """The error that says what was wanted, where, and what was there."""
+    """The error: what is missing, where it was sought, what was found."""
     if manual_dir:
       looked = os.path.abspath(os.path.expanduser(manual_dir))
       looked_in = f'Looked in: {looked}\nFound there: {_inventory(folders)}\n'
@@ -162,10 +168,11 @@ class Guide:
   def walk(
     self, manual_dir: str | os.PathLike[str]
   ) -> tuple[pathlib.Path, list[frames.Folder]]:
-    """The folder and all folders in it.
+    """The folder as absolute path, and all folders at and below it.
 
     Raises:
-      NothingFoundError: none given, missing, not a folder, or empty.
+      NothingFoundError: no folder is given, or it is missing, not a folder or
+        empty.
     """
     if not manual_dir:
       raise self.error('no folder with the raw data was given.', '')
@@ -205,22 +212,21 @@ def check(
   """Opens every image once, on all cores.
 
   Args:
-    guide: for the errors.
+    guide: for messages.
     found: the clips.
-    skip_bad_clips: leave bad clips out instead of raising.
-    track: called as `track(items, description=..., total=...)`; returns what
-      to iterate over instead: a progress bar.
+    skip_bad_clips: whether to leave bad clips out instead of raising.
+    track: called as `track(items, description=..., total=...)`, for progress.
 
   Returns:
-    The records in the order of the clips, what was left out, and what is odd
-    about the pixels.
+    The records in the order of the clips, what was left out, and oddities in
+    the pixels.
 
   Raises:
     errors.UserError: a clip is bad, no clip is left, or clips of two subjects
       hold the same frames.
   """
   records, witnesses, left_out, bad = [], [], [], []
-  # Threads: OpenCV decodes outside the interpreter lock.
+  # Threads are enough: OpenCV releases the interpreter lock.
   with concurrent.futures.ThreadPoolExecutor(limits.cores()) as pool:
     try:
       results = pool.map(_try_to_read, found.clips)
@@ -235,7 +241,7 @@ def check(
           records.append(result)
           witnesses.append(witness)
     except BaseException:
-      # Without this an interrupt would wait for all the clips.
+      # Otherwise an interrupt would wait for all clips.
       pool.shutdown(wait=False, cancel_futures=True)
       raise
   if (bad and not skip_bad_clips) or not records:
@@ -268,9 +274,9 @@ def _bad_clips_error(
     lines.append(f'  and {len(left_out) - _MOST_LISTED} more')
   number = f'{len(left_out)} of {len(found.clips)} clips'
   advice = (
-    'Mend or restore them'
+    'Repair or restore them'
     if len(left_out) == len(found.clips)
-    else 'Mend or restore them, or leave these clips out with '
+    else 'Repair or restore them, or leave these clips out with '
     '--config.data.skip_bad_clips=true'
   )
   return errors.UserError(
@@ -288,12 +294,12 @@ def read_image(
   """Decodes an image file to uint8 [height, width, 3], RGB.
 
   Args:
-    path: of the file.
-    root: what it is named relative to.
-    witness: sees the image.
+    path: the file.
+    root: paths in messages are relative to it.
+    witness: is shown the image.
 
   Raises:
-    BadClipError: unreadable; the text names the file relative to `root`.
+    BadClipError: it cannot be decoded; the message names the file.
   """
   encoded = read_file(path, root)
   try:
@@ -309,7 +315,7 @@ def read_file(path: pathlib.Path, root: pathlib.Path) -> bytes:
   """The content of an image file.
 
   Raises:
-    BadClipError: as `read_image`, without decoding.
+    BadClipError: it cannot be read; the message names the file.
   """
   try:
     return images.read(path)
@@ -320,10 +326,10 @@ def read_file(path: pathlib.Path, root: pathlib.Path) -> bytes:
 def read_header(
   path: pathlib.Path, root: pathlib.Path, witness: pixels.Witness
 ) -> None:
-  """Shows `witness` the header of an image file, of which little is read.
+  """Shows `witness` the header of an image file, and reads little more.
 
   Raises:
-    BadClipError: as `read_image`, as far as a header tells.
+    BadClipError: the file or its header cannot be read.
   """
   try:
     witness.see_header(path, images.read_header(path))

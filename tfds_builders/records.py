@@ -1,4 +1,4 @@
-"""The TFDS side that the builders share: features, splits, examples."""
+"""The base classes of TFDS builders: features, shards, examples."""
 
 import abc
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,8 +16,8 @@ from tensorflow_datasets.core import dataset_builder
 from dianet_jax.core import errors, progress
 from tfds_builders import clip_finder, clips, raw_folder, registry
 
-# Of every builder: one that lagged behind a change of the shared record would
-# find records of the old kind in the cache.
+# The version of every builder: one that did not follow a change of the shared
+# record would take old records from the cache.
 VERSION = tfds.core.Version('1.2.0')
 RELEASE_NOTES = {
   '1.0.0': 'First version.',
@@ -25,25 +25,25 @@ RELEASE_NOTES = {
   '1.2.0': 'Frame numbers of up to 18 digits, such as times.',
 }
 
-# A new shard is begun when one holds this much: small enough that a data set
-# has several to read at once, large enough that it has not thousands.
+# Size of a shard: small enough that a data set has several, to be read at the
+# same time, and large enough that it does not have thousands.
 _SHARD_BYTES = 64 * 2**20
-# A record is one protocol buffer, which ends at 2 GiB, and is read at once.
+# A record is one protocol buffer, limited to 2 GiB, and is read as a whole.
 _MOST_RECORD_BYTES = 2**30
 
 
 class RawFolderBuilder(
   dataset_builder.ShardBasedBuilder, abc.ABC, skip_registration=True
 ):
-  """Writes the clips of a raw folder, checked beforehand, as records.
+  """Writes the checked clips of a raw folder as records.
 
-  Shard by shard: TFDS's usual builder collects all records first, in memory up
-  to 1 GB, and beyond that in files for which it needs TensorFlow.
+  It writes shard by shard. TFDS's usual builder first collects all records, up
+  to 1 GB in memory, and more in files for which it needs TensorFlow.
 
   Attributes:
     FACTS: what the data set's folder declares.
     IMAGE_FEATURES: names of the features that hold images. They are given as
-      paths, so that TFDS stores the bytes of the files, without loss.
+      paths, so that TFDS stores the bytes of the files without loss.
   """
 
   VERSION = VERSION
@@ -61,9 +61,9 @@ class RawFolderBuilder(
     """Constructs the builder.
 
     Args:
-      checked: the records to write; by default TFDS's manual_dir is searched
-        and checked, and a bad clip is an error.
-      track: wraps the iteration over the clips.
+      checked: the records to write; None to search and check TFDS's
+        manual_dir, where a bad clip is an error.
+      track: called as `track(items, description=..., total=...)`, for progress.
       **kwargs: for TFDS: data_dir, config, version.
     """
     self._checked = checked
@@ -78,9 +78,15 @@ class RawFolderBuilder(
     variant: str = '',
     policy: str = raw_folder.DEFAULT_POLICY,
   ) -> raw_folder.Found:
-    """Finds the clips, opening no image; variant '' takes what is there.
+    """Finds the clips without opening an image.
 
-    `policy` is one of `raw_folder.POLICIES`.
+    Args:
+      manual_dir: the folder with the raw data.
+      variant: one of the data set's; '' takes what the folder holds.
+      policy: one of `raw_folder.POLICIES`.
+
+    Raises:
+      errors.UserError: see `clip_finder.find`.
     """
 
   @abc.abstractmethod
@@ -88,7 +94,7 @@ class RawFolderBuilder(
     """Name -> feature of a record."""
 
   def _info(self) -> tfds.core.DatasetInfo:
-    # Records lie in the order of their clip ids.
+    # Records stay in the order of their clip ids.
     return self.dataset_info_from_configs(
       features=tfds.features.FeaturesDict(self.features()),
       disable_shuffling=True,
@@ -115,8 +121,8 @@ class RawFolderBuilder(
     )
     sizes = [self._size(record) for record in records]
     lengths = _shard_lengths(sizes)
-    # One split: folds are made of subjects, not here. TFDS writes one shard
-    # after the other, so that each goes on where the last one ended.
+    # A single split: folds are subjects, and are not made here. TFDS writes one
+    # shard after the other, so each starts where the previous one ended.
     return {
       'train': [
         functools.partial(itertools.islice, examples, n) for n in lengths
@@ -125,7 +131,7 @@ class RawFolderBuilder(
 
   @classmethod
   def image_paths(cls, record: Mapping[str, Any]) -> list[str]:
-    """Paths of all the images of a record that is to be written."""
+    """Paths of all images of a record that has not been written yet."""
     images = [record[name] for name in cls.IMAGE_FEATURES]
     lists = [[i] if isinstance(i, str) else i for i in images]
     return list(itertools.chain(*lists))
@@ -139,11 +145,11 @@ class RawFolderBuilder(
         f'{self.FACTS.guide.title}: the {len(paths)} images of '
         f'{record["clip_id"]} (the first is {paths[0]}) have '
         f'{size / 2**30:.1f} GiB; a clip may have {_MOST_RECORD_BYTES // 2**30}'
-        '. Mend its onset and offset, or take smaller frames.'
+        '. Correct its onset and offset, or take smaller frames.'
       )
     return size
 
-  # TFDS prints both whatever its log level is.
+  # TFDS prints both at every log level.
   def _log_download_bytes(self) -> None:
     pass
 
@@ -175,7 +181,7 @@ class ClipBuilder(RawFolderBuilder, skip_registration=True):
       'dataset': features.Text(),
       'emotion': features.Text(doc='as annotated'),
       'action_units': features.Text(doc='as annotated'),
-      # One entry an action unit; see `action_units.ActionUnit`.
+      # One entry per action unit; see `action_units.ActionUnit`.
       'au_unit': features.Sequence(np.int32),
       'au_side': features.Sequence(features.Text()),
       'au_intensity': features.Sequence(features.Text()),
@@ -193,7 +199,7 @@ class ClipBuilder(RawFolderBuilder, skip_registration=True):
 
 
 def _shard_lengths(sizes: Sequence[int]) -> list[int]:
-  """How many consecutive records each shard holds."""
+  """Numbers of consecutive records in each shard."""
   lengths, filled = [], _SHARD_BYTES
   for size in sizes:
     if filled >= _SHARD_BYTES:
@@ -205,10 +211,10 @@ def _shard_lengths(sizes: Sequence[int]) -> list[int]:
 
 
 def variant_configs(data_set: clips.DataSet) -> list[tfds.core.BuilderConfig]:
-  """A builder config for each variant, after the one that takes any."""
+  """Builder configs: one that takes any variant, then one for each."""
   order = ', '.join(data_set.variants)
   descriptions = {
-    raw_folder.ANY_VARIANT: f'the first that is there of: {order}',
+    raw_folder.ANY_VARIANT: f'the first that is found of: {order}',
     **{name: f'the {name} frames' for name in data_set.variants},
   }
   return [

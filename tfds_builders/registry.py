@@ -1,8 +1,8 @@
-"""The data sets there are: one folder each, which declares all of its facts.
+"""All data sets: each has a folder that declares all facts about it.
 
-A folder `<name>` holds `facts.py`, where `FACTS` is, and the TFDS builder in
-`<name>_dataset_builder.py`. Folders below `tfds_builders` are found by their
-builder; `register` adds one of another package. Reading facts imports no TFDS.
+A folder `<name>` holds `facts.py` with `FACTS`, and the TFDS builder in
+`<name>_dataset_builder.py`. Folders in `tfds_builders` are found by their
+builder; `register` adds those of other packages. Facts import no TFDS.
 """
 
 from collections.abc import Mapping
@@ -18,18 +18,19 @@ import tfds_builders
 from tfds_builders import raw_folder
 from tfds_builders.simulation import layouts
 
-# Name -> package, of data sets that lie elsewhere.
+# Name -> package of data sets outside `tfds_builders`.
 _registered: dict[str, str] = {}
 
 
 @dataclasses.dataclass(frozen=True)
 class Expected:
-  """The complete data set, as its spreadsheet has it.
+  """Counts of the complete data set, from its spreadsheet.
 
   Attributes:
-    clips: rows; several where published versions differ.
-    subjects: those with clips.
-    emotions: raw emotion in lower case -> clips, in the first version.
+    clips: number of clips; several if published versions differ.
+    subjects: number of subjects with clips.
+    emotions: raw emotion in lower case -> number of clips, in the first
+      version.
   """
 
   clips: tuple[int, ...]
@@ -42,15 +43,15 @@ class Facts:
   """What a data set's folder declares.
 
   Attributes:
-    guide: where to get the data set and how it lies on disk.
-    reading: all that decides the records besides the files, such as a
-      `clips.DataSet`. Its `repr` goes into the fingerprint of prepared records,
-      so it must be the same in every process: no sets, no functions.
+    guide: where to get the data set, and its layout on disk.
+    reading: everything besides the files on which records depend, such as a
+      `clips.DataSet`. Its `repr` enters the fingerprint of prepared records, so
+      it must be the same in every process: no sets, no functions.
     protocols: name -> `protocols.Protocol`.
-    expected: the complete data set; None: unknown.
-    config: the configuration that trains on it; '': none.
-    simulation: the layout that `simulate` writes; None: it cannot.
-    stored: the representation that the records hold as images; '': they hold
+    expected: counts of the complete data set; None if unknown.
+    config: the configuration file that trains on it; '' if there is none.
+    simulation: the layout that `simulate` writes; None if it cannot.
+    stored: the representation that the records hold as images; '' if they hold
       frames.
   """
 
@@ -64,27 +65,27 @@ class Facts:
 
 
 def register(name: str, package: str) -> None:
-  """Adds a data set that lies outside of `tfds_builders`.
+  """Adds a data set of another package, for example from a configuration file.
 
-  A configuration file can call it; to register the same again does no harm.
+  Registering the same data set again has no effect.
 
   Args:
-    name: of the data set, the last part of its package's.
-    package: for instance 'our_lab.ours'.
+    name: name of the data set, the last part of the package's name.
+    package: for example 'our_lab.ours'.
 
   Raises:
     errors.UserError: another data set has this name.
   """
   if name in names() and _package(name) != package:
     raise errors.UserError(
-      f'The data set {name} of {package} cannot be registered: there is one of '
-      f'this name in {_package(name)}. Choose another name.'
+      f'The data set {name} of {package} cannot be registered: {_package(name)}'
+      ' has the same name. Choose another name.'
     )
   _registered[name] = package
 
 
 def names() -> list[str]:
-  """All data sets, sorted."""
+  """Names of all data sets, sorted."""
   found = {
     path.parent.name
     for folder in tfds_builders.__path__
@@ -113,11 +114,17 @@ def builder(name: str) -> Any:
 
 
 def train_command(name: str, options: Mapping[str, str]) -> str:
-  """The command that trains on a data set, for a shell.
+  """The shell command that trains on a data set.
+
+  >>> train_command('smic', {'variant': 'raw'})
+  'python main.py --config=configs/smic.py --config.data.variant=raw'
 
   Args:
-    name: of the data set.
-    options: key of `config.data` -> value; '' leaves it as it is.
+    name: name of the data set.
+    options: key of `config.data` -> value; '' leaves the default.
+
+  Raises:
+    errors.UserError: unknown data set.
   """
   declared = facts(name)
   if not declared.config:

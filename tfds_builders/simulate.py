@@ -3,8 +3,8 @@
     dianet simulate --dataset=casme2 --root=PATH
 
 A tree has the folders, file names and spreadsheet that a licensed user has on
-disk, so the whole program runs on it unchanged. Results on it say whether the
-program works; they say nothing about people.
+disk, so the program runs on it unchanged. Results on it show whether the
+program works; they show nothing about people.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from tfds_builders.simulation import faces as faces_lib
 from tfds_builders.simulation import layouts as layouts_lib
 from tfds_builders.simulation import motion as motion_lib
 
-# Raised when the same parameters come to mean other pictures.
+# To be raised when the same parameters give other pictures.
 _VERSION = 1
 _RECORDING = motion_lib.Recording()
 
-# Argument -> the least and the most it may be, and what it is.
+# Argument -> minimum, maximum, meaning.
 _NUMBERS = {
   'subjects': (1, 10_000, 'number of faces'),
   'clips_per_subject': (1, 10_000, 'a multiple of 5 balances the emotions'),
@@ -39,12 +39,12 @@ _NUMBERS = {
   'frame_height': (48, 2048, 'in pixels'),
   'frame_width': (40, 2048, 'in pixels'),
 }
-# More than any data set has; a spreadsheet of more is not read either.
+# More than any data set has; larger spreadsheets are not read, either.
 _MOST_CLIPS = 20_000
-# All faces are kept in memory, with 70 bytes a pixel: 4 GB.
+# All faces are kept in memory, 70 bytes per pixel: 4 GB.
 _MOST_FACE_PIXELS = 2**26
 _OTHER_ROOT = (
-  'Give the right to write there, or choose another folder with --root or '
+  'Permit writing there, or choose another folder with --root or '
   '--config.data.cache_dir.'
 )
 
@@ -66,7 +66,7 @@ class _Parameters:
   frame_width: int
 
   def check(self):
-    """Raises a `UserError` if a tree can't be made."""
+    """Raises a `UserError` if a tree cannot be made."""
     if self.layout is None:
       raise errors.UserError(
         f'Cannot simulate the data set {self.dataset!r}: its facts.py declares '
@@ -90,7 +90,7 @@ class _Parameters:
     if pixels > _MOST_FACE_PIXELS:
       raise errors.UserError(
         f'simulate: the faces of subjects={self.subjects} in {self.frame_width}'
-        f' x {self.frame_height} pixels do not fit the memory: {pixels} pixels,'
+        f' x {self.frame_height} pixels do not fit in memory: {pixels} pixels,'
         f' at most {_MOST_FACE_PIXELS}. Take fewer subjects or smaller frames.'
       )
 
@@ -103,13 +103,13 @@ class _Parameters:
     return layouts_lib.generator(stream, self.seed, subject, use, clip)
 
   def describe(self):
-    """Text of `SIMULATED.md`: the same for the same parameters alone."""
+    """Text of `SIMULATED.md`, which depends only on the parameters."""
     text = f"""\
       # Simulated data
 
-      The pictures below this folder are drawn by a program. They show no real
-      person. They are no part of the data set whose layout they follow
-      ({self.dataset}), and a result on them is no result on that data set.
+      The pictures in this folder are drawn by a program and show no real
+      person. They are not part of the data set whose layout they follow
+      ({self.dataset}), and a result on them is not a result on that data set.
 
       Written by `dianet simulate`. Each subject is a face made of soft polygons
       with a texture. A clip warps it by smooth displacements that resemble
@@ -117,8 +117,8 @@ class _Parameters:
       until the offset; `fall` comes and goes between apex and offset.
       Emotions differ in these motions alone: drift of the head, flicker of the
       light, noise and lengths have the same statistics for all. Emotions with
-      the same `rise` are told apart after the apex only. Pixels are those of a
-      face 340 pixels high.
+      the same `rise` differ only after the apex. Pixels are those of a face 340
+      pixels high.
       """
     listing = json.dumps(
       {
@@ -140,9 +140,9 @@ class _Parameters:
 
 
 def _kept(root, description, in_cache):
-  """Whether `root` is such a tree already. Raises if it's anything else.
+  """Whether `root` is such a tree already; raises if it is anything else.
 
-  A tree that is damaged, and in a cache whatever else is there, is set aside.
+  A damaged tree is renamed, and in a cache anything else as well.
   """
   if not os.path.lexists(root) or (root.is_dir() and not any(root.iterdir())):
     return False
@@ -157,8 +157,8 @@ def _kept(root, description, in_cache):
 
 
 def _differences(mark, description):
-  """The lines of parameters in which a tree's description differs."""
-  # The parameters, whatever older versions said above them.
+  """The lines of parameters that differ from `description`."""
+  # Only the parameters; the text above them may be that of an older version.
   old, new = (
     text.partition('```json')[2].splitlines()
     for text in (
@@ -172,17 +172,17 @@ def _differences(mark, description):
 
 
 def _check_replaceable(root, differences):
-  """Raises unless `root` is a tree of the same parameters, whole or not."""
+  """Raises unless `root` is a tree of the same parameters, even damaged."""
   if differences:
     raise errors.UserError(
       f'{root} holds simulated data made with other parameters. There:\n  '
       + '\n  '.join(differences[:8])
-      + '\nGive another folder as root, or delete this one.'
+      + '\nName another folder as root, or delete this one.'
     )
   if differences is None and not (root / manifest.NAME).is_file():
     raise errors.UserError(
       f'{root} exists and holds no {raw_folder.SIMULATED_MARK}, so it is not a '
-      'simulated data set.\nReal and simulated data must not mix: give a '
+      'simulated data set.\nReal and simulated data must not be mixed: name a '
       'folder that does not exist yet as root.'
     )
 
@@ -191,7 +191,7 @@ def _damage(root, differences):
   if differences is None:
     return f'{raw_folder.SIMULATED_MARK} is missing'
   if differences:
-    return f'{raw_folder.SIMULATED_MARK} tells other parameters'
+    return f'{raw_folder.SIMULATED_MARK} has other parameters'
   return manifest.damage(root)
 
 
@@ -208,7 +208,7 @@ def _write_clip(tree, parameters, clip, face, noise):
     if parameters.layout.film.grey:
       frame = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
     quality = [cv2.IMWRITE_JPEG_QUALITY, _RECORDING.jpeg_quality]
-    # Not cv2.imwrite: it hides why a file can't be written, as on a full disk.
+    # cv2.imwrite would hide why a file cannot be written, as on a full disk.
     _, data = cv2.imencode('.jpg', frame, quality)
     (folder / clip.file_pattern.format(number)).write_bytes(data)
 
@@ -242,7 +242,7 @@ def _write_tree(tree, parameters, track):
       for _ in track(written, description='Simulating clips', total=len(clips)):
         pass
     finally:
-      # After an interrupt, don't write the other clips first.
+      # After an interrupt, do not write the remaining clips first.
       pool.shutdown(cancel_futures=True)
   rows = layouts_lib.sheet_rows(layout, clips)
   layouts_lib.write_sheet(tree / layout.sheet, layout.title, rows)
@@ -260,32 +260,31 @@ def write(
   track: progress.Track = progress.silent,
   in_cache: bool = False,
 ) -> pathlib.Path:
-  """Writes a simulated raw data set, or keeps the one that is there.
+  """Writes a simulated raw data set, or keeps one written before.
 
-  Five emotions, spread evenly over each subject's clips, differ in motion
-  alone. Two of them (`disgust` and `repression` of CASME II) move alike up to
-  the apex and differ between apex and offset. The same arguments give the same
-  bytes on the same machine. The tree appears at `root` whole or not at all.
-  One that is damaged is set aside and made again, see `manifest`.
+  Five emotions, spread evenly over each subject's clips, differ only in motion.
+  Two of them (`disgust` and `repression` of CASME II) move alike up to the apex
+  and differ between apex and offset. The same arguments give the same bytes on
+  the same machine. The tree appears at `root` only when complete. A damaged one
+  is renamed and made again, see `manifest`.
 
   Args:
-    dataset: One whose facts declare a layout to simulate.
-    root: Folder to make: what `config.data.manual_dir` takes.
+    dataset: A data set whose facts declare a layout to simulate.
+    root: Folder to make, for `config.data.manual_dir`.
     subjects: Number of faces.
     clips_per_subject: A multiple of 5 gives each emotion equally often.
-    seed: Decides everything that is random; not negative.
-    frame_height: In pixels.
-    frame_width: In pixels.
-    track: Called as `track(clips, description=..., total=...)`; returns what to
-      iterate over instead, and so can show progress.
-    in_cache: Whether the program has named `root` itself, so that anything else
-      there is set aside, too.
+    seed: Determines everything that is random; not negative.
+    frame_height: Pixels.
+    frame_width: Pixels.
+    track: Called as `track(clips, description=..., total=...)`, for progress.
+    in_cache: Whether the program chose `root` itself, so that anything else
+      there is renamed, too.
 
   Returns:
     `root`, absolute.
 
   Raises:
-    errors.UserError: Unknown data set, a number out of range, a root that
+    errors.UserError: The data set is unknown; a number is out of range; `root`
       holds something else, was made with other parameters or cannot be written.
   """
   parameters = _Parameters(
@@ -307,7 +306,7 @@ def _write_if_need_be(root, parameters, track, in_cache):
   if _kept(root, description, in_cache):
     return
   root.parent.mkdir(parents=True, exist_ok=True)
-  # Beside the root: a rename within one file system is atomic.
+  # Beside the root, because a rename within one file system is atomic.
   with tempfile.TemporaryDirectory(
     dir=root.parent, prefix=f'.{root.name}.'
   ) as scratch:
@@ -320,7 +319,7 @@ def _write_if_need_be(root, parameters, track, in_cache):
     try:
       tree.rename(root)
     except OSError:
-      # Another process was faster; its tree will do if it's the same.
+      # Another process was faster; an equal tree is as good.
       if not _kept(root, description, in_cache):
         raise
 
@@ -329,10 +328,10 @@ def main(arguments: Sequence[str]) -> None:
   """Writes a tree and prints what to do with it.
 
   Args:
-    arguments: The command line's, without the program.
+    arguments: Those of the command line, without the program.
 
   Raises:
-    SystemExit: With a message, where `write` raises a `UserError`.
+    SystemExit: With the message of a `UserError`.
   """
   parser = argparse.ArgumentParser(
     prog='dianet simulate',

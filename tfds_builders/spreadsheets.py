@@ -1,8 +1,8 @@
 """Chooses among the spreadsheets of a folder, and compares them.
 
-Copies, backups and older versions lie beside the spreadsheet that is meant. One
-is read; another may have other clips, which is noted, but must not say another
-thing about the same clip.
+Beside the right spreadsheet there may be copies, backups and older versions.
+One spreadsheet is read. Others may have further clips, which is noted, but must
+not contradict it about the same clip.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ import re
 from dianet_jax.core import errors
 from tfds_builders import annotations, clips, frames
 
-# What other programs make of a spreadsheet; none is read.
+# Spreadsheets in formats that are not read.
 _OTHER_SUFFIXES = ('.xls', '.xlsm', '.xlsb', '.csv', '.ods', '.numbers')
 _COMPARED = ('onset_frame', 'apex_frame', 'offset_frame', 'emotion',
              'action_units')  # fmt: skip
@@ -23,22 +23,22 @@ _MOST_LISTED = 3
 def read(
   data_set: clips.DataSet, root: pathlib.Path, folders: Sequence[frames.Folder]
 ) -> tuple[annotations.Sheet, list[str]]:
-  """Reads the annotations: of several spreadsheets the one that fits best.
+  """Reads the annotations from the spreadsheet that fits best.
 
-  That is the first by the data set's patterns of names; names without anything
-  more come before others, and these before names of copies; then the least
-  deep, then the first by name.
+  Spreadsheets are ordered by the data set's patterns of names. After that,
+  names with nothing beyond the pattern come first and names of copies last;
+  then the shallowest folder counts, then the name.
 
   Args:
-    data_set: whose annotations.
-    root: what paths in notes are relative to.
-    folders: where to look.
+    data_set: the data set.
+    root: paths in notes are relative to it.
+    folders: the folders to search.
 
   Returns:
     The sheet, and notes on what was read and what was not.
 
   Raises:
-    raw_folder.NothingFoundError: there is none.
+    raw_folder.NothingFoundError: there is no such spreadsheet.
     errors.UserError: the one that fits best is damaged, or has a cell that
       cannot be used; two sheets contradict each other.
   """
@@ -51,13 +51,13 @@ def read(
       )
     except annotations.NoHeaderError as error:
       failures.append(str(error))
-      # By its name it may be the one that is meant.
+      # Its name fits, so it may be the right one.
       if _rank(data_set, path)[0] < len(data_set.spreadsheets):
         if isinstance(error, annotations.UnreadableError) and not read_sheets:
-          # Another one may be an old copy; in a composite the data set would
-          # pass for absent.
+          # Another one may be an old copy; and a composite would take the data
+          # set for absent.
           raise
-        unread.append(f'passed over: {error}')
+        unread.append(f'skipped: {error}')
     except errors.UserError as error:
       if not read_sheets:
         raise
@@ -101,7 +101,7 @@ def _find_files(
 def _rank(
   data_set: clips.DataSet, path: pathlib.Path
 ) -> tuple[int, bool, bool]:
-  """The smaller, the better the name fits."""
+  """Sort key: smaller if the name fits better."""
   name = path.name.casefold()
   patterns = (*data_set.spreadsheets, '*')
   fits = [fnmatch.fnmatch(name, pattern) for pattern in patterns].index(True)
@@ -110,7 +110,7 @@ def _rank(
 
 
 def _no_sheet(folders: Iterable[frames.Folder], failures: Sequence[str]) -> str:
-  """What to say where no spreadsheet was found."""
+  """The message if no spreadsheet was found."""
   lines = ['no spreadsheet (.xlsx) with the annotations was found.']
   near = [
     str(folder.path / name)
@@ -120,7 +120,7 @@ def _no_sheet(folders: Iterable[frames.Folder], failures: Sequence[str]) -> str:
   ]
   if near:
     lines.append(
-      f'There is {", ".join(near[:_MOST_LISTED])}: if it is that, open it in a '
+      f'There is {", ".join(near[:_MOST_LISTED])}: if that is it, open it in a '
       'spreadsheet program and save it as .xlsx.'
     )
   return '\n'.join([*lines, *failures[:_MOST_LISTED]])
@@ -139,7 +139,7 @@ def _by_clip(
 def _refuse_disagreement(
   data_set: clips.DataSet, read_: annotations.Sheet, other: annotations.Sheet
 ) -> None:
-  """Raises UserError where the sheets say different things about a clip."""
+  """Raises UserError if the sheets contradict each other about a clip."""
   there = _by_clip(data_set, read_)
   found = []
   for key, rows in _by_clip(data_set, other).items():
@@ -157,9 +157,9 @@ def _refuse_disagreement(
   clips_more = f'; so do {len(found) - 1} more rows' * (len(found) > 1)
   raise errors.UserError(
     f'{read_.place(first)}, and {other.place(row)}, disagree about the clip '
-    f'{data_set.id_of(first)}: {values}{clips_more}. Leave the '
-    'one that is right, and take the other out of the folder, or name a folder '
-    'that holds one of them.'
+    f'{data_set.id_of(first)}: {values}{clips_more}. Keep the '
+    'right one and remove the other from the folder, or name a folder that '
+    'holds only one of them.'
   )
 
 
@@ -175,7 +175,7 @@ def _differences(
 
 
 def _plain(value: object) -> str:
-  """Without case and blanks; 'Other' and 'Others' are the same."""
+  """The value without case and blanks; 'Other' and 'Others' are the same."""
   return re.sub(r'\s', '', str(value).casefold()).removesuffix('s')
 
 
@@ -185,7 +185,7 @@ def _only_there(
   other: annotations.Sheet,
   root: pathlib.Path,
 ) -> list[str]:
-  """A note on the clips that are in the sheet that was not read, if any."""
+  """A note on clips that are only in the sheet that was not read, if any."""
   there = _by_clip(data_set, read_)
   rows = [
     rows[0]
@@ -198,5 +198,5 @@ def _only_there(
   more = ', ...' if len(rows) > _MOST_LISTED else ''
   return [
     f"{other.path.relative_to(root)}, sheet '{other.name}', which was not read,"
-    f' has {len(rows)} clips more: {listed}{more}'
+    f' has {len(rows)} more clips: {listed}{more}'
   ]

@@ -120,7 +120,7 @@ def test_blank_rows_and_remarks_are_passed_over_and_noted(tmp_path):
     ['total: 1'],
   )
   assert len(sheet.annotations) == 1
-  assert sheet.notes == ['row 4 of a.xlsx holds no clip: passed over']
+  assert sheet.notes == ['row 4 of a.xlsx holds no clip: skipped']
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,7 @@ def test_policies(tmp_path, monkeypatch, capsys):
   assert list(strict['bad_clips']) == ['sub02/EP01']
   assert strict['verdict'] == 'blocked'
   assert 'skip_bad_clips' not in strict['next_command']
-  with pytest.raises(errors.UserError, match='choose of repair, spot'):
+  with pytest.raises(errors.UserError, match='choose one of repair, spot'):
     check.check('casme2', root, annotation_policy='mend')
 
 

@@ -182,7 +182,7 @@ def test_missing_frames_are_counted_and_indices_hold(tmp_path):
   assert record['apex'] == 2
   assert record['notes'] == (
     'onset 10 is not on disk: moved to 11; 2 frames missing inside the clip: '
-    'passed over'
+    'skipped'
   )
 
 
@@ -203,7 +203,7 @@ def test_surplus_images_are_noted(tmp_path):
   assert record['frame_numbers'] == list(range(10, 20))
   assert record['frames'][1].endswith('/img11.jpg')
   assert record['notes'] == (
-    '2 images not called like the frames passed over: cover.jpg, zz_copy11.jpg'
+    '2 images skipped, not named like the frames: cover.jpg, zz_copy11.jpg'
   )
 
 
@@ -212,7 +212,7 @@ def test_surplus_images_are_noted(tmp_path):
   [
     (18, 60, 'has 5 of the annotated frames 18 to 60 (there: 8 to 22)'),
     (100, 120, 'has 0 of the annotated frames 100 to 120'),
-    (19, 10, 'row 2 annotates frames 19 to 10, which is no clip'),
+    (19, 10, 'row 2 annotates frames 19 to 10, which is not a clip'),
   ],
 )
 def test_clip_of_other_frames_is_bad(tmp_path, onset, offset, reason):

@@ -174,7 +174,7 @@ def _said(text, place):
   (line,) = text.splitlines()
   match = re.fullmatch(
     re.escape(f'{place} is damaged (')
-    + r'(.+)\): it is made again, and what was there is kept as (\S+)\.',
+    + r'(.+)\)\. It is made again; the damaged folder is kept as (\S+)\.',
     line,
   )
   assert match and os.path.lexists(place.with_name(match[2]))

@@ -227,7 +227,7 @@ def test_two_series_of_about_one_size_are_refused(rivals):
   others = [f'reg_img{i}.jpg' for i in range(1, rivals + 1)]
   with pytest.raises(ValueError, match='several series') as info:
     frames.number_frames([*names, *others])
-  for part in ("6 called 'img#'", f"{rivals} called 'reg_img#'"):
+  for part in ("6 named 'img#'", f"{rivals} named 'reg_img#'"):
     assert part in str(info.value)
 
 
@@ -266,7 +266,7 @@ def test_copies_take_the_place_of_no_frame(tmp_path):
     f'{number}.jpg' for number in range(1, 10)
   ]
   assert record['notes'] == (
-    '3 images not called like the frames passed over: 1 (2).jpg, 1 (3).jpg,'
+    '3 images skipped, not named like the frames: 1 (2).jpg, 1 (3).jpg,'
     ' 1 (5).jpg'
   )
 

@@ -56,7 +56,7 @@ def test_formula_is_never_worked_out(tmp_path):
 def test_remarks_are_one_note(tmp_path):
   rows = [raw_trees.casme2_row(1, 'EP01'), *[[f'remark {i}'] for i in range(9)]]
   assert _read_rows(tmp_path, *rows).notes == [
-    '9 rows of a.xlsx hold no clip (3, 4, 5, 6, 7, ...): passed over'
+    '9 rows of a.xlsx hold no clip (3, 4, 5, 6, 7, ...): skipped'
   ]
 
 

@@ -59,15 +59,15 @@ def _swap_subjects(clips):
 def test_subject_cell_against_the_name_of_the_clip(
   tmp_path, dataset, clips, sheet, row
 ):
-  """A column sorted alone stops the run, and no option passes over it."""
+  """A column sorted alone stops the run, and no option skips it."""
   raw_trees.write_tree(tmp_path, dataset, clips, _swap_subjects(clips))
   with pytest.raises(errors.UserError) as info:
     _read(dataset, tmp_path, skip_bad_clips=True)
   text = str(info.value)
   first, last = clips[0], clips[-1]
   for part in (
-    '2 clips whose subject is not sure', f'{sheet}, sheet {row}',
-    f'clip {first.name} is of the subject {last.subject}',
+    '2 clips whose subject is uncertain', f'{sheet}, sheet {row}',
+    f'clip {first.name} belongs to subject {last.subject}',
     f"the clip's name says {first.subject}", 'a column was sorted',
   ):  # fmt: skip
     assert part in text

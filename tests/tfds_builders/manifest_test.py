@@ -63,7 +63,7 @@ def test_a_copy_is_read_once(folder, read, monkeypatch, tmp_path):
 
 def test_the_first_difference_is_named(folder):
   (folder / 'below' / '20.bin').write_bytes(b'x' * 20)
-  assert manifest.damage(folder) == 'below/20.bin has another content'
+  assert manifest.damage(folder) == 'below/20.bin has different content'
   (folder / 'below' / '10.bin').unlink()
   assert manifest.damage(folder) == 'below/10.bin: No such file or directory'
   (folder / manifest.NAME).write_text('{}')

@@ -188,7 +188,9 @@ def test_flow_subject_against_the_name_of_the_clip(tmp_path):
   path.write_text(path.read_text().replace('samm,006,', 'samm,007,'))
   with pytest.raises(errors.UserError) as info:
     flow.Builder.find(root)
-  assert f'{path}, row 3: clip 006_1_2 is of the subject 007' in str(info.value)
+  assert f'{path}, row 3: clip 006_1_2 belongs to subject 007' in str(
+    info.value
+  )
   assert "the clip's name says 006" in str(info.value)
 
 

@@ -118,7 +118,7 @@ def test_near_miss_of_a_whole_data_set(tmp_path):
 def test_folders_that_are_called_like_clips_and_hold_no_images(
   tmp_path, all_of_them
 ):
-  """Where no list tells which clips there are, none is passed over."""
+  """Where no list tells which clips there are, none is skipped."""
   clips = [
     raw_trees.Clip('s1', f's1_ne_0{i}', emotion='negative') for i in (1, 2)
   ]

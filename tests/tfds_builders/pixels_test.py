@@ -83,12 +83,12 @@ _ODD = {
     _turn_half,
     ['1 of 3 clips with frames of several sizes: sub01/EP03_02 (24 x 32 and'
      ' 32 x 24)',
-     '1 of 3 clips with frames turned as their EXIF orientation says:'
+     '1 of 3 clips with frames rotated as their EXIF orientation says:'
      ' sub01/EP03_02 (5 of 10)'],
   ),
   'all turned': (
     _turn_around,
-    ['1 of 3 clips with frames turned as their EXIF orientation says:'
+    ['1 of 3 clips with frames rotated as their EXIF orientation says:'
      ' sub01/EP03_02 (10 of 10)'],
   ),
 }  # fmt: skip

@@ -57,7 +57,7 @@ _DOUBTS = {
     (13, 'spotted'), (13, 'spotted'),
   ),
   'offset before the onset': (
-    {'offset': 5}, range(8, 23), 'which is no clip', None, None
+    {'offset': 5}, range(8, 23), 'which is not a clip', None, None
   ),
   'most frames missing': ({}, range(8, 13), 'has 3 of the', None, None),
   'no frames': ({}, (), 'no folder of this name', None, None),

@@ -215,7 +215,7 @@ def test_options_are_part_of_the_fingerprint(tmp_path, options):
   assert _ids(after) == _ids(before)
 
 
-# What is no file and no option, and decides the records all the same.
+# On these, too, the records depend, though they are neither file nor option.
 
 
 def _repaired(data_set):

@@ -82,7 +82,7 @@ def test_a_composite_may_lack_a_part():
   parts = [complete(composite, part) for part in ('casme2', 'samm')]
   clips = [a + b for a, b in zip(*parts)]
   assert composite.differences(*clips) == [
-    'smic is absent; the whole protocol has 164 clips of it'
+    'smic is absent; the complete protocol has 164 clips of it'
   ]
 
 
@@ -155,7 +155,7 @@ def test_custom_protocol():
     ({}, 'there are 0'),
     ({'fear': 'one', 'anger': 'one'}, 'there are 1'),
     ({'fear': 'one', 'anger': ''}, 'there are 1'),
-    ({'other': 'one', 'Others ': 'two'}, "'Others ' is of the classes 'one'"),
+    ({'other': 'one', 'Others ': 'two'}, "'Others ' has two classes, 'one'"),
     ({'fear': 1, 'anger': 2}, "'fear': 1 is not a pair of texts"),
     ({' ': 'one', 'fear': 'two'}, 'an emotion is empty'),
   ],
@@ -172,4 +172,4 @@ def test_an_emotion_twice_in_a_custom_protocol():
   assert protocols.custom([*twice, twice[0]]) == protocols.custom(twice)
   with pytest.raises(errors.UserError) as info:
     protocols.custom([*twice, ('Happiness', 'negative')])
-  assert "'Happiness' is of the classes 'positive' and 'neg" in str(info.value)
+  assert "'Happiness' has two classes, 'positive' and 'neg" in str(info.value)

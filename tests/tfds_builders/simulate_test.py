@@ -260,7 +260,7 @@ def test_a_tree_made_with_other_parameters_is_refused(trees):
 
 def test_real_data_are_never_mixed_with_simulated(tmp_path):
   (tmp_path / 'Cropped').mkdir()
-  with pytest.raises(errors.UserError, match='must not mix'):
+  with pytest.raises(errors.UserError, match='must not be mixed'):
     simulate.write('casme2', tmp_path, **SMALL)
   assert [path.name for path in tmp_path.iterdir()] == ['Cropped']
 
@@ -352,7 +352,7 @@ def test_what_may_be_real_is_left_alone(trees, tmp_path, kind):
   [
     ({'subjects': 2001, 'clips_per_subject': 10}, '20010 clips'),
     ({'subjects': 100, 'frame_height': 2048, 'frame_width': 2048},
-     'do not fit the memory'),
+     'do not fit in memory'),
   ],
 )  # fmt: skip
 def test_too_much_is_refused_before_anything_is_made(

@@ -89,7 +89,7 @@ def test_other_clips_are_a_note(tmp_path):
   _write(tmp_path, 'CASME2-coding-20190701.xlsx', more)
   assert _read(tmp_path)[1][1] == (
     "CASME2-coding-20190701.xlsx, sheet 'Sheet1', which was not read, has 5"
-    ' clips more: sub02/EP01, sub02/EP02, sub02/EP03, ...'
+    ' more clips: sub02/EP01, sub02/EP02, sub02/EP03, ...'
   )
 
 
@@ -113,7 +113,7 @@ def test_one_without_a_table_gives_way_to_another_and_is_named(tmp_path):
   raw_trees.write_sheet(tmp_path / f'{_NAME}.xlsx', [], ['Legend'])
   _, notes = _read(tmp_path)
   assert notes[0] == f'annotations from mine.xlsx, not from {_NAME}.xlsx'
-  assert notes[1].startswith('passed over: ')
+  assert notes[1].startswith('skipped: ')
 
 
 def test_another_data_set_is_not_compared(tmp_path):
@@ -129,7 +129,7 @@ def test_clips_of_one_name_told_apart_by_their_onset(tmp_path):
     rows = [('spNO.1', 'a', i, i + 5, i + 9, '4', '', 'fear') for i in onsets]
     raw_trees.write_sheet(tmp_path / f'{name}.xlsx', rows, columns)
   _, notes = spreadsheets.read(casme3.DATA_SET, tmp_path, frames.walk(tmp_path))
-  assert notes[1].endswith('has 1 clips more: spNO.1/a/90')
+  assert notes[1].endswith('has 1 more clips: spNO.1/a/90')
 
 
 # Sheets of one file.
@@ -194,7 +194,7 @@ def test_tables_of_other_programs_are_named(tmp_path, suffix):
   os.rename(tmp_path / f'{_NAME}.xlsx', tmp_path / f'{_NAME}{suffix}')
   with pytest.raises(errors.UserError) as info:
     _read(tmp_path)
-  assert f'{_NAME}{suffix}: if it is that' in str(info.value)
+  assert f'{_NAME}{suffix}: if that is it' in str(info.value)
   assert 'save it as .xlsx' in str(info.value)
 
 

@@ -19,7 +19,7 @@ _GUIDE = raw_folder.Guide(
   ),
 )
 
-# Annotated emotion, in lower case -> class; None: in no list.
+# Annotated emotion in lower case -> class; None if the composite excludes it.
 _NEGATIVE, _POSITIVE, _SURPRISE = 'negative', 'positive', 'surprise'
 _CLASSES: dict[str, dict[str, str | None]] = {
   'casme2': {
@@ -46,13 +46,13 @@ _EXCLUDED = {
 
 @dataclasses.dataclass(frozen=True)
 class Composite:
-  """Which clips of which data sets the composite has, and as what.
+  """The clips of the composite, and their classes.
 
   Attributes:
     parts: the data sets.
-    classes: part -> annotated emotion, in lower case -> class; None: in no
-      list.
-    excluded: part -> ids of clips that are in no list either.
+    classes: part -> annotated emotion in lower case -> class; None if the
+      composite excludes it.
+    excluded: part -> ids of further clips that the composite excludes.
   """
 
   parts: tuple[clips.DataSet, ...]

@@ -12,7 +12,7 @@ from tfds_builders.megc2019 import facts
 
 
 class Builder(records.ClipBuilder):
-  """Builder of the composite of those of the three sets that are there."""
+  """Builder of the composite, from those of the three sets that exist."""
 
   FACTS = facts.FACTS
   MANUAL_DOWNLOAD_INSTRUCTIONS = facts.FACTS.guide.instructions
@@ -32,7 +32,7 @@ class Builder(records.ClipBuilder):
       try:
         found = clip_finder.find(part, root, policy=policy)
       except raw_folder.NothingFoundError as error:
-        # The first line says what; the rest tells where to get the data.
+        # The first line gives the reason; the rest, where to get the data.
         notes.append(f'absent: {str(error).splitlines()[0]}')
         continue
       select = functools.partial(_listed, composite, part.name)
@@ -71,7 +71,7 @@ class Builder(records.ClipBuilder):
 def _listed(
   composite: facts.Composite, part: str, clip: raw_folder.Clip
 ) -> raw_folder.Clip | None:
-  """The clip as one of the composite, None where that does not have it."""
+  """The clip as part of the composite; None if that excludes it."""
   classes, emotion = composite.classes[part], clip.emotion.casefold()
   excluded = clip.clip_id in composite.excluded.get(part, ())
   if excluded or (emotion in classes and classes[emotion] is None):
@@ -90,12 +90,12 @@ def _read(
   decode: bool = True,
   witness: pixels.Witness | None = None,
 ) -> dict[str, Any]:
-  """The record of the part, with what is different in the composite."""
+  """The record of the part, with the ids and class of the composite."""
   record = clip.read(decode=decode, witness=witness)
   class_ = classes.get(clip.emotion.casefold())
   if class_ is None:
     raise raw_folder.BadClipError(
-      f"the emotion '{clip.emotion}' is none of {dataset}: "
+      f"the emotion '{clip.emotion}' is not one of {dataset}: "
       + ', '.join(classes)
     )
   return record | {

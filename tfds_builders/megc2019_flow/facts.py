@@ -23,15 +23,15 @@ _GUIDE = raw_folder.Guide(
 
 @dataclasses.dataclass(frozen=True)
 class FlowImages:
-  """How the list and the names of the images are read.
+  """How to read the list and the names of the images.
 
   Attributes:
     emotions: label in the list -> emotion.
-    subject_formats: data set -> how to write a subject's number. Lists of
-      subjects differ ('6' and '006', 's9' and 's09').
-    subject_names: data set -> what names of its clips say of the subject.
-    phase_suffixes: phase -> what follows '<subject>_<clip>' in the name of the
-      image's file.
+    subject_formats: data set -> how to write a subject's number; lists differ
+      ('6' and '006', 's9' and 's09').
+    subject_names: data set -> subjects in the names of its clips.
+    phase_suffixes: phase -> what follows '<subject>_<clip>' in the image's file
+      name.
   """
 
   emotions: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""Reads the list of clips, a text file that spreadsheet programs rewrite."""
+"""Reads the list of clips, a .csv file, also as rewritten by spreadsheets."""
 
 import codecs
 import csv
@@ -10,13 +10,18 @@ from dianet_jax.core import errors
 from tfds_builders import frames, raw_folder
 
 COLUMNS = ('dataset', 'sub', 'filename_o', 'label')
-# A comma, or what Excel writes where a comma marks decimals.
+# A comma, or what Excel writes if the comma is the decimal mark.
 _DELIMITERS = (',', ';', '\t')
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """A row of the list: `row['sub']` is a cell, without blanks at the ends."""
+  """A row of the list; `row['sub']` is a cell without surrounding blanks.
+
+  Attributes:
+    place: file and row, for messages.
+    cells: column -> text.
+  """
 
   place: str
   cells: dict[str, str]
@@ -28,18 +33,18 @@ class Row:
 def read(
   guide: raw_folder.Guide, root: pathlib.Path, folders: list[frames.Folder]
 ) -> list[tuple[pathlib.Path, list[Row]]]:
-  """Reads every .csv with the columns needed.
+  """Reads every .csv file with the required columns.
 
   Args:
-    guide: for the error.
-    root: the folder, for the error.
-    folders: where to look.
+    guide: for messages.
+    root: the folder, for messages.
+    folders: the folders to search.
 
   Returns:
-    Files with their rows; the one that is meant first: no copy, the least deep.
+    Files with their rows; copies last, otherwise the shallowest first.
 
   Raises:
-    raw_folder.NothingFoundError: there is none.
+    raw_folder.NothingFoundError: there is no such file.
     errors.UserError: a file cannot be read.
   """
   paths = [
@@ -56,7 +61,7 @@ def read(
 
 
 def _read_file(path: pathlib.Path) -> list[Row]:
-  """The rows that are not empty; none if it is another table."""
+  """Rows that are not empty; none if it is another table."""
   try:
     data = path.read_bytes()
   except OSError as error:

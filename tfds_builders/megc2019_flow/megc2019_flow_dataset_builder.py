@@ -24,7 +24,7 @@ _GUIDE = facts.FACTS.guide
 
 
 class Builder(records.RawFolderBuilder):
-  """Builder of the flow images of CASME II, SAMM and SMIC, where present."""
+  """Builder of the flow images of CASME II, SAMM and SMIC, if present."""
 
   FACTS = facts.FACTS
   MANUAL_DOWNLOAD_INSTRUCTIONS = _GUIDE.instructions
@@ -90,7 +90,7 @@ class Builder(records.RawFolderBuilder):
 def _contradictions(
   reading: facts.FlowImages, row: lists.Row, record: dict[str, Any]
 ) -> list[identity.Contradiction]:
-  """Where a clip's name tells another subject than the row, if it does."""
+  """A contradiction if the clip's name gives another subject than the row."""
   names = reading.subject_names[record['dataset']]
   told = names.of_clip(row['filename_o'])
   if told in (None, annotations.subject_number(row['sub'])):
@@ -116,7 +116,7 @@ def _read_clip(
   decode: bool = True,
   witness: pixels.Witness | None = None,
 ) -> dict[str, Any]:
-  """The record with the paths of its images, each decoded once if asked."""
+  """The record with the paths of its images, each decoded if asked."""
   images = {}
   for phase, possible in names.items():
     paths = next((files[name] for name in possible if name in files), ())
@@ -141,11 +141,11 @@ _Described = tuple[lists.Row, dict[str, Any], dict[str, tuple[str, ...]]]
 def _describe_all(
   reading: facts.FlowImages, list_file: pathlib.Path, rows: list[lists.Row]
 ) -> dict[str, _Described]:
-  """Clip id in lower case -> what is known of the clip.
+  """Clip id in lower case -> row, record and names of the images.
 
   Raises:
     errors.UserError: a value cannot be used, a clip is listed twice, or its
-      name tells another subject.
+      name gives another subject.
   """
   described, repeated, contradictions = {}, [], []
   for row in rows:
@@ -157,8 +157,8 @@ def _describe_all(
     described[key] = (row, record, names)
   if repeated:
     raise errors.UserError(
-      f'{list_file} lists clips twice: {", ".join(repeated[:5])}. Take the '
-      'second rows out.'
+      f'{list_file} lists clips twice: {", ".join(repeated[:5])}. Remove the '
+      'second rows.'
     )
   identity.refuse_contradictions(contradictions)
   return described
@@ -167,15 +167,15 @@ def _describe_all(
 def _refuse_disagreement(
   described: Mapping[str, _Described], others: Mapping[str, _Described]
 ) -> None:
-  """Raises UserError where two lists have different labels of a clip."""
+  """Raises UserError if two lists give a clip different labels."""
   for key in described.keys() & others.keys():
     (row, record, _), (other, other_record, _) = described[key], others[key]
     if record['emotion'] != other_record['emotion']:
       raise errors.UserError(
         f'{row.place}, and {other.place}, disagree about the clip '
         f"{record['clip_id']}: column 'label' {row['label']!r} and "
-        f'{other["label"]!r}. Leave the list that is right, and take the other '
-        'out of the folder.'
+        f'{other["label"]!r}. Keep the right list, and remove the other from '
+        'the folder.'
       )
 
 

@@ -1,4 +1,4 @@
-"""Draws a face that belongs to nobody, as soft polygons.
+"""Draws the face of no real person, from soft polygons.
 
 Coordinates are face units: (0, 0) between the eyes and the mouth, x to the
 right, y down, 1 = half the width of the face. A face is about 2.7 high.
@@ -9,10 +9,10 @@ import dataclasses
 import cv2
 import numpy as np
 
-# A face is drawn this many times larger than a frame, so that warping it by a
-# fraction of a pixel blurs every frame alike.
+# A face is drawn this many times larger than a frame, so that warping it by
+# fractions of a pixel blurs all frames equally.
 OVERSAMPLING = 2
-# Drawn around the frame, as a share of its height: the head may move.
+# Margin around the frame, as a fraction of its height, for a moving head.
 MARGIN = 0.08
 
 # Blue, green, red, 0..255.
@@ -25,13 +25,13 @@ _IRIS = np.float32([[26, 42, 70], [48, 74, 96], [130, 110, 84]])
 
 @dataclasses.dataclass(frozen=True)
 class Face:
-  """A drawn face, and where its parts are.
+  """A drawn face, and the positions of its parts.
 
   Attributes:
     picture: `[height, width, 3]` float32, 0..255, blue, green, red; the frame
       and its margin, `OVERSAMPLING` times as large.
-    height: Of the frame, in pixels, without the margin.
-    width: The same across.
+    height: Of the frame without the margin, pixels.
+    width: Of the frame without the margin, pixels.
     margin: Frame pixels drawn beyond each edge of the frame.
     centre: (x, y) of the face's origin, in frame pixels.
     unit: Frame pixels in one face unit.
@@ -329,10 +329,10 @@ def draw(rng: np.random.Generator, subject: int, height: int, width: int):
   """Draws the face of one simulated subject.
 
   Args:
-    rng: Decides every trait; not used for anything else.
+    rng: Determines every trait; not to be used for anything else.
     subject: Index from 0, which spreads the skin tones.
-    height: Of the frame, in pixels.
-    width: Of the frame, in pixels.
+    height: Of the frame, pixels.
+    width: Of the frame, pixels.
 
   Returns:
     A `Face`.

@@ -1,4 +1,4 @@
-"""What simulated data sets look like on disk, and who does what in them."""
+"""Layouts of simulated data sets on disk, and plans of their clips."""
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
@@ -17,10 +17,10 @@ SMILE = motion_lib.Expression({6: 0.6, 12: 1.0})
 BROWS_UP = motion_lib.Expression({1: 1.0, 2: 1.0, 5: 0.5})
 CHIN = motion_lib.Expression({14: 0.8, 17: 1.0})
 FROWN = motion_lib.Expression({4: 1.0, 7: 0.6})
-# The same up to the apex: only the second phase tells the two apart.
+# The same up to the apex; they differ only in the second phase.
 FROWN_THEN_LIPS = motion_lib.Expression(FROWN.rise, {15: 1.0, 17: 0.6, 24: 0.8})
 
-# Davison et al.'s objective classes, which the sheets give beside the emotion.
+# Davison et al.'s objective classes, a further column of the sheets.
 OBJECTIVE_CLASSES = {
   'happiness': 1, 'surprise': 2, 'anger': 3, 'disgust': 4, 'sadness': 5,
 }  # fmt: skip
@@ -28,7 +28,7 @@ OBJECTIVE_CLASSES = {
 
 @dataclasses.dataclass(frozen=True)
 class Film:
-  """How long clips are. Both ends of a range may be drawn."""
+  """Lengths of clips, frames. Ranges include both ends."""
 
   frames_per_second: int
   onset_to_apex_frames: tuple[int, int]
@@ -40,18 +40,18 @@ class Film:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-  """How a simulated data set lies on disk, and who does what in it.
+  """The layout of a simulated data set on disk, and its expressions.
 
   Attributes:
-    stream: sets its random numbers apart from other data sets'.
-    expressions: emotion, as annotated there -> what the face does.
-    film: how long clips are.
+    stream: number that separates its random numbers from other data sets'.
+    expressions: emotion, as annotated -> motion of the face.
+    film: lengths of clips.
     place: (subject, index among the subject's clips, emotion, generator) ->
       the last five attributes of `Clip`.
     sheet: file name of the spreadsheet.
-    title: of its only sheet.
+    title: name of its only sheet.
     header: its rows down to the one with the names of the columns.
-    row: (`Clip`, number of its row) -> the cells; None is empty.
+    row: (`Clip`, number of its row) -> cells; None for an empty one.
   """
 
   stream: int
@@ -66,7 +66,7 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-  """One clip to be written; `first_number` is that of its first file."""
+  """A clip to be written; `first_number` is the number of its first frame."""
 
   subject: int
   index: int
@@ -90,7 +90,7 @@ class Clip:
 
 def _action_units(expression, asymmetry):
   """Action units as a coder writes them, such as `'4+7'` or `'R12'`."""
-  # Greater x is the left of the person filmed.
+  # Larger x is the left of the person who is filmed.
   side = '' if abs(asymmetry) < 0.3 else 'L' if asymmetry > 0 else 'R'
   central = (17, 24, 25)
   return '+'.join(
@@ -102,13 +102,13 @@ def _action_units(expression, asymmetry):
 def plan(
   layout: Layout, subjects: int, clips_per_subject: int, seed: int
 ) -> list[Clip]:
-  """Decides everything about each clip but its pictures.
+  """Plans all clips, without their pictures.
 
   Args:
-    layout: The data set's.
+    layout: The layout of the data set.
     subjects: Number of subjects.
-    clips_per_subject: Number of clips of each.
-    seed: Decides the order of emotions, the lengths and the names.
+    clips_per_subject: Number of clips of each subject.
+    seed: Determines the order of emotions, the lengths and the names.
 
   Returns:
     The clips, in the order of the spreadsheet.
@@ -117,7 +117,7 @@ def plan(
   clips = []
   for subject in range(subjects):
     rng = generator(layout.stream, seed, subject, 'plan')
-    # Shifted by subject, so that a remainder doesn't favour the first emotion.
+    # Shifted by subject, so that a remainder does not favour one emotion.
     order = rng.permutation(np.arange(clips_per_subject) + subject)
     for index, turn in enumerate(order):
       emotion = emotions[turn % len(emotions)]
@@ -147,11 +147,11 @@ def plan(
 def generator(
   stream: int, seed: int, subject: int, use: str, clip: int = 0
 ) -> np.random.Generator:
-  """A generator of its own for each use, so that no order matters.
+  """A separate random generator for each use, so that no order matters.
 
   Args:
-    stream: The layout's.
-    seed: The whole tree's.
+    stream: That of the layout.
+    seed: That of the tree.
     subject: Index from 0.
     use: `'face'`, `'plan'`, `'clip'` or `'noise'`.
     clip: Index of the clip among the subject's.
@@ -164,18 +164,18 @@ def generator(
 
 
 def sheet_rows(layout: Layout, clips: list[Clip]) -> list[list]:
-  """The data set's spreadsheet from row 1, a row for each clip of `plan`."""
+  """The spreadsheet from row 1: header, then one row per clip of `plan`."""
   above = len(layout.header)
   rows = [layout.row(clip, above + n) for n, clip in enumerate(clips, 1)]
   return [*map(list, layout.header), *rows]
 
 
 def write_sheet(path: pathlib.Path, title: str, rows: list[list]) -> None:
-  """Writes a workbook whose bytes hold no date.
+  """Writes a workbook without any date, so that equal rows give equal bytes.
 
   Args:
     path: File to write.
-    title: Of the sheet.
+    title: Name of the sheet.
     rows: From row 1; None leaves a cell empty.
   """
   book = openpyxl.Workbook()

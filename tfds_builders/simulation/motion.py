@@ -1,4 +1,4 @@
-"""Moves a simulated face as facial action units would, and films it."""
+"""Moves a simulated face by facial action units, and films it."""
 
 from collections.abc import Iterator, Mapping
 import dataclasses
@@ -8,12 +8,12 @@ import numpy as np
 
 from tfds_builders.simulation import faces as faces_lib
 
-# Sizes of motions are given for a face this high, as CASME II's crops are.
+# Motion is given in pixels of a face of this height, as in CASME II's crops.
 _PIXELS_HIGH = 340
 
-# Facial action unit -> the pushes it is made of: landmark, (x, y) direction
-# and (x, y) spread in face units. Given for the half with x >= 0 (where
-# negative x is towards the nose) and mirrored; y is down.
+# Facial action unit -> the displacements of which it consists: landmark, (x, y)
+# direction and (x, y) spread in face units, for the half with x >= 0 (where
+# negative x is towards the nose), to be mirrored; y is down.
 ACTION_UNITS = {
   1: (('brow_inner', (0.0, -1.0), (0.20, 0.20)),),
   2: (('brow_outer', (0.0, -1.0), (0.26, 0.20)),),
@@ -56,11 +56,12 @@ ACTION_UNITS = {
 
 @dataclasses.dataclass(frozen=True)
 class Expression:
-  """Which action units move, and when; the only thing classes differ in.
+  """Which action units move, and when: the only difference between classes.
 
   Attributes:
-    rise: Action unit to strength: grows until the apex, then fades.
-    fall: The same for what moves between apex and offset alone.
+    rise: Action unit -> strength of motion that grows until the apex and then
+      fades.
+    fall: Action unit -> strength of motion between apex and offset only.
   """
 
   rise: Mapping[int, float]
@@ -71,7 +72,7 @@ class Expression:
 class Recording:
   """How clips are filmed. Pixels are those of a face 340 pixels high.
 
-  Ranges are drawn from uniformly, single numbers are standard deviations.
+  Values are uniform in ranges; single numbers are standard deviations.
   """
 
   # Largest displacement at the apex.
@@ -111,12 +112,12 @@ class Timing:
 
 
 def envelope(frame, timing: Timing, skew: float = 1.0) -> np.ndarray:
-  """How far the expression is on: 0 at the onset and offset, 1 at the apex.
+  """Intensity of the expression: 0 at onset and offset, 1 at the apex.
 
   Args:
     frame: `[frame]` numbers, counted as in `timing`.
     timing: The key frames.
-    skew: Above 0; greater starts later and more abruptly.
+    skew: Above 0; larger values start later and more abruptly.
 
   Returns:
     `[frame]` float64, 0..1; 0 before the onset and after the offset.
@@ -128,7 +129,15 @@ def envelope(frame, timing: Timing, skew: float = 1.0) -> np.ndarray:
 
 
 def aftermath(frame, timing: Timing) -> np.ndarray:
-  """The same for what comes after the apex: 0 up to it, 1 half-way, then 0."""
+  """Intensity of the second phase: 0 to the apex, 1 half-way, 0 at offset.
+
+  Args:
+    frame: `[frame]` numbers, counted as in `timing`.
+    timing: The key frames.
+
+  Returns:
+    `[frame]` float64, 0..1.
+  """
   share = np.interp(frame, (timing.apex, timing.offset), (0.0, 1.0))
   return np.sin(np.pi * share) ** 2
 
@@ -143,7 +152,7 @@ def displacement(
   Args:
     face: Where the landmarks are.
     strengths: Action unit to strength.
-    asymmetry: -1..1; how much stronger the side with greater x is.
+    asymmetry: -1..1; how much stronger the side with larger x is.
 
   Returns:
     `[height, width, 2]` float32, (x, y) in units of `strengths`.
@@ -166,13 +175,13 @@ def displacement(
 
 
 def _scaled(field, pixels):
-  """The field with `pixels` as its largest displacement."""
+  """The field, scaled to a largest displacement of `pixels`."""
   peak = np.sqrt((field**2).sum(-1).max())
   return field * np.float32(pixels / peak) if peak else field
 
 
 def _drift(rng, timing, recording, pixel):
-  """`[3, frame]` slow shift (x, y; pixels) and turn (radians), from 0."""
+  """`[3, frame]` slow shift (x, y; pixels) and rotation (radians), from 0."""
   time = (np.arange(timing.frames) - timing.onset) / (
     timing.offset - timing.onset
   )
@@ -188,12 +197,12 @@ def _drift(rng, timing, recording, pixel):
 
 
 def _neutral(face, about, recording, rng):
-  """Where the pixels of a clip's neutral face come from."""
+  """Positions in the drawn face of the pixels of a clip's neutral face."""
   size = recording.rest_pixels * face.height / _PIXELS_HIGH
   rest = size * rng.standard_normal(len(ACTION_UNITS))
   scale, degrees, *shift = rng.standard_normal(4)
   turn = np.deg2rad(recording.pose_degrees * degrees)
-  # For angles this small, a turn is a shift across the radius.
+  # For angles this small, a rotation is a shift across the radius.
   return (
     np.float32(face.centre)
     + about * np.float32(1 + recording.pose_scale * scale)
@@ -204,10 +213,10 @@ def _neutral(face, about, recording, rng):
 
 
 def _stray(face, frames, recording, rng):
-  """Weights and field of a motion that has nothing to do with the emotion."""
+  """Weights and field of a motion that is unrelated to the emotion."""
   unit = int(rng.choice(list(ACTION_UNITS)))
   pixels = rng.uniform(*recording.stray_pixels) * face.height / _PIXELS_HIGH
-  # Not sooner than a frame after another, or the peak would be skipped.
+  # At least a frame apart; otherwise the peak could be skipped.
   key_frames = np.sort(rng.uniform(0, frames, 3)) + (-1, 0, 1)
   weights = np.interp(np.arange(frames), key_frames, (0, 1, 0))
   return weights, _scaled(displacement(face, {unit: 1.0}), pixels)
@@ -221,26 +230,26 @@ def motion(
   recording: Recording,
   rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Where each pixel of each frame of a clip comes from.
+  """Positions in the drawn face of all pixels of all frames of a clip.
 
-  What is drawn from `rng`, and in what order, doesn't depend on the expression:
-  two expressions with the same `rise` and generators in the same state move
-  alike, bit for bit, up to the apex.
+  What is drawn from `rng`, and in what order, does not depend on the
+  expression: with generators in the same state, two expressions with the same
+  `rise` move identically, bit for bit, up to the apex.
 
   Args:
     face: The face that moves.
     expression: Its class.
     timing: Key frames of the clip.
-    asymmetry: -1..1; above 0, the side with greater x moves more.
+    asymmetry: -1..1; above 0, the side with larger x moves more.
     recording: Sizes of the motions.
-    rng: Decides everything else.
+    rng: Determines everything else.
 
   Returns:
     `weights`, `[frame, 7]` float32, and `fields`, `[7, height, width, 2]`
-    float32: frame t shows at each pixel what lies at
+    float32: frame t shows at each pixel the point
     `sum(weights[t, i] * fields[i])`, (x, y) in frame pixels. The fields are the
-    position in the neutral face, the rise, the fall, the stray motion, and
-    drift: a shift along x, one along y, and a turn.
+    position in the neutral face, the rise, the fall, the unrelated motion, and
+    drift: a shift along x, one along y, and a rotation.
   """
   pixel = face.height / _PIXELS_HIGH
   amplitude = rng.uniform(*recording.amplitude_pixels) * pixel
@@ -273,7 +282,7 @@ def motion(
 
 
 def noise_bank(rng, height, width, levels):
-  """Sensor noise for many frames: each takes its own part of it.
+  """Sensor noise for many frames, each of which takes a part of it.
 
   Returns:
     `[height + 64, width + 64, 3]` float32.
@@ -298,7 +307,7 @@ def film(
     fields: From `motion`.
     noise: From `noise_bank`.
     recording: Sizes of flicker and noise.
-    rng: Decides flicker and noise.
+    rng: Determines flicker and noise.
 
   Yields:
     `[height, width, 3]` uint8, blue, green, red.
