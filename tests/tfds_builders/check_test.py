@@ -75,7 +75,7 @@ def test_complete_folder_is_ready(tmp_path, monkeypatch, capsys):
   assert '32 x 24: 3' in text
   assert '2 clips, 1 folds: happiness 1, disgust 1' in text
   assert 'sub02/EP01: apex none: to be spotted' in text
-  assert 'only the onset, apex and offset frames were decoded' in text
+  assert 'only the onset, apex and offset frame of each clip were' in text
   assert lines[-3].startswith('Verdict: ready.')
   assert lines[-1] == (
     '  python main.py --config=configs/casme2.py '

@@ -308,7 +308,7 @@ def test_whole_records_that_cannot_be_read(cache, monkeypatch):
     raise RuntimeError('Corrupted')
 
   monkeypatch.setattr(source, '__getitem__', fail)
-  with pytest.raises(errors.UserError, match='as they were written') as info:
+  with pytest.raises(errors.UserError, match='are as written') as info:
     prepared.source[1]
   assert str(prepared.records_dir) in str(info.value)
   monkeypatch.undo()

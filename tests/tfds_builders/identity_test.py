@@ -115,8 +115,10 @@ def test_folders_of_smic_against_each_other(tmp_path):
   raw_trees.write_tree(tmp_path, 'smic', [clip])
   with pytest.raises(errors.UserError) as info:
     _read('smic', tmp_path)
-  assert 'HS/s21/micro/negative/s1_ne_01: clip s1_ne_01 is' in str(info.value)
-  assert "of the subject s21, but the clip's name says s01" in str(info.value)
+  assert 'HS/s21/micro/negative/s1_ne_01: clip s1_ne_01 b' in str(info.value)
+  assert "belongs to subject s21, but the clip's name says s01" in str(
+    info.value
+  )
 
 
 def test_composite_and_its_parts_agree(tmp_path):

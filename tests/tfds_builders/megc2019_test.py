@@ -119,7 +119,9 @@ def test_nothing_there(tmp_path):
 def test_unknown_emotion_is_a_bad_clip(tmp_path):
   clips = [_clip('samm', 1, 'Anger'), _clip('samm', 2, 'Angre')]
   raw_trees.write_tree(tmp_path, 'samm', clips)
-  with pytest.raises(errors.UserError, match="the emotion 'Angre' is none"):
+  with pytest.raises(
+    errors.UserError, match="'Angre' is not one of those of samm: "
+  ):
     _read(tmp_path)
 
 

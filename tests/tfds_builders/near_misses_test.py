@@ -48,19 +48,19 @@ def _deeper(folder):
 _CHANGES = {
   'trailing blank': (
     lambda folder: _rename(folder, 'EP02_01f '),
-    "there is 'Cropped/sub01/EP02_01f ': of the names",
+    "there is 'Cropped/sub01/EP02_01f ': one of the folders",
   ),
   'subject with a remark': (
     lambda folder: _rename(folder.parent, 'sub01 (cropped)'),
-    'there is Cropped/sub01 (cropped)/EP02_01f: of the names',
+    'there is Cropped/sub01 (cropped)/EP02_01f: one of the folders',
   ),
   'copy': (
     lambda folder: _rename(folder, 'EP02_01f - Copy'),
-    'there is Cropped/sub01/EP02_01f - Copy: of the names',
+    'there is Cropped/sub01/EP02_01f - Copy: one of the folders',
   ),
   'other sign': (
     lambda folder: _rename(folder, 'EP02-01f'),
-    'there is Cropped/sub01/EP02-01f: of the names',
+    'there is Cropped/sub01/EP02-01f: one of the folders',
   ),
   'video': (
     _video, 'there is the video Cropped/sub01/EP02_01f.avi: extract its frames'

@@ -325,7 +325,7 @@ def test_unknown_data_set_and_variant(tmp_path):
     prepare.prepare('casme', tmp_path, tmp_path)
   with pytest.raises(errors.UserError, match='cropped, raw_selected, raw'):
     _prepare(tmp_path, tmp_path, variant='crop')
-  with pytest.raises(errors.UserError, match='Leave it empty'):
+  with pytest.raises(errors.UserError, match='Leave the key empty'):
     prepare.prepare('megc2019_flow', tmp_path, tmp_path, variant='raw')
 
 

@@ -95,7 +95,7 @@ def _read(
   class_ = classes.get(clip.emotion.casefold())
   if class_ is None:
     raise raw_folder.BadClipError(
-      f"the emotion '{clip.emotion}' is not one of {dataset}: "
+      f"the emotion '{clip.emotion}' is not one of those of {dataset}: "
       + ', '.join(classes)
     )
   return record | {
