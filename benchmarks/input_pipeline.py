@@ -1,22 +1,21 @@
-"""What preparing and loading a data set costs, and which encoding to store.
+"""Cost of preparing and loading a data set, and of encodings of its frames.
 
     python -m benchmarks.input_pipeline
     python -m benchmarks.input_pipeline --clips=1000 --frames=70 --size=256
 
-Writes a simulated raw tree of JPEG frames, as the data sets have them, and
-prints from one run: the time and peak memory from the tree to shards to dynamic
-images, and a table of encodings that all keep the pixels of the files. "Write"
-starts from the files and ends with a closed array_record file; "read" starts
-there and ends with decoded frames; both on all cores. What is written or read
-lies in the page cache: the figures are the processor's, not the disk's.
+Writes a simulated raw tree of JPEG frames, like those of the data sets, and
+prints, from one run, the time and peak memory from the tree to shards to
+dynamic images, and a table of lossless encodings of the frames. "Write" starts
+from the files and ends with a closed array_record file; "read" starts there and
+ends with decoded frames; both use all cores. Files are in the page cache, so
+the figures are those of the processor, not of the disk.
 
 Measured with the second command on two cores, shared with other programs: 25 s
 and 0.3 GiB to the shards, 71 s and 1.2 GiB to dynamic images. PNG took 4.6
 times the space of the original bytes and was read at 0.3 times their speed,
 lossless WebP 2.5 and 0.3, zlib tensors 5.3 and 0.4. So records hold the
-original bytes: nothing that keeps the pixels is smaller or faster, since the
-files of the data sets are JPEGs and whatever is made of them must store their
-losses, too.
+original bytes: no lossless encoding is smaller or faster, because the files of
+the data sets are JPEGs, whose artefacts it would have to store, too.
 """
 
 import argparse
@@ -103,7 +102,7 @@ def _timed(what: str, clips: int) -> Iterator[None]:
 def measure_pipeline(
   tree: pathlib.Path, cache: pathlib.Path, clips: int
 ) -> prepare.PreparedRecords:
-  """Times the way from the raw tree to dynamic images; returns the records."""
+  """Times raw tree -> dynamic images; returns the prepared records."""
   with _timed('raw files to checked shards', clips):
     prepared = prepare.prepare('casme2', tree, cache / 'records')
   shards = list(prepared.records_dir.glob('*.array_record*'))
@@ -173,10 +172,10 @@ def _encodings(size: int):
 def compare_encodings(
   source, folder: pathlib.Path, size: int
 ) -> dict[str, tuple[float, float, float]]:
-  """Encoding -> bytes of a frame, frames written and read a second.
+  """Encoding -> bytes per frame, frames written and read per second.
 
   Raises:
-    ValueError: an encoding does not give the pixels back.
+    ValueError: an encoding does not restore the pixels.
   """
   clips = range(min(_COMPARED_CLIPS, len(source)))
   files = [file for clip in clips for file in source[clip]['frames']]
@@ -225,7 +224,7 @@ def _read(
 
 
 def print_table(results: dict[str, tuple[float, float, float]]) -> None:
-  """A row an encoding; ratios to the first in brackets."""
+  """Prints one row per encoding, with ratios to the first in brackets."""
   reference = next(iter(results.values()))
   print(f'{"":<16}{"KB/frame":>18}{"written/s":>18}{"read/s":>18}')
   for name, (size, *speeds) in results.items():
@@ -236,7 +235,7 @@ def print_table(results: dict[str, tuple[float, float, float]]) -> None:
 
 
 def main() -> None:
-  """Runs all and removes what it wrote."""
+  """Runs everything and removes the files it wrote."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )

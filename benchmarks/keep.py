@@ -1,10 +1,10 @@
-"""Keeps the finished rows of a study: numbers and configurations, no weights.
+"""Copies the finished rows of a study: results and configurations, no weights.
 
 python -m benchmarks.keep runs/zoo-megc2019-... benchmarks/results/zoo-megc2019
 
-Of every row `predictions.csv`, `metrics.json` and `config.json`, with DIR in
-place of folders of this machine; `ablation.json` and the tables made anew. A
-study that still runs may be kept as far as it is.
+It copies `predictions.csv`, `metrics.json` and `config.json` of every row, with
+DIR instead of folders of this machine, and makes `ablation.json` and the tables
+anew. A study that still runs can be copied as far as it is.
 """
 
 import argparse
@@ -28,11 +28,11 @@ def _without_places(held: Any) -> Any:
 
 
 def keep(workdir: pathlib.Path, folder: pathlib.Path) -> None:
-  """Copies what a study has so far.
+  """Copies the rows that a study has finished.
 
   Args:
-    workdir: of the study.
-    folder: where to.
+    workdir: the study's.
+    folder: the folder to write.
   """
 
   def copy(name: str) -> Any:
@@ -57,7 +57,7 @@ def keep(workdir: pathlib.Path, folder: pathlib.Path) -> None:
 
 
 def main() -> None:
-  """Keeps a study."""
+  """Copies a study."""
   parser = argparse.ArgumentParser(
     prog='python -m benchmarks.keep',
     description=__doc__,

@@ -1,18 +1,18 @@
-"""Training, leave one subject out, against eager PyTorch on this processor.
+"""Leave-one-subject-out training against eager PyTorch on this processor.
 
     pip install -e '.[bench]'
     python -m benchmarks.loso            # 10 to 20 minutes
     python -m benchmarks.loso --quick    # 2 to 6, two of three networks
 
-The same dual-stream network, number of parameters checked, float32, the same
-batches, AdamW, all cores for everyone, random images. PyTorch trains fold after
-fold, from images in memory that are scaled already and not augmented; ours is
-what `main.py` runs, scaling and augmentation in the step. A fold is
-everything: a new network, its steps, the prediction of the held-out clips. Ours
-trains as many folds at once as there are devices. Times are medians of
-repeats, ours and PyTorch's by turns, after a first run that is not counted;
-what ours compiles in it is a column of its own. Memory is the peak of a
-process for each that does nothing else (Linux).
+Both train the same dual-stream network (the number of parameters is checked) in
+float32 with the same batches, AdamW, all cores and random images. PyTorch
+trains fold after fold, from images in memory that are scaled already and not
+augmented. Ours is what `main.py` runs, with scaling and augmentation in the
+step, as many folds at once as there are devices. A fold comprises a new
+network, its steps, and the prediction of the held-out clips. Times are medians
+of repeats, ours and PyTorch's alternating, after a first run that is not
+counted; a separate column shows our compilation in that run. Memory is the peak
+of a separate process for each (Linux).
 """
 
 import argparse
@@ -54,11 +54,11 @@ class Case:
   Attributes:
     backbone: a key of `dianet.BACKBONES`.
     pool: 'mean' or 'flatten'.
-    size: pixels a side.
-    clips: of all subjects.
-    subjects: folds.
-    epochs: of each training.
-    classes: of the labels.
+    size: side of the images, pixels.
+    clips: number of clips of all subjects.
+    subjects: number of subjects, and so of folds.
+    epochs: epochs of each training.
+    classes: number of classes.
   """
 
   backbone: str
@@ -80,12 +80,12 @@ class Case:
 
   @property
   def steps_per_epoch(self) -> int:
-    """Of batches of at most 32 clips."""
+    """Number of batches of at most 32 clips in an epoch."""
     return -(-(self.clips - self.clips // self.subjects) // 32)
 
   @property
   def steps(self) -> int:
-    """Of each training."""
+    """Number of steps of each training."""
     return self.epochs * self.steps_per_epoch
 
   def data(self) -> tuple[np.ndarray, np.ndarray]:
@@ -142,7 +142,7 @@ class Ours:
     return sum(leaf.size for leaf in jax.tree.leaves(shapes['params']))
 
   def train(self, folds: int) -> int:
-    """The first `folds` folds; how many of them have a result."""
+    """Trains the first `folds` folds; returns how many have a result."""
     groups = self._parallel.train(self.folds.select(range(folds)))
     return sum(
       isinstance(result, FoldResult) for group in groups for result in group
@@ -153,7 +153,7 @@ class PyTorch:
   """The peer on a case."""
 
   def __init__(self, case: Case):
-    # Here, for the memory of a process without it to be ours alone.
+    # Imported here, so that a process without PyTorch shows only our memory.
     import torch
 
     from benchmarks.peers import loso_torch
@@ -165,27 +165,27 @@ class PyTorch:
     self._case, self._torch = case, loso_torch
 
   def count(self) -> int:
-    """Parameters."""
+    """Number of parameters."""
     case = self._case
     return self._torch.count(
       self._torch.Dual(case.backbone, case.pool, case.size, case.classes)
     )
 
   def train(self, folds: int) -> None:
-    """The first `folds` folds, one after another."""
+    """Trains the first `folds` folds, one after another."""
     for fold in range(folds):
       self._torch.train_fold(self._case, *self._data, fold)
 
 
 def seconds_of(run: Callable[[int], object], folds: int) -> float:
-  """Of training so many folds."""
+  """Seconds to train this many folds."""
   start = time.perf_counter()
   run(folds)
   return time.perf_counter() - start
 
 
 def peak_megabytes(name: str, side: str, devices: int) -> float:
-  """Of a process that trains one group of folds, and no more."""
+  """Peak memory of a process that only trains one group of folds."""
   done = subprocess.run(
     [
       *(sys.executable, '-m', 'benchmarks.loso', '--memory_of', name),
@@ -199,7 +199,7 @@ def peak_megabytes(name: str, side: str, devices: int) -> float:
 
 
 def _own_peak() -> float:
-  """Megabytes. `getrusage` would count the process that started this one."""
+  """Peak in megabytes; `getrusage` would include the parent process."""
   status = pathlib.Path('/proc/self/status').read_text()
   return int(re.search(r'VmHWM:\s+(\d+) kB', status)[1]) * 1024 / 1e6
 
@@ -207,7 +207,7 @@ def _own_peak() -> float:
 def measure(
   name: str, devices: int, repeats: int, console: rich.console.Console
 ) -> list[str]:
-  """The row of a case; prints the cost of more folds where there are many."""
+  """The row of a case; with many folds, prints their cost, too."""
   case = CASES[name]
   ours, peer = Ours(case, devices), PyTorch(case)
   if ours.count() != peer.count():
@@ -286,7 +286,7 @@ def main() -> None:
   parser.add_argument('--side', help=argparse.SUPPRESS)
   options = parser.parse_args()
   with tempfile.TemporaryDirectory() as empty:
-    # An empty cache: what is compiled is timed.
+    # An empty cache, so that compilation is timed.
     runtime.configure(pathlib.Path(empty))
     if options.memory_of:
       case = CASES[options.memory_of]

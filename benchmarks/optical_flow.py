@@ -1,7 +1,7 @@
-"""TV-L1 optical flow against OpenCV's, in speed and in error.
+"""Speed and error of TV-L1 optical flow, compared with OpenCV's.
 
-OpenCV's TV-L1 lies in its contributed modules, whose wheel replaces ours. In an
-environment of its own:
+OpenCV's TV-L1 is in its contributed modules, whose wheel replaces the one that
+this project uses. So run this in a separate environment:
 
     pip install -e '.[test]'
     pip uninstall -y opencv-python-headless
@@ -9,17 +9,17 @@ environment of its own:
     python -m benchmarks.optical_flow            # 6 minutes
     python -m benchmarks.optical_flow --quick    # half a minute
 
-All cores for everyone, from uint8 frames in memory to flow in memory. The first
-table: pairs/s by size and batch, ours over OpenCV's TV-L1 with its early stop
-(its default), and the temporary memory of our compiled call; it shows growth
-with the batch, too. OpenCV's TV-L1 without early stop runs once, and only up to
-112 pixels: a pair of 224 takes it a quarter of a minute. The second: mean
-end-point error in pixels, where there is motion, on 112 pixels of a
-photographed face that was moved by a known flow of 0.2 to 2 pixels, with and
-without sensor noise; and the flow that each form sees in a still face with
-noise, which should be 0.
+All forms use all cores, from uint8 frames in memory to flow in memory. The
+first table shows pairs/s by size and batch, the ratio of ours to OpenCV's TV-L1
+with early stopping (its default), and the temporary memory of our compiled
+call; it also shows growth with the batch. OpenCV's TV-L1 without early stopping
+runs once, and only up to 112 pixels, because a pair of 224 takes it a quarter
+of a minute. The second table shows the mean end-point error in pixels, where
+there is motion, on a photographed face of 112 pixels that was moved by a known
+flow of 0.2 to 2 pixels, with and without sensor noise; and the flow that each
+form finds in a still face with noise, which should be 0.
 
-`--reference=FILE` writes what tests/motion/optical_flow_test.py compares with.
+`--reference=FILE` writes the reference of tests/motion/optical_flow_test.py.
 """
 
 import argparse
@@ -57,7 +57,7 @@ def _once(run):
 def speed(
   forms: Forms, sizes: Sequence[int], batches: Sequence[int]
 ) -> rich.table.Table:
-  """Pairs a second."""
+  """Pairs per second."""
   table = rich.table.Table(
     'size', 'batch', *forms, 'x OpenCV', 'temp MB', box=rich.box.MARKDOWN
   )
@@ -189,7 +189,7 @@ def main() -> None:
     )
   sizes, batches = ((112,), (1, 16)) if options.quick else (_SIZES, _BATCHES)
   console.print(speed(forms, sizes, batches))
-  # Without early stop it differs in speed; its error says nothing new.
+  # Without early stopping it differs in speed, hardly in error.
   forms.pop(peers.NO_STOP, None)
   console.print(errors(forms))
 

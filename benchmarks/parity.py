@@ -1,14 +1,14 @@
-"""Networks of the zoo against the numbers of their authors' code.
+"""Compares networks of the zoo with the outputs of their authors' code.
 
     python -m benchmarks.parity FIXTURE... [--wave=sin|cos] [--rate=0.017]
 
-A fixture is a JSON file: the entries of an official network in their order, two
-rules that fill them, an input, and what came out in double precision. Printed
-is what comes out here, for the input 0.5 * wave(rate * i), with twelve digits:
-{system: {"outputs": ..., "outputs_fill2": ...}}. Arrays that the fixture
-describes by shape, mean and deviation are described so here. With --json
-nothing else is printed; without it, first the largest difference from the
-fixture's own numbers, where the input is the fixture's.
+A fixture is a JSON file with the entries of an official network in their order,
+two rules that fill them, an input, and the outputs in double precision. This
+program prints the outputs of our network for the input 0.5 * wave(rate * i),
+with twelve digits: {system: {"outputs": ..., "outputs_fill2": ...}}. Arrays
+that the fixture describes by shape, mean and deviation are described likewise.
+With --json nothing else is printed. Without it, and with the fixture's input,
+the largest difference from the fixture's outputs comes first.
 """
 
 import argparse
@@ -29,10 +29,10 @@ FILLS = ('', '_fill2')
 
 
 def read(path: str | pathlib.Path) -> dict[str, Any]:
-  """A fixture.
+  """Reads a fixture.
 
   Raises:
-    UserError: no such file, or another kind of file.
+    UserError: the file is missing, or not a fixture.
   """
   try:
     fixture = json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
@@ -91,19 +91,19 @@ def inputs(
 def evaluate(
   fixture: Mapping[str, Any], wave: str = '', rate: float = 0.0
 ) -> dict[str, dict[str, Any]]:
-  """What the network here gives, as the fixture has it.
+  """Outputs of our network, in the form of the fixture.
 
   Args:
     fixture: see `read`.
-    wave: 'sin' or 'cos' of the input; '' is the fixture's, sin.
-    rate: of the input; 0 is the fixture's, 0.017.
+    wave: 'sin' or 'cos', for the input; '' for the fixture's, sin.
+    rate: rate of the input; 0 for the fixture's, 0.017.
 
   Returns:
     'outputs', and 'outputs_fill2' where there are two fills -> name -> nested
     lists, or a description of the array.
 
   Raises:
-    UserError: the fixture has an input of its own, and another is asked for.
+    UserError: another input is requested, but the fixture has its own.
   """
   system = parity_systems.SYSTEMS[fixture['system']]
   if system.own_input and (wave or rate):

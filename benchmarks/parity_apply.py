@@ -22,9 +22,9 @@ class System:
   """One fixture.
 
   Attributes:
-    run: gives its outputs, in the original's layout.
-    own_input: its input's rule where that isn't a wave; '' otherwise.
-    keys: of the fixture, what `run` gives.
+    run: returns its outputs, in the original's layout.
+    own_input: the rule of its input if that is not a wave; '' otherwise.
+    keys: keys of the fixture that `run` returns.
   """
 
   run: Run
@@ -59,7 +59,7 @@ def apply(
   *arguments: Any,
   **options: Any,
 ) -> Any:
-  """What the module gives, filled with `entries`."""
+  """Outputs of the module with parameters from `entries`."""
   variables = variables_of(module, names, entries, *arguments, **options)
   return _compiled(module)(variables, arguments, options)
 

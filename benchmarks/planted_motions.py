@@ -1,4 +1,4 @@
-"""What a bundle says of known motions on a real face that no data set holds.
+"""Predictions of a bundle for known motions, on a face of no data set.
 
 python -m benchmarks.planted_motions --bundle=DIR
 
@@ -6,9 +6,9 @@ The face is scikit-image's photograph of an astronaut, in the public domain, at
 two sizes and mirrored. Gaussian bumps move the skin where action units do, up
 to the apex and back within 0.4 s at 200 frames a second, over sensor noise;
 the frames go through H.264 of two qualities and through `predict` as any video.
-Printed: how often each motion was given each class, by its size in pixels of
-the aligned face of 224 pixels. `none` is noise alone: a network has no class
-for it, and its row shows what it says then.
+It prints how often each motion was predicted as each class, by its size in
+pixels of the aligned face of 224 pixels. `none` is noise alone: the network has
+no class for it, and its row shows what it predicts then.
 """
 
 import argparse
@@ -43,9 +43,9 @@ Counts = Mapping[tuple[str, float], Mapping[str, int]]
 
 @dataclasses.dataclass(frozen=True)
 class Bump:
-  """Skin that moves: where, how far to the right and down, how wide.
+  """A motion of the skin: its place, direction (right, down) and width.
 
-  All in shares of the aligned face's side, the motion up to a common factor.
+  All are fractions of the aligned face's side, motion up to a common factor.
   """
 
   x: float
@@ -82,7 +82,7 @@ MOTIONS: Mapping[str, tuple[str, tuple[Bump, ...]]] = {
 
 
 def photographs() -> Iterator[UInt8[np.ndarray, 'height width 3']]:
-  """The portrait in all forms."""
+  """The portrait at all sizes, mirrored and not."""
   from skimage import data
 
   portrait = data.astronaut()[:320, 60:380]
@@ -173,7 +173,7 @@ def measure(bundle: bundle_lib.Bundle) -> Counts:
 def rows(
   bundle: bundle_lib.Bundle, counts: Counts
 ) -> tuple[list[list[str]], str]:
-  """The table of `measure`, and how often the expected class was named."""
+  """The table of `measure`, and how often the expected class was predicted."""
   found, right, of = [], 0, 0
   for (name, pixels), counted in counts.items():
     expected = MOTIONS[name][0]
@@ -186,7 +186,7 @@ def rows(
 
 
 def with_trials(bundle: bundle_lib.Bundle, counts: Counts) -> bundle_lib.Bundle:
-  """The bundle whose card tells what was found."""
+  """The bundle with the results in its card."""
   table, right = rows(bundle, counts)
   what = (
     f'Motions planted on a photograph (scikit-image, astronaut), {right} named'

@@ -1,4 +1,4 @@
-"""Where the time of `dianet predict` goes, from the file to the report.
+"""Times the steps of `dianet predict`, from the file to the report.
 
 python -m benchmarks.predict --bundle=DIR
 

@@ -1,14 +1,15 @@
-"""Images of flow by both roads: as published, and out of raw frames.
+"""Flow images from both sources: as published, and computed from raw frames.
 
 python -m benchmarks.published_flow --out=docs/motion/both_roads.png
 
-One road writes images as those of the MEGC 2019 composite are published (flow
-by OpenCV, strain by NumPy, min-max to 0..255 channel by channel, area
-reduction to 28 x 28, PNG) for simulated clips, and reads them as the data set
-`megc2019_flow`. The other makes `phase_flow` out of the same clips' frames.
-Printed by channel: the mean difference in grey levels and the correlation.
-The published images hold TV-L1 flow, which OpenCV's plain wheels lack; so the
-images here hold Farneback's, and TV-L1 out of frames is shown beside it.
+For simulated clips, it writes images like those published for the MEGC 2019
+composite (flow by OpenCV, strain by NumPy, min-max to 0..255 channel by
+channel, area reduction to 28 x 28, PNG), and reads them as the data set
+`megc2019_flow`. It also computes `phase_flow` from the frames of the same
+clips, and prints, by channel, the mean difference in grey levels and the
+correlation. The published images hold TV-L1 flow, which OpenCV's plain wheels
+lack. So the images here hold Farneback's flow, with TV-L1 from frames beside
+it.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def published(
   first: UInt8[np.ndarray, 'height width channel'],
   last: UInt8[np.ndarray, 'height width channel'],
 ) -> UInt8[np.ndarray, '28 28 3']:
-  """u, v and strain from one frame to another, without any of our own code."""
+  """Computes u, v and strain between two frames without code of ours."""
   grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (first, last)]
   flow = cv2.calcOpticalFlowFarneback(*grey, None, 0.5, 3, 15, 3, 5, 1.2, 0)
   (u_y, u_x), (v_y, v_x) = (np.gradient(flow[..., axis]) for axis in (0, 1))
@@ -63,7 +64,7 @@ def published(
 
 
 def write(clips: motion.ClipBatch, root: pathlib.Path) -> None:
-  """A folder in the layout of the published one, a subject for each clip."""
+  """Writes a folder in the published layout, with one subject per clip."""
   lines = ['dataset,sub,filename_o,label']
   key_frames = np.stack([clips.onset, clips.apex, clips.offset], axis=1)
   for number, (pixels, keys) in enumerate(
@@ -105,12 +106,12 @@ def compare(one: Images, other: Images) -> list[tuple[float, float]]:
 def draw(
   roads: Mapping[str, Images], titles: Sequence[str], path: pathlib.Path
 ) -> None:
-  """A row for each clip and road; grey levels, each channel apart.
+  """Draws one row per clip and source, with each channel in grey levels.
 
   Args:
     roads: images centred on mid-grey.
-    titles: of the columns, the channels of each phase.
-    path: of the picture.
+    titles: titles of the columns, the channels of each phase.
+    path: the picture to write.
   """
   clips = range(len(next(iter(roads.values()))))
   rows = [(clip, name) for clip in clips for name in roads]

@@ -1,20 +1,20 @@
-"""Rank pooling against what a user would write instead, and the machine.
+"""Speed of rank pooling, against other forms and the limits of the machine.
 
     pip install -e '.[bench]'
     python -m benchmarks.rank_pooling            # 1.5 minutes
     python -m benchmarks.rank_pooling --quick    # one shape
 
-Both phases of every clip, uint8 frames of three channels in memory, all cores
-for everyone. One run prints one table: GB/s of frames of every form, then of
-ours the clips a second, the ratio to the fastest library (NumPy, OpenCV,
-PyTorch) and to a loop compiled by hand with Numba, the share of the nearer of
-the machine's two limits, measured in the same run (reading a buffer of 2 GB,
-and float32 multiply-adds in a matrix product), and the temporary memory of the
-compiled call. The last row is the largest error against float64 on motion of
-one grey level, as a share of the largest value: the peers add up the frames as
-they are, ours subtracts the apex frame first. Ours runs on the device that jax
-uses, the peers on the processor. A second table shows growth with the number
-of frames.
+All forms pool both phases of every clip, from uint8 frames of three channels in
+memory, on all cores. The first table shows GB/s of frames of every form. For
+ours it also shows clips per second, the ratio to the fastest library (NumPy,
+OpenCV, PyTorch) and to a hand-written loop compiled with Numba, the fraction of
+the nearer of the machine's two limits, and the temporary memory of the compiled
+call. The limits are measured in the same run: reading a buffer of 2 GB, and
+float32 multiply-adds in a matrix product. The last row is the largest error
+against float64 on motion of one grey level, as a fraction of the largest value:
+the peers sum the frames directly, ours subtracts the apex frame first. Ours
+runs on the device that jax uses, the peers on the processor. The second table
+shows growth with the number of frames.
 """
 
 import argparse
@@ -51,7 +51,7 @@ _BATCHES = (1, 16)
 
 
 def available() -> Iterator[tuple[str, Callable]]:
-  """The forms whose package is installed; says which are not."""
+  """Forms whose package is installed; prints which are not."""
   for name, (package, form) in FORMS.items():
     if package and not importlib.util.find_spec(package):
       print(f"{name}: not installed (pip install -e '.[bench]')")
@@ -60,7 +60,7 @@ def available() -> Iterator[tuple[str, Callable]]:
 
 
 def best_seconds(run: Callable[[], object], least: float = 0.5) -> float:
-  """The fastest of three runs or more, at least `least` seconds of them."""
+  """The fastest of at least three runs, which take at least `least` seconds."""
   run()
   times = []
   while len(times) < 3 or sum(times) < least:
@@ -71,7 +71,7 @@ def best_seconds(run: Callable[[], object], least: float = 0.5) -> float:
 
 
 def read_bandwidth() -> float:
-  """Bytes/s of all threads adding up a buffer of 2 GB of whole numbers."""
+  """Bytes per second of all threads that sum a buffer of 2 GB of integers."""
   parts = np.array_split(np.ones(2 * 10**9 // 8, np.int64), THREADS)
   with concurrent.futures.ThreadPoolExecutor(THREADS) as executor:
     seconds = best_seconds(lambda: list(executor.map(np.sum, parts)))
@@ -92,14 +92,14 @@ def read_bandwidth() -> float:
 
 
 def multiply_adds() -> float:
-  """float32 multiply-adds a second, in a matrix product."""
+  """Counts float32 multiply-adds per second in a matrix product."""
   size = 2048
   matrix = np.ones((size, size), np.float32)
   return size**3 / best_seconds(lambda: matrix @ matrix)
 
 
 def accelerator_limits() -> tuple[float, float]:
-  """Both limits of jax's device, where it is not the processor."""
+  """Both limits of jax's device, if it is not the processor."""
   total, product = (
     jax.jit(jnp.sum),
     jax.jit(functools.partial(jnp.matmul, precision='highest')),
@@ -113,7 +113,7 @@ def accelerator_limits() -> tuple[float, float]:
 
 
 def largest_error(form: Callable) -> float:
-  """Against float64, on 64 frames whose motion is one grey level."""
+  """Largest error against float64, on 64 frames moving by one grey level."""
   clips = make_clips(1, 64, 112, levels=2)
   exact = np.stack(
     [
@@ -173,7 +173,7 @@ def compare(
   forms: dict[str, Callable],
   limits: tuple[float, float],
 ) -> rich.table.Table:
-  """GB/s of frames: a row a shape (clips, frames, size), a column a form."""
+  """GB/s of frames: one row per (clips, frames, size), one column per form."""
   table = _table(
     'GB/s of frames; clips x frames x size x 3, uint8, both phases',
     [
@@ -194,7 +194,7 @@ def compare(
 
 
 def growth() -> rich.table.Table:
-  """Ours against the number of frames."""
+  """Time of ours against the number of frames."""
   table = _table(
     'ours, 4 clips of 112^2 x 3, by the number of frames', ('T', 'ms', 'GB/s')
   )

@@ -1,14 +1,14 @@
-"""Seconds a clip of each representation, frames in memory to inputs in memory.
+"""Seconds per clip of each representation, from frames to inputs in memory.
 
 python -m benchmarks.representations             # a minute
 python -m benchmarks.representations --quick     # small frames, to see it work
 
-A batch as a run makes it, 8 clips of 68 frames, CASME II's mean, at
-data.frame_size to data.image_size of the defaults; the fastest of a few, the
-first not counted. Decoding and aligning frames is not in it. Noise that is
-shifted from frame to frame: iterations are fixed, so that what moves does not
-matter. `data.flow` and `data.sampling` as in the defaults, but for SLSTT's
-long-term flow, its own.
+It takes a batch as a run makes it: 8 clips of 68 frames (CASME II's mean), at
+the default data.frame_size and data.image_size; the time is the fastest of a
+few, without the first. Decoding and alignment are not included. The frames are
+noise, shifted from frame to frame: the number of iterations is fixed, so the
+content has no effect. `data.flow` and `data.sampling` have their defaults, or
+for SLSTT's long-term flow its recommended settings.
 """
 
 import argparse
@@ -36,7 +36,7 @@ _SLSTT = {
 
 
 def batch(size: int) -> ClipBatch:
-  """As `inputs.read_clips` makes it: uint8, on the device."""
+  """A batch as `inputs.read_clips` makes it: uint8, on the device."""
   rng = np.random.default_rng(0)
   ground = rng.integers(0, 256, (size, size, 3)).astype(np.uint8)
   clip = np.stack([np.roll(ground, t // 20, axis=1) for t in range(_FRAMES)])
@@ -56,7 +56,7 @@ def batch(size: int) -> ClipBatch:
 
 
 def seconds(name: str, clips: ClipBatch, settings: configuration.Data) -> float:
-  """Of one clip: the fastest of three batches, after one that compiles."""
+  """Seconds per clip: the fastest of three batches, after one to compile."""
   row = REPRESENTATIONS[name]
   batch_seconds = rank_pooling.best_seconds(
     lambda: np.asarray(row(clips, settings)), least=0

@@ -1,16 +1,17 @@
-r"""What a model must beat: a support-vector machine on what the model reads.
+r"""A baseline for every model: a support-vector machine on the same inputs.
 
     python -m benchmarks.svm --config=configs/megc2019.py \
       --config.data.manual_dir=DIR
 
-scikit-learn's `SVC` as it comes, with balanced classes, on all values of the
-model's inputs (DIANet's: the pixels of an image of each phase), standardised by
-the fold's training clips; leave-one-subject-out, pooled. Nothing was tuned. Any
-configuration will do: of it `data` and the inputs of `model` are used, each
-clip as it was annotated, whatever `data.offset_jitter_frames` adds to training.
-There is a line for all phases of the configuration and one for each alone; what
-depends on no phase is in all of them. With --out=DIR there are
-DIR/<phases>/predictions.csv for `dianet compare`. Needs the extra [test].
+It trains scikit-learn's `SVC` with its defaults and balanced classes on all
+values of the model's inputs (for DIANet: the pixels of an image of each phase),
+standardised by the fold's training clips; leave-one-subject-out, pooled.
+Nothing was tuned. It accepts any configuration and uses its `data` and the
+inputs of its `model`, with every clip as annotated, without the variants that
+`data.offset_jitter_frames` adds to training. It prints one line for all phases
+together and one for each alone; inputs that depend on no phase are in all of
+them. --out=DIR writes DIR/<phases>/predictions.csv for `dianet compare`. Needs
+the extra [test].
 """
 
 import argparse
@@ -36,11 +37,11 @@ from dianet_jax.motion import scaling
 def features_of(
   dataset: dataset_lib.Dataset, scale: str
 ) -> Float[np.ndarray, 'clip feature']:
-  """All that a model would predict a clip by, one input after another.
+  """All values of a model's inputs, concatenated for each clip.
 
   Args:
-    dataset: of its variants the annotated one counts.
-    scale: of images, a key of `scaling.SCALINGS`; all else stays as it is.
+    dataset: its first variant, with the annotated key frames, is used.
+    scale: a key of `scaling.SCALINGS` for images; other inputs are not scaled.
   """
   parts = []
   for name, variants in dataset.inputs.items():
@@ -56,7 +57,7 @@ def predict(
   labels: Int[np.ndarray, ' clip'],
   subjects: Sequence[str],
 ) -> Int[np.ndarray, ' clip']:
-  """Predicted class of each clip, its subject held out."""
+  """Predicted class of each clip, with its subject held out."""
   model = pipeline.make_pipeline(
     preprocessing.StandardScaler(), svm.SVC(class_weight='balanced')
   )
@@ -70,8 +71,8 @@ def compare(config: config_lib.Config, out: str) -> None:
   """Prints a line for all phases together and for each alone.
 
   Args:
-    config: of the data and the model.
-    out: folder for predictions, '' for none.
+    config: gives the data and the model's inputs.
+    out: folder for predictions; '' for none.
   """
   lines, alone = [], [(phase,) for phase in config.data.phases]
   for phases in dict.fromkeys([config.data.phases, *alone]):
@@ -91,7 +92,7 @@ def compare(config: config_lib.Config, out: str) -> None:
     if out:
       folder = pathlib.Path(out, '-'.join(phases))
       folder.mkdir(parents=True, exist_ok=True)
-      # It has no probabilities: all or nothing.
+      # It gives no probabilities, so they are 0 or 1.
       sure = np.eye(len(dataset.classes))[predicted]
       pooled = report.Pooled((0,), sure[None], predicted[None])
       predictions.write(folder / 'predictions.csv', dataset, pooled)

@@ -1,11 +1,12 @@
-"""What each row of configs/zoo.py costs: a step, a fold, all of its folds.
+"""Cost of each row of configs/zoo.py: a step, a fold, all of its folds.
 
 python -m benchmarks.zoo megc2019                # 5 minutes
 python -m benchmarks.zoo megc2019 --quick        # the first row alone
 
-Noise in the shapes of the row's inputs, one fold at a time, as a CPU trains
-them: the fastest of a few steps, compilation apart. Other work beside it makes
-it slower. Times of folds are steps times the time of a step.
+It trains on noise in the shapes of the row's inputs, one fold at a time, as on
+a CPU, and takes the fastest of a few steps; compilation is timed separately.
+The time of a fold is its number of steps times the time of a step. Other work
+on the machine makes it slower.
 """
 
 import argparse
@@ -33,8 +34,8 @@ def measured(config: Config, clips: int) -> tuple[int, float, float, int]:
   """Parameters, seconds to compile, seconds and temporary bytes of a step.
 
   Args:
-    config: of a row, which its data set can feed.
-    clips: how many a fold trains on.
+    config: configuration of a row whose inputs its data set provides.
+    clips: number of training clips of a fold.
   """
   feed = rules.feed(config)
   stored = rules.stored(config.data.dataset)
@@ -84,8 +85,10 @@ def main() -> None:
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument('base', help="a data set's file in configs/")
-  parser.add_argument('--clips', type=int, default=273, help='a fold trains on')
-  parser.add_argument('--folds', type=int, default=52, help='of a seed')
+  parser.add_argument(
+    '--clips', type=int, default=273, help='training clips of a fold'
+  )
+  parser.add_argument('--folds', type=int, default=52, help='folds of a seed')
   parser.add_argument('--quick', action='store_true', help='the first row')
   options = parser.parse_args()
   runtime.configure(runtime.cache_dir(''))
