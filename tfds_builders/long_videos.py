@@ -285,7 +285,7 @@ def frame_of(place: str, column: str, text: str) -> int:
   """A cell with a frame number; 0 for an empty one.
 
   Raises:
-    UserError: it is no number.
+    UserError: it is not a number.
   """
   if not text or text in ('/', '-'):
     return 0
@@ -295,8 +295,8 @@ def frame_of(place: str, column: str, text: str) -> int:
     number = -1
   if number < 0:
     raise errors.UserError(
-      f'{place}, {column}: found {text[:40]!r}, expected a frame number. Mend'
-      ' the cell, or take a fresh copy of the spreadsheet.'
+      f'{place}, {column}: found {text[:40]!r}, expected a frame number.'
+      ' Correct the cell, or take a fresh copy of the spreadsheet.'
     )
   return number
 

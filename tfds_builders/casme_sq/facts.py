@@ -74,7 +74,8 @@ def _read(
     if subject is None or video is None:
       raise errors.UserError(
         f'{place}: no code for the subject {row["subject"]!r} or the video'
-        f' {name!r} in the other sheets. Mend the cell, or take a fresh copy.'
+        f' {name!r} in the other sheets. Correct the cell, or take a fresh'
+        ' copy.'
       )
     onset, apex, offset = (
       long_videos.frame_of(place, column, row[column])

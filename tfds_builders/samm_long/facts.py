@@ -86,7 +86,7 @@ def _read(
     if clip is None:
       raise errors.UserError(
         f'{place}: found the file name {row["filename"][:40]!r}, expected one'
-        " like '006_1_2'. Mend the cell, or take a fresh copy."
+        " like '006_1_2'. Correct the cell, or take a fresh copy."
       )
     onset, apex, offset = (
       long_videos.frame_of(place, column, row[column])
