@@ -52,6 +52,10 @@ COMMANDS = {
     'dianet_jax.evaluation.evaluate_spotting:main',
     'how well expressions were spotted in long videos',
   ),
+  'app': (
+    'dianet_jax.experiments.app:main',
+    'a page in the browser that predicts videos',
+  ),
   'cache': (
     'dianet_jax.data.caches:main',
     'what is kept to be made only once: sizes, ages, pruning',

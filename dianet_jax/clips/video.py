@@ -1,6 +1,7 @@
 """Video files and folders of frames, decoded one frame at a time."""
 
 from collections.abc import Iterator
+import contextlib
 import pathlib
 import re
 from typing import Any
@@ -61,6 +62,28 @@ class Video:
       return self._of_folder()
     return self._of_file()
 
+  def duration(self) -> float:
+    """Seconds from the first frame of a file to the last; decodes nothing.
+
+    Raises:
+      UserError: no video, no frames, or damage.
+    """
+    av = _library()
+    with self._opened(av) as (container, stream):
+      try:
+        times = [
+          packet.pts * packet.time_base
+          for packet in container.demux(stream)
+          if packet.pts is not None
+        ]
+      except av.FFmpegError as error:
+        raise errors.UserError(
+          f'{self._path} is damaged ({_reason(error)}). Copy it anew.'
+        ) from error
+    if not times:
+      raise errors.UserError(f'{self._path} has no frames.')
+    return float(max(times) - min(times))
+
   def _of_folder(self) -> Iterator[segments.Frame]:
     names = [
       entry.name
@@ -79,6 +102,14 @@ class Video:
 
   def _of_file(self) -> Iterator[segments.Frame]:
     av = _library()
+    with self._opened(av) as (container, stream):
+      stream.thread_type = 'AUTO'
+      self._judge(container, stream)
+      yield from self._decoded(av, container, stream)
+
+  @contextlib.contextmanager
+  def _opened(self, av: Any) -> Iterator[tuple[Any, Any]]:
+    """The file and its first stream of frames."""
     # Of libraries, to stderr, about what is told in a line here.
     av.logging.set_level(av.logging.PANIC)
     try:
@@ -92,10 +123,7 @@ class Video:
         raise errors.UserError(
           f'{self._path} has no video, only sound or text.'
         )
-      stream = container.streams.video[0]
-      stream.thread_type = 'AUTO'
-      self._judge(container, stream)
-      yield from self._decoded(av, container, stream)
+      yield container, container.streams.video[0]
 
   def _decoded(self, av, container, stream) -> Iterator[segments.Frame]:
     first, count = None, 0
