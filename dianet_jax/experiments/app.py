@@ -49,12 +49,11 @@ class Commands:
   def __init__(self) -> None:
     self._process: subprocess.Popen[str] | None = None
 
-  def run(self, place: pathlib.Path, arguments: Sequence[str]) -> str:
+  def run(self, arguments: Sequence[str]) -> str:
     """Runs a command and waits for it.
 
     Args:
-      place: the folder to run it in; nothing is imported from there.
-      arguments: name and arguments of the command.
+      arguments: its name and its arguments.
 
     Returns:
       What it wrote to standard error.
@@ -64,7 +63,7 @@ class Commands:
     """
     self._process = subprocess.Popen(
       [sys.executable, '-P', '-m', 'dianet_jax', *arguments],
-      cwd=place,
+      # The same modules, whatever lies in the folder where this runs.
       env=os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, sys.path))},
       stdout=subprocess.DEVNULL,
       stderr=subprocess.PIPE,
@@ -139,11 +138,12 @@ def predict(
       arguments.append(f'--start={start}')
     if end is not None:
       arguments.append(f'--end={end}')
-    said = commands.run(path.parent, [*arguments, '--', path.name])
+    said = commands.run([*arguments, '--', str(path)])
     report = pathlib.Path(out) / 'report.html'
     if not report.is_file():
       raise errors.UserError(said.strip().removeprefix('error: '))
-    return report.read_text(encoding='utf-8')
+    # Where the video lies meanwhile is of no use to anybody.
+    return report.read_text(encoding='utf-8').replace(f'{path.parent}/', '')
 
 
 def framed(report: str) -> str:
@@ -186,8 +186,8 @@ def page(
   keep.__annotations__['request'] = gr.Request
   forget.__annotations__['request'] = gr.Request
 
-  # Shown until it is closed, and not told as a fault of the program.
-  wrong = functools.partial(gr.Error, duration=None, print_exception=False)
+  # Shown for half a minute, and not told as a fault of the program.
+  wrong = functools.partial(gr.Error, duration=30, print_exception=False)
 
   def show(path, bundle, start, end):
     if not path:
@@ -197,8 +197,7 @@ def page(
         commands, pathlib.Path(path), bundles[bundle], start or 0, end or None
       )
     except errors.UserError as error:
-      # Where it lies meanwhile is of no use to anybody.
-      text = str(error).replace(path, pathlib.Path(path).name)
+      text = str(error).replace(f'{pathlib.Path(path).parent}/', '')
       raise wrong(html.escape(text)) from error
     return framed(report)
 
