@@ -1,0 +1,65 @@
+"""The notebook is what its source says, holds no outputs, and runs."""
+
+import json
+import os
+import pathlib
+
+import pytest
+
+from tests.support import documents
+
+SOURCE = documents.ROOT / 'notebooks' / 'demo.py'
+NOTEBOOK = SOURCE.with_suffix('.ipynb')
+
+
+def test_it_is_made_of_its_source():
+  jupytext = pytest.importorskip('jupytext', reason='reads the source')
+  made = jupytext.read(SOURCE)
+  held = json.loads(NOTEBOOK.read_text(encoding='utf-8'))
+  assert len(held['cells']) == len(made.cells) > 10
+  for there, cell in zip(held['cells'], made.cells, strict=True):
+    assert there['cell_type'] == cell.cell_type
+    assert ''.join(there['source']) == cell.source
+
+
+def test_it_holds_no_outputs():
+  held = json.loads(NOTEBOOK.read_text(encoding='utf-8'))
+  code = [cell for cell in held['cells'] if cell['cell_type'] == 'code']
+  assert code and not any(cell['outputs'] for cell in code)
+
+
+@pytest.mark.slow
+# Jupyter's own, of its sockets.
+@pytest.mark.filterwarnings('ignore')
+def test_it_runs_from_start_to_end(tmp_path, monkeypatch):
+  nbclient = pytest.importorskip('nbclient', reason='runs notebooks')
+  nbformat = pytest.importorskip('nbformat', reason='reads notebooks')
+  for package in ('ipykernel', 'dlib', 'skimage', 'av'):
+    pytest.importorskip(package, reason='the notebook needs it')
+  for name in ('DIANET_CACHE', 'TMPDIR', 'IPYTHONDIR'):
+    monkeypatch.setenv(name, str(tmp_path))
+  paths = [str(documents.ROOT), os.environ.get('PYTHONPATH', '')]
+  monkeypatch.setenv('PYTHONPATH', os.pathsep.join(filter(None, paths)))
+  notebook = nbformat.read(NOTEBOOK, as_version=4)
+  client = nbclient.NotebookClient(
+    notebook,
+    timeout=300,
+    kernel_name='python3',
+    resources={'metadata': {'path': str(SOURCE.parent)}},
+  )
+  client.execute()
+  said = ''.join(
+    output.get('text', '')
+    for cell in notebook.cells
+    for output in cell.get('outputs', [])
+  )
+  assert '40 clips' in said and 'brows.mp4: ' in said
+  shown = [
+    kind
+    for cell in notebook.cells
+    for output in cell.get('outputs', [])
+    for kind in output.get('data', {})
+  ]
+  # Two reports, one figure.
+  assert shown.count('text/html') == 2 and shown.count('image/png') == 1
+  assert list(pathlib.Path(tmp_path).glob('*/prediction/report.html'))
