@@ -50,8 +50,8 @@ work = pathlib.Path(tempfile.mkdtemp())
 # numbers show that the program works; they show nothing about real faces.
 
 # %%
-small = '--config.train.epochs=20 --config.data.simulation.subjects=4'
-# !python main.py --config=configs/demo.py {small} --workdir={work}/demo
+small = '--config.data.simulation.subjects=4'
+# !python main.py --config=configs/demo.py {small} --workdir={work}/demo | cat
 
 # %% [markdown]
 # ## Its result
@@ -83,7 +83,7 @@ def show(page):
   """A page of HTML inside this one."""
   text = html.escape(page.read_text(encoding='utf-8'))
   frame = f'<iframe srcdoc="{text}" width="100%" height="600"></iframe>'
-  display.display(display.HTML(frame))
+  display.display(display.HTML(f'<div>{frame}</div>'))
 
 
 show(work / 'demo' / 'report.html')
@@ -125,7 +125,7 @@ writer.release()
 # By the command, with the network that comes with the package:
 
 # %%
-# !python -m dianet_jax predict {video} --out={work}/prediction
+# !python -m dianet_jax predict {video} --out={work}/prediction | cat
 show(work / 'prediction' / 'report.html')
 
 # %% [markdown]
