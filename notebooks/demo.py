@@ -45,13 +45,12 @@ work = pathlib.Path(tempfile.mkdtemp())
 # %% [markdown]
 # ## A training
 #
-# It simulates raw data in CASME II's own layout, four drawn faces in motion,
+# It simulates raw data in CASME II's own layout, six drawn faces in motion,
 # and trains a network for each subject without the clips of that subject. The
 # numbers show that the program works; they show nothing about real faces.
 
 # %%
-small = '--config.data.simulation.subjects=4'
-# !python main.py --config=configs/demo.py {small} --workdir={work}/demo | cat
+# !python main.py --config=configs/demo.py --workdir={work}/demo 2>&1 | cat
 
 # %% [markdown]
 # ## Its result
@@ -125,7 +124,7 @@ writer.release()
 # By the command, with the network that comes with the package:
 
 # %%
-# !python -m dianet_jax predict {video} --out={work}/prediction | cat
+# !python -m dianet_jax predict {video} --out={work}/prediction 2>&1 | cat
 show(work / 'prediction' / 'report.html')
 
 # %% [markdown]
