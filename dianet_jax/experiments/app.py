@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 import contextlib
 import functools
 import html
+import importlib
 import os
 import pathlib
 import shutil
@@ -234,12 +235,11 @@ def _gradio(place: str) -> Any:
     'HF_HUB_OFFLINE': '1',
   }
   try:
-    import gradio
+    return importlib.import_module('gradio')
   except ImportError as error:
     raise errors.UserError(
       f"The page needs Gradio. Install the extra 'app': {INSTALL}"
     ) from error
-  return gradio
 
 
 def _bundles(paths: Sequence[str]) -> dict[str, pathlib.Path]:
