@@ -90,7 +90,7 @@ show(work / 'demo' / 'report.html')
 # %% [markdown]
 # ## A video of a face
 #
-# A photograph in the public domain, whose brows go up by two pixels and come
+# A photograph in the public domain, whose brows go up by four pixels and come
 # down again within a fifth of a second: an expression that is known.
 
 # %%
