@@ -163,8 +163,21 @@ def check_rate(fps: float) -> None:
     raise errors.UserError(f'fps={fps}: expected frames a second, 1 to 100000.')
 
 
+def is_long(frames: Iterable[Frame]) -> bool:
+  """Whether a source is no single clip: it goes on for more than two seconds.
+
+  Args:
+    frames: from its beginning; read no further than that, and none decoded.
+  """
+  return any(frame.seconds > _MOST_SECONDS for frame in frames)
+
+
 def take(
-  name: str, frames: Iterable[Frame], segment: Segment, data: config.Data
+  name: str,
+  frames: Iterable[Frame],
+  segment: Segment,
+  data: config.Data,
+  first: int = 0,
 ) -> Clip:
   """Cuts a clip out of a source and prepares it as in training.
 
@@ -173,6 +186,7 @@ def take(
     frames: from its beginning; read to the end of the clip and no further.
     segment: the part that is the clip; without an end at most two seconds.
     data: of it `align`, `crop` and `frame_size`.
+    first: number of the first of `frames` in the source.
 
   Raises:
     UserError: see `Bundle.predict`.
@@ -180,7 +194,7 @@ def take(
   segment.check()
   cut = _Cutter(name, data)
   kept, numbers, seconds = [], [], []
-  for number, frame in enumerate(frames):
+  for number, frame in enumerate(frames, first):
     if segment.is_before(number, frame.seconds):
       continue
     if segment.is_after(number, frame.seconds):

@@ -5,20 +5,30 @@ is), 2 for a wrong command line.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 import dataclasses
 import json
 import pathlib
 import sys
 
-from dianet_jax.clips import segments
+from dianet_jax.clips import segments, video
 from dianet_jax.core import errors, escape, paths, progress, runtime
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.evaluation import metrics, predictions, report
+from dianet_jax.experiments import spot
 from dianet_jax.inference import bundle as bundle_lib
-from dianet_jax.inference import folder, outputs, sources
+from dianet_jax.inference import (
+  folder,
+  outputs,
+  sources,
+  spotters,
+  spotting,
+)
 from tfds_builders import protocols
 from tfds_builders import registry as data_sets
+
+# Finds the clips in a long video of which no key frames are given.
+SPOTTER = 'movement'
 
 
 def predict_sources(
@@ -39,13 +49,9 @@ def predict_sources(
   results = []
   for source in progress.track(found, 'Clips', len(found)):
     try:
-      prediction = bundle.predict_video(source.path, source.segment, source.fps)
+      results.extend(_predict_source(bundle, source, len(results)))
     except errors.UserError as error:
       results.append(outputs.of_error(str(source.path), str(error)))
-    else:
-      # Of more clips the page shows nothing.
-      explained = len(results) < outputs.MOST_SHOWN
-      results.append(outputs.of_prediction(bundle, prediction, explained))
   try:
     outputs.write(out, bundle, results)
   except OSError as error:
@@ -53,6 +59,31 @@ def predict_sources(
       f'--out={out} cannot be written ({error.strerror}).'
     ) from error
   return results
+
+
+def _predict_source(
+  bundle: bundle_lib.Bundle, source: sources.Source, before: int
+) -> Iterator[outputs.Result]:
+  """One clip, or all that is spotted where no key frames are given.
+
+  Of more clips than the page shows, `before` counted, none is explained.
+  """
+  film = video.Video(paths.normal(source.path, 'video'), source.fps)
+  whole = source.segment == segments.WHOLE
+  if not (whole and segments.is_long(film.frames())):
+    prediction = bundle.predict_video(source.path, source.segment, source.fps)
+    explained = before < outputs.MOST_SHOWN
+    yield outputs.of_prediction(bundle, prediction, explained)
+    return
+  threshold = spotters.SPOTTERS[SPOTTER].threshold
+  spotted = spot.spot_video(film, SPOTTER, threshold)
+  if not spotted.found:
+    yield outputs.of_silence(film.name, float(spotted.seconds[-1]))
+  clips = spotting.clips(film, spotted.found, bundle.data)
+  for number, (one, clip) in enumerate(zip(spotted.found, clips), before):
+    explained = number < outputs.MOST_SHOWN
+    prediction = bundle.predict_clip(clip)
+    yield outputs.of_prediction(bundle, prediction, explained, one)
 
 
 def protocol_for(bundle: bundle_lib.Bundle, dataset: str) -> str:
@@ -190,7 +221,7 @@ def main(arguments: Sequence[str]) -> int:
   found = sources.find(options.sources, segment, options.fps)
   results = predict_sources(bundle, found, out)
   _say_results(results, out, options.json)
-  return int(any(result.row['error'] for result in results))
+  return int(any(result.failed for result in results))
 
 
 def _say_figures(figures, out: pathlib.Path, as_json: bool) -> None:
@@ -217,11 +248,15 @@ def _say_results(
   for result in results:
     row, name = result.row, escape.line(result.row['clip'])
     if row['error']:
-      print(f'{name}: {escape.shown(row["error"])}', file=sys.stderr)
+      where = sys.stderr if result.failed else sys.stdout
+      print(f'{name}: {escape.shown(row["error"])}', file=where)
       continue
     chances = sorted(
       ((v, k[2:]) for k, v in row.items() if k.startswith('p_')), reverse=True
     )
+    if row.get('kind'):
+      name += f', {row["onset_seconds"]:.2f} to {row["offset_seconds"]:.2f} s'
+      name += f' ({row["kind"]}, score {row["spotting_score"]:.1f})'
     print(f'{name}: ' + ', '.join(f'{k} {v:.2f}' for v, k in chances))
     for text in result.warnings:
       print(f'  note: {text}')

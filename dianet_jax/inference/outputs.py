@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from dianet_jax.clips import segments
+from dianet_jax.clips import intervals, segments
 from dianet_jax.core import curve as curve_lib
 from dianet_jax.core import escape, files, html
 from dianet_jax.inference import bundle as bundle_lib
@@ -50,6 +50,8 @@ def columns(classes: Sequence[str]) -> list[Column]:
     Column('offset_seconds', second, 'from 0', 'likewise'),
     Column('frames_per_second', '1/second', 'above 0', 'from the median step'),
     Column('apex_source', '', 'given, spotted or middle', 'of the apex'),
+    Column('kind', '', 'micro or macro', "'' where it was not spotted"),
+    Column('spotting_score', "the spotter's", 'above 0', 'no probability'),
     Column('warnings', '', '', 'why to trust it less, separated by ;'),
     Column('error', '', '', "why there is no prediction; '' where there is"),
   ]
@@ -68,6 +70,7 @@ class Result:
       clip is not explained.
     maps: pictures of where the networks looked.
     curve: how far each frame is from the onset; None where there is no clip.
+    failed: whether something is wrong; that nothing was spotted is not.
   """
 
   row: Mapping[str, Any]
@@ -77,6 +80,7 @@ class Result:
   regions: Sequence[tuple[str, float, str]] = ()
   maps: Sequence[tuple[str, str]] = ()
   curve: curve_lib.Curve | None = None
+  failed: bool = False
 
   def bars(self, classes: Sequence[str]) -> list[tuple[str, float, str]]:
     """(Class, probability 0..1, its text), the most probable first."""
@@ -87,13 +91,20 @@ class Result:
 
 def of_error(name: str, error: str) -> Result:
   """A source that could not be predicted."""
-  return Result({'clip': name, 'error': error})
+  return Result({'clip': name, 'error': error}, failed=True)
+
+
+def of_silence(name: str, seconds: float) -> Result:
+  """A long video in which no expression was spotted."""
+  text = f'no expression was spotted in {seconds:.1f} seconds'
+  return Result({'clip': name, 'error': text})
 
 
 def of_prediction(
   bundle: bundle_lib.Bundle,
   prediction: bundle_lib.Prediction,
   explained: bool = True,
+  spotted: intervals.Interval | None = None,
 ) -> Result:
   """A clip that was predicted.
 
@@ -101,6 +112,7 @@ def of_prediction(
     bundle: that predicted it.
     prediction: what it said.
     explained: whether the clip is explained, which takes several predictions.
+    spotted: the interval, where a spotter found the clip.
   """
   clip = prediction.clip
   row: dict[str, Any] = {
@@ -116,6 +128,9 @@ def of_prediction(
     row[f'{key}_seconds'] = round(float(clip.seconds[index]), 6)
   row['frames_per_second'] = round(clip.frames_per_second, 3)
   row['apex_source'] = clip.apex_source
+  if spotted is not None:
+    row['kind'] = spotted.kind
+    row['spotting_score'] = round(spotted.score, 4)
   row['warnings'] = '; '.join(clip.warnings)
   film = [
     (

@@ -14,8 +14,9 @@ from dianet_jax.clips import (
   intervals,
   long_videos,
   segments,
+  video,
 )
-from dianet_jax.core import errors
+from dianet_jax.core import config, errors
 
 # Of a filmstrip: side of a frame in pixels, and how many there are.
 _FILM_SIZE, _FILM_FRAMES = 160, 5
@@ -132,6 +133,39 @@ def gather(
     ),
     tuple(said),
   )
+
+
+def clips(
+  source: video.Video,
+  found: Iterable[intervals.Interval],
+  data: config.Data,
+) -> Iterator[segments.Clip]:
+  """The clips of intervals, prepared for a bundle one after the other.
+
+  The video is read once, and again only where two intervals overlap.
+
+  Args:
+    source: that was spotted.
+    found: intervals in it, in order.
+    data: of the bundle.
+
+  Raises:
+    UserError: see `segments.take`.
+  """
+  frames, read = source.frames(), 0
+
+  def counted():
+    nonlocal read
+    for frame in frames:
+      read += 1
+      yield frame
+
+  for one in found:
+    if one.onset < read:
+      frames, read = source.frames(), 0
+    segment = segments.Segment(one.onset, one.apex, one.offset)
+    clip = segments.take(source.name, counted(), segment, data, read)
+    yield dataclasses.replace(clip, apex_source='spotted')
 
 
 def film_numbers(interval: intervals.Interval) -> list[int]:

@@ -1,6 +1,7 @@
 """From a file to a report, by the command."""
 
 import csv
+import dataclasses
 import json
 import re
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 
 from dianet_jax import __main__ as cli
+from dianet_jax.clips import long_videos
 from dianet_jax.core import errors, progress
 from dianet_jax.experiments import predict
-from dianet_jax.inference import folder, outputs, sources
+from dianet_jax.inference import folder, outputs, sources, spotters
+from tests.support import faces_that_move as film
 from tests.support import moving, small_bundles, videos
 from tests.support.small_bundles import written
 from tfds_builders import simulate
@@ -191,3 +194,36 @@ def test_a_raw_data_set_is_compared_with_its_labels(tmp_path, monkeypatch):
   assert 0 <= figures['uf1'] <= 1 and 0 <= figures['uar'] <= 1
   with pytest.raises(errors.UserError, match='has the bundle'):
     predict.protocol_for(bundle, 'smic')
+
+
+@pytest.fixture
+def pattern_spotter(monkeypatch):
+  row = dataclasses.replace(long_videos.MOVEMENT, find=film.find)
+  spotters.SPOTTERS.register('pattern', row)
+  monkeypatch.setattr(predict, 'SPOTTER', 'pattern')
+  yield
+  spotters.SPOTTERS.unregister('pattern')
+
+
+def test_a_long_video_is_spotted_first(
+  start, bundle, pattern_spotter, tmp_path
+):
+  courses = {'brow': [film.once(1, 1.4, 2)], 'mouth': [film.once(3, 3.4, 2)]}
+  images = np.stack([f.image() for f in film.frames(5, courses)])
+  seconds = np.arange(len(images)) / film.FPS
+  status, said, out = start(
+    videos.write(tmp_path / 'a.mkv', images, seconds),
+    videos.write(tmp_path / 'b.mkv', images[:1].repeat(110, 0), seconds[:110]),
+  )
+  assert status == 0 and said.out.count('(micro, score ') == 2
+  assert 'no expression was spotted in 2.2 seconds' in said.out
+  *rows, silent = table(out)
+  assert silent['prediction'] == '' and silent['kind'] == ''
+  for row, apex in zip(rows, (60, 160), strict=True):
+    keys = {key: int(row[key]) for key in ('onset', 'apex', 'offset')}
+    assert abs(keys['apex'] - apex) <= 2 and row['apex_source'] == 'spotted'
+    assert float(row['spotting_score']) > 7 and row['kind'] == 'micro'
+    expected = bundle.predict(images, fps=film.FPS, **keys)
+    assert row['prediction'] == expected.label
+    for name, probability in expected.probabilities.items():
+      assert float(row[f'p_{name}']) == pytest.approx(probability, abs=1e-4)
