@@ -163,10 +163,9 @@ def measure(
   open_blocks: list[_Open] = []
   length = shape.steps * shape.frames
   full = length + shape.overlap * shape.frames
-  for slot, number, frame, image in _evenly(frames, fps):
+  for slot, number, frame, grey in _evenly(frames, fps):
     if slot % length == 0:
-      open_blocks.append(_Open(slot // shape.frames, image, find))
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+      open_blocks.append(_Open(slot // shape.frames, frame.image(), find))
     for block in open_blocks:
       block.add(grey, number, frame.seconds, shape.frames)
     if open_blocks[0].frames == full:
@@ -177,17 +176,17 @@ def measure(
 
 
 def _evenly(frames, fps):
-  """(slot, number, frame, image) of equal steps in time, none left out."""
+  """(slot, number, frame, grey levels) of equal steps in time, with no gap."""
   expected = 0
   for number, frame in enumerate(frames):
     slot = round(frame.seconds * fps)
     if slot < expected:
       continue
-    image = frame.image()
+    grey = frame.as_grey()
     # The frame after a gap stands for what was dropped, so that a step is as
     # long as any other.
     for filled in range(expected, slot + 1):
-      yield filled, number, frame, image
+      yield filled, number, frame, grey
     expected = slot + 1
 
 

@@ -33,10 +33,19 @@ class Frame(NamedTuple):
   Attributes:
     seconds: since the first frame of its source.
     image: () -> uint8 [height, width, 3], RGB, 0..255.
+    grey: () -> uint8 [height, width], the same, where it is got for less than
+      from `image`.
   """
 
   seconds: float
   image: Callable[[], UInt8[np.ndarray, 'height width 3']]
+  grey: Callable[[], UInt8[np.ndarray, 'height width']] | None = None
+
+  def as_grey(self) -> UInt8[np.ndarray, 'height width']:
+    """The frame in grey levels."""
+    if self.grey is not None:
+      return self.grey()
+    return cv2.cvtColor(self.image(), cv2.COLOR_RGB2GRAY)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ import pathlib
 import re
 from typing import Any
 
+import cv2
 import numpy as np
 
 from dianet_jax.clips import images, segments
@@ -15,6 +16,17 @@ INSTALL = "pip install 'dianet-jax[video]'"
 # Bits of a pixel in one frame. H.264 at its usual quality (crf 23) has more of
 # a talking face; at crf 30 half of a motion of half a pixel is gone.
 _LEAST_BITS = 0.05
+
+
+# Of FFmpeg: their first plane is the luma, 8 bits a pixel.
+_LUMA_FORMATS = frozenset(
+  f'yuv{kind}{sampling}p' for kind in ('', 'j') for sampling in (420, 422, 444)
+)
+# AVCOL_RANGE_JPEG. Any other luma goes from 16 to 235.
+_FULL_RANGE = 2
+_FROM_VIDEO_RANGE = np.clip(
+  np.round((np.arange(256) - 16) * 255 / 219), 0, 255
+).astype(np.uint8)
 
 
 class Video:
@@ -135,7 +147,9 @@ class Video:
         first = seconds if first is None else first
         count += 1
         yield segments.Frame(
-          seconds - first, lambda frame=frame: _upright(frame)
+          seconds - first,
+          lambda frame=frame: _upright(frame),
+          (lambda frame=frame: _grey(frame)) if _has_grey(frame) else None,
         )
     except av.FFmpegError as error:
       raise errors.UserError(
@@ -185,6 +199,21 @@ def _upright(frame: Any) -> np.ndarray:
   image = frame.to_ndarray(format='rgb24')
   turns = round(frame.rotation / 90) % 4
   return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def _has_grey(frame: Any) -> bool:
+  """Whether the first plane of a frame is its grey levels."""
+  return frame.format.name in _LUMA_FORMATS
+
+
+def _grey(frame: Any) -> np.ndarray:
+  """Grey levels, turned as the file says; only their range is converted."""
+  plane = frame.planes[0]
+  rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+  image = rows[: frame.height, : frame.width]
+  if not (frame.color_range == _FULL_RANGE or 'yuvj' in frame.format.name):
+    image = cv2.LUT(np.ascontiguousarray(image), _FROM_VIDEO_RANGE)
+  return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4))
 
 
 def _load(path: pathlib.Path) -> np.ndarray:

@@ -127,3 +127,16 @@ def test_frames_that_are_not_wanted_are_not_kept(tmp_path, monkeypatch):
   with pytest.raises(errors.UserError, match='more than 2 seconds'):
     segments.take('endless', endless(), segments.WHOLE, settings)
   assert len(asked) == 202
+
+
+@pytest.mark.parametrize('turned', [False, True])
+def test_grey_levels_are_those_of_the_colours(tmp_path, turned):
+  frames = moving.clip(moving.translation(2, 1), [0, 0.5, 1])[:, :48]
+  path = videos.write(tmp_path / 'a.mp4', frames, codec='libx264', crf='1')
+  if turned:
+    videos.turn(path)
+  for frame in video.Video(path).frames():
+    assert frame.grey is not None
+    grey = cv2.cvtColor(frame.image(), cv2.COLOR_RGB2GRAY)
+    assert frame.as_grey().shape == grey.shape
+    assert np.abs(frame.as_grey().astype(int) - grey).mean() < 2
