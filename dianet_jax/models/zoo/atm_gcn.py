@@ -312,7 +312,7 @@ class ATMGCN(nn.Module):
     'train.augment.shift_pixels': 8,
     'objective.label_smoothing': 0.0,
   }
-  feature_layers: ClassVar[str] = 'encoder/block_5'
+  feature_layers: ClassVar[str] = 'encoder/block_4'
 
   @staticmethod
   def check(
