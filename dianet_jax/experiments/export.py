@@ -1,7 +1,8 @@
 """A finished run becomes a bundle: dianet export RUN OUT [--final].
 
 The networks of the bundle are those of up to five folds, or with --final of one
-more training on all subjects.
+more training on all subjects. Of an ablation one row becomes a bundle; of a
+nested selection the configuration that is best on all groups of subjects.
 """
 
 import argparse
@@ -21,7 +22,8 @@ from dianet_jax.core import config as configuration
 from dianet_jax.core import errors, paths
 from dianet_jax.evaluation import metrics, predictions
 from dianet_jax.experiments import final as final_lib
-from dianet_jax.experiments import trained, workdirs
+from dianet_jax.experiments import nested, origin, trained, workdirs
+from dianet_jax.experiments import rows as rows_lib
 from dianet_jax.inference import bundle as bundle_lib
 from dianet_jax.inference import folder
 from tfds_builders import registry as data_sets
@@ -34,32 +36,56 @@ _FRAME_SIZE = configuration.Data().frame_size
 _TEMPERATURES = (0.05, 20.0)
 
 
-def make(workdir: str | os.PathLike[str], final: bool) -> bundle_lib.Bundle:
-  """The bundle of a finished run.
+@dataclasses.dataclass(frozen=True)
+class _Source:
+  """What becomes a bundle.
+
+  Attributes:
+    workdir: of the result.
+    config: of the networks.
+    data: the `data.json` of what that configuration reads.
+    choice: how that configuration came about, for the card; '' for a run.
+  """
+
+  workdir: pathlib.Path
+  config: configuration.Config
+  data: Mapping[str, Any]
+  choice: str = ''
+
+
+def make(
+  workdir: str | os.PathLike[str], final: bool, row: str = ''
+) -> bundle_lib.Bundle:
+  """The bundle of a finished run, of an ablation's row or of a selection.
 
   Args:
-    workdir: of the run.
+    workdir: of the run or study.
     final: train once more, on all subjects, instead of taking folds.
+    row: of an ablation; '' for anything else.
 
   Raises:
-    UserError: no finished run of one configuration; with `final`, the raw data
-      are not there or not those of the run.
+    UserError: no finished run; an ablation without a row, or a row of no
+      ablation; without `final`, a nested selection whose folds have several
+      configurations; with it, the raw data are not there or not those of the
+      run.
   """
-  workdir = paths.normal(workdir, 'RUN')
-  opened = trained.open_run(workdir)
-  config = opened.config
-  if config.study.kind:
-    raise errors.UserError(
-      f'{workdir} is a study ({config.study.kind}) of several configurations.'
-      ' Choose one, train it as a run of its own and export that.'
-    )
-  summary = workdirs.load_summary(workdir)
+  source = _source(paths.normal(workdir, 'RUN'), row)
+  opened = trained.open_run(source.workdir)
+  summary = workdirs.load_summary(source.workdir)
   assert summary is not None, 'an unfinished run does not open'
-  pooled = predictions.load(workdir)
+  config = source.config
+  pooled = predictions.load(source.workdir)
   if final:
-    members, epochs = final_lib.train(config, summary, workdir)
+    chosen = [
+      one['epoch']
+      for one in summary['evaluation'].get('chosen', ())
+      if opened.places[one['subject']][1] == config
+    ]
+    epochs = final_lib.epochs_of(config, chosen)
+    members = final_lib.train(config, source.data, epochs, source.workdir)
     networks = f'trained once more on all subjects for {epochs} epochs'
   else:
+    _refuse_several(opened, config)
     members = _members(opened)
     networks = (
       f'the networks of {len(members)} of {len(opened.folds)} folds, each'
@@ -73,11 +99,86 @@ def make(workdir: str | os.PathLike[str], final: bool) -> bundle_lib.Bundle:
     members=tuple(jax.tree.map(_float32, one) for one in members),
     calibration=calibrate(pooled.probabilities, pooled.truth),
     facts={
-      'training': _training(config, workdir, summary, networks),
+      'training': _training(source, summary, networks),
       'result': _result(summary),
       'versions': workdirs.versions(),
     },
   )
+
+
+def _source(workdir: pathlib.Path, row: str) -> _Source:
+  config = workdirs.load_config(workdir)
+  kind = config.study.kind
+  if kind == 'ablation':
+    return _of_row(workdir, config, row)
+  if row:
+    raise errors.UserError(
+      f'--row={row}: {workdir} is no ablation. Leave it out.'
+    )
+  if kind == 'nested':
+    return _of_selection(workdir, config)
+  return _Source(workdir, config, _data_of(workdir))
+
+
+def _of_row(
+  workdir: pathlib.Path, config: configuration.Config, name: str
+) -> _Source:
+  rows = rows_lib.parse(config)
+  [row] = [one for one in rows if one.name == name] or [None]
+  if row is None:
+    names = ', '.join(one.name for one in rows)
+    raise errors.UserError(
+      f'{workdir} is an ablation. Say which of its rows becomes a bundle,'
+      f' --row=NAME, expected one of {names}.'
+    )
+  folder_ = workdir / row.folder
+  # As it was begun, should the study have changed its rows.
+  config = workdirs.load_config(folder_)
+  choice = (
+    f'{row.name}, one of {len(rows)} rows of an ablation. If it was picked for'
+    ' its result, that result is too good.'
+  )
+  return _Source(folder_, config, _data_of(folder_), choice)
+
+
+def _of_selection(
+  workdir: pathlib.Path, config: configuration.Config
+) -> _Source:
+  held = workdirs.load_selection(workdir)
+  name = nested.choose(held)
+  [row] = [row for row in rows_lib.parse(config) if row.name == name]
+  choice = (
+    f'{name}, chosen among {len(held["candidates"])} by the mean UF1 over all'
+    ' groups of subjects. For the result it was chosen anew for each group,'
+    ' without it: the result is of the whole procedure.'
+  )
+  data = _data_of(workdir / 'selection' / row.folder)
+  return _Source(workdir, row.config, data, choice)
+
+
+def _data_of(workdir: pathlib.Path) -> Mapping[str, Any]:
+  data = workdirs.load_data(workdir)
+  if data is None:
+    raise errors.UserError(
+      f'{workdir} has no {origin.FILE}: an older version has made it. Train the'
+      ' run anew in another --workdir.'
+    )
+  return data
+
+
+def _refuse_several(
+  opened: trained.TrainedRun, config: configuration.Config
+) -> None:
+  others = {
+    other.name for _, other in opened.places.values() if other != config
+  }
+  if others:
+    raise errors.UserError(
+      'The folds of this nested selection are networks of several'
+      f' configurations: {config.name}, {", ".join(sorted(others))}. Take'
+      f' --final: {config.name}, the best of all groups, is then trained once'
+      ' more, on all subjects.'
+    )
 
 
 def _members(opened: trained.TrainedRun) -> list[Mapping[str, Any]]:
@@ -140,15 +241,15 @@ def calibrate(
 
 
 def _training(
-  config: configuration.Config,
-  workdir: pathlib.Path,
-  summary: dict[str, Any],
-  networks: str,
+  source: _Source, summary: dict[str, Any], networks: str
 ) -> dict[str, Any]:
-  data = config.data
-  started = workdirs.started(summary.get('data') or {})
+  data = source.config.data
+  more = {
+    'pretrained': workdirs.started(source.data),
+    'choice': source.choice,
+  }
   return {
-    **({'pretrained': started} if started else {}),
+    **{key: text for key, text in more.items() if text},
     'dataset': f'simulated {data.dataset}'
     if summary['simulated']
     else data.dataset,
@@ -164,7 +265,7 @@ def _training(
     'origin': data_sets.facts(data.dataset).guide.source,
     'prepared_by_others': bool(data_sets.facts(data.dataset).stored),
     'networks': networks,
-    'run': workdir.name,
+    'run': source.workdir.name,
   }
 
 
@@ -209,9 +310,12 @@ def main(arguments: Sequence[str]) -> None:
     action='store_true',
     help="train once more on all subjects, by the run's number of epochs",
   )
+  parser.add_argument(
+    '--row', metavar='NAME', default='', help='which row of an ablation'
+  )
   parser.add_argument('--json', action='store_true', help='say it in JSON')
   options = parser.parse_args(arguments)
-  made = make(options.run, options.final)
+  made = make(options.run, options.final, options.row)
   folder.save(made, options.out)
   if options.json:
     print(json.dumps({'bundle': options.out, **made.facts}))

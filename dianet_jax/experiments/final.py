@@ -1,5 +1,6 @@
 """One more training of a run's configuration, on all subjects."""
 
+from collections.abc import Mapping, Sequence
 import dataclasses
 import pathlib
 from typing import Any
@@ -17,19 +18,26 @@ from dianet_jax.training.results import Diverged
 NAME = 'all subjects'
 
 
-def epochs_of(config: Config, summary: dict[str, Any]) -> int:
+def epochs_of(config: Config, chosen: Sequence[int]) -> int:
   """How long to train where nothing is left to choose the epoch by.
 
   Args:
-    config: of the run.
-    summary: its `metrics.json`.
+    config: of the networks.
+    chosen: by its folds, where they choose.
 
   Returns:
     The run's fixed number; the median of those that its folds chose.
+
+  Raises:
+    UserError: no fold was trained by `config`, and each chooses its own.
   """
   if not config.evaluation.chooses_epoch:
     return config.train.epochs
-  chosen = [one['epoch'] for one in summary['evaluation']['chosen']]
+  if not len(chosen):
+    raise errors.UserError(
+      f'No fold was trained by {config.name!r}, so that its number of epochs is'
+      ' not known. Train it as a run of its own and export that.'
+    )
   return max(1, round(float(np.median(chosen))))
 
 
@@ -58,24 +66,24 @@ def everything(
 
 
 def train(
-  config: Config, summary: dict[str, Any], workdir: pathlib.Path
-) -> tuple[list[dict[str, Any]], int]:
+  config: Config, held: Mapping[str, Any], epochs: int, workdir: pathlib.Path
+) -> list[dict[str, Any]]:
   """Trains on all clips, `evaluation.ensemble` times.
 
   Args:
     config: of a finished run; its first reported seed is trained.
-    summary: its `metrics.json`.
+    held: the run's `data.json`.
+    epochs: for how long.
     workdir: of the run, for messages.
 
   Returns:
-    The variables of each network, and for how many epochs it was trained.
+    The variables of each network.
 
   Raises:
     UserError: the data cannot be read or are not those of the run, or a
       training diverged.
   """
   runtime.configure(runtime.cache_dir(config.data.cache_dir))
-  epochs = epochs_of(config, summary)
   evaluation = dataclasses.replace(
     config.evaluation, epochs='fixed', oracle=False
   )
@@ -85,14 +93,13 @@ def train(
     evaluation=evaluation,
   )
   dataset = run.read_dataset(config)
-  if dataset.fingerprint != summary['data_fingerprint']:
+  if dataset.fingerprint != held['fingerprint']:
     raise errors.UserError(
       f'The data there now have the fingerprint {dataset.fingerprint}, and the'
-      f' run was made of {summary["data_fingerprint"]}. Bring those back, or'
+      f' run was made of {held["fingerprint"]}. Bring those back, or'
       ' train the run anew.'
     )
-  held = (summary.get('data') or {}).get('pretrained', {})
-  starts.refuse_other(held, config, workdir)
+  starts.refuse_other(held.get('pretrained', {}), config, workdir)
   seeds = config.training_seeds[: evaluation.ensemble]
   folds = everything(config, dataset, seeds)
   program = run.make_program(config, dataset, folds)
@@ -112,4 +119,4 @@ def train(
             ' the run anew.'
           )
         members.append(result.variables)
-  return members, epochs
+  return members

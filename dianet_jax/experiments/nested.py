@@ -359,6 +359,19 @@ class _Nested:
     }
 
 
+def choose(held: Mapping[str, Any]) -> str:
+  """The candidate for people who are none of the subjects.
+
+  A group's candidate is the best on the clips of all others. Here no group is
+  to be predicted, so the mean of these scores decides; the first of equals.
+
+  Args:
+    held: what `selection.json` holds.
+  """
+  means = [float(np.mean(c['uf1_without_group'])) for c in held['candidates']]
+  return held['candidates'][int(np.argmax(means))]['name']
+
+
 def print_selection(held: dict[str, Any]) -> None:
   """A row a candidate, a column a group; the chosen one has a star."""
   progress.console.print(

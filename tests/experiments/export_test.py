@@ -1,19 +1,24 @@
 """A finished run becomes a bundle."""
 
+import json
+
+import jax
 import numpy as np
 import pytest
 
 from configs import megc2019
 from dianet_jax.core import errors
-from dianet_jax.experiments import export, final, run, trained
+from dianet_jax.experiments import (
+  ablation,
+  export,
+  final,
+  nested,
+  run,
+  trained,
+  workdirs,
+)
 from dianet_jax.inference import folder
-from tests.data.dataset_test import write_flow
-from tests.experiments.run_test import flow_rows
-
-
-@pytest.fixture(scope='module')
-def flow(tmp_path_factory):
-  return write_flow(tmp_path_factory.mktemp('flow'), flow_rows())
+from tests.experiments.conftest import ROWS
 
 
 @pytest.fixture
@@ -48,9 +53,8 @@ def test_a_run_becomes_a_bundle(finished, tmp_path, capsys):
   assert len(final_one.members) == 1
   assert 'all subjects for 2 epochs' in final_one.facts['training']['networks']
   assert final_one.facts['result'] == bundle.facts['result']
-  summary_of_other_data = {'data_fingerprint': 'x', 'evaluation': {}}
   with pytest.raises(errors.UserError, match='the run was made of x'):
-    final.train(opened.config, summary_of_other_data, finished)
+    final.train(opened.config, {'fingerprint': 'x'}, 1, finished)
 
 
 def test_nobody_is_held_out(flow, make_config):
@@ -66,10 +70,11 @@ def test_nobody_is_held_out(flow, make_config):
 
 def test_epochs_are_the_median_of_those_chosen(make_config):
   fixed = make_config(train__epochs=7)
-  assert final.epochs_of(fixed, {}) == 7
+  assert final.epochs_of(fixed, ()) == 7
   chosen = make_config(evaluation__epochs='inner_split')
-  summary = {'evaluation': {'chosen': [{'epoch': e} for e in (3, 40, 5)]}}
-  assert final.epochs_of(chosen, summary) == 5
+  assert final.epochs_of(chosen, (3, 40, 5)) == 5
+  with pytest.raises(errors.UserError, match='No fold was trained by'):
+    final.epochs_of(chosen, ())
 
 
 def test_the_temperature_undoes_overconfidence():
@@ -83,12 +88,75 @@ def test_the_temperature_undoes_overconfidence():
   assert found['nats_after'] < found['nats_before']
 
 
-def test_a_study_is_refused(tmp_path, monkeypatch):
-  class Opened:
-    class config:
-      class study:
-        kind = 'ablation'
+def test_a_row_is_named(make_study, make_config, tmp_path):
+  ablation, alone = tmp_path / 'ablation', tmp_path / 'alone'
+  for path, config in ((ablation, make_study()), (alone, make_config())):
+    path.mkdir()
+    workdirs.note_config(path, config)
+  for row in ('', 'third'):
+    with pytest.raises(
+      errors.UserError,
+      match='--row=NAME, expected one of whole, Both, added, f',
+    ):
+      export.make(ablation, final=False, row=row)
+  with pytest.raises(errors.UserError, match='no workdir'):
+    export.make(ablation, final=False, row='whole')
+  with pytest.raises(errors.UserError, match='alone is no ablation'):
+    export.make(alone, final=False, row='whole')
 
-  monkeypatch.setattr(export.trained, 'open_run', lambda _: Opened)
-  with pytest.raises(errors.UserError, match='is a study'):
-    export.make(tmp_path, final=False)
+
+def test_a_selection_chooses_by_all_groups():
+  scores = {'a': [0.9, 0.1, 0.1], 'b': [0.5, 0.5, 0.5], 'c': [0.5, 0.5, 0.5]}
+  held = {
+    'candidates': [
+      {'name': name, 'uf1_without_group': values}
+      for name, values in scores.items()
+    ]
+  }
+  assert nested.choose(held) == 'b'
+
+
+@pytest.mark.slow
+def test_a_row_of_an_ablation_becomes_a_bundle(make_study, tmp_path):
+  config = make_study(study__rows=ROWS[1:])
+  ablation.run(config, tmp_path / 'study')
+  bundle = export.make(tmp_path / 'study', final=False, row='Both, added')
+  alone = export.make(tmp_path / 'study' / 'both-added', final=False)
+  assert bundle.model.fusion == 'add' and bundle.name == 'Both, added'
+  jax.tree.map(np.testing.assert_array_equal, bundle.members, alone.members)
+  folder.save(bundle, tmp_path / 'bundle')
+  card = (tmp_path / 'bundle' / 'README.md').read_text()
+  assert 'is Both, added, one of 2 rows of an ablation. If it was' in card
+
+
+@pytest.mark.slow
+def test_what_a_selection_chooses_becomes_a_bundle(make_study, tmp_path):
+  config = make_study(
+    study__kind='nested', study__groups=3, study__rows=ROWS[1:]
+  )
+  workdir = tmp_path / 'study'
+  nested.run(config, workdir)
+  held = json.loads((workdir / 'selection.json').read_text())
+
+  def choose(scores, names):
+    for candidate, values in zip(held['candidates'], scores):
+      candidate['uf1_without_group'] = values
+    for group, name in zip(held['groups'], names):
+      group['chosen'] = name
+    (workdir / 'selection.json').write_text(json.dumps(held))
+
+  names = [candidate['name'] for candidate in held['candidates']]
+  choose([[0.1] * 3, [0.2] * 3], [names[1], names[1], names[0]])
+  with pytest.raises(
+    errors.UserError, match=f'several.*{names[1]}, {names[0]}'
+  ):
+    export.make(workdir, final=False)
+  bundle = export.make(workdir, final=True)
+  assert bundle.name == names[1] and len(bundle.members) == 1
+  assert bundle.data.phases == ('onset_apex',)
+  training = bundle.facts['training']
+  assert 'all subjects for 1 epochs' in training['networks']
+  assert f'{names[1]}, chosen among 2' in training['choice']
+  summary = workdirs.load_summary(workdir)
+  mean = bundle.facts['result']['uf1']['mean']
+  assert mean == summary['overall']['uf1']['mean']
