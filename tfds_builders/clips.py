@@ -12,7 +12,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from dianet_jax.clips import spotting
+from dianet_jax.clips import frame_names, spotting
 from tfds_builders import (
   action_units,
   annotations,
@@ -28,7 +28,6 @@ _LEAST_SHARE_OF_FRAMES = 0.5
 _MOST_FRAMES = 1000
 # Enough for spotting; SAMM clips of full size would fill the memory.
 _SPOTTING_PIXELS = 256
-_MOST_LISTED = 3
 # The remedy for an apex that has to be spotted.
 _SPOT = 'spot'
 
@@ -161,7 +160,9 @@ def read(
   notes = [
     f'{d.problem}: {spotted if d.remedy == _SPOT else d.remedy}' for d in doubts
   ]
-  notes += _note_strays(sorted({*folder.image_names} - {*numbered.values()}))
+  notes += frame_names.note_strays(
+    sorted({*folder.image_names} - {*numbered.values()})
+  )
   return _texts(data_set, annotation) | {
     'frames_per_second': data_set.frames_per_second,
     'frames': [str(path) for path in paths],
@@ -182,7 +183,7 @@ def _number_frames(
 ) -> dict[int, str]:
   """Frame number -> file name; BadClipError if the names cannot be right."""
   try:
-    numbered = frames.number_frames(folder.image_names)
+    numbered = frame_names.number_frames(folder.image_names)
   except ValueError as error:
     raise raw_folder.BadClipError(f'{place} {error}') from error
   subject = annotations.subject_number(annotation.subject)
@@ -194,18 +195,6 @@ def _number_frames(
         f'frame {name} says {data_set.subject_format.format(told)}'
       )
   return numbered
-
-
-def _note_strays(names: list[str]) -> list[str]:
-  """A note on images that are not named like the frames, if any."""
-  if not names:
-    return []
-  more = ', ...' if len(names) > _MOST_LISTED else ''
-  plural = 's' if len(names) > 1 else ''
-  return [
-    f'{len(names)} image{plural} skipped, not named like the frames: '
-    f'{", ".join(names[:_MOST_LISTED])}{more}'
-  ]
 
 
 def _texts(

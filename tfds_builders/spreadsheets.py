@@ -10,6 +10,7 @@ import fnmatch
 import pathlib
 import re
 
+from dianet_jax.clips import frame_names
 from dianet_jax.core import errors
 from tfds_builders import annotations, clips, frames
 
@@ -106,7 +107,7 @@ def _rank(
   patterns = (*data_set.spreadsheets, '*')
   fits = [fnmatch.fnmatch(name, pattern) for pattern in patterns].index(True)
   exact = path.stem.casefold() == patterns[fits].rstrip('*')
-  return fits, frames.is_copy(name), not exact
+  return fits, frame_names.is_copy(name), not exact
 
 
 def _no_sheet(folders: Iterable[frames.Folder], failures: Sequence[str]) -> str:

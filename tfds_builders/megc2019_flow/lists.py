@@ -6,6 +6,7 @@ import dataclasses
 import io
 import pathlib
 
+from dianet_jax.clips import frame_names
 from dianet_jax.core import errors
 from tfds_builders import frames, raw_folder
 
@@ -53,7 +54,7 @@ def read(
     for name in folder.file_names
     if name.casefold().endswith('.csv')
   ]
-  paths.sort(key=lambda path: frames.is_copy(path.name))
+  paths.sort(key=lambda path: frame_names.is_copy(path.name))
   found = [(path, rows) for path in paths if (rows := _read_file(path))]
   if not found:
     raise guide.error('no list of the clips (.csv) was found.', root, folders)
