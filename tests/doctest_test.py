@@ -6,6 +6,7 @@ import importlib
 import pytest
 
 MODULES = (
+  'clips.frame_names',
   'evaluation.metrics',
   'evaluation.significance',
   'models.backbones.compact',
@@ -56,7 +57,6 @@ MODULES = (
 READERS = (
   'action_units',
   'annotations',
-  'frames',
   'identity',
   'protocols',
   'registry',

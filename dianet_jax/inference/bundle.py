@@ -113,7 +113,7 @@ class Bundle:
     members: Sequence[Mapping[str, Any]],
     inputs: Mapping[str, Float[Array, 'clip ...']],
   ) -> Float[Array, 'clip class_']:
-    """The inference form: plain layers, and no clip sees another.
+    """The inference form: no clip sees another, and layers are fast for one.
 
     For `jax.jit` and `jax.export`; the number of clips may be a symbol.
 
@@ -141,7 +141,7 @@ class Bundle:
       name: scale(values) if channels[name] else values
       for name, values in inputs.items()
     }
-    with layers.cpu.switched_off():
+    with layers.cpu.for_one_clip():
       return self.network.apply(variables, scaled, **options)
 
   @functools.cached_property

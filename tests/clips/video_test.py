@@ -53,7 +53,7 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path, frames):
   (tmp_path / '._img4.png').write_bytes(b'no image')
   seconds, images, warnings = read(tmp_path, fps=200)
   assert warnings == [
-    '1 image not called like the frames passed over: img3 (2).png'
+    '1 image skipped, not named like the frames: img3 (2).png'
   ]
   np.testing.assert_array_equal(images, frames)
   np.testing.assert_allclose(seconds, np.arange(20) / 200)

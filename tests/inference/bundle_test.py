@@ -47,14 +47,14 @@ def test_every_model_has_an_inference_form(name):
   inputs, _ = small.planted(name, 3)
   expected = small.jit(model.apply)(variables, inputs).logits
 
-  def plain(variables, clips):
-    with layers.cpu.switched_off():
+  def one_by_one(variables, clips):
+    with layers.cpu.for_one_clip():
       return jax.vmap(
         lambda one: model.apply(variables, {read: one[None]}).logits[0]
       )(clips)
 
   [clip] = jax.export.symbolic_shape('clip')
-  exported = jax.export.export(jax.jit(plain), platforms=('cpu', 'tpu'))(
+  exported = jax.export.export(jax.jit(one_by_one), platforms=('cpu', 'tpu'))(
     jax.tree.map(lambda v: jax.ShapeDtypeStruct(v.shape, v.dtype), variables),
     jax.ShapeDtypeStruct((clip, *spec.shape), 'float32'),
   )

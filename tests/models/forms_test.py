@@ -74,6 +74,27 @@ def test_switched_off_all_forms_are_those_of_flax():
     np.testing.assert_allclose(one / scale, other / scale, atol=1e-5)
 
 
+def test_for_one_clip_kernels_are_not_transformed():
+  variables = _Layers(nn).init(jax.random.key(0), X)
+
+  def apply(variables, x):
+    return jax.vmap(lambda one: _Layers(layers).apply(variables, one[None]))(x)
+
+  many = jax.jit(lambda *a: apply(*a)).trace(variables, X)
+  with layers.cpu.for_one_clip():
+    one = jax.jit(lambda *a: apply(*a)).trace(variables, X)
+  # The transforms hold barriers; the other forms choose by the platform.
+  assert 'optimization_barrier' in str(many.jaxpr)
+  assert 'optimization_barrier' not in str(one.jaxpr)
+  assert CHOICE in str(one.jaxpr)
+  found, expected = (
+    form.lower().compile()(variables, X) for form in (one, many)
+  )
+  np.testing.assert_allclose(
+    found, expected, atol=1e-5 * float(jnp.abs(expected).max())
+  )
+
+
 def test_the_switch_is_set_back_after_an_error():
   try:
     with layers.cpu.switched_off():

@@ -2,7 +2,8 @@
 
 In: arrays. Out: arrays. May import: core.
 
-`cpu.switched_off()` gives all of them their plain forms.
+`cpu.switched_off()` gives all of them their plain forms, `cpu.for_one_clip()`
+those that are fast for single clips.
 """
 
 from dianet_jax.models.layers import cpu as cpu

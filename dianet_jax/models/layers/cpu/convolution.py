@@ -13,6 +13,7 @@ from jax.experimental import xla_metadata
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from dianet_jax.models.layers import cpu
 from dianet_jax.models.layers.cpu import winograd
 
 Map = Float[Array, 'clip height width channel']
@@ -152,7 +153,8 @@ def _cpu_form(x, kernel, strides, padding):
     if channels < 8:
       return _derived(_by_blocks)
     if (
-      (rows, columns) == (3, 3)
+      cpu.for_batches()
+      and (rows, columns) == (3, 3)
       and min(channels, features) >= _MANY
       and max(map(max, padding)) <= 2
       and x.dtype.itemsize >= 4
