@@ -13,6 +13,7 @@ from dianet_jax.models import pretrained
 from dianet_jax.models import registry as models
 
 _MOST_LISTED = 4
+_COUNTER = 'num_batches_tracked'
 
 
 def load(
@@ -73,11 +74,13 @@ def sentence(held: Mapping[str, Any]) -> str:
   """What a report has to say of `facts`; '' where they are empty."""
   if not held:
     return ''
+  # Counters last: every normalisation has one, of no use to anybody.
+  unused = sorted(held['unused'], key=lambda name: name.endswith(_COUNTER))
   modules = dict.fromkeys(name.split('.')[1] for name in held['new'])
   return (
     f'every network started from {held["file"]} (SHA-256 {held["sha256"]}):'
     f' {len(held["used"])} of its entries are used, not used:'
-    f' {_listed(held["unused"])}; drawn at random: {_listed(list(modules))}.'
+    f' {_listed(unused)}; drawn at random: {_listed(list(modules))}.'
     ' What the file was trained on is not known here: if that includes subjects'
     ' who are held out, the result is no leave-one-subject-out result'
   )
