@@ -162,10 +162,12 @@ def test_sigterm_saves_and_ends(begin, whole, tmp_path):
   process.send_signal(signal.SIGTERM)
   output = finish(process, 128 + signal.SIGTERM)
   assert 'stopped by SIGTERM; all folds in training are saved' in output
-  epochs = {int(p.name) for p in workdir.glob('unfinished/seed*/*/*')}
-  assert len(epochs) == 1 and epochs < set(range(1, EPOCHS))
+  # Such as 3, or 3.2: two steps further.
+  [name] = {p.name for p in workdir.glob('unfinished/seed*/*/*')}
+  epoch = name.split('.')[0]
+  assert int(epoch) < EPOCHS
   output = finish(begin(workdir, rarely, '--config.parallel.devices=4'))
-  assert f'4 training(s) go on after epoch {epochs.pop()}.' in output
+  assert f'4 training(s) go on after epoch {epoch}' in output
   assert_same(workdir, whole[0])
 
 
