@@ -12,14 +12,22 @@ if 'PYTEST_XDIST_WORKER' not in os.environ:
   os.environ['JAX_COMPILATION_CACHE_DIR'] = _COMPILED.name
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.2'
 
+from tests.support import shapes
+
+shapes.check_calls()
+
 import jax
 import pytest
 
 from configs import default
 from dianet_jax.experiments import configuration
+from tests.support.shapes import unchecked as unchecked
 
 # Not in the environment, which main.py would inherit where a test starts it.
 jax.config.update('jax_num_cpu_devices', 4)
+# Most of the suite's time is compilation; what is computed stays the same but
+# for rounding.
+jax.config.update('jax_disable_most_optimizations', True)
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -121,6 +121,7 @@ def config(make_config):
 BOTH = {'model__name': 'two_inputs'}
 
 
+@pytest.mark.slow
 def test_a_representation(config, tmp_path):
   settings = config(
     data__inputs=('apex_minus_onset',),

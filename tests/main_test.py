@@ -104,6 +104,7 @@ def test_mistakes(tmp_path, arguments, messages):
     assert message.format(**fill) in ended.stderr
 
 
+@pytest.mark.slow
 def test_a_device_that_is_not_there(tmp_path):
   ended = start(
     '--config=configs/demo.py',

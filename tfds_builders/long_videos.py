@@ -12,7 +12,7 @@ import importlib
 import os
 import pathlib
 
-from dianet_jax.clips import intervals
+from dianet_jax.clips import frame_names, intervals
 from dianet_jax.core import errors
 from tfds_builders import frames, raw_folder
 
@@ -180,7 +180,7 @@ def _spreadsheet(
 ) -> pathlib.Path:
   """The one that fits best by its name."""
   found = [
-    (rank, frames.is_copy(name), folder.path / name)
+    (rank, frame_names.is_copy(name), folder.path / name)
     for folder in folders
     for name in folder.file_names
     for rank, pattern in enumerate(data_set.spreadsheets)
@@ -224,7 +224,7 @@ def _video(
   left_out: list[str],
 ) -> LongVideo:
   try:
-    numbers = list(frames.number_frames(folder.image_names))
+    numbers = list(frame_names.number_frames(folder.image_names))
   except ValueError as error:
     raise errors.UserError(f'{folder.path} {error}.') from error
   expressions = []

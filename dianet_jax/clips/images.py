@@ -160,7 +160,7 @@ def fit(
   image: UInt8[np.ndarray, 'height width channel'],
   crop: Sequence[float],
   size: int,
-) -> UInt8[np.ndarray, 'size size channel']:
+) -> UInt8[np.ndarray, 'size size *channel']:
   """Cuts a frame and resizes what is left to a square.
 
   Args:

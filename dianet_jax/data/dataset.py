@@ -9,7 +9,7 @@ import os
 import pathlib
 from typing import Any
 
-from jaxtyping import Float, Float64, Int32
+from jaxtyping import Float, Float64, Int
 import numpy as np
 
 from dianet_jax.clips import faces
@@ -61,7 +61,7 @@ class Dataset:
   representations: Mapping[str, str]
   channels: Mapping[str, tuple[motion.Channel, ...]]
   views: Mapping[str, tuple[str, ...]]
-  labels: Int32[np.ndarray, ' clip']
+  labels: Int[np.ndarray, ' clip']
   classes: tuple[str, ...]
   simulated: bool
   control: bool

@@ -41,8 +41,8 @@ def draw(
   frames: UInt8[np.ndarray, 'frame height width channel'],
   apex: int,
   phases: Sequence[str],
-  weights: Float[np.ndarray, 'phase frame'],
-  images: Float[np.ndarray, 'phase height width channel'],
+  weights: Float[np.ndarray, 'phase at_most'],
+  images: Float[np.ndarray, 'phase new_height new_width channel'],
   path: pathlib.Path,
 ) -> None:
   """Frames and rank-pooling weights above, dynamic images below.

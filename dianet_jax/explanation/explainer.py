@@ -74,7 +74,9 @@ class Explanation:
     return found
 
 
-def overlay(face: Picture, heat: Float[np.ndarray, 'row column']) -> Picture:
+def overlay(
+  face: Picture, heat: Float[np.ndarray, 'row column']
+) -> UInt8[np.ndarray, 'new_height new_width 3']:
   """A map, 0..1, over a picture of the same place, which turns grey."""
   height, width = face.shape[:2]
   scale = max(1.0, _LEAST_PIXELS / min(height, width))

@@ -198,7 +198,7 @@ class DIANet(nn.Module):
     tokens: Sequence[Float[Array, 'clip token feature']],
     images: Float[Array, 'clip view height width channel'],
     train: bool,
-  ) -> Float[Array, 'clip fused_view feature']:
+  ) -> Float[Array, 'clip fused_view fused']:
     """Feature vectors of each clip; one view, or all with `each_phase`."""
     settings, views = self.settings, len(tokens)
     fusion = fusions.FUSIONS[settings.fusion](

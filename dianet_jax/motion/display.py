@@ -69,7 +69,7 @@ def source(
 
 def sheet(
   pixels: Sequence[UInt8[np.ndarray, 'height width color']],
-) -> UInt8[np.ndarray, 'height width color']:
+) -> UInt8[np.ndarray, 'sheet_height sheet_width color']:
   """Pictures of one size row by row, about as many rows as columns.
 
   >>> sheet([np.zeros((4, 6, 1), np.uint8)] * 5).shape

@@ -117,7 +117,7 @@ def images(
   flow: Float[AnyArray, '*batch height width 2'],
   settings: config.Flow,
   size: int,
-) -> Float[Array, '*batch height width channel']:
+) -> Float[Array, '*batch new_height new_width channel']:
   """Flow as `size` squared images, by `channels` and `coding`.
 
   What is derived from the flow is derived at its own size; the mean over

@@ -50,8 +50,8 @@ def grey(
 ) -> Float32[Array, '*batch height width']:
   """Grey levels 0..255 of red, green and blue ones (ITU-R BT.601).
 
-  >>> round(float(grey(np.array([255, 0, 0]))), 1)
-  76.2
+  >>> grey(np.array([[[200, 0, 0]]])).round().tolist()
+  [[60.0]]
   """
   weights = jnp.array([0.299, 0.587, 0.114], jnp.float32)
   return (jnp.asarray(frames, jnp.float32) * weights).sum(-1)

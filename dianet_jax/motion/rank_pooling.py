@@ -18,7 +18,7 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, Float64, Int, Num
+from jaxtyping import Array, Float, Float32, Float64, Int, Integer, Num
 import numpy as np
 
 from dianet_jax.core import errors
@@ -226,10 +226,10 @@ def _key_frames(frames, lengths, **keys):
 @functools.partial(jax.jit, static_argnames=('phases', 'kind', 'order'))
 def dynamic_images(
   frames: Num[AnyArray, 'clip frame *image'],
-  lengths: Int[AnyArray, ' clip'],
-  onset: Int[AnyArray, ' clip'],
-  apex: Int[AnyArray, ' clip'],
-  offset: Int[AnyArray, ' clip'],
+  lengths: Integer[AnyArray, ' clip'],
+  onset: Integer[AnyArray, ' clip'],
+  apex: Integer[AnyArray, ' clip'],
+  offset: Integer[AnyArray, ' clip'],
   phases: tuple[str, ...] = ('onset_apex', 'apex_offset'),
   kind: str = 'rank',
   order: str = 'time',

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import flax.struct
 import jax
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, Int, Num
 import numpy as np
 
 from dianet_jax.core import config, errors, registry
@@ -53,8 +53,8 @@ class ClipBatch:
   """Clips as they come out of records; what a data set lacks is empty.
 
   Attributes:
-    frames: uint8, onset to offset, padded at the end, each frame flat (as TPUs
-      want them); None where the data set holds images instead.
+    frames: uint8 or float, onset to offset, padded at the end, each frame flat
+      (as TPUs want them); None where the data set holds images instead.
     lengths: frames of each clip.
     onset: index of the onset frame.
     apex: index of the apex frame.
@@ -64,7 +64,7 @@ class ClipBatch:
     frame_shape: height, width, channel of a frame.
   """
 
-  frames: UInt8[AnyArray, 'clip frame pixel'] | None
+  frames: Num[AnyArray, 'clip frame pixel'] | None
   lengths: Int[AnyArray, ' clip']
   onset: Int[AnyArray, ' clip']
   apex: Int[AnyArray, ' clip']

@@ -8,7 +8,7 @@ image.
 from collections.abc import Mapping
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 import numpy as np
 
 from dianet_jax.core import config
@@ -124,8 +124,8 @@ class SkdTstsan(Representation):
 
 
 def blocks(
-  face: Float[AnyArray, 'clip size size 1'],
-) -> Float[Array, 'clip block height width 1']:
+  face: Num[AnyArray, 'clip size size 1'],
+) -> Num[Array, 'clip block height width 1']:
   """The 4 x 4 blocks of a face, row by row.
 
   >>> face = jnp.arange(64).reshape(1, 8, 8, 1)

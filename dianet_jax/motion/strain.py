@@ -77,8 +77,8 @@ def colors(
   Returns:
     float [..., height, width, 3], 0..1.
 
-  >>> colors(jnp.array([1.0, 0.0]), jnp.array(1.0)).tolist()
-  [1.0, 0.0, 0.0]
+  >>> colors(jnp.array([[[1.0, 0.0]]]), jnp.array([[1.0]])).tolist()
+  [[[1.0, 0.0, 0.0]]]
   """
   turns = jnp.arctan2(flow[..., 1], flow[..., 0]) / (2 * jnp.pi)
   # From HSV, as in Smith, "Color Gamut Transform Pairs", SIGGRAPH 1978.

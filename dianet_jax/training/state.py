@@ -23,8 +23,8 @@ class Data:
       ones, the model's names; {} for none.
   """
 
-  inputs: Mapping[str, Float[AnyArray, 'variant clip ...']]
-  labels: Int[AnyArray, ' clip']
+  inputs: Mapping[str, Float[AnyArray, '...']]
+  labels: Int[AnyArray, '*device clip']
   pretrained: Mapping[str, Any] = flax.struct.field(default_factory=dict)
 
   @property
@@ -35,16 +35,16 @@ class Data:
 
 @flax.struct.dataclass
 class Fold:
-  """One row of `folds.Folds`, on the device."""
+  """One row of `folds.Folds`, on the device; or several, `fold` leading."""
 
-  seed: UInt32[AnyArray, '']
-  subject_hash: UInt32[AnyArray, '']
-  train_index: Int[AnyArray, ' clip']
-  train_valid: Bool[AnyArray, ' clip']
-  validation_index: Int[AnyArray, ' validation_clip']
-  validation_valid: Bool[AnyArray, ' validation_clip']
-  test_index: Int[AnyArray, ' test_clip']
-  class_weights: Float[AnyArray, ' class_']
+  seed: UInt32[AnyArray, '*fold']
+  subject_hash: UInt32[AnyArray, '*fold']
+  train_index: Int[AnyArray, '*fold clip']
+  train_valid: Bool[AnyArray, '*fold clip']
+  validation_index: Int[AnyArray, '*fold validation_clip']
+  validation_valid: Bool[AnyArray, '*fold validation_clip']
+  test_index: Int[AnyArray, '*fold test_clip']
+  class_weights: Float[AnyArray, '*fold class_']
 
   def key(self, purpose: OfFold) -> Key[Array, '']:
     """A key from the seed and the subject alone."""
@@ -65,7 +65,7 @@ class State:
     average: running mean of the variables, None where it is off.
   """
 
-  step: Int[Array, '']
+  step: Int[AnyArray, '*fold']
   params: Any
   statistics: Mapping[str, Any]
   opt_state: Any
@@ -87,7 +87,7 @@ class State:
 class Best:
   """The epoch with the lowest validation loss so far."""
 
-  loss: Float[AnyArray, '']
+  loss: Float[AnyArray, '*fold']
   variables: Any
 
 
@@ -105,8 +105,8 @@ class Batch:
 
 @flax.struct.dataclass
 class Sums:
-  """Sums over the clips of one or more steps."""
+  """Sums over the clips of one or more steps; or several, side by side."""
 
-  loss: Float[Array, '']
-  correct: Int[Array, '']
-  clips: Int[Array, '']
+  loss: Float[AnyArray, '*many']
+  correct: Int[AnyArray, '*many']
+  clips: Int[AnyArray, '*many']

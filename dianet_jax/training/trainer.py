@@ -111,7 +111,7 @@ class Trainer:
     )
 
   def order(
-    self, fold: Fold, epoch: Int[Array, ''], labels: Int[AnyArray, ' clip']
+    self, fold: Fold, epoch: Int[AnyArray, ''], labels: Int[AnyArray, ' clip']
   ) -> tuple[Int[Array, 'step slot'], Bool[Array, 'step slot']]:
     """The clips of every step of an epoch, and which slots are filled.
 

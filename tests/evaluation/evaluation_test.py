@@ -89,6 +89,7 @@ def test_the_oracle_is_not_below_the_result(flow_config, tmp_path):  # noqa: F81
   assert oracle >= honest
 
 
+@pytest.mark.slow
 def test_a_whole_run_and_resuming_it(finished, capsys):
   config, workdir, summary = finished
   assert summary['seeds'] == [0] and len(predictions(workdir)) == 18

@@ -85,6 +85,7 @@ def turned(records, frame_size, skip_bad_clips, track):
   return dict.fromkeys(names, half), []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'overrides',
   [

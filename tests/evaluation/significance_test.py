@@ -81,6 +81,7 @@ def test_one_clip_a_subject_is_a_sign_test():
   assert got['accuracy'] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_p_values_are_uniform_where_there_is_no_difference():
   rng = np.random.default_rng(5)
   p_values = []

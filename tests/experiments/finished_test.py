@@ -14,6 +14,9 @@ import main
 from tests.data.dataset_test import write_flow
 from tests.experiments.run_test import flow_rows
 
+# Whole runs.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def flow(tmp_path_factory):

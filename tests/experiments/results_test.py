@@ -115,6 +115,7 @@ def test_pages_quote_the_kept_tables(folder):
     assert f'| {" | ".join(cells)} |' in PAGES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('folder', STUDIES, ids=name)
 def test_tables_follow_from_the_predictions(folder):
   held = json.loads((folder / 'ablation.json').read_text())

@@ -117,6 +117,7 @@ def test_predictions_reproduce_the_metrics(workdir):
       assert classes[int(np.argmax(shares))] == row['prediction']
 
 
+@pytest.mark.slow
 def test_resuming_gives_the_same_predictions(
   workdir, flow_config, tmp_path, capsys
 ):
@@ -173,6 +174,7 @@ def test_a_damaged_workdir_is_named(workdir, flow_config, tmp_path, damaged):
     run.run(flow_config(), again)
 
 
+@pytest.mark.slow
 def test_a_damaged_fold_is_trained_anew(workdir, flow_config, tmp_path, capsys):
   again = tmp_path / 'again'
   shutil.copytree(workdir, again)
@@ -187,6 +189,7 @@ def test_a_damaged_fold_is_trained_anew(workdir, flow_config, tmp_path, capsys):
   assert predictions(again) == predictions(workdir)
 
 
+@pytest.mark.slow
 def test_changed_data_are_refused(flow_config, tmp_path):
   rows = flow_rows()
   raw = write_flow(tmp_path, rows)
@@ -211,6 +214,7 @@ def test_divergence_names_the_fold(flow_config, tmp_path):
     run.run(config, tmp_path / 'run')
 
 
+@pytest.mark.slow
 def test_a_control_is_marked_in_every_output(flow_config, tmp_path, capsys):
   config = flow_config(data__permute_labels=True, seeds=1, train__epochs=1)
   run.run(config, tmp_path / 'run')

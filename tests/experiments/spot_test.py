@@ -71,6 +71,7 @@ def test_a_video_becomes_files(start, frames, tmp_path):
   assert '&lt;b&gt;x' in page and '<b>x' not in page
 
 
+@pytest.mark.slow
 def test_the_annotated_video_shows_every_step(start, frames, tmp_path):
   av = videos.av
   _, _, out = start(written(tmp_path / 'a.mkv', frames))
@@ -90,6 +91,7 @@ def test_the_annotated_video_shows_every_step(start, frames, tmp_path):
   )
 
 
+@pytest.mark.slow
 def test_a_folder_of_frames_has_the_intervals_of_the_video(
   start, frames, tmp_path
 ):

@@ -149,6 +149,7 @@ def test_what_is_no_clip_is_refused(options, reason):
     bundle.predict(frames_of_a_clip(), **options)
 
 
+@pytest.mark.usefixtures('unchecked')
 def test_frames_of_another_kind_are_refused():
   bundle = small_bundles.make(members=1)
   with pytest.raises(errors.UserError, match=r'float64 \[13, 48, 48, 3\]'):

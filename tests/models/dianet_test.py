@@ -135,6 +135,7 @@ def test_padded_clips_change_nothing(backbone):
   assert_close(everything, train(model, variables, images, valid | True)[0])
 
 
+@pytest.mark.slow
 def test_bfloat16_keeps_parameters_and_logits_in_float32():
   model = network(dtype=jnp.bfloat16)
   images = jnp.ones((2, 2, 16, 16, 3))
@@ -145,6 +146,7 @@ def test_bfloat16_keeps_parameters_and_logits_in_float32():
   assert predict(model, variables, images).dtype == jnp.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('backbone', BACKBONES)
 def test_bfloat16_trains_in_a_compiled_program(backbone):
   # Forms for several platforms are compared when a program is traced.
@@ -192,6 +194,7 @@ def test_a_hidden_view_is_never_both():
   assert hidden.sum(axis=0) == pytest.approx(150, abs=45)
 
 
+@pytest.mark.slow
 def test_an_image_without_motion_is_a_missing_phase():
   model = network(fusion='biovilt')
   images = noise(4, 2, 16, 16, 3).at[:, 1].set(0)

@@ -53,6 +53,7 @@ def test_other_platforms_keep_the_forms_of_flax():
   assert 'dot_general' in found
 
 
+@pytest.mark.slow
 def test_switched_off_all_forms_are_those_of_flax():
   variables = _Layers(nn).init(jax.random.key(0), X)
   plain = _gradient(nn)

@@ -82,6 +82,7 @@ def test_positions_start_with_the_deviation_that_is_set():
     assert position.std() == pytest.approx(expected, rel=0.1)
 
 
+@pytest.mark.slow
 def test_bfloat16_attends_as_float32_does():
   # Queries of 16 and keys of 8 and 8.0625: scores of 256 and 257, which
   # bfloat16 cannot tell apart. The values are 0 and 4.

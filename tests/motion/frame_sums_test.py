@@ -105,6 +105,7 @@ def test_frames_of_weight_zero_have_no_influence(form, padding):
   _assert_close(form(frames, weights, apexes + 2), expected)
 
 
+@pytest.mark.slow
 def test_vmap_and_pmap_equal_the_batched_call(form):
   shape = (4, 3, 20, 130)
   frames = _weak_motion(shape)

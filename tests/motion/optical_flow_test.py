@@ -52,6 +52,7 @@ def test_errs_no_more_than_opencv(pairs, flow):
   assert (ours - KEPT['errors']).max() < 0.02
 
 
+@pytest.mark.slow
 def test_meets_opencv_at_the_same_iterations(frames):
   same = np.asarray(
     optical_flow.tv_l1(*frames, **peers.SAME, interpolation='cubic')
@@ -132,6 +133,7 @@ def test_farneback_has_the_same_interface(pairs, frames):
     (np.zeros((1, 1, 4)), np.zeros((1, 1, 4)), 'two or more'),
   ],
 )
+@pytest.mark.usefixtures('unchecked')
 def test_what_is_no_pair_of_images_is_refused(method, first, second, said):
   with pytest.raises(errors.UserError, match=said):
     optical_flow.METHODS[method](first, second)

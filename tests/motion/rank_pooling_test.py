@@ -215,6 +215,7 @@ def test_a_key_frame_in_the_padding_counts_as_the_last_frame():
   np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_vmap_and_pmap_agree_with_the_batch():
   rng = np.random.default_rng(6)
   frames = rng.integers(0, 256, (4, 2, 33, 5, 4, 3), np.uint8)
@@ -235,6 +236,7 @@ def test_there_is_no_float_copy_of_the_frames():
   assert memory.temp_size_in_bytes < memory.argument_size_in_bytes / 4
 
 
+@pytest.mark.slow
 def test_peak_memory_of_long_clips_is_no_copy():
   keys = [jax.ShapeDtypeStruct((2,), np.int32)] * 4
   for dtype in (np.uint8, np.float32):
@@ -312,6 +314,7 @@ _FRAMES, _KEY = np.zeros((1, 3, 2, 2, 1), np.uint8), np.array([1])
     ({'frames': _FRAMES > 0}, r'frames are bool \(1, 3, 2, 2, 1\)'),
   ],
 )
+@pytest.mark.usefixtures('unchecked')
 def test_wrong_arguments(change, message):
   arguments = {'frames': _FRAMES, 'lengths': np.array([3])}
   arguments |= dict.fromkeys(('onset', 'apex', 'offset'), _KEY)

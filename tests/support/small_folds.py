@@ -27,9 +27,16 @@ def data(images, labels):
 
 
 @pytest.fixture(autouse=True)
-def forget_programs():
-  """After every test: each makes a dozen programs, and XLA has a limit."""
+def users_programs(request):
+  """Compiled as users have them where all is run: bits are compared.
+
+  And forgotten after every test: each makes a dozen, and XLA has a limit.
+  """
+  less = jax.config.read('jax_disable_most_optimizations')
+  if not request.config.getoption('markexpr'):
+    jax.config.update('jax_disable_most_optimizations', False)
   yield
+  jax.config.update('jax_disable_most_optimizations', less)
   jax.clear_caches()
 
 

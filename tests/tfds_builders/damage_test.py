@@ -232,6 +232,7 @@ def _change(place, change):
 
 @_settings
 @hypothesis.given(changes=st.lists(_bytes_changed(), min_size=1, max_size=3))
+@pytest.mark.slow
 def test_any_bytes_changed(cache, changes):
   place = cache.copy()
   before = {path: path.read_bytes() for path in _files(place)}

@@ -151,9 +151,9 @@ def test_a_folder_beside_the_others_is_enough(tmp_path):
 
 
 def test_a_name_is_given_once(new_set):
-  with pytest.raises(errors.UserError, match='in their_lab.toyset'):
+  with pytest.raises(errors.UserError, match='their_lab.toyset has'):
     registry.register(_NAME, 'another.toyset')
-  with pytest.raises(errors.UserError, match='in tfds_builders.casme2'):
+  with pytest.raises(errors.UserError, match='tfds_builders.casme2 has'):
     registry.register('casme2', 'another.casme2')
   # A configuration that registers is read more than once.
   registry.register(_NAME, 'their_lab.toyset')

@@ -19,8 +19,8 @@ from tests.support.small_folds import (
   assert_identical,
   assert_same_arrays,
   clips,
-  forget_programs,
   run,
+  users_programs,
 )
 
 

@@ -19,6 +19,7 @@ def outputs():
   return Outputs(logits, {'tokens': tokens})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('local', [True, False])
 def test_it_is_the_sum_of_its_losses(outputs, batch, local):
   settings = phase_contrast.Settings(weight=0.5, local=local)

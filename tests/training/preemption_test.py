@@ -15,8 +15,8 @@ from tests.support.small_folds import (
   assert_identical,
   clips,
   collect,
-  forget_programs,
   run,
+  users_programs,
 )
 
 

@@ -18,9 +18,9 @@ from tests.support.small_folds import (
   assert_identical,
   clips,
   collect,
-  forget_programs,
   run,
   shape_and_dtype,
+  users_programs,
 )
 
 

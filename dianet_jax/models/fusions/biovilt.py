@@ -267,7 +267,7 @@ class Projector(nn.Module):
     x: Tokens,
     valid: Bool[Array, ' clip'] | None = None,
     train: bool = False,
-  ) -> Float[Array, 'clip feature']:
+  ) -> Float[Array, 'clip width']:
     """The mean over the tokens; `valid`, `train` as in `layers.BatchNorm`."""
     x = nn.Dense(self.width, use_bias=False, dtype=self.dtype, name='first')(x)
     x = nn.relu(layers.BatchNorm(self.dtype, name='norm')(x, valid, train))

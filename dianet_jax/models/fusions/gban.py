@@ -43,7 +43,9 @@ class Alignment(nn.Module):
   score: str = 'additive'
 
   @nn.compact
-  def __call__(self, first: Tokens, second: Tokens) -> tuple[Vector, Vector]:
+  def __call__(
+    self, first: Tokens, second: Float[Array, 'clip other_token feature']
+  ) -> tuple[Vector, Vector]:
     """The first tokens, attended to by the second, and the reverse."""
     scores = {
       name: widened(self._scores(first, second, name))
@@ -91,7 +93,7 @@ class GroupGate(nn.Module):
     aligned: tuple[Vector, Vector],
     means: tuple[Vector, Vector],
     present: Bool[Array, 'clip view'] | None = None,
-  ) -> Vector:
+  ) -> Float[Array, 'clip fused']:
     """One vector per clip.
 
     Args:

@@ -14,7 +14,7 @@ from dianet_jax.models import layers
 POOLS = ('mean', 'flatten')
 
 Tokens = Float[Array, 'clip token feature']
-Vectors = Float[Array, 'clip view fused']
+Vectors = Float[Array, 'clip fused_view fused']
 
 
 class Fusion(nn.Module):

@@ -56,8 +56,8 @@ class Attention(nn.Module):
   def __call__(
     self,
     query: Tokens,
-    key: Tokens | None = None,
-    value: Tokens | None = None,
+    key: Float[Array, '*batch key key_feature'] | None = None,
+    value: Float[Array, '*batch key value_feature'] | None = None,
     train: bool = False,
   ) -> Tokens:
     """For every query, the weighted mean of the values, projected.

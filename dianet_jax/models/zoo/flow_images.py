@@ -167,7 +167,9 @@ def position_images(flow: Images, steps: int = 30) -> Images:
   return jnp.concatenate([vector, rest], axis=-1)
 
 
-def enlarged(images: Image, size: int) -> Image:
+def enlarged(
+  images: Image, size: int
+) -> Float[Array, '*batch size size channel']:
   """Resizes images bilinearly, without antialiasing.
 
   >>> image = jnp.array([[[0.0], [1.0]], [[0.0], [1.0]]])

@@ -22,6 +22,7 @@ from dianet_jax.models.registry import Outputs
 from dianet_jax.models.zoo import flow_images
 
 Map = Float[Array, 'clip height width channel']
+NewMap = Float[Array, 'clip new_height new_width feature']
 Views = Float[Array, 'clip view height width channel']
 Valid = Bool[Array, ' clip'] | None
 STEMS = {'3x3': (3, 1, 1), '7x7': (7, 4, 3)}
@@ -196,7 +197,7 @@ class FMANet(nn.Module):
     logits = nn.Dense(self.num_classes, name='classifier')(layers.widened(x))
     return Outputs(logits[:, None])
 
-  def _weighed(self, phases: list[Map]) -> Map:
+  def _weighed(self, phases: list[Map]) -> NewMap:
     """Weighted sum of the phases, with weights for each clip and feature."""
     width = phases[0].shape[-1]
     means = jnp.concatenate([x.mean(axis=(1, 2)) for x in phases], axis=-1)
@@ -206,7 +207,7 @@ class FMANet(nn.Module):
     weights = weights.astype(phases[0].dtype)[:, :, None, None]
     return weights[:, 0] * phases[0] + weights[:, 1] * phases[1]
 
-  def _attended(self, x: Map) -> Map:
+  def _attended(self, x: Map) -> NewMap:
     """Spatial attention, from mean and maximum over the features."""
     y = jnp.stack([x.mean(axis=-1), layers.largest(x, -1)], axis=-1)
     y = layers.Conv(
@@ -222,7 +223,13 @@ class _Phase(nn.Module):
   dtype: Any
 
   @nn.compact
-  def __call__(self, x: Map, strength: Map, valid: Valid, train: bool) -> Map:
+  def __call__(
+    self,
+    x: Map,
+    strength: Float[Array, 'clip height width 1'],
+    valid: Valid,
+    train: bool,
+  ) -> NewMap:
     settings = self.settings
     size, stride, padding = STEMS[settings.stem]
     x = layers.Conv(
@@ -258,7 +265,7 @@ class _Residual(nn.Module):
   dtype: Any
 
   @nn.compact
-  def __call__(self, x: Map, valid: Valid, train: bool) -> Map:
+  def __call__(self, x: Map, valid: Valid, train: bool) -> NewMap:
     def convolved(y, size, stride, name, norm):
       y = layers.Conv(
         self.width,

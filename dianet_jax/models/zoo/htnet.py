@@ -25,6 +25,7 @@ from dianet_jax.models.zoo import flow_images, ststnet
 
 _EPSILON = 1e-5
 Map = Float[Array, 'clip height width channel']
+NewMap = Float[Array, 'clip new_height new_width feature']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Trunk(nn.Module):
   )
 
   @nn.compact
-  def __call__(self, image: Map) -> Map:
+  def __call__(self, image: Map) -> NewMap:
     """Features of the last level, as wide as the first times 2^(levels - 1)."""
     patch, width, heads = self.patch, self.width, self.heads
     clips, rows, columns = (
@@ -130,7 +131,7 @@ class _Level(nn.Module):
   dtype: Any
 
   @nn.compact
-  def __call__(self, x: Map) -> Map:
+  def __call__(self, x: Map) -> NewMap:
     clips, rows, columns, width = x.shape
     tall, wide = rows // self.blocks, columns // self.blocks
     x = x.reshape(clips, self.blocks, tall, self.blocks, wide, width)
@@ -178,7 +179,7 @@ class _Aggregate(nn.Module):
   dtype: Any
 
   @nn.compact
-  def __call__(self, x: Map) -> Map:
+  def __call__(self, x: Map) -> NewMap:
     x = layers.Conv(
       self.width,
       (3, 3),

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from dianet_jax.models import layers
 
 Frames = Float[Array, 'clip frame height width channel']
+NewFrames = Float[Array, 'clip new_frame new_height new_width feature']
 
 
 def widths_of(*widths: int, factor: float) -> list[int]:
@@ -34,7 +35,7 @@ class _Reflected(nn.Module):
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, x: Frames) -> Frames:
+  def __call__(self, x: Frames) -> NewFrames:
     edge = (self.size // 2,) * 2
     x = jnp.pad(x, ((0, 0), (0, 0), edge, edge, (0, 0)), mode='reflect')
     return layers.Conv(
@@ -53,7 +54,7 @@ class _ResidualPair(nn.Module):
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, x: Frames) -> Frames:
+  def __call__(self, x: Frames) -> NewFrames:
     width = x.shape[-1]
     y = nn.relu(_Reflected(width, dtype=self.dtype, name='first')(x))
     return x + _Reflected(width, dtype=self.dtype, name='second')(y)
@@ -73,7 +74,7 @@ class Magnifier(nn.Module):
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, onset: Frames, apex: Frames) -> Frames:
+  def __call__(self, onset: Frames, apex: Frames) -> NewFrames:
     """A map with half the rows and columns of the frames."""
     low, high = widths_of(16, 32, factor=self.factor)
 

@@ -19,6 +19,7 @@ from dianet_jax.models import layers
 
 _EPSILON = 1e-6
 Map = Float[Array, 'clip height width channel']
+NewMap = Float[Array, 'clip new_height new_width feature']
 Valid = Bool[Array, ' clip'] | None
 _small = nn.initializers.truncated_normal(0.02)
 
@@ -185,7 +186,7 @@ class Retention(nn.Module):
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, x: Map) -> Map:
+  def __call__(self, x: Map) -> NewMap:
     """A map of the same shape."""
     clips, height, width, features = x.shape
     query, key, value = (
@@ -239,7 +240,7 @@ class _Block(nn.Module):
   dtype: Any
 
   @nn.compact
-  def __call__(self, x: Map, train: bool) -> Map:
+  def __call__(self, x: Map, train: bool) -> NewMap:
     def norm(name):
       return nn.LayerNorm(_EPSILON, dtype=self.dtype, name=name)
 
@@ -263,7 +264,7 @@ class _Stem(nn.Module):
   dtype: Any
 
   @nn.compact
-  def __call__(self, x: Map, valid: Valid, train: bool) -> Map:
+  def __call__(self, x: Map, valid: Valid, train: bool) -> NewMap:
     for number in range(4):
       x = layers.Conv(
         self.width // 2 if number < 2 else self.width,
@@ -286,7 +287,7 @@ class _Position(nn.Module):
   dtype: Any
 
   @nn.compact
-  def __call__(self, face: Map, rows: int, columns: int) -> Map:
+  def __call__(self, face: Map, rows: int, columns: int) -> NewMap:
     width = self.shape.widths[-1]
     face = jax.image.resize(
       face,

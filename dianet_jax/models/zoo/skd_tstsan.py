@@ -28,6 +28,7 @@ from dianet_jax.models.registry import Outputs
 from dianet_jax.models.zoo import flow_images, magnifier
 
 Frames = Float[Array, 'clip frame height width channel']
+NewFrames = Float[Array, 'clip new_frame new_height new_width feature']
 Valid = Bool[Array, ' clip'] | None
 CHANNELS = 38
 
@@ -101,7 +102,7 @@ class ChannelAttention(nn.Module):
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, x: Frames) -> Frames:
+  def __call__(self, x: Frames) -> NewFrames:
     """Multiplies each channel of each clip and frame by a weight in 0..1."""
     size = int((math.log2(x.shape[-1]) + 1) / 2)
     size += 1 - size % 2
@@ -141,7 +142,7 @@ class _Layers(nn.Module):
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, x: Frames, valid: Valid, train: bool) -> Frames:
+  def __call__(self, x: Frames, valid: Valid, train: bool) -> NewFrames:
     for number, width in enumerate(self.widths, self.first):
       x = layers.temporal_shift(x) if self.shifted else x
       x = layers.Conv(
@@ -224,7 +225,7 @@ def _outputs(self, streams, train) -> Outputs:
   )
 
 
-def _flow_onset(flow: Frames, settings: TemporalSettings) -> Frames:
+def _flow_onset(flow: Frames, settings: TemporalSettings) -> NewFrames:
   return jnp.full_like(flow, 0.5 if settings.neutral_onset else 0.0)
 
 

@@ -27,6 +27,7 @@ from dianet_jax.models.zoo import flow_images
 _EPSILON = 1e-6
 Frames = Float[Array, 'clip frame height width channel']
 Sequence = Float[Array, 'clip frame feature']
+OutputSequence = Float[Array, 'clip frame width']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +136,7 @@ class LSTM(nn.Module):
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, x: Sequence) -> Sequence:
+  def __call__(self, x: Sequence) -> OutputSequence:
     """The output of every step."""
     init = _uniform(self.width**-0.5)
 

@@ -18,6 +18,7 @@ import numpy as np
 from dianet_jax.models import layers, official
 
 Frames = Float[Array, 'clip frame height width channel']
+NewFrames = Float[Array, 'clip new_frame new_height new_width feature']
 Valid = Bool[Array, ' clip'] | None
 # Standard deviation of the window around the best match, positions; factor of
 # the softmax.
@@ -171,7 +172,7 @@ class SlowFastTCM(nn.Module):
   @nn.compact
   def __call__(
     self, x: Frames, valid: Valid = None, train: bool = False
-  ) -> Frames:
+  ) -> NewFrames:
     """Maps of the same shape; at least two frames."""
     y = MotionMaps(self.patch, self.reduced, self.dtype, name='motion')(
       x, valid, train
@@ -213,7 +214,7 @@ class _Pair(nn.Module):
   dtype: Any
 
   @nn.compact
-  def __call__(self, x: Frames, valid: Valid, train: bool) -> Frames:
+  def __call__(self, x: Frames, valid: Valid, train: bool) -> NewFrames:
     for name, width, size, groups in (
       ('spread', x.shape[-1], 3, x.shape[-1]),
       ('widen', self.width, 1, 1),

@@ -107,6 +107,7 @@ def _states(trainer, inputs, seeds):
   return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', slow_but(NAMES, FAST))
 def test_two_folds_train_side_by_side(name):
   trainer = _trainer(name)
