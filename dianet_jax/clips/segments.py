@@ -221,7 +221,8 @@ def take(
   numbers, kept = np.array(numbers)[steps], np.stack(kept)[steps]
   warnings = [*cut.warnings(), *dropped]
   rate = 1 / float(np.median(np.diff(times)))
-  if rate < LEAST_RATE:
+  # Time stamps are rounded: a video of 100 frames a second may have 99.99.
+  if round(rate) < LEAST_RATE:
     warnings.append(
       f'{rate:.0f} frames a second: with fewer than {LEAST_RATE:.0f} noise'
       ' weighs more against the motion'
