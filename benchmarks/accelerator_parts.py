@@ -16,12 +16,11 @@ from dianet_jax.core import config as configuration
 from dianet_jax.core import runtime
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.experiments import configuration as configurations
-from dianet_jax.experiments import run
 from dianet_jax.models import registry as models
 from dianet_jax.motion import optical_flow
 from dianet_jax.motion import registry as motion
+from dianet_jax.training import build, tuning
 from dianet_jax.training import parallel as parallel_lib
-from dianet_jax.training import tuning
 from dianet_jax.training.state import Data
 
 # What was measured, and its figures.
@@ -187,7 +186,7 @@ class Case:
     """Of the network, to compute in a type."""
     name = runtime.compute_dtype(dtype, jax.devices()[0].platform)
     width = self.folds.train_index.shape[1]
-    return run.make_trainer(
+    return build.make_trainer(
       self.config, 3, self.channels, width, jnp.dtype(name)
     )
 

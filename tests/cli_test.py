@@ -162,7 +162,8 @@ def test_it_works_from_a_wheel(installed, two_runs, tmp_path):
   code = (
     'import dianet_jax.evaluation.page as page\n'
     f'assert page.__file__.startswith({str(installed)!r})\n'
-    'page._template()\n'
+    'from dianet_jax.core import html\n'
+    "html.template('dianet_jax.evaluation', 'page.html.j2')\n"
   )
   subprocess.run(
     [sys.executable, '-c', code],

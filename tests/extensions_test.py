@@ -162,7 +162,9 @@ def test_a_model_of_two_inputs(config, tmp_path):
   summary = run.run(settings, tmp_path / 'run')
   assert summary['overall']['n'] == 20
   held = json.loads((tmp_path / 'run' / 'config.json').read_text())['config']
-  assert held['model'] == {'name': 'two_inputs', 'width': 5}
+  assert held['model'] == {
+    'name': 'two_inputs', 'pretrained': '', 'width': 5
+  }  # fmt: skip
   with pytest.raises(errors.UserError, match='model.widht.*nearest.*width'):
     config(**BOTH, model__widht=5)
   with pytest.raises(errors.UserError, match='model.width=0'):

@@ -102,13 +102,25 @@ def _save(
   limits.give_back()
 
 
+def _reader() -> ocp.Checkpointer:
+  """A reader that waits for no other process: each reads what it needs."""
+  index = jax.process_index()
+  alone = ocp.options.MultiprocessingOptions(
+    primary_host=index,
+    active_processes={index},
+    barrier_sync_key_prefix=f'process{index}',
+  )
+  handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+  return ocp.Checkpointer(handler, multiprocessing_options=alone)
+
+
 def _restore(folder: pathlib.Path, target: Any = None) -> Any:
   """The arrays of a checkpoint, in the form of `target` if there is one.
 
   Raises:
     ValueError: its checksum differs. Orbax raises many other kinds.
   """
-  with ocp.PyTreeCheckpointer() as checkpointer:
+  with _reader() as checkpointer:
     like = target or checkpointer.metadata(folder).item_metadata.tree
     of_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), like)
     tree = checkpointer.restore(folder, item=target, restore_args=of_numpy)

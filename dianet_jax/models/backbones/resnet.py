@@ -11,8 +11,8 @@ from jaxtyping import Array, Bool, Float
 
 from dianet_jax.models import layers, official
 
-Map = Float[Array, 'clip height width channel']
-Features = Float[Array, 'clip rows columns feature']
+Map = Float[Array, '*batch height width channel']
+Features = Float[Array, '*batch rows columns feature']
 Valid = Bool[Array, ' clip'] | None
 
 

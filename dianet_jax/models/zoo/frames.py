@@ -9,8 +9,8 @@ import numpy as np
 
 from dianet_jax.core import config, schema
 
-Frames = Float[Array, 'clip frame height width channel']
-NewFrames = Float[Array, 'clip new_frame new_height new_width feature']
+Images = Float[Array, '*batch height width channel']
+NewImages = Float[Array, '*batch new_height new_width feature']
 
 # Mean and standard deviation of red, green and blue in ImageNet, of 0..1.
 MEAN = np.array([0.485, 0.456, 0.406])
@@ -39,7 +39,7 @@ class Settings(config.Model):
 UNSCALED: Mapping[str, Any] = {'data.scaling': 'none', 'model.white': 255.0}
 
 
-def normalised(frames: Frames, settings: Settings) -> NewFrames:
+def normalised(frames: Images, settings: Settings) -> NewImages:
   """Frames normalised as for networks trained on ImageNet.
 
   A white frame, after subtracting the mean and dividing by the deviation:
@@ -60,7 +60,7 @@ def normalised(frames: Frames, settings: Settings) -> NewFrames:
   return (frames - mean) / deviation
 
 
-def normalised_difference(frames: Frames, settings: Settings) -> NewFrames:
+def normalised_difference(frames: Images, settings: Settings) -> NewImages:
   """Differences of two frames, as if both frames had been normalised.
 
   >>> none = np.zeros((1, 1, 1, 1, 3))

@@ -331,7 +331,7 @@ class RetentionNet(nn.Module):
     face: Map | None,
     valid: Valid = None,
     train: bool = False,
-    place: Map | None = None,
+    place: Float[Array, 'clip rows columns place_channel'] | None = None,
   ) -> Float[Array, 'clip class_']:
     """Logits.
 
