@@ -9,6 +9,7 @@ import numpy as np
 
 from dianet_jax.core import config, schema
 
+Frames = Float[Array, 'clip frame height width channel']
 Images = Float[Array, '*batch height width channel']
 NewImages = Float[Array, '*batch new_height new_width feature']
 
