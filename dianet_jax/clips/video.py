@@ -209,16 +209,16 @@ def _frames(container: Any, stream: Any) -> Iterator[tuple[Any, Any]]:
 
 def _quantiser(frame: Any) -> float | None:
   """What H.264 has quantised a frame by; None of other codecs."""
-  for part in list(frame.side_data):
-    if part.type.name != 'VIDEO_ENC_PARAMS':
-      continue
-    content = bytes(part)
-    count, start, step, codec, base = _PARAMETERS.unpack_from(content)
-    if codec == _H264:
-      places = range(start + _OF_BLOCK, start + count * step, step or 1)
-      own = [struct.unpack_from('=i', content, at)[0] for at in places]
-      return base + float(np.mean(own or [0]))
-  return None
+  parameters = frame.side_data.get('VIDEO_ENC_PARAMS')
+  if parameters is None:
+    return None
+  content = bytes(parameters)
+  count, start, step, codec, base = _PARAMETERS.unpack_from(content)
+  if codec != _H264:
+    return None
+  places = range(start + _OF_BLOCK, start + count * step, step or 1)
+  own = [struct.unpack_from('=i', content, at)[0] for at in places]
+  return base + float(np.mean(own or [0]))
 
 
 def _library() -> Any:

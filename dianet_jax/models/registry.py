@@ -63,7 +63,8 @@ class Model(Protocol):
   """What the trainer asks of a Linen module.
 
   >>> model = MODELS['offapexnet'](3, MODELS['offapexnet'].Settings())
-  >>> inputs = {'phase_flow': jax.ShapeDtypeStruct((4, 1, 28, 28, 3), float)}
+  >>> x = jax.ShapeDtypeStruct((4, 1, 28, 28, 3), 'float32')
+  >>> inputs = {'phase_flow': x}
   >>> key = jax.random.key(0)
   >>> outputs, variables = jax.eval_shape(model.init_with_output, key, inputs)
   >>> outputs.logits.shape

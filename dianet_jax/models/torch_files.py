@@ -17,6 +17,7 @@ import math
 import pathlib
 import pickletools
 from typing import Any, NamedTuple
+import warnings
 import zipfile
 
 import jax.numpy as jnp
@@ -252,10 +253,13 @@ def _run(
   `storages` takes all that it refers to, by their keys.
   """
   machine = _Machine(storages={} if storages is None else storages)
-  for instruction, argument, _ in pickletools.genops(program):
-    if instruction.name == 'STOP':
-      return machine.stack.pop()
-    machine.follow(instruction.name, argument)
+  with warnings.catch_warnings():
+    # Of damaged texts Python 3.12 says more than that they are wrong.
+    warnings.simplefilter('ignore', DeprecationWarning)
+    for instruction, argument, _ in pickletools.genops(program):
+      if instruction.name == 'STOP':
+        return machine.stack.pop()
+      machine.follow(instruction.name, argument)
   raise EOFError('no end')
 
 

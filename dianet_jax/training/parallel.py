@@ -281,7 +281,10 @@ class FoldParallel:
     """
     fold = jax.tree.map(lambda leaf: leaf[0], fold_arrays(self._folds))
     data = jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), self._data
+      lambda leaf: jax.ShapeDtypeStruct(
+        leaf.shape[1:], jax.dtypes.canonicalize_dtype(leaf.dtype)
+      ),
+      self._data,
     )
     state = jax.eval_shape(self._trainer.init, data, fold)
     best = Best(np.zeros((), np.float32), state.variables)

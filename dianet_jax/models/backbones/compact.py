@@ -15,7 +15,7 @@ class Compact(nn.Module):
   a training step on a CPU, and these images are smooth.
 
   >>> import jax
-  >>> x = jax.ShapeDtypeStruct((2, 28, 28, 3), float)
+  >>> x = jax.ShapeDtypeStruct((2, 28, 28, 3), 'float32')
   >>> def features(x):
   ...   return Compact().init_with_output(jax.random.key(0), x, None, False)[0]
   >>> jax.eval_shape(features, x).shape

@@ -53,7 +53,7 @@ class ResNet18(nn.Module):
   """Stem and four stages of two basic blocks; stride 32.
 
   >>> import jax
-  >>> x = jax.ShapeDtypeStruct((2, 64, 64, 3), float)
+  >>> x = jax.ShapeDtypeStruct((2, 64, 64, 3), 'float32')
   >>> def features(x):
   ...   model = ResNet18(widths=(8, 16))
   ...   return model.init_with_output(jax.random.key(0), x, None, False)[0]
