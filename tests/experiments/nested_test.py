@@ -229,9 +229,7 @@ def test_other_clips_are_refused_before_training(make, tmp_path, monkeypatch):
 def test_chosen_candidates_may_differ_in_epochs(make, tmp_path, monkeypatch):
   texts = ('short: train.epochs=1', 'long: train.epochs=2')
   values = iter([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
-  monkeypatch.setattr(
-    nested, 'scores', lambda *args: np.array(next(values))
-  )
+  monkeypatch.setattr(nested, 'scores', lambda *args: np.array(next(values)))
   summary = nested.run(make(study__rows=texts), tmp_path / 'run')
   assert [group['chosen'] for group in summary['chosen']] == [
     'short', 'long', 'long'
@@ -249,9 +247,7 @@ def test_leavings_of_a_killed_write_are_removed(make, tmp_path, monkeypatch):
   config = make(train__epochs=1)
   # The last candidate is chosen for every group.
   rising = iter(np.arange(len(CANDIDATES), dtype=float))
-  monkeypatch.setattr(
-    nested, 'scores', lambda *_: np.full(3, next(rising))
-  )
+  monkeypatch.setattr(nested, 'scores', lambda *_: np.full(3, next(rising)))
   run = tmp_path / 'run'
   left = [
     run / kind / 'default/checkpoints/seed0/x.orbax-checkpoint-tmp-1'
