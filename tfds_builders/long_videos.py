@@ -281,6 +281,26 @@ def _interval(
   )
 
 
+def row_of(
+  place: str,
+  subject: str,
+  video: str,
+  cells: Mapping[str, str],
+  emotion: str,
+) -> Row:
+  """A row by its cells `onset`, `apex`, `offset` and `type`.
+
+  Raises:
+    UserError: see `frame_of` and `kind_of`.
+  """
+  onset, apex, offset = (
+    frame_of(place, column, cells[column])
+    for column in ('onset', 'apex', 'offset')
+  )
+  kind = kind_of(place, cells['type'])
+  return Row(place, subject, video, onset, apex, offset, kind, emotion)
+
+
 def frame_of(place: str, column: str, text: str) -> int:
   """A cell with a frame number; 0 for an empty one.
 

@@ -21,7 +21,7 @@ import cv2
 from jaxtyping import Float32, Float64, Int, UInt8
 import numpy as np
 
-from dianet_jax.clips import faces, segments
+from dianet_jax.clips import faces, images, segments
 
 # Side of the upright face, in pixels, and the place of the eyes in it.
 SIZE = 128
@@ -310,7 +310,7 @@ class _Reference:
     # From the pose of the step before: heads are slow.
     pose = self._pose
     for _ in range(_ROUNDS):
-      aligned = _move(image, pose)
+      aligned = images.moved(image, pose)
       difference = (aligned - self._image).ravel()
       change = self._explained @ difference[self._stable]
       pose = pose - change[:4]
@@ -352,21 +352,3 @@ def _solver(
 def _is_near(pose: Float64[np.ndarray, '4']) -> bool:
   limits = (_MOST_SHIFT, _MOST_SHIFT, _MOST_TURN, _MOST_SCALE)
   return bool((np.abs(pose) <= limits).all())
-
-
-def _move(
-  image: Float32[np.ndarray, 'height width'], pose: Float64[np.ndarray, '4']
-) -> Float32[np.ndarray, 'height width']:
-  """The image as seen after a shift, a turn and a growth."""
-  cosine = (1 + pose[3]) * np.cos(pose[2])
-  sine = (1 + pose[3]) * np.sin(pose[2])
-  turn = np.array([[cosine, -sine], [sine, cosine]])
-  middle = np.full(2, (SIZE - 1) / 2)
-  shift = middle - turn @ middle + pose[:2]
-  return cv2.warpAffine(
-    image,
-    np.column_stack([turn, shift]),
-    (SIZE, SIZE),
-    flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-    borderMode=cv2.BORDER_REPLICATE,
-  )

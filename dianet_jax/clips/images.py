@@ -6,7 +6,7 @@ import os
 import struct
 
 import cv2
-from jaxtyping import UInt8
+from jaxtyping import Float, Float32, UInt8
 import numpy as np
 
 from dianet_jax.core import errors
@@ -271,3 +271,29 @@ def _orientation(exif: bytes) -> int:
 
 _PNG, _JPEG = b'\x89PNG\r\n\x1a\n', b'\xff\xd8'
 _KINDS = {_PNG: _png_header, b'BM': _bmp_header, _JPEG: _jpeg_header}
+
+
+def moved(
+  image: Float32[np.ndarray, 'height width'], pose: Float[np.ndarray, ' number']
+) -> Float32[np.ndarray, 'height width']:
+  """An image as seen after a motion of the head; its border is repeated.
+
+  Args:
+    image: grey levels.
+    pose: shift to the right and down, pixels; turn about the centre, radians;
+      and, if there is a fourth number, growth: 0.01 is one percent.
+  """
+  height, width = image.shape
+  x, y, angle, *rest = pose
+  growth = 1 + (rest[0] if rest else 0.0)
+  cosine, sine = growth * np.cos(angle), growth * np.sin(angle)
+  turn = np.array([[cosine, -sine], [sine, cosine]])
+  centre = np.array([(width - 1) / 2, (height - 1) / 2])
+  shift = centre - turn @ centre + np.array([x, y])
+  return cv2.warpAffine(
+    image,
+    np.column_stack([turn, shift]),
+    (width, height),
+    flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+    borderMode=cv2.BORDER_REPLICATE,
+  )

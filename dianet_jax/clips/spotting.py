@@ -4,6 +4,8 @@ import cv2
 from jaxtyping import Float, Float32, UInt8
 import numpy as np
 
+from dianet_jax.clips import images
+
 # Share of the frame's smaller side that is left out around it: 1 / 24.
 _MARGIN = 24
 _STEPS = 3
@@ -72,7 +74,7 @@ def motion_energy(
     smooth = _smooth(frame)
     # From the pose of the frame before: heads are slow.
     for _ in range(_STEPS):
-      aligned = _move(smooth, pose)
+      aligned = images.moved(smooth, pose)
       motion = (aligned - onset)[inner].ravel()
       change = explained @ motion
       pose = np.clip(pose - change[:3], -limits, limits)
@@ -97,21 +99,3 @@ def _changes(
   x = np.arange(width, dtype=np.float32) - (width - 1) / 2
   turn = down * x - across * y
   return np.stack([across, down, turn, onset, np.ones_like(onset)])
-
-
-def _move(
-  frame: Float32[np.ndarray, 'height width'], pose: Float[np.ndarray, '3']
-) -> Float32[np.ndarray, 'height width']:
-  """The frame as seen after a shift (x, y; pixels) and a turn (radians)."""
-  height, width = frame.shape
-  centre = np.array([(width - 1) / 2, (height - 1) / 2])
-  cosine, sine = np.cos(pose[2]), np.sin(pose[2])
-  turn = np.array([[cosine, -sine], [sine, cosine]])
-  shift = centre - turn @ centre + pose[:2]
-  return cv2.warpAffine(
-    frame,
-    np.column_stack([turn, shift]),
-    (width, height),
-    flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-    borderMode=cv2.BORDER_REPLICATE,
-  )

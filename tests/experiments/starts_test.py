@@ -22,34 +22,23 @@ from dianet_jax.experiments import (
 from dianet_jax.inference import folder
 from dianet_jax.models import pretrained
 from dianet_jax.training import build
-from tests.data.dataset_test import write_flow
-from tests.experiments.run_test import flow_rows
-
-
-@pytest.fixture(scope='module')
-def flow(tmp_path_factory):
-  return write_flow(tmp_path_factory.mktemp('flow'), flow_rows())
+from tests.experiments.run_test import flow, flow_config
 
 
 @pytest.fixture
-def flow_config(make_config, flow):
+def short_config(flow_config):
   def make(**overrides):
-    overrides = {
-      'data__manual_dir': str(flow),
-      'seeds': 1,
-      'train__epochs': 1,
-      # So small that no weight changes.
-      'train__learning_rate': 1e-35,
-    } | overrides
-    return make_config(megc2019, **overrides)
+    # So small a rate that no weight changes.
+    short = {'seeds': 1, 'train__epochs': 1, 'train__learning_rate': 1e-35}
+    return flow_config(**short | overrides)
 
   return make
 
 
 @pytest.fixture
-def weights(flow_config, tmp_path):
+def weights(short_config, tmp_path):
   """Random weights of the whole network in a file of our own layout."""
-  config = flow_config()
+  config = short_config()
   dataset = run.read_dataset(config)
   model = build.make_trainer(config, 3, dataset.channels, 1, None).model
   inputs = {
@@ -113,9 +102,9 @@ def test_the_sentence_says_what_is_not_known():
 
 
 @pytest.mark.slow
-def test_a_whole_run(flow_config, weights, tmp_path, capsys):
+def test_a_whole_run(short_config, weights, tmp_path, capsys):
   workdir = tmp_path / 'run'
-  config = flow_config(model__pretrained=str(weights))
+  config = short_config(model__pretrained=str(weights))
   summary = run.run(config, workdir)
   digest = pretrained.checksum(weights)
   assert summary['data']['pretrained']['sha256'] == digest

@@ -77,20 +77,13 @@ def _read(
         f' {name!r} in the other sheets. Correct the cell, or take a fresh'
         ' copy.'
       )
-    onset, apex, offset = (
-      long_videos.frame_of(place, column, row[column])
-      for column in ('onset', 'apex', 'offset')
-    )
     found.append(
-      long_videos.Row(
+      long_videos.row_of(
         place,
         f's{annotations.subject_number(subject)}',
         # Spreadsheet programs make 101 of 0101.
         video.zfill(4),
-        onset,
-        apex,
-        offset,
-        long_videos.kind_of(place, row['type']),
+        row,
         row['emotion'].casefold(),
       )
     )

@@ -88,19 +88,12 @@ def _read(
         f'{place}: found the file name {row["filename"][:40]!r}, expected one'
         " like '006_1_2'. Correct the cell, or take a fresh copy."
       )
-    onset, apex, offset = (
-      long_videos.frame_of(place, column, row[column])
-      for column in ('onset', 'apex', 'offset')
-    )
     found.append(
-      long_videos.Row(
+      long_videos.row_of(
         place,
         clip[1],
         f'{clip[1]}_{clip[2]}',
-        onset,
-        apex,
-        offset,
-        long_videos.kind_of(place, row['type']),
+        row,
         emotions.get(row['filename'], ''),
       )
     )
