@@ -132,7 +132,7 @@ class Representation(abc.ABC):
   def still(
     self, images: Float[AnyArray, 'view height width channel']
   ) -> Float[AnyArray, 'view height width channel']:
-    """The images of one clip as if nothing had moved, for explanations.
+    """The images of one clip without its motion, for explanations.
 
     By default each channel of a view is its median: most of a face is still,
     and the value of no motion is not known of all images.
