@@ -72,7 +72,7 @@ def test_the_same_command_draws_it(finished, config, capsys):
   text = (finished / 'report.html').read_text()
   clips = text.count('<section class="clip">')
   assert text.count('data:image/png;base64') == 2 * clips > 0
-  assert text.count('What spoke for') == clips and '<svg' in text
+  assert text.count('Evidence for') == clips and '<svg' in text
   assert summary['data']['fingerprint'] in text
   assert len(list(finished.glob('tensorboard/seed0/*/events*'))) == 6
   # And is not drawn again.

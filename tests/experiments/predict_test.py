@@ -71,7 +71,7 @@ def test_a_video_becomes_a_report(start, bundle, clip, tmp_path):
   # Three key frames, two motion images, and what explains: the regions and a
   # map of each backbone and of each attention. Nothing from elsewhere.
   assert len(re.findall('src="data:image/', page)) == 3 + 2 + 1 + 2 + 2
-  assert 'What spoke for' in page and '<td>mouth</td>' in page
+  assert 'Evidence for' in page and '<td>mouth</td>' in page
   assert '<polyline' in page
   assert 'src="http' not in page and '<script' not in page
 

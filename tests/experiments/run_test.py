@@ -82,7 +82,7 @@ def test_outputs(workdir, finished):
   assert 6 <= clips <= 15
   assert page.count('data:image/png;base64') == 2 * clips
   # Each is explained: the regions, and a map of each backbone at least.
-  assert page.count('What spoke for') == clips
+  assert page.count('Evidence for') == clips
   assert page.count('data:image/jpeg;base64') >= 3 * clips
   assert '<svg' in page and 'http://' not in page.replace(
     'http://www.w3.org', ''
