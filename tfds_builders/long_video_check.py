@@ -39,7 +39,6 @@ def check(name: str, manual_dir: str | os.PathLike[str]) -> dict[str, Any]:
   verdict = DIFFERS if problems else READY
   if not counts['micro'] + counts['macro']:
     verdict = BLOCKED
-  rate = f'--fps={data_set.frames_per_second:g}'
   folders = os.path.commonpath([video.folder for video in found.videos])
   return {
     'verdict': verdict,
@@ -52,9 +51,7 @@ def check(name: str, manual_dir: str | os.PathLike[str]) -> dict[str, Any]:
     'notes': found.notes,
     'problems': problems,
     'next_commands': [
-      f'dianet spot FOLDER ... {rate} --out=spotted',
-      f'dianet evaluate-spotting spotted/intervals.csv --dataset={name}'
-      f' --manual_dir={manual_dir}',
+      f'dianet spot --dataset={name} --manual_dir={manual_dir} --out=spotted',
     ],
   }
 

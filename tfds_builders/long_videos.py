@@ -63,6 +63,7 @@ class LongVideos:
     subjects: who is in them.
     micro: expressions annotated as micro-expressions.
     macro: the others.
+    same_people: data sets of clips that show some of these people.
   """
 
   name: str
@@ -77,6 +78,7 @@ class LongVideos:
   subjects: int
   micro: int
   macro: int
+  same_people: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

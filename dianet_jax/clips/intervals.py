@@ -29,6 +29,7 @@ COLUMNS = {
   'onset_seconds': "since the video's first frame; empty if unknown",
   'apex_seconds': 'likewise',
   'offset_seconds': 'likewise',
+  'emotion': 'as a bundle or a coder names it; empty where nobody does',
 }
 _NEEDED = tuple(COLUMNS)[:5]
 
@@ -44,6 +45,7 @@ class Interval:
     kind: 'micro' or 'macro'.
     score: larger is surer; no probability. NaN of an annotation.
     region: 'brows', 'eyes', 'mouth', or '' where nobody says.
+    emotion: its name; '' where nobody says.
   """
 
   onset: int
@@ -52,6 +54,7 @@ class Interval:
   kind: str
   score: float = math.nan
   region: str = ''
+  emotion: str = ''
 
   def __post_init__(self):
     if not 0 <= self.onset <= self.apex <= self.offset:
@@ -140,7 +143,7 @@ def read(path: pathlib.Path) -> dict[str, list[Interval]]:
 
   Args:
     path: of a CSV file with the columns video, onset, apex, offset and kind;
-      score and region may lack, further columns are not looked at.
+      score, region and emotion may lack, further columns are not looked at.
 
   Returns:
     Video -> its intervals in their order; [] of a video whose only row has no
@@ -178,7 +181,13 @@ def _of_cells(place: str, cells: Mapping[str, str]) -> Interval:
     ) from error
   try:
     return Interval(
-      onset, apex, offset, cells['kind'], score, cells.get('region') or ''
+      onset,
+      apex,
+      offset,
+      cells['kind'],
+      score,
+      cells.get('region') or '',
+      escape.from_cell(cells.get('emotion') or ''),
     )
   except errors.UserError as error:
     raise errors.UserError(f'{place}: {error}') from error

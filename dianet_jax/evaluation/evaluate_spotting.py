@@ -194,7 +194,30 @@ def differ(result: Mapping[str, Any]) -> bool:
   return any(strict[name] != reference[name] for name in _COUNTS)
 
 
-def _classes(text: str) -> dict[str, str]:
+def text(result: Mapping[str, Any], matching: str = 'strict') -> str:
+  """What is said of a result in a terminal.
+
+  Args:
+    result: see `evaluate`.
+    matching: 'strict', or 'reference' for the published scorer's rules alone.
+  """
+  parts = [
+    f'{result["videos"]} videos of {result["subjects"]} subjects,'
+    f' {result["minutes"]:.1f} minutes.'
+  ]
+  if matching == 'strict':
+    parts += _strict_text(result)
+  if matching == 'reference' or differ(result):
+    parts += _reference_text(result['reference'])
+  return '\n\n'.join(parts)
+
+
+def classes_of(text: str) -> dict[str, str]:
+  """Emotion in lower case -> class, of 'emotion=class,emotion=class,...'.
+
+  Raises:
+    UserError: it is written otherwise.
+  """
   pairs = [part.split('=') for part in text.split(',') if part]
   if any(len(pair) != 2 or not all(pair) for pair in pairs):
     raise errors.UserError(
@@ -259,17 +282,10 @@ def main(arguments: Sequence[str]) -> None:
     videos = spotting_files.read_truth(truth)
   found = pathlib.Path(options.intervals).expanduser()
   videos = spotting_files.with_predictions(videos, found, known)
-  videos = spotting_files.renamed(videos, _classes(options.classes))
+  videos = spotting_files.renamed(videos, classes_of(options.classes))
   result = evaluate(videos)
   if options.json:
     json.dump(result, sys.stdout, indent=1)
     print()
     return
-  print(
-    f'{result["videos"]} videos of {result["subjects"]} subjects,'
-    f' {result["minutes"]:.1f} minutes.\n'
-  )
-  if options.matching == 'strict':
-    print('\n\n'.join(_strict_text(result)))
-  if options.matching == 'reference' or differ(result):
-    print('\n'.join(['', *_reference_text(result['reference'])]))
+  print(text(result, options.matching))

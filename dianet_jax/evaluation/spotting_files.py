@@ -33,19 +33,9 @@ def _expressions(
   rows = _rows(path)
   if rows and rows[0].keys() >= _PREDICTED:
     return _of_predictions(path, rows)
-  found = intervals.read(path)
-  emotions: dict[str, list[str]] = {}
-  for row in rows:
-    if row['onset']:
-      emotions.setdefault(escape.from_cell(row['video']), []).append(
-        escape.from_cell(row.get('emotion') or '')
-      )
   return {
-    video: tuple(
-      spotting.Expression(interval, emotion)
-      for interval, emotion in zip(some, emotions.get(video, []), strict=True)
-    )
-    for video, some in found.items()
+    video: tuple(spotting.Expression(one, one.emotion) for one in some)
+    for video, some in intervals.read(path).items()
   }
 
 
@@ -131,7 +121,13 @@ def of_data_set(dataset: str, manual_dir: str) -> list[spotting.Video]:
     UserError: unknown data set, nothing found, or a wrong cell.
   """
   declared = long_videos.get(dataset)
-  found = long_videos.find(declared, manual_dir)
+  return of_found(declared, long_videos.find(declared, manual_dir))
+
+
+def of_found(
+  declared: long_videos.LongVideos, found: long_videos.Found
+) -> list[spotting.Video]:
+  """The videos that were found of a data set, in their order."""
   return [
     spotting.Video(
       video.name,

@@ -17,6 +17,7 @@ from dianet_jax.clips import (
   video,
 )
 from dianet_jax.core import config, errors
+from dianet_jax.inference import bundle as bundle_lib
 
 # Of a filmstrip: side of a frame in pixels, and how many there are.
 _FILM_SIZE, _FILM_FRAMES = 160, 5
@@ -166,6 +167,36 @@ def clips(
     segment = segments.Segment(one.onset, one.apex, one.offset)
     clip = segments.take(source.name, counted(), segment, data, read)
     yield dataclasses.replace(clip, apex_source='spotted')
+
+
+def named(
+  source: video.Video,
+  found: Sequence[intervals.Interval],
+  bundle: bundle_lib.Bundle,
+) -> tuple[list[intervals.Interval], list[str]]:
+  """The intervals with the most probable class of each as its emotion.
+
+  Args:
+    source: that was spotted.
+    found: intervals in it, in order.
+    bundle: names them.
+
+  Returns:
+    The same intervals, and why some have no name.
+  """
+  done: list[intervals.Interval] = []
+  why = []
+  while len(done) < len(found):
+    rest = found[len(done) :]
+    try:
+      for one, clip in zip(rest, clips(source, rest, bundle.data)):
+        label = bundle.predict_clip(clip).label
+        done.append(dataclasses.replace(one, emotion=label))
+    except errors.UserError as error:
+      one = found[len(done)]
+      why.append(f'the expression at frame {one.apex} has no name: {error}')
+      done.append(one)
+  return done, why
 
 
 def film_numbers(interval: intervals.Interval) -> list[int]:

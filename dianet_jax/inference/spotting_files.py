@@ -7,6 +7,7 @@ in spotting.html.j2; here is what it is filled with.
 from collections.abc import Iterator, Mapping, Sequence
 import csv
 import dataclasses
+import itertools
 import pathlib
 from typing import Any
 
@@ -18,7 +19,7 @@ from dianet_jax.inference import spotting
 from dianet_jax.motion import display
 
 # Pictures of more would make a page that no browser shows.
-_MOST_FILMS = 60
+_MOST_FILMS = 300
 # Blinks are ten times as high as what is looked for.
 _MOST_THRESHOLDS = 4.0
 
@@ -57,6 +58,21 @@ class Result:
   error: str = ''
 
 
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """How well videos were spotted whose expressions are known.
+
+  Attributes:
+    figures: ready for JSON.
+    text: the same as tables, as a terminal shows them.
+    notes: what to know about them, a sentence each.
+  """
+
+  figures: Mapping[str, Any]
+  text: str
+  notes: Sequence[str]
+
+
 def films(
   spotted: spotting.Spotted, strips: spotting.Filmstrips
 ) -> dict[int, list[tuple[str, str]]]:
@@ -75,26 +91,16 @@ def films(
   return found
 
 
-def write(
-  folder: pathlib.Path,
-  spotter: str,
-  unit: str,
-  threshold: float,
-  results: Sequence[Result],
-) -> None:
-  """Writes the four files; each appears when it is whole.
+def write_tables(folder: pathlib.Path, results: Sequence[Result]) -> None:
+  """Writes `intervals.csv` and `signal.csv`; each appears when it is whole.
 
   Args:
-    folder: is made.
-    spotter: a row of `spotters.SPOTTERS`.
-    unit: of the score.
-    threshold: of the score.
+    folder: is there.
     results: of the videos, in order.
 
   Raises:
     OSError: the folder cannot be written.
   """
-  folder.mkdir(parents=True, exist_ok=True)
   whole = {r.name: r.spotted for r in results if r.spotted is not None}
   intervals.write(
     folder / 'intervals.csv',
@@ -102,6 +108,29 @@ def write(
     {name: spotted.times for name, spotted in whole.items()},
   )
   _write_signal(folder / 'signal.csv', whole)
+
+
+def write_report(
+  folder: pathlib.Path,
+  spotter: str,
+  unit: str,
+  threshold: float,
+  results: Sequence[Result],
+  evaluation: Evaluation | None = None,
+) -> None:
+  """Writes `spotting.json` and `report.html`; each appears when it is whole.
+
+  Args:
+    folder: is there.
+    spotter: a row of `spotters.SPOTTERS`.
+    unit: of the score.
+    threshold: of the score.
+    results: of the videos, in order.
+    evaluation: of videos whose expressions are known.
+
+  Raises:
+    OSError: the folder cannot be written.
+  """
   files.write_json(
     folder / 'spotting.json',
     {
@@ -110,6 +139,8 @@ def write(
       'unit': unit,
       'columns': intervals.COLUMNS,
       'reasons': expressions.REASONS,
+      'evaluation': evaluation and evaluation.figures,
+      'notes': list(evaluation.notes) if evaluation else [],
       'videos': [_held(result) for result in results],
     },
   )
@@ -118,6 +149,10 @@ def write(
     spotter=spotter,
     unit=unit,
     threshold=threshold,
+    evaluation=evaluation,
+    films=list(itertools.islice(_films(results), _MOST_FILMS)),
+    most=_MOST_FILMS,
+    found=sum(len(r.spotted.found) for r in results if r.spotted),
     videos=[_shown(result) for result in results],
   )
   html.write(folder / 'report.html', text)
@@ -187,8 +222,6 @@ def _shown(result: Result) -> dict[str, Any]:
   if spotted is None:
     return {'name': result.name, 'error': result.error}
   kinds = [one.kind for one in spotted.found]
-  times = spotted.times
-  best = sorted(spotted.found, key=lambda one: -one.score)
   return {
     'name': result.name,
     'error': '',
@@ -199,21 +232,12 @@ def _shown(result: Result) -> dict[str, Any]:
     'video': result.video,
     'warnings': spotted.warnings,
     'curves': list(_curves(spotted)),
-    'films': [
-      (
-        f'{one.kind}, {one.region}, {times[one.onset]:.2f} to'
-        f' {times[one.offset]:.2f} s, score {one.score:.1f}',
-        result.films.get(one.onset, ()),
-      )
-      for one in best[:_MOST_FILMS]
-    ],
-    'more': max(0, len(best) - _MOST_FILMS),
     'excluded': [
       ['from', 'to', 'reason', ''],
       *(
         [
-          f'{times.get(one.onset, np.nan):.2f} s',
-          f'{times.get(one.offset, np.nan):.2f} s',
+          f'{spotted.times.get(one.onset, np.nan):.2f} s',
+          f'{spotted.times.get(one.offset, np.nan):.2f} s',
           one.reason,
           expressions.REASONS[one.reason],
         ]
@@ -221,6 +245,23 @@ def _shown(result: Result) -> dict[str, Any]:
       ),
     ],
   }
+
+
+def _films(
+  results: Sequence[Result],
+) -> Iterator[tuple[str, str, Sequence[tuple[str, str]]]]:
+  """(Title, video, filmstrip) of all videos' intervals, the surest first."""
+  found = [
+    (one, result.spotted.times, result)
+    for result in results
+    if result.spotted is not None
+    for one in result.spotted.found
+  ]
+  for one, times, result in sorted(found, key=lambda item: -item[0].score):
+    title = ', '.join(filter(None, [one.kind, one.region, one.emotion]))
+    title += f', {times[one.onset]:.2f} to {times[one.offset]:.2f} s'
+    title += f', score {one.score:.1f}'
+    yield title, result.name, result.films.get(one.onset, ())
 
 
 def _curves(spotted: spotting.Spotted) -> Iterator[curve.Curve]:

@@ -26,7 +26,7 @@ def test_the_file_gives_back_what_was_written(tmp_path):
   assert math.isnan(read['=1+1.mp4'][0].score)
   header, first = path.read_text().splitlines()[:2]
   assert header.split(',') == list(intervals.COLUMNS)
-  assert first == 'a.mp4,10,20,30,micro,7.25,brows,0.05,0.1,'
+  assert first == 'a.mp4,10,20,30,micro,7.25,brows,0.05,0.1,,'
 
 
 @pytest.mark.parametrize(

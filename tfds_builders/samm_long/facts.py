@@ -111,4 +111,5 @@ DATA_SET = long_videos.LongVideos(
   subjects=32,
   micro=159,
   macro=343,
+  same_people=('samm', 'megc2019', 'megc2019_flow'),
 )

@@ -220,6 +220,5 @@ def main(arguments: Sequence[str]) -> None:
   print(
     f'{root} holds the {options.set} set: videos.csv lists the videos and'
     ' truth.csv what is in them. Next:\n\n'
-    f'  dianet spot {root}/*.mp4 --out=spotted\n'
-    f'  dianet evaluate-spotting spotted/intervals.csv {root}\n'
+    f'  dianet spot --truth={root} --out=spotted\n'
   )
