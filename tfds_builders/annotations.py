@@ -5,17 +5,14 @@ differ in both (SAMM's header is in row 14, CASME II has blank columns) and
 trimmed copies are common.
 """
 
-from collections.abc import Iterator, Sequence
-import contextlib
+from collections.abc import Sequence
 import dataclasses
 import pathlib
 import re
-from typing import Any, BinaryIO
-import zipfile
-
-import openpyxl
+from typing import Any
 
 from dianet_jax.core import errors
+from tfds_builders import workbooks
 
 # Header names as `_squeeze` leaves them: lower case, letters only.
 _COLUMNS = {
@@ -30,17 +27,9 @@ _COLUMNS = {
 _OPTIONAL = {'action_units'}
 _NO_APEX = {'', '/', '-', 'n/a', 'na', 'nan', 'none'}
 _HEADER_ROWS = 40
-_MOST_COLUMNS = 64
-# The largest data set of the field has 860 rows. A sheet of a million rows is
-# some other file, and reading it would fill the memory.
-_MOST_CLIPS = 20_000
-# That many take 10 MB; but a few kilobytes can unpack to gigabytes.
-_MOST_BYTES = 32_000_000
 # The limit of spreadsheet programs; a damaged file may claim any number.
 _MOST_ROWS = 1_048_576
 _MOST_LETTERS = 100
-# The first bytes of files from before Office 2007, and of encrypted files.
-_OLE = bytes.fromhex('d0cf11e0a1b11ae1')
 _MOST_LISTED = 5
 _FORMULAS = (
   ' A formula that no spreadsheet program has evaluated yet reads as empty: '
@@ -101,12 +90,8 @@ class Sheet:
     return f"{self.path}, sheet '{self.name}', row {annotation.row}"
 
 
-class NoHeaderError(errors.UserError):
-  """The spreadsheet cannot be opened or has no table of clips."""
-
-
-class UnreadableError(NoHeaderError):
-  """The file is damaged, or not a spreadsheet."""
+class NoHeaderError(workbooks.UnusableError):
+  """The workbook has no table of clips, or one of another data set."""
 
 
 def subject_number(text: str) -> int:
@@ -139,72 +124,14 @@ def read(path: pathlib.Path, subject_format: str, clip_name: str = '') -> Sheet:
     The annotations, with the other sheets of the data set.
 
   Raises:
+    workbooks.UnusableError: the file cannot be opened.
     NoHeaderError: no sheet has the required columns, or their clips belong to
       another data set.
     errors.UserError: a cell cannot be used; the message names file, sheet, row,
       column and value.
   """
-  with _opened(path) as workbook:
+  with workbooks.opened(path) as workbook:
     return _read_workbook(path, workbook, subject_format, clip_name)
-
-
-def read_cells(path: pathlib.Path) -> dict[str, list[list[str]]]:
-  """All cells of a workbook whose sheets have no header, as texts.
-
-  Args:
-    path: an .xlsx file.
-
-  Returns:
-    Title of each sheet, in their order -> its rows; an empty cell is ''.
-
-  Raises:
-    UnreadableError: damaged, or no spreadsheet.
-    NoHeaderError: it is locked, or far too large.
-  """
-  found = {}
-  with _opened(path) as workbook:
-    for sheet in workbook.worksheets:
-      # A copy trimmed by hand may claim a size that it does not have.
-      sheet.reset_dimensions()
-      with _rows(sheet, max_row=_MOST_CLIPS) as rows:
-        found[sheet.title] = [list(map(_text, cells)) for cells in rows]
-  return found
-
-
-@contextlib.contextmanager
-def _opened(path: pathlib.Path) -> Iterator[Any]:
-  """A workbook, checked; whatever goes wrong with it is a UserError."""
-  try:
-    with path.open('rb') as file:
-      _check_size(path, file)
-      yield openpyxl.load_workbook(file, read_only=True, data_only=True)
-  except errors.UserError:
-    raise
-  # On a damaged file, openpyxl and its XML parser may raise any exception.
-  except Exception as error:
-    raise UnreadableError(
-      f'{path} cannot be read as an .xlsx spreadsheet: {error!r}. Take a fresh '
-      'copy of it.'
-    ) from error
-
-
-def _check_size(path: pathlib.Path, file: BinaryIO) -> None:
-  """Raises for a workbook that is locked, or too large when unpacked."""
-  if file.read(len(_OLE)) == _OLE:
-    raise NoHeaderError(
-      f'{path} cannot be read as an .xlsx spreadsheet: it is protected by a '
-      'password, or an .xls under another name. Open it in a spreadsheet '
-      'program and save it as .xlsx, without a password.'
-    )
-  with zipfile.ZipFile(file) as archive:
-    # Never more than these declared sizes is unpacked.
-    size = sum(entry.file_size for entry in archive.infolist())
-  if size > _MOST_BYTES:
-    raise NoHeaderError(
-      f'{path} unpacks to {size / 1e6:.0f} MB; the annotations of a data set '
-      f'take less than {_MOST_BYTES / 1e6:.0f}. If these are them, save a copy '
-      'with the table alone, without blank rows and other sheets.'
-    )
 
 
 def _read_workbook(
@@ -259,13 +186,6 @@ def _read_workbook(
   return dataclasses.replace(first, notes=notes, others=tuple(others))
 
 
-def _rows(sheet: Any, **limits: int) -> contextlib.AbstractContextManager:
-  """Values of the rows; closes the file even if not all of them are read."""
-  return contextlib.closing(
-    sheet.iter_rows(max_col=_MOST_COLUMNS, values_only=True, **limits)
-  )
-
-
 def _squeeze(cell: Any) -> str:
   return re.sub('[^a-z]', '', str(cell).casefold())
 
@@ -278,7 +198,7 @@ def _find_header(
   A column has several indices if the header names it more than once.
   """
   best = (0, {}, sorted(set(_COLUMNS) - _OPTIONAL))
-  with _rows(sheet, max_row=_HEADER_ROWS) as rows:
+  with workbooks.rows(sheet, max_row=_HEADER_ROWS) as rows:
     for number, cells in enumerate(rows, 1):
       names = [_squeeze(cell) for cell in cells]
       columns = {
@@ -303,7 +223,7 @@ def _read_rows(
 ) -> Sheet:
   """The annotations in the rows below the header, with notes."""
   annotations, remarks = [], []
-  with _rows(sheet, min_row=header_row + 1) as rows:
+  with workbooks.rows(sheet, min_row=header_row + 1) as rows:
     for number, cells in enumerate(rows, header_row + 1):
       place = f"{path}, sheet '{sheet.title}', row {number}"
       if number > _MOST_ROWS:
@@ -324,10 +244,10 @@ def _read_rows(
         remarks.append(number)
         continue
       annotations.append(_annotation(place, texts, number, subject_format))
-      if len(annotations) > _MOST_CLIPS:
+      if len(annotations) > workbooks.MOST_ROWS:
         raise errors.UserError(
-          f'{place}: more than {_MOST_CLIPS} clips; this is not the annotation '
-          'of a micro-expression data set.'
+          f'{place}: more than {workbooks.MOST_ROWS} clips; this is not the'
+          ' annotation of a micro-expression data set.'
         )
   if not annotations:
     raise errors.UserError(
@@ -355,22 +275,13 @@ def _note_remarks(path: pathlib.Path, rows: list[int]) -> list[str]:
 
 def _only_text(place: str, column: str, cells: Sequence[Any]) -> str:
   """The column's cell as text; columns of the same name must agree."""
-  texts = list(dict.fromkeys(filter(None, map(_text, cells))))
+  texts = list(dict.fromkeys(filter(None, map(workbooks.text, cells))))
   if len(texts) > 1:
     raise errors.UserError(
       f"{place}: there are {len(cells)} columns '{column}', with {texts[0]!r} "
       f'and {texts[1]!r}. Remove the wrong one from the sheet.'
     )
   return texts[0] if texts else ''
-
-
-def _text(cell: Any) -> str:
-  """Cell as text; 4.0, which spreadsheets make of 4, becomes '4'."""
-  if cell is None:
-    return ''
-  if isinstance(cell, float) and cell.is_integer():
-    cell = int(cell)
-  return str(cell).strip()
 
 
 def _annotation(

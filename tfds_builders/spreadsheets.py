@@ -12,7 +12,7 @@ import re
 
 from dianet_jax.clips import frame_names
 from dianet_jax.core import errors
-from tfds_builders import annotations, clips, frames
+from tfds_builders import annotations, clips, frames, workbooks
 
 # Spreadsheets in formats that are not read.
 _OTHER_SUFFIXES = ('.xls', '.xlsm', '.xlsb', '.csv', '.ods', '.numbers')
@@ -50,11 +50,11 @@ def read(
       sheet = annotations.read(
         path, data_set.subject_format, data_set.clip_name
       )
-    except annotations.NoHeaderError as error:
+    except workbooks.UnusableError as error:
       failures.append(str(error))
       # Its name fits, so it may be the right one.
       if _rank(data_set, path)[0] < len(data_set.spreadsheets):
-        if isinstance(error, annotations.UnreadableError) and not read_sheets:
+        if isinstance(error, workbooks.UnreadableError) and not read_sheets:
           # Another one may be an old copy; and a composite would take the data
           # set for absent.
           raise

@@ -12,7 +12,7 @@ import pytest
 
 from dianet_jax.core import errors
 from tests.support import raw_trees
-from tfds_builders import annotations
+from tfds_builders import annotations, workbooks
 
 _SAMM_HEADER = (
   'Subject',
@@ -83,7 +83,7 @@ def test_finds_samm_header_in_any_row(tmp_path, header_row):
 
 def test_header_below_row_40_is_not_found(tmp_path):
   path = raw_trees.write_sheet(tmp_path / 'a.xlsx', [], header_row=41)
-  with pytest.raises(annotations.NoHeaderError, match='first 40 rows'):
+  with pytest.raises(workbooks.UnusableError, match='first 40 rows'):
     annotations.read(path, '{}')
 
 
@@ -153,15 +153,13 @@ def test_bad_cell_is_named(tmp_path, column, value):
 def test_missing_column_is_named(tmp_path):
   header = [name for name in raw_trees.CASME2_HEADER if name != 'ApexFrame']
   path = raw_trees.write_sheet(tmp_path / 'a.xlsx', [], header)
-  with pytest.raises(annotations.NoHeaderError, match="'Sheet1': no apex"):
+  with pytest.raises(workbooks.UnusableError, match="'Sheet1': no apex"):
     annotations.read(path, '{}')
 
 
 def test_file_that_is_no_spreadsheet(tmp_path):
   (tmp_path / 'a.xlsx').write_bytes(b'not a zip archive')
-  with pytest.raises(
-    annotations.NoHeaderError, match=r'a\.xlsx cannot be read'
-  ):
+  with pytest.raises(workbooks.UnusableError, match=r'a\.xlsx cannot be read'):
     annotations.read(tmp_path / 'a.xlsx', '{}')
 
 
@@ -172,9 +170,7 @@ def test_damaged_spreadsheet(tmp_path, share):
   )
   data = path.read_bytes()
   path.write_bytes(data[: int(share * len(data))])
-  with pytest.raises(
-    annotations.NoHeaderError, match=r'a\.xlsx cannot be read'
-  ):
+  with pytest.raises(workbooks.UnusableError, match=r'a\.xlsx cannot be read'):
     annotations.read(path, '{}')
 
 
@@ -183,9 +179,7 @@ def test_damaged_sheet(tmp_path):
     tmp_path / 'a.xlsx', [raw_trees.casme2_row(1, 'EP01')]
   )
   raw_trees.replace_in_sheet(path, b'</sheetData>', b'</sheet>')
-  with pytest.raises(
-    annotations.NoHeaderError, match=r'a\.xlsx cannot be read'
-  ):
+  with pytest.raises(workbooks.UnusableError, match=r'a\.xlsx cannot be read'):
     annotations.read(path, '{}')
 
 
@@ -195,7 +189,7 @@ def test_sheet_without_clips(tmp_path):
 
 
 def test_endless_sheet_is_refused(tmp_path, monkeypatch):
-  monkeypatch.setattr(annotations, '_MOST_CLIPS', 3)
+  monkeypatch.setattr(workbooks, 'MOST_ROWS', 3)
   rows = [raw_trees.casme2_row(1, f'EP{i}') for i in range(5)]
   with pytest.raises(errors.UserError, match='row 5: more than 3 clips'):
     _read_rows(tmp_path, *rows)
@@ -321,7 +315,7 @@ def test_any_cell_is_read_or_named(row, tmp_path_factory):
     sheet = _read_rows(
       tmp_path_factory.mktemp('sheet'), raw_trees.casme2_row(1, 'EP01'), row
     )
-  except annotations.NoHeaderError:
+  except workbooks.UnusableError:
     raise
   except errors.UserError as error:
     assert "row 3, column '" in str(error)

@@ -8,7 +8,7 @@ import pytest
 
 from dianet_jax.core import errors
 from tests.support import raw_trees
-from tfds_builders import annotations
+from tfds_builders import annotations, workbooks
 
 
 def _read_rows(folder, *rows):
@@ -125,5 +125,5 @@ def test_entities_that_multiply_are_refused(tmp_path):
     path, start, f'<!DOCTYPE x [{entities}]>'.encode() + start
   )
   raw_trees.replace_in_sheet(path, b'<v>12</v>', b'<v>&j;</v>')
-  with pytest.raises(annotations.NoHeaderError, match='cannot be read'):
+  with pytest.raises(workbooks.UnusableError, match='cannot be read'):
     annotations.read(path, '{}')

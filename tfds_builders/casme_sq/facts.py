@@ -5,7 +5,13 @@ import pathlib
 import re
 
 from dianet_jax.core import errors
-from tfds_builders import annotations, frames, long_videos, raw_folder
+from tfds_builders import (
+  annotations,
+  frames,
+  long_videos,
+  raw_folder,
+  workbooks,
+)
 
 _GUIDE = raw_folder.Guide(
   title='CAS(ME)^2, part A',
@@ -52,7 +58,7 @@ def _read(
 ) -> tuple[list[long_videos.Row], list[str]]:
   """The sheets have no header."""
   del folders
-  sheets = annotations.read_cells(path)
+  sheets = workbooks.read_cells(path)
   if len(sheets) < 3:
     raise errors.UserError(
       f'{path} has {len(sheets)} sheet(s), expected three: expressions, codes'

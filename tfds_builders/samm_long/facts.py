@@ -5,7 +5,7 @@ import pathlib
 import re
 
 from dianet_jax.core import errors
-from tfds_builders import annotations, frames, long_videos, raw_folder
+from tfds_builders import frames, long_videos, raw_folder, workbooks
 
 _GUIDE = raw_folder.Guide(
   title='SAMM Long Videos',
@@ -34,7 +34,7 @@ def _table(
   path: pathlib.Path, needed: Sequence[str]
 ) -> tuple[str, list[tuple[int, dict[str, str]]]]:
   """A sheet whose header has the columns: its title, (row, cells) below it."""
-  for title, rows in annotations.read_cells(path).items():
+  for title, rows in workbooks.read_cells(path).items():
     for index, cells in enumerate(rows):
       names = [cell.strip().casefold().removesuffix(' frame') for cell in cells]
       if all(name in names for name in needed):
