@@ -18,12 +18,18 @@ def load_bundle(path: str | os.PathLike[str] | None = None) -> Bundle:
       bundle.predict(frames, fps=200).probabilities
 
   Args:
-    path: of the folder; None: the bundle that comes with the package.
+    path: folder of the bundle; None for the bundle of the package.
+
+  Returns:
+    The bundle.
 
   Raises:
-    UserError: it is no bundle, or a damaged one.
+    UserError: the folder is not a bundle, or is damaged.
+
+  >>> load_bundle().classes
+  ('negative', 'positive', 'surprise')
   """
-  # Late: whoever compares results has no need of jax.
+  # Imported late: comparing results does not need jax.
   from dianet_jax.inference import folder
 
   return folder.load(folder.SHIPPED if path is None else path)

@@ -1,14 +1,32 @@
 """The examples in docstrings give what they say."""
 
 import doctest
+import functools
 import importlib
 
 import pytest
 
+from dianet_jax.inference import folder
+
 MODULES = (
   'clips.frame_names',
+  'evaluation.compare',
+  'evaluation.embedding',
   'evaluation.metrics',
+  'evaluation.page',
   'evaluation.significance',
+  'evaluation.spotting',
+  'evaluation.tables',
+  'evaluation.thresholds',
+  'explanation.occlusion',
+  'explanation.regions',
+  'inference.annotated_video',
+  'inference.bundle',
+  'inference.card',
+  'inference.folder',
+  'inference.outputs',
+  'inference.sources',
+  'inference.spotting',
   'models.backbones.compact',
   'models.backbones.resnet',
   'models.dianet',
@@ -63,13 +81,23 @@ READERS = (
 )
 
 
+@pytest.fixture(scope='module')
+def load_once():
+  """Reads the bundle of the package once, although many examples load it."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(folder, 'load', functools.cache(folder.load))
+    yield
+
+
 @pytest.mark.parametrize(
   'name',
   [
+    'dianet_jax',
     *(f'dianet_jax.{name}' for name in MODULES),
     *(f'tfds_builders.{name}' for name in READERS),
   ],
 )
+@pytest.mark.usefixtures('load_once')
 def test_examples(name):
   module = importlib.import_module(name)
   failed, tried = doctest.testmod(module)

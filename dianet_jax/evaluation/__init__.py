@@ -1,5 +1,6 @@
 """Predictions -> pooled metrics, comparisons, tables, report, pictures.
 
-In: `FoldResult`s, or the `predictions.csv` of runs. Out: figures and files.
-May import: explanation and what stands below; of inference data classes only.
+In: `FoldResult`s, or the `predictions.csv` of runs. Out: metrics and files.
+May import: explanation and the packages below it; of inference, only data
+  classes.
 """

@@ -1,4 +1,4 @@
-"""Runs side by side, from their `predictions.csv` alone.
+"""Compares runs by their `predictions.csv`.
 
 dianet compare runs/a runs/b (or NAME=runs/a)
 """
@@ -29,12 +29,27 @@ _CSV_COLUMNS: Sequence[str] = (
 def pairs_of(
   names: Sequence[str], against: str, all_pairs: bool
 ) -> list[tuple[str, str]]:
-  """(run, reference) pairs; the first run is the reference by default."""
+  """Pairs of runs to compare.
+
+  Args:
+    names: of the runs.
+    against: the reference; '' for the first run.
+    all_pairs: compare every run with every other instead.
+
+  Returns:
+    (run, reference) pairs.
+
+  Raises:
+    UserError: there is no run called `against`.
+
+  >>> pairs_of(['a', 'b', 'c'], '', False)
+  [('b', 'a'), ('c', 'a')]
+  """
   if all_pairs:
     return [(b, a) for a, b in itertools.combinations(names, 2)]
   if against and against not in names:
     raise errors.UserError(
-      f'against {against!r}: there is no such run, but {", ".join(names)}.'
+      f'against {against!r}: no such run. Expected one of {", ".join(names)}.'
     )
   reference = against or names[0]
   return [(name, reference) for name in names if name != reference]
@@ -42,13 +57,13 @@ def pairs_of(
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-  """All that is said of one set of clips.
+  """The comparison on one set of clips.
 
   Attributes:
-    dataset: whose clips they are; '' for all.
+    dataset: data set of the clips; '' for all clips.
     runs: name -> predictions of these clips.
-    summaries: name -> what `metrics.summarise` says of them.
-    pairs: (run, reference) -> its differences from the reference.
+    summaries: name -> what `metrics.summarise` returned.
+    pairs: (run, reference) -> differences, run minus reference.
   """
 
   dataset: str
@@ -58,7 +73,7 @@ class Part:
 
   @property
   def folds(self) -> int:
-    """How many subjects or, across data sets, how many of these."""
+    """Number of folds: of subjects or, across data sets, of data sets."""
     run = next(iter(self.runs.values()))
     held_out = run.datasets if run.cross_dataset else run.subjects
     return len(set(held_out.tolist()))
@@ -69,7 +84,13 @@ def parts_of(
   pairs: Sequence[tuple[str, str]],
   by_dataset: bool,
 ) -> Iterator[Part]:
-  """Aligned runs on all clips, then on those of each data set."""
+  """Compares aligned runs on all clips, then on those of each data set.
+
+  Args:
+    runs: name -> run, see `predictions.align`.
+    pairs: (run, reference), see `pairs_of`.
+    by_dataset: whether to compare on each data set, too.
+  """
   datasets = next(iter(runs.values())).datasets
   names = sorted(set(datasets.tolist()))
   for part in ['', *names] if by_dataset and len(names) > 1 else ['']:
@@ -159,15 +180,14 @@ def _notes(parts: Sequence[Part]) -> list[str]:
   if not pairs:
     return notes
   notes += [
-    'p: all predictions of random subjects swapped between the two runs'
-    ' (10,000 swaps, or all there are).',
-    "Clips: right in the first run only : in the second only, a run's seeds"
-    ' taken as one ensemble (their mean probability); p by'
-    " McNemar's exact test.",
+    'p: permutation test that swaps the predictions of random subjects between'
+    ' the two runs (10,000 permutations, or all if there are fewer).',
+    'Clips: correct only in the first run : only in the second, with the seeds'
+    " of a run as one ensemble (mean probability); p by McNemar's exact test.",
   ]
   if len(pairs) > 1:
     notes.append(
-      f'p (Holm): adjusted for the {len(pairs)} comparisons of each measure, by'
+      f'p (Holm): adjusted for the {len(pairs)} comparisons of each metric and'
       ' data set.'
     )
   notes.append(f'* below {_SIGNIFICANT}.')
@@ -175,14 +195,14 @@ def _notes(parts: Sequence[Part]) -> list[str]:
   for (name, reference), pair in pairs.items():
     if len(runs[name].seeds) != len(runs[reference].seeds):
       notes.append(
-        f'{name} - {reference}: unequal numbers of seeds, so the first'
+        f'{name} - {reference}: the numbers of seeds differ, so the first'
         f' {pair.seeds} of each are compared.'
       )
   return notes
 
 
 def _measures(part: Part) -> Iterator[dict[str, Any]]:
-  """Rows of the CSV that are about one run."""
+  """Rows of the CSV file about one run."""
   for name, run in part.runs.items():
     summary = part.summaries[name]
     shared = {'run': name, 'seeds': len(run.seeds), 'remark': run.remark}
@@ -208,7 +228,7 @@ def _measures(part: Part) -> Iterator[dict[str, Any]]:
 
 
 def _compared(part: Part) -> Iterator[dict[str, Any]]:
-  """Rows of the CSV that are about two runs."""
+  """Rows of the CSV file about two runs."""
   for (name, reference), pair in part.pairs.items():
     shared = {
       'run': name,
@@ -241,9 +261,9 @@ def _compared(part: Part) -> Iterator[dict[str, Any]]:
 
 
 def _csv(parts: Sequence[Part], left_out: Mapping[str, int]) -> str:
-  """One tidy table with full precision; what doesn't apply is empty.
+  """One tidy table with full precision; cells that do not apply are empty.
 
-  `left_out` is how many clips a run has that not every run has.
+  `left_out` is the number of clips of each run that are not in every run.
   """
   file = io.StringIO()
   writer = csv.DictWriter(file, _CSV_COLUMNS, lineterminator='\n')
@@ -269,19 +289,22 @@ def table(
   by_dataset: bool = False,
   common: bool = False,
 ) -> str:
-  """Metrics with intervals, classes, and paired differences of runs.
+  """Metrics with intervals, results by class, and paired differences of runs.
 
   Args:
     runs: name -> run; on the same clips, unless `common`.
     format: one of `FORMATS`.
-    against: the run that the others are compared with; the first by default.
+    against: name of the reference run; '' for the first.
     all_pairs: compare every run with every other.
-    by_dataset: all of it for each data set, too.
-    common: leave out the clips that not every run has.
+    by_dataset: add the same tables for each data set.
+    common: leave out clips that are not in every run.
+
+  Returns:
+    The tables as text.
 
   Raises:
-    errors.UserError: the runs are not about the same clips; `against` or
-      `format` is unknown; too many classes.
+    UserError: the runs are not on the same clips; `against` or `format` is
+      unknown; there are too many classes.
   """
   if format not in FORMATS:
     raise errors.UserError(
@@ -308,7 +331,7 @@ def table(
 
 
 def remarks(runs: Mapping[str, Predictions]) -> Iterator[str]:
-  """Warnings for titles, naming the runs unless all are concerned.
+  """Warnings for titles, with the runs' names unless they apply to all.
 
   Args:
     runs: name -> run.
@@ -320,7 +343,7 @@ def remarks(runs: Mapping[str, Predictions]) -> Iterator[str]:
 
 
 def _paths(arguments: Sequence[str]) -> dict[str, pathlib.Path]:
-  """Names of the runs: given, or the folder's; the path if two are alike."""
+  """Names of the runs: as given, the folder's, or the path if two are equal."""
   found = []
   for argument in arguments:
     name, equals, rest = argument.partition('=')
@@ -337,7 +360,7 @@ def _paths(arguments: Sequence[str]) -> dict[str, pathlib.Path]:
       name = str(path)
     if name in named:
       raise errors.UserError(
-        f'Two runs are called {name!r}. Write NAME=RUN, with another NAME.'
+        f'Two runs are named {name!r}. Write NAME=RUN, with another NAME.'
       )
     named[escape.line(name)] = path
   return named
@@ -347,11 +370,11 @@ def main(argv: Sequence[str] | None = None) -> None:
   """The command `dianet compare`.
 
   Args:
-    argv: its arguments; those of the process by default.
+    argv: of the command line; None for those of the process.
 
   Raises:
-    errors.UserError: what `predictions.load` and `table` refuse, or an output
-      that cannot be written.
+    UserError: see `predictions.load` and `table`; or the output cannot be
+      written.
   """
   parser = argparse.ArgumentParser(
     prog='dianet compare',
@@ -362,22 +385,22 @@ def main(argv: Sequence[str] | None = None) -> None:
   )
   pairs = parser.add_mutually_exclusive_group()
   pairs.add_argument(
-    '--against', default='', help='compare with this run; default: the first'
+    '--against', default='', help='the reference run; default: the first'
   )
   pairs.add_argument(
-    '--all_pairs', action='store_true', help='compare every run with every run'
+    '--all_pairs', action='store_true', help='compare all pairs of runs'
   )
   parser.add_argument(
-    '--by_dataset', action='store_true', help='and for each data set'
+    '--by_dataset', action='store_true', help='also compare on each data set'
   )
   parser.add_argument(
-    '--common', action='store_true', help='only clips that all runs have'
+    '--common', action='store_true', help='use only clips that all runs have'
   )
   parser.add_argument('--format', default='text', choices=FORMATS)
-  parser.add_argument('--output', default='', help='a file, not the screen')
+  parser.add_argument('--output', default='', help='write to this file')
   options = vars(parser.parse_args(argv))
   paths, output = options.pop('runs'), options.pop('output')
-  # The table may go to a file or another program.
+  # Progress goes to stderr: stdout may be a file or another program.
   with progress.waiting('Comparing', progress.error_console):
     runs = {name: load(path) for name, path in _paths(paths).items()}
     text = table(runs, **options)

@@ -1,4 +1,4 @@
-"""Where held-out clips lie by what their networks say, as points in a plane."""
+"""A plane of held-out clips by their predicted probabilities."""
 
 from collections.abc import Iterator, Sequence
 import dataclasses
@@ -6,18 +6,18 @@ import dataclasses
 from jaxtyping import Float
 import numpy as np
 
-# Of the drawing, and from its border to the points.
+# Side of the drawing and its margin, in pixels.
 SIZE, _MARGIN = 360, 12
-# Of float32: the logarithm of a probability of 0 is finite.
+# Smallest float32: makes the logarithm of a probability of 0 finite.
 _LEAST = float(np.finfo(np.float32).tiny)
 
 
 @dataclasses.dataclass(frozen=True)
 class Embedding:
-  """Points and what they belong to.
+  """One point per clip.
 
   Attributes:
-    points: float64 [clip, 2], 0..1, y down.
+    points: float64 (x, y), 0..1, y pointing down.
     names: a text for each point.
   """
 
@@ -25,7 +25,11 @@ class Embedding:
   names: Sequence[str]
 
   def drawn(self, labels: Sequence[str]) -> Iterator[tuple]:
-    """(x, y, color, title) of each point, coloured by its label."""
+    """Yields (x, y, color, title) of each point, coloured by its label.
+
+    Args:
+      labels: one for each point.
+    """
     colors = dict(legend(labels))
     for (x, y), name, label in zip(self.points, self.names, labels):
       place = (
@@ -35,7 +39,20 @@ class Embedding:
       yield (*place, colors[label], f'{name}: {label}')
 
   def nearest(self, labels: Sequence[str]) -> tuple[float, float]:
-    """How often the nearest clip has the same label, and by chance, 0..1."""
+    """How often the nearest clip has the same label, 0..1.
+
+    Args:
+      labels: one for each point.
+
+    Returns:
+      The observed share and that expected by chance; NaN for fewer than two
+      clips.
+
+    >>> plane = Embedding(np.array([[0, 0], [0, 0.1], [1.0, 1.0]]), 'abc')
+    >>> same, chance = plane.nearest(['sad', 'sad', 'happy'])
+    >>> round(same, 2), round(chance, 2)
+    (0.67, 0.33)
+    """
     number = len(labels)
     if number < 2:
       return float('nan'), float('nan')
@@ -51,18 +68,24 @@ class Embedding:
 def of_probabilities(
   probabilities: Float[np.ndarray, 'clip class_'], names: Sequence[str]
 ) -> Embedding:
-  """The two main axes of the log-probabilities, each clip's mean taken off.
+  """The first two principal components of centred log-ratios.
 
-  Each fold has a network of its own, whose features mean nothing to another;
-  what all of them share are the classes. Features of one network for all clips
-  would be those of clips that it was trained on.
+  Features of different folds' networks are not comparable, but their classes
+  are. One network for all clips would show clips that it was trained on.
 
   Args:
-    probabilities: 0..1, of the clips when their subject was held out.
+    probabilities: 0..1, predicted with the clip's subject held out.
     names: a text for each clip.
+
+  Returns:
+    The plane, scaled to 0..1 with equal units on both axes.
+
+  >>> plane = of_probabilities(np.array([[0.9, 0.1], [0.2, 0.8]]), ['a', 'b'])
+  >>> sorted(plane.points[:, 0].round(3).tolist())
+  [0.0, 1.0]
   """
   logs = np.log(np.maximum(probabilities, _LEAST))
-  # The centred log-ratio: of probabilities, only ratios count.
+  # Probabilities are compositional: only their ratios carry information.
   ratios = logs - logs.mean(axis=1, keepdims=True)
   ratios -= ratios.mean(axis=0)
   *_, axes = np.linalg.svd(ratios, full_matrices=False)
@@ -76,7 +99,11 @@ def of_probabilities(
 
 
 def legend(labels: Sequence[str]) -> list[tuple[str, str]]:
-  """(Label, color), in the order in which labels first appear."""
+  """A color for each label, as (label, color) in order of first appearance.
+
+  >>> legend(['sad', 'happy', 'sad'])
+  [('sad', 'hsl(0 65% 42%)'), ('happy', 'hsl(180 65% 42%)')]
+  """
   kinds = list(dict.fromkeys(labels))
   return [
     (kind, f'hsl({360 * number / len(kinds):.0f} 65% 42%)')

@@ -2,7 +2,7 @@
 
 Or with --dataset=samm_long --manual_dir=DIR in place of TRUTH.
 
-Exit status: 0, or 2 for a wrong command line.
+Exit status: 0, or 2 for an invalid command line.
 """
 
 import argparse
@@ -30,26 +30,26 @@ _COUNTS = ('true_positives', 'false_positives', 'misses')
 _TITLES = {
   'as_given': 'All intervals as they are in the file',
   'leave_one_subject_out': (
-    'Intervals above a threshold that the other subjects choose'
+    'Intervals above a threshold that is chosen on the other subjects'
   ),
   'oracle': (
-    'ORACLE: the threshold that is best for these very subjects. No result'
+    'ORACLE: the threshold that is best on the test subjects. Not a result'
   ),
 }
 
 
 def evaluate(videos: Sequence[spotting.Video]) -> dict[str, Any]:
-  """All figures, ready for JSON.
+  """All metrics, as values that JSON can hold.
 
   Args:
     videos: with truth and predictions.
 
   Returns:
     `videos`, `subjects`, `minutes`; `silent`: the videos without an expression
-    and the false positives in them; for each set of intervals, `as_given` and,
-    where every prediction has a score and there are two subjects,
-    `leave_one_subject_out` and `oracle`: for each kind `spotting.figures`, and
-    `recognition`; `reference`: `spotting_reference.figures`; `thresholds`.
+    and their false positives; for each set of intervals `spotting.figures` by
+    kind, and `recognition`. The sets are `as_given` and, if every prediction
+    has a score and there are at least two subjects, `leave_one_subject_out` and
+    `oracle`. `reference`: `spotting_reference.figures`; `thresholds`.
   """
   silent = [video for video in videos if not video.truth]
   result: dict[str, Any] = {
@@ -100,7 +100,7 @@ def _is_named(videos: Sequence[spotting.Video]) -> bool:
 
 
 def _without_nan(value: Any) -> Any:
-  """JSON has no NaN and no infinity: None, and text."""
+  """NaN becomes None and infinity text, because JSON has neither."""
   if isinstance(value, dict):
     return {key: _without_nan(item) for key, item in value.items()}
   if isinstance(value, list | tuple):
@@ -145,7 +145,7 @@ def _named(found: Mapping[str, Any]) -> str:
 
 
 def _strict_text(result: Mapping[str, Any]) -> list[str]:
-  """A table of each set of intervals, and what they say of silence."""
+  """A table of each set of intervals, and of videos without expressions."""
   lines = []
   for name, title in _TITLES.items():
     if name in result:
@@ -156,11 +156,11 @@ def _strict_text(result: Mapping[str, Any]) -> list[str]:
       lines.append(tables.render([table], notes))
   if 'oracle' not in result:
     lines.append(
-      'No threshold is chosen: that takes scores, and two subjects or more.'
+      'No threshold is chosen: that needs scores and at least two subjects.'
     )
   silent = result['silent']
   lines.append(
-    f'Without an expression: {silent["videos"]} videos,'
+    f'Videos without an expression: {silent["videos"]},'
     f' {silent["minutes"]:.1f} minutes; {silent["false_positives"]} false'
     f' positives in {silent["videos_with_false_positives"]} of them.'
   )
@@ -175,8 +175,8 @@ def _reference_text(found: Mapping[str, Any]) -> list[str]:
     *(_number(found[name]) for name in ('precision', 'recall', 'f1')),
   ]
   title = (
-    'By the rules of the published scorer, with its defects (docs/'
-    'spotting_evaluation.md): all intervals'
+    'All intervals by the rules of the published scorer, with its defects'
+    ' (docs/spotting_evaluation.md)'
   )
   notes = []
   if found['recognition']:
@@ -189,7 +189,7 @@ def _reference_text(found: Mapping[str, Any]) -> list[str]:
 
 
 def differ(result: Mapping[str, Any]) -> bool:
-  """Whether the published scorer counts otherwise than strict matching."""
+  """Whether the published scorer and strict matching count differently."""
   strict, reference = result['as_given'][spotting.BOTH], result['reference']
   return any(strict[name] != reference[name] for name in _COUNTS)
 
@@ -229,8 +229,8 @@ def classes_of(text: str) -> dict[str, str]:
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog='dianet evaluate-spotting',
-    description='Scores spotted expressions against true ones, all videos'
-    ' counted.',
+    description='Scores spotted expressions against true ones, over all'
+    ' videos.',
   )
   parser.add_argument(
     'intervals',
@@ -247,27 +247,31 @@ def _parser() -> argparse.ArgumentParser:
     choices=('strict', 'reference'),
     default='strict',
     help='reference: as the published scorer counts, with its defects; strict'
-    ' shows it, too, where the two differ',
+    ' also shows it where the two differ',
   )
   parser.add_argument(
     '--classes',
     default='',
     help='classes of emotions, such as happiness=positive,disgust=negative',
   )
-  parser.add_argument('--dataset', default='', help='raw long videos instead')
-  parser.add_argument('--manual_dir', default='', help='where they lie')
-  parser.add_argument('--json', action='store_true', help='say it in JSON')
+  parser.add_argument(
+    '--dataset', default='', help='a data set of long videos, not a folder'
+  )
+  parser.add_argument(
+    '--manual_dir', default='', help='folder of the raw data set'
+  )
+  parser.add_argument('--json', action='store_true', help='print JSON')
   return parser
 
 
 def main(arguments: Sequence[str]) -> None:
-  """Scores what the command line names.
+  """The command `dianet evaluate-spotting`.
 
   Args:
-    arguments: the command line's, without the program.
+    arguments: of the command line, without the program's name.
 
   Raises:
-    UserError: files that cannot be read, or do not fit together.
+    UserError: files cannot be read, or do not match.
   """
   parser = _parser()
   options = parser.parse_args(arguments)

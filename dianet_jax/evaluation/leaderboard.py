@@ -1,4 +1,4 @@
-"""All rows of a study in one table, the best first."""
+"""A table of all rows of a study, the best first."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -12,11 +12,11 @@ _SIGNIFICANT = 0.05
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-  """What the leaderboard says of a row besides its predictions.
+  """The cost of a row of the leaderboard.
 
   Attributes:
-    parameters: of one network.
-    seconds: of a fold's training, wall clock; None where it is not known.
+    parameters: number of parameters of one network.
+    seconds: wall-clock seconds to train one fold; None if unknown.
   """
 
   parameters: int
@@ -28,18 +28,21 @@ def table(
   entries: Mapping[str, Entry],
   format: str = 'text',
 ) -> str:
-  """Metrics of runs on the same clips, differences, and what the runs cost.
+  """Metrics, differences and costs of runs on the same clips.
 
-  One table of all clips and one of each data set. Differences are from the
-  first run.
+  One table for all clips and one for each data set. Differences are relative to
+  the first run.
 
   Args:
     runs: name -> run.
-    entries: name -> what else is known of it.
+    entries: name -> its cost.
     format: 'text' or 'markdown'.
 
+  Returns:
+    The tables and notes as one text.
+
   Raises:
-    UserError: the runs are not about the same clips.
+    UserError: the runs are not on the same clips.
   """
   runs, notes = predictions.align(runs, False)
   pairs = compare.pairs_of(list(runs), '', False)
@@ -51,10 +54,10 @@ def table(
     *notes,
     'Means over seeds, one confusion matrix pooled over all folds; intervals:'
     ' 95 %, 2,000 draws of the tested subjects.',
-    f'UF1 - {reference}: the difference; p by swapping all predictions of'
-    f' random subjects, adjusted for {len(pairs)} comparison(s) (Holm);'
-    f' * below {_SIGNIFICANT}.',
-    's a fold: seconds of wall clock, other work beside it included.',
+    f'UF1 - {reference}: the difference; p by a permutation test that swaps'
+    f' the predictions of random subjects, adjusted for {len(pairs)}'
+    f' comparison(s) (Holm); * below {_SIGNIFICANT}.',
+    's a fold: wall-clock seconds, including other work on the machine.',
   ]
   return tables.render(shown, notes, format)
 

@@ -1,10 +1,10 @@
 """Pooled metrics: one confusion matrix over all folds, everything from it.
 
-Averaging F1 over folds instead gives other numbers (.666 against .739 on the
-same run; Varanka et al., arXiv 2211.11425).
+Averaging the F1 scores of single folds gives different numbers (.666 against
+.739 on the same run; Varanka et al., arXiv 2211.11425).
 
 A metric of a run is its mean over seeds. Its interval resamples subjects, not
-clips: the clips of a subject are alike, and so are a clip's seeds.
+clips: the clips of one subject are correlated, and so are the seeds of a clip.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,8 @@ def confusion_matrix(
     num_classes: how many classes there are.
 
   Returns:
-    Integers [true class, predicted class], adding up to the clips.
+    Integer counts [true class, predicted class]; their sum is the number of
+    clips.
 
   >>> confusion_matrix(np.array([0, 0, 1]), np.array([0, 1, 1]), 2).tolist()
   [[1, 1], [0, 1]]
@@ -40,7 +41,13 @@ def confusion_matrix(
 def f1_per_class(
   confusion: Int[np.ndarray, '*batch class_ class_'],
 ) -> Float64[np.ndarray, '*batch class_']:
-  """2 TP / (2 TP + FP + FN); NaN for a class never seen nor predicted.
+  """F1 score of each class: 2 TP / (2 TP + FP + FN).
+
+  Args:
+    confusion: counts [true class, predicted class], with any leading axes.
+
+  Returns:
+    0..1; NaN for a class that is neither present nor predicted.
 
   >>> f1_per_class(np.array([[1, 1], [0, 1]])).round(3).tolist()
   [0.667, 0.667]
@@ -54,7 +61,13 @@ def f1_per_class(
 def recall_per_class(
   confusion: Int[np.ndarray, '*batch class_ class_'],
 ) -> Float64[np.ndarray, '*batch class_']:
-  """TP / (TP + FN); NaN for a class without clips.
+  """Recall of each class: TP / (TP + FN).
+
+  Args:
+    confusion: counts [true class, predicted class], with any leading axes.
+
+  Returns:
+    0..1; NaN for a class without clips.
 
   >>> recall_per_class(np.array([[1, 1], [0, 1]])).tolist()
   [0.5, 1.0]
@@ -65,7 +78,13 @@ def recall_per_class(
 
 
 def uf1(confusion: Int[np.ndarray, '*batch class_ class_']) -> np.ndarray:
-  """Unweighted F1, [*batch]: the mean over classes that occur.
+  """Unweighted F1: the mean F1 of the classes that are present or predicted.
+
+  Args:
+    confusion: counts [true class, predicted class], with any leading axes.
+
+  Returns:
+    Float64 [*batch], 0..1.
 
   >>> round(float(uf1(np.array([[1, 1], [0, 1]]))), 3)
   0.667
@@ -76,7 +95,13 @@ def uf1(confusion: Int[np.ndarray, '*batch class_ class_']) -> np.ndarray:
 
 
 def uar(confusion: Int[np.ndarray, '*batch class_ class_']) -> np.ndarray:
-  """Unweighted average recall, [*batch]: the mean over classes with clips.
+  """Unweighted average recall: the mean over classes with clips.
+
+  Args:
+    confusion: counts [true class, predicted class], with any leading axes.
+
+  Returns:
+    Float64 [*batch], 0..1.
 
   >>> float(uar(np.array([[1, 1], [0, 1]])))
   0.75
@@ -85,7 +110,13 @@ def uar(confusion: Int[np.ndarray, '*batch class_ class_']) -> np.ndarray:
 
 
 def accuracy(confusion: Int[np.ndarray, '*batch class_ class_']) -> np.ndarray:
-  """Share of clips on the diagonal, [*batch].
+  """Share of clips that were classified correctly.
+
+  Args:
+    confusion: counts [true class, predicted class], with any leading axes.
+
+  Returns:
+    Float64 [*batch], 0..1.
 
   >>> float(accuracy(np.array([[1, 1], [0, 2]])))
   0.75
@@ -95,10 +126,10 @@ def accuracy(confusion: Int[np.ndarray, '*batch class_ class_']) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-  """One row of a table of metrics; it is called as its function.
+  """One row of a table of metrics; calling it calls its function.
 
   Attributes:
-    label: what tables call it.
+    label: its name in tables.
     function: confusion matrices [*batch, class, class] -> values [*batch], or
       [*batch, class] in `PER_CLASS`.
   """
@@ -111,7 +142,7 @@ class Metric:
     return self.function(confusion)
 
 
-# Key in metrics.json and in the CSV of `compare` -> the metric. Everything
+# Key in metrics.json and in the CSV file of `compare` -> the metric. All code
 # that computes, compares or shows metrics loops over these rows.
 METRICS = {
   'accuracy': Metric('accuracy', accuracy),
@@ -125,14 +156,20 @@ PER_CLASS = {
 # The metric whose chance interval has a column of its own.
 MAIN = 'uf1'
 
-# Ends of an interval of 95 %.
+# Quantiles that bound an interval of 95 %.
 TAILS = (0.025, 0.975)
 
 
 def over_seeds(
   confusions: Int[np.ndarray, '*batch seed class_ class_'],
 ) -> dict[str, np.ndarray]:
-  """Metric -> its mean over seeds, [*batch].
+  """The mean over seeds of every metric.
+
+  Args:
+    confusions: one confusion matrix per seed, with any leading axes.
+
+  Returns:
+    Key of `METRICS` -> float64 [*batch].
 
   >>> found = over_seeds(np.array([[[2, 0], [0, 2]], [[1, 1], [1, 1]]]))
   >>> float(found['accuracy'])
@@ -149,9 +186,10 @@ def subject_confusions(
   subjects: Sequence[str] | np.ndarray,
   num_classes: int,
 ) -> Int[np.ndarray, 'subject seed class_ class_']:
-  """Confusion matrices of the subjects, in the order of their sorted names.
+  """One confusion matrix per subject and seed; subjects in sorted order.
 
-  They add up to the pooled ones, so a draw of subjects is a sum of them.
+  Their sum over subjects is the pooled matrix, so the matrix of a bootstrap
+  draw of subjects is a weighted sum of them.
 
   Args:
     truth: class index of each clip.
@@ -178,10 +216,17 @@ def subject_confusions(
 def subject_draws(
   subjects: int, draws: int = 2000
 ) -> Int[np.ndarray, 'draw subject']:
-  """How often a bootstrap draw takes each subject; as many as there are.
+  """How often each bootstrap draw takes each subject.
 
-  The generator is fixed, so two runs on the same subjects meet the same draws:
-  their differences are paired.
+  The random generator has a fixed seed, so two runs on the same subjects are
+  evaluated on the same draws and their differences are paired.
+
+  Args:
+    subjects: how many subjects there are; each draw takes as many.
+    draws: number of draws.
+
+  Returns:
+    Counts; each row adds up to `subjects`.
 
   >>> set(subject_draws(3).sum(axis=1).tolist())
   {3}
@@ -194,19 +239,19 @@ def resample(
   confusions: Int[np.ndarray, 'subject seed class_ class_'],
   draws: int = 2000,
 ) -> dict[str, Float64[np.ndarray, ' draw']]:
-  """Bootstrap of subjects: each metric's mean over seeds, for each draw.
+  """Bootstraps subjects: each metric's mean over seeds, for each draw.
 
   A draw takes as many subjects as there are, with replacement, and all clips
-  of each in all seeds. UAR drops a class without clips in the draw. UF1 drops a
+  and seeds of each. UAR drops a class without clips in the draw. UF1 drops a
   class only if it is neither present nor predicted; predicted but absent counts
-  as F1 = 0. Draws are those of `subject_draws`.
+  as F1 = 0. The draws are those of `subject_draws`.
 
   Args:
     confusions: what `subject_confusions` returned.
     draws: number of draws.
 
   Returns:
-    Metric -> its values.
+    Key of `METRICS` -> its values.
 
   >>> of_two = subject_confusions([0, 1], np.array([[0, 0]]), ['s1', 's2'], 2)
   >>> sorted(set(resample(of_two)['accuracy'].tolist()))
@@ -219,14 +264,15 @@ def resample(
 def bootstrap_interval(
   confusions: Int[np.ndarray, 'subject seed class_ class_'],
 ) -> dict[str, tuple[float, float] | None]:
-  """Subject-level percentile interval of 95 % of each metric's mean over seeds.
+  """95 % percentile interval of each metric's mean over seeds, by subjects.
 
   Args:
     confusions: what `subject_confusions` returned.
 
   Returns:
-    Metric -> (low, high), or None for a single subject, which says nothing of
-    others. With a dozen subjects or fewer the interval is too narrow.
+    Key of `METRICS` -> (low, high); None for a single subject, whose clips
+    show no variation between subjects. With a dozen subjects or fewer the
+    interval is too narrow.
 
   >>> of_two = subject_confusions([0, 1], np.array([[0, 0]]), ['s1', 's2'], 2)
   >>> bootstrap_interval(of_two)['accuracy']
@@ -248,13 +294,13 @@ def chance_interval(
   num_classes: int,
   draws: int = 2000,
 ) -> dict[str, tuple[float, float]]:
-  """Where each metric would lie had the predictions nothing to do with truth.
+  """Range of each metric if predictions were independent of the truth.
 
-  The predictions are kept and the truth is shuffled, so class frequencies on
-  both sides stay what they are. All seeds meet the same shuffle: they predict
-  alike, and their mean varies as one of them does. Clips are shuffled one by
-  one: it takes them for independent, and is too narrow where the clips of a
-  subject are alike.
+  The predictions are kept and the truth is shuffled, so both keep their class
+  frequencies. All seeds see the same shuffle, because their predictions are
+  correlated and their mean varies about as much as one of them. Single clips
+  are shuffled, as if they were independent: the interval is too narrow where
+  the clips of a subject are correlated.
 
   Args:
     truth: class index of each clip.
@@ -263,16 +309,16 @@ def chance_interval(
     draws: number of shuffles.
 
   Returns:
-    Metric -> (low, high) of its mean over seeds, 95 % of the draws.
+    Key of `METRICS` -> (low, high) of its mean over seeds, 95 % of the draws.
 
   >>> truth, same = np.arange(40) % 2, np.ones((1, 40), int)
-  >>> chance_interval(truth, same, 2)['uar']  # one class is all it ever says
+  >>> chance_interval(truth, same, 2)['uar']  # always the same prediction
   (0.5, 0.5)
   """
   rng = np.random.default_rng(0)
   shuffled = np.stack([rng.permutation(truth) for _ in range(draws)])
   shape = (draws, len(predictions), num_classes, num_classes)
-  # A seed at a time: memory stays that of draws x clips.
+  # One seed at a time, so that memory grows with draws x clips only.
   confusions = np.empty(shape, int)
   first = np.arange(draws)[:, None] * num_classes**2
   for seed, prediction in enumerate(predictions):
@@ -291,7 +337,7 @@ def summarise(
   classes: Sequence[str],
   subjects: Sequence[str] | np.ndarray,
 ) -> dict:
-  """Metrics of one set of clips over seeds, ready for JSON.
+  """Metrics of one set of clips over seeds, as values that JSON can hold.
 
   Args:
     truth: class index of each clip.
@@ -300,11 +346,11 @@ def summarise(
     subjects: subject of each clip.
 
   Returns:
-    n, per-class counts, and for each row of `METRICS`: the value of each seed,
-    their mean, standard deviation (None for one seed), the mean's bootstrap
-    interval (None for one subject) and its chance interval; for each row of
-    `PER_CLASS`, as `<key>_per_class`, the means over seeds (None for a class
-    without clips); the confusion matrix of each seed.
+    `n`; `clips_per_class`; for each key of `METRICS` a dict of `seeds` (the
+    value of each seed), `mean`, `std` (None for one seed), `interval_95` (the
+    bootstrap interval of the mean; None for one subject) and `chance_95`; for
+    each key of `PER_CLASS`, as `<key>_per_class`, the means over seeds (None
+    for a class without clips); `confusion`, the matrix of each seed.
 
   >>> found = summarise(
   ...   [0, 1, 1], np.array([[0, 1, 0]]), ['a', 'b'], ['s1', 's1', 's2']
@@ -339,7 +385,14 @@ def summarise(
 
 
 def texts_of(summary: dict, class_: str) -> list[str]:
-  """What each row of `PER_CLASS` says of a class, three digits or 'none'.
+  """The metrics of one class as text, in the order of `PER_CLASS`.
+
+  Args:
+    summary: what `summarise` returned.
+    class_: name of the class.
+
+  Returns:
+    Values with three digits, or 'none'.
 
   >>> summary = {'f1_per_class': {'a': 0.5}, 'recall_per_class': {'a': None}}
   >>> texts_of(summary, 'a')

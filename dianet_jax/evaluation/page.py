@@ -1,6 +1,6 @@
 """report.html: one self-contained page about a run.
 
-What the page says is in page.html.j2; here is what it is filled with.
+The template page.html.j2 has the text; this module supplies its values.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,14 +20,14 @@ from dianet_jax.explanation import explainer
 from dianet_jax.motion import display, scaling
 from dianet_jax.training.results import FoldResult
 
-# Clips shown of each class: wrong ones, and right ones.
+# Number of clips shown of each class: misclassified and correct ones.
 _WRONGEST, _SUREST = 3, 2
 
 
 def _confusions(
   summary: dict[str, Any], classes: Sequence[str]
 ) -> Iterator[tuple[str, Iterator]]:
-  """(Name, rows of the matrix) of all clips and of each data set."""
+  """(Name, rows of the matrix) for all clips and each data set."""
   parts = {'all clips': summary['overall'], **summary['by_dataset']}
   for name, part in parts.items():
     counts = np.sum(part['confusion'], axis=0)
@@ -35,7 +35,7 @@ def _confusions(
 
 
 def _curves(results: Sequence[FoldResult]) -> str:
-  """Loss and accuracy in training, one line per fold and their mean, as SVG."""
+  """Training loss and accuracy as SVG: a line per fold, and the mean."""
   with plots.own_settings() as figure:
     drawing = figure.Figure(figsize=(9, 3.2), layout='constrained')
     _draw_curves(drawing, results)
@@ -48,7 +48,7 @@ def _curves(results: Sequence[FoldResult]) -> str:
 def _draw_curves(drawing: Any, results: Sequence[FoldResult]) -> None:
   panels = drawing.subplots(1, 2)
   for axes, name, unit in zip(panels, ('loss', 'accuracy'), ('nats', 'share')):
-    # In a nested selection folds may differ in their epochs: NaN after the end.
+    # Folds of a nested selection may differ in epochs: NaN after their end.
     curves = [getattr(result, name) for result in results]
     table = np.full((len(curves), max(map(len, curves))), np.nan)
     for row, curve in zip(table, curves):
@@ -66,7 +66,7 @@ def _pictures(
 ) -> Iterator[tuple[str, str]]:
   """(Title, source) of the images of one input of a clip."""
   views, shown = dataset.views[name], dataset.representations[name]
-  # What is shown, not what the model calls it.
+  # The representation's name, not the model's name of the input.
   titles = [f'{shown}, {v}' for v in views] if len(views) > 1 else [shown]
   for title, pixels in display.pictures(
     dataset.inputs[name][0, clip], titles, dataset.channels[name]
@@ -77,7 +77,7 @@ def _pictures(
 def _inputs(
   config: configuration.Data, dataset: data_lib.Dataset
 ) -> Iterator[str]:
-  """A sentence about each input of the model."""
+  """Describes each input of the model."""
   for name, array in dataset.inputs.items():
     size = ' x '.join(map(str, array.shape[2:]))
     text = f'{name}, as {dataset.representations[name]}: {size} per clip'
@@ -89,22 +89,27 @@ def _inputs(
         f' data.phases {", ".join(config.phases)}'
       )
     else:
-      yield f'{text}; no image'
+      yield f'{text}; not an image'
 
 
 def choose(
   labels: Int[np.ndarray, ' clip'],
   probabilities: Float[np.ndarray, 'clip class_'],
 ) -> list[int]:
-  """Clips to show: the wrongest of all classes first, then the surest.
+  """Chooses the clips to show: misclassified ones first, then correct ones.
 
   Args:
-    labels: int32, the truth.
-    probabilities: 0..1, of the clips when their subject was held out.
+    labels: int32, true class index.
+    probabilities: 0..1, predicted with the clip's subject held out.
 
   Returns:
-    Indices of up to three wrong and two right clips of each class, in order of
-    the probability of the truth: rising, then falling.
+    Indices of up to three misclassified and two correct clips of each class:
+    the misclassified by increasing probability of the true class, then the
+    correct by decreasing probability.
+
+  >>> labels = np.array([0, 0, 1])
+  >>> choose(labels, np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]))
+  [1, 0, 2]
   """
   of_truth = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
   right = probabilities.argmax(axis=1) == labels
@@ -127,7 +132,7 @@ def _clips(
   pooled: report.Pooled,
   explanations: Mapping[int, explainer.Explanation],
 ) -> Iterator[dict[str, Any]]:
-  """Truth, prediction, images and explanation of the clips to be shown."""
+  """Truth, prediction, images and explanation of the clips that are shown."""
   of_seed = pooled.probabilities[0]
   for index in choose(dataset.labels, of_seed):
     shares = of_seed[index].tolist()
@@ -171,7 +176,7 @@ def _explained(
 def _face(
   images: Float[np.ndarray, 'view height width channel'],
 ) -> UInt8[np.ndarray, 'height width 3']:
-  """The first view, or its first channel: explanations are laid over it."""
+  """Background of the explanations: the first view, or its first channel."""
   image = images[0] if images.shape[-1] == 3 else images[0, ..., :1]
   pixels = scaling.to_display(image)
   return np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy()
@@ -180,7 +185,7 @@ def _face(
 def _planes(
   dataset: data_lib.Dataset, pooled: report.Pooled
 ) -> Iterator[dict[str, Any]]:
-  """The clips in a plane, coloured by class and by subject."""
+  """The clips in a plane, coloured by class, and by subject."""
   plane = embedding.of_probabilities(
     pooled.probabilities[0], [clip.clip_id for clip in dataset.clips]
   )
@@ -217,15 +222,18 @@ def write(
   """Writes the page.
 
   Args:
-    path: of the HTML file.
+    path: the HTML file.
     config: of the run.
-    dataset: what was trained on; some of its images are shown, never a frame.
+    dataset: of the run; the page shows some of its motion images, but no frame.
     pooled: predictions of all folds.
-    results: every fold, for the learning curves.
+    results: of every fold, for the learning curves.
     summary: what `report.summarise` returned.
     versions: of the packages and the machine.
-    explanations: index of a clip -> why it was given its class; of some of the
-      clips that `choose` chooses, or all.
+    explanations: index of a clip -> explanation of its predicted class; of
+      some or all of the clips that `choose` returns.
+
+  Raises:
+    OSError: the file cannot be written.
   """
   overall = summary['overall']
   notes = summary['notes'] + [

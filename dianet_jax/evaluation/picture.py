@@ -1,4 +1,4 @@
-"""Draws how one clip becomes what the model of a run reads.
+"""Draws one clip and the representations that are computed from it.
 
 dianet picture --config=configs/demo.py --clip=3 --out=clip.png
 """
@@ -45,15 +45,15 @@ def draw(
   images: Float[np.ndarray, 'phase new_height new_width channel'],
   path: pathlib.Path,
 ) -> None:
-  """Frames and rank-pooling weights above, dynamic images below.
+  """Draws frames, rank-pooling weights, and below them the dynamic images.
 
   Args:
-    frames: onset to offset.
+    frames: 0..255, onset to offset.
     apex: index of the apex frame.
-    phases: names, keys of `rank_pooling.PHASES`.
-    weights: of the frames in the dynamic images.
-    images: the dynamic images.
-    path: of the picture; its suffix says the format.
+    phases: keys of `rank_pooling.PHASES`.
+    weights: weight of each frame in the dynamic images.
+    images: the dynamic images, signed.
+    path: of the picture; its suffix selects the format.
   """
   with plots.own_settings() as figure:
     drawing = figure.Figure(figsize=(8.5, 5.6), layout='constrained', dpi=110)
@@ -91,7 +91,7 @@ def _fill(drawing, frames, apex, phases, weights, images) -> None:
 
 
 def _check_out(path: pathlib.Path) -> None:
-  """Refuses a file that could not be written, before any work is done."""
+  """Checks that a file can be written, before any work is done."""
   with plots.own_settings() as figure:
     formats = sorted(figure.Figure().canvas.get_supported_filetypes())
   if path.suffix[1:].lower() not in formats:
@@ -101,8 +101,8 @@ def _check_out(path: pathlib.Path) -> None:
     )
   if path.is_dir() or not os.access(path.parent, os.W_OK):
     raise errors.UserError(
-      f'--out={path}: {path.parent} is no folder that can be written, or there'
-      ' is a folder of this name.'
+      f'--out={path}: {path.parent} is not a writable folder, or {path} is a'
+      ' folder. Choose another file.'
     )
 
 
@@ -112,10 +112,10 @@ def draw_inputs(
   inputs_: Mapping[str, Pictures],
   path: pathlib.Path,
 ) -> None:
-  """Frames above, the pictures of each representation below.
+  """Draws frames, and below them the pictures of each representation.
 
   Args:
-    frames: onset to offset; None where the data set holds images instead.
+    frames: 0..255, onset to offset; None if the data set holds images instead.
     apex: index of the apex frame.
     inputs_: representation -> its pictures.
     path: of the picture.
@@ -138,7 +138,7 @@ def draw_inputs(
 
 
 def _frames(frames, apex):
-  """Five frames of a clip, its key frames among them, with their titles."""
+  """Five frames of a clip, including its key frames, with titles."""
   last = len(frames) - 1
   names = {0: 'onset', apex: 'apex', last: 'offset'}
   numbers = [0, apex // 2, apex, (apex + last) // 2, last]
@@ -156,7 +156,12 @@ def _draw_row(part, shown):
 
 
 def write_strips(inputs_: Mapping[str, Pictures], folder: pathlib.Path) -> None:
-  """Writes the pictures of each representation side by side, a PNG each."""
+  """Writes one PNG file for each representation, its pictures side by side.
+
+  Args:
+    inputs_: representation -> its pictures.
+    folder: is made if it does not exist.
+  """
   folder.mkdir(parents=True, exist_ok=True)
   for name, shown in inputs_.items():
     pixels = [picture for _, picture in shown]
@@ -167,12 +172,15 @@ def write_strips(inputs_: Mapping[str, Pictures], folder: pathlib.Path) -> None:
 def show(
   clips: ClipBatch, config: configuration.Data, names: Sequence[str]
 ) -> dict[str, Pictures]:
-  """Representation -> the pictures of the first clip of a batch.
+  """Pictures of the first clip of a batch.
 
   Args:
-    clips: as of `inputs.read_clips`.
+    clips: what `inputs.read_clips` returned.
     config: the `data` section.
-    names: of the representations.
+    names: names of representations.
+
+  Returns:
+    Representation -> (title, picture); without those that are not images.
   """
   chosen = {name: name for name in names}
   stored = '' if clips.frames is not None else 'images'
@@ -192,11 +200,14 @@ def pool(
   Float[np.ndarray, 'clip phase frame'],
   Float[np.ndarray, 'clip phase height width channel'],
 ]:
-  """Weights of the frames, and the dynamic images as a run makes them.
+  """Rank-pooling weights of the frames, and the dynamic images of a run.
 
   Args:
-    clips: as of `inputs.read_clips`.
+    clips: what `inputs.read_clips` returned.
     config: the `data` section.
+
+  Returns:
+    Weights, 0 outside a phase; and dynamic images, signed.
   """
   assert clips.frames is not None, 'clips must have frames'
   keys = {key: getattr(clips, key) for key in ('onset', 'apex', 'offset')}
@@ -214,11 +225,11 @@ def main(argv: Sequence[str] | None = None) -> None:
   """The command `dianet picture`.
 
   Args:
-    argv: its arguments; those of the process by default.
+    argv: of the command line; None for those of the process.
 
   Raises:
-    errors.UserError: a wrong configuration or clip, or a data set without
-      frames.
+    UserError: an invalid configuration or clip, or a data set without the
+      frames that a representation needs.
   """
   options, rest = _parse(argv)
   path = pathlib.Path(options.out)
@@ -253,7 +264,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _parse(argv):
   parser = argparse.ArgumentParser(
     prog='dianet picture',
-    description='Draws how a clip becomes what the model of a run reads.',
+    description='Draws a clip and the representations computed from it.',
     epilog='--config.KEY=VALUE sets a key of the configuration, for instance'
     ' --config.data.align=true.',
   )
@@ -261,12 +272,13 @@ def _parse(argv):
     '--config', default='configs/demo.py', help='a file of configs/[:model]'
   )
   parser.add_argument(
-    '--clip', type=int, default=0, help='which, in the order of the records'
+    '--clip', type=int, default=0, help='index of the clip in the records'
   )
-  parser.add_argument('--out', default='clip.png', help='the picture')
+  parser.add_argument('--out', default='clip.png', help='file of the picture')
   parser.add_argument(
     '--inputs',
-    help="representations instead of the run's own, commas between; all",
+    help="representations, separated by commas, or 'all'; default: those of"
+    ' the run',
   )
   parser.add_argument(
     '--strips', help='a folder for one picture of each representation instead'
@@ -316,14 +328,14 @@ def _read(config: configuration.Data, clip: int) -> tuple[str, ClipBatch]:
   if lacking := motion.lacking(chosen, config, stored):
     raise errors.UserError(
       f'--config.data.dataset={config.dataset} cannot be drawn: {lacking}.'
-      ' Change --config.data.inputs, or choose --inputs.'
+      ' Change --config.data.inputs or --inputs.'
     )
   runtime.configure(runtime.cache_dir(config.cache_dir))
   runtime.require_devices()
   records = dataset_lib.open_records(config)
   number = len(records.source)
   if not 0 <= clip < number:
-    raise errors.UserError(f'--clip={clip}: there are clips 0 to {number - 1}.')
+    raise errors.UserError(f'--clip={clip}: expected 0 to {number - 1}.')
   record = records.source[clip]
   name = record['clip_id'].decode()
   transforms, faceless = dataset_lib.find_transforms(

@@ -1,7 +1,7 @@
-"""matplotlib with settings of our own, imported when something is drawn.
+"""matplotlib with its default settings, imported only when something is drawn.
 
-A user's matplotlibrc (`text.usetex` without LaTeX) or MPLBACKEND must decide
-neither how a page looks nor whether there is one.
+A user's matplotlibrc (`text.usetex` without LaTeX) or MPLBACKEND must neither
+change nor break a report.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ import types
 def _import() -> types.ModuleType:
   if 'matplotlib' in sys.modules:
     return sys.modules['matplotlib']
-  # It looks at it once, and does not start with a name that it does not know.
+  # matplotlib reads it once, on import, and fails on an unknown backend.
   named = os.environ.pop('MPLBACKEND', None)
   try:
     import matplotlib
@@ -22,7 +22,7 @@ def _import() -> types.ModuleType:
     if named is not None:
       os.environ['MPLBACKEND'] = named
   if named is not None:
-    # For whatever else is drawn in this process.
+    # Restore the user's backend for other code of this process.
     with contextlib.suppress(ValueError):
       matplotlib.rcParams['backend'] = named
   return matplotlib
@@ -30,7 +30,7 @@ def _import() -> types.ModuleType:
 
 @contextlib.contextmanager
 def own_settings() -> Iterator[types.ModuleType]:
-  """`matplotlib.figure`, and matplotlib's own defaults while it is used."""
+  """A context with matplotlib's defaults; yields `matplotlib.figure`."""
   matplotlib = _import()
   from matplotlib import figure
 

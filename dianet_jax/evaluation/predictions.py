@@ -1,4 +1,4 @@
-"""`predictions.csv`: written by a run; read, and nothing in it trusted."""
+"""Writes and reads `predictions.csv`; reading validates every cell."""
 
 from collections.abc import Iterator, Mapping, Sequence
 import csv
@@ -18,33 +18,33 @@ from dianet_jax.core import errors, escape
 _COLUMNS = ('seed', 'fold', 'dataset', 'clip_id', 'truth', 'prediction')
 _PROBABILITY = 'p_'
 _NAMES = _COLUMNS[1:]
-# What `metrics.json` may warn of -> how a title says it.
+# Flag in `metrics.json` -> its warning in titles.
 MARKS = {
   'simulated': 'SIMULATED DATA',
   'control': 'CONTROL WITH SHUFFLED LABELS',
   'cross_dataset': 'trained on the other data sets',
 }
-# Probabilities are written with six digits; others may have written fewer.
+# Probabilities are written with six digits; other programs may write fewer.
 _SUM_TOLERANCE = 1e-3
 _TIE = 2e-6
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Predictions:
-  """What a run said of every clip when its subject was held out.
+  """The predictions of a run for every clip, each with its subject held out.
 
   Attributes:
-    seeds: ascending.
-    clips: (data set, clip id), ascending, whatever the order of the file.
-    subjects: of each clip.
-    datasets: of each clip.
-    classes: names, in the order of the file's columns.
+    seeds: seeds of training, ascending.
+    clips: (data set, clip id), ascending, whatever the order in the file.
+    subjects: subject of each clip.
+    datasets: data set of each clip.
+    classes: class names, in the order of the file's columns.
     truth: class index of each clip.
-    predictions: predicted class index.
-    probabilities: of the classes, 0 to 1.
-    remark: what `metrics.json` beside the file warns of (simulated data,
+    predictions: index of the most probable class.
+    probabilities: class probabilities, 0..1.
+    remark: warnings of `metrics.json` beside the file (simulated data,
       shuffled labels, another protocol), or ''.
-    cross_dataset: whether a fold holds out a data set, no subject.
+    cross_dataset: whether a fold holds out a data set instead of a subject.
   """
 
   seeds: tuple[int, ...]
@@ -59,7 +59,7 @@ class Predictions:
   cross_dataset: bool = False
 
   def only(self, rows: Bool[np.ndarray, ' clip']) -> 'Predictions':
-    """The clips where `rows` is true."""
+    """The same for the clips where `rows` is true."""
     return dataclasses.replace(
       self,
       clips=tuple(self.clips[index] for index in np.flatnonzero(rows)),
@@ -71,7 +71,7 @@ class Predictions:
     )
 
   def with_classes(self, classes: tuple[str, ...]) -> 'Predictions':
-    """The same with the classes in another order."""
+    """The same with the classes in the order of `classes`."""
     old = [self.classes.index(name) for name in classes]
     new = np.argsort(old)
     return dataclasses.replace(
@@ -84,16 +84,19 @@ class Predictions:
 
 
 def write(path: pathlib.Path, dataset: Any, pooled: Any) -> None:
-  """One row per seed and clip: fold, truth, prediction, probabilities.
+  """Writes one row per seed and clip: fold, truth, prediction, probabilities.
 
-  Names that a spreadsheet program would take for formulas get an apostrophe in
-  front, which `load` takes away.
+  Names that a spreadsheet program would take for formulas are prefixed with an
+  apostrophe, which `load` removes.
 
   Args:
-    path: of the file, which appears when it is whole.
-    dataset: a `data.dataset.Dataset`; of it clips, labels and classes. Not
-      imported here: it brings jax, which comparing does without.
-    pooled: its `report.Pooled`.
+    path: the file; it is replaced only when it is complete.
+    dataset: a `data.dataset.Dataset`, for clips, labels and classes. Its type
+      is not imported, because that imports jax, which `compare` does not need.
+    pooled: predictions of all folds, a `report.Pooled`.
+
+  Raises:
+    OSError: the file cannot be written.
   """
   names = dataset.classes
   aside = path.with_suffix('.tmp')
@@ -123,15 +126,15 @@ class _Row(NamedTuple):
 
 
 def load(path: str | os.PathLike) -> Predictions:
-  """Reads the predictions of a run; columns that it doesn't know are ignored.
+  """Reads the predictions of a run; unknown columns are ignored.
 
   Args:
-    path: a run's folder, or the file.
+    path: folder of a run, or a file.
 
   Raises:
-    errors.UserError: the file isn't there, or isn't what a run writes: a
-      column is missing, a class unknown, a clip twice in a seed or in one seed
-      only, probabilities that aren't, a prediction that isn't the most
+    UserError: the file cannot be read or is invalid: a missing column, an
+      unknown class, a clip that occurs twice in a seed or is missing in
+      another, invalid probabilities, or a prediction that is not the most
       probable class.
   """
   file = pathlib.Path(path)
@@ -166,7 +169,7 @@ def load(path: str | os.PathLike) -> Predictions:
 
 
 def _refuse(where: str, faults: Iterator[str]) -> None:
-  """Raises the first of the faults; later ones may rest on its absence."""
+  """Raises the first fault; checking for later ones may assume its absence."""
   for fault in faults:
     raise errors.UserError(where + fault)
 
@@ -183,7 +186,7 @@ def _header_faults(
   if missing or not classes:
     missing += [] if classes else [f'{_PROBABILITY}<class>']
     yield (
-      f'no column {", ".join(missing)}; there are:'
+      f'missing column(s) {", ".join(missing)}; the file has:'
       f' {", ".join(columns) or "none"}.'
     )
 
@@ -197,7 +200,7 @@ def _length_faults(
 
 def _row_faults(row: dict[str, str], classes: Sequence[str]) -> Iterator[str]:
   if not re.fullmatch(r'\s*[+-]?\d{1,18}\s*', row['seed']):
-    yield f'seed {row["seed"]!r} is no whole number.'
+    yield f'seed {row["seed"]!r} is not a whole number.'
   for key in _NAMES:
     if not escape.is_plain(row[key]):
       yield f'{key} {row[key]!r} holds a control character.'
@@ -209,7 +212,7 @@ def _row_faults(row: dict[str, str], classes: Sequence[str]) -> Iterator[str]:
       )
   texts = ', '.join(row[_PROBABILITY + name] for name in classes)
   values = _probabilities(row, classes)
-  # False for NaN, too.
+  # This comparison is also False for NaN.
   if not all(0 <= value <= 1 for value in values):
     yield f'probabilities {texts}; expected numbers from 0 to 1.'
   total = math.fsum(values)
@@ -219,14 +222,14 @@ def _row_faults(row: dict[str, str], classes: Sequence[str]) -> Iterator[str]:
     likely = classes[values.index(max(values))]
     yield (
       f'the prediction is {row["prediction"]!r}, but the most probable class'
-      f' {likely!r}.'
+      f' is {likely!r}.'
     )
 
 
 def _probabilities(
   row: dict[str, str], classes: Sequence[str]
 ) -> tuple[float, ...]:
-  """NaN where one is not written as a number."""
+  """The probabilities of a row; one NaN if a cell is not a number."""
   try:
     return tuple(float(row[_PROBABILITY + name]) for name in classes)
   except ValueError:
@@ -257,7 +260,8 @@ def _arrange(
     other = table.setdefault((row.seed, row.clip), row)
     if other is not row:
       raise errors.UserError(
-        f'{where} was there for seed {row.seed} in line {other.line} already.'
+        f'{where} occurs a second time for seed {row.seed}; the first is in'
+        f' line {other.line}.'
       )
     other = first.setdefault(row.clip, row)
     if (row.truth, row.subject) != (other.truth, other.subject):
@@ -271,8 +275,8 @@ def _arrange(
     missing = [clip_id for clip_id in clips if (seed, clip_id) not in table]
     if missing:
       raise errors.UserError(
-        f'{file}: seed {seed} lacks {len(missing)} clip(s) that another seed'
-        f' has, the first {missing[0][1]!r}; is the file complete?'
+        f'{file}: seed {seed} has no row for {len(missing)} clip(s) of other'
+        f' seeds, the first {missing[0][1]!r}; is the file complete?'
       )
   cells = [[table[seed, clip] for clip in clips] for seed in seeds]
   warned = _warned(file.with_name('metrics.json'))
@@ -293,29 +297,30 @@ def _arrange(
 
 
 def _warned(path: pathlib.Path) -> list[str]:
-  """Keys of `MARKS`: such data are marked wherever their results appear."""
+  """Keys of `MARKS` that are set: all results of such data are marked."""
   try:
     summary = json.loads(path.read_text(encoding='utf-8'))
     return [key for key in MARKS if summary.get(key) is True]
   except (OSError, ValueError, AttributeError, RecursionError):
-    # The file is not needed, and may be of anyone's making.
+    # The file is optional, and may come from another program.
     return []
 
 
 def align(
   runs: Mapping[str, Predictions], common: bool = False
 ) -> tuple[dict[str, Predictions], list[str]]:
-  """The same clips and the same order of classes in every run.
+  """Brings runs to the same clips and the same order of classes.
 
   Args:
     runs: name -> run.
-    common: leave out the clips that not every run has.
+    common: leave out clips that are not in every run.
 
   Returns:
-    The runs, and a sentence for each run that lost clips.
+    The runs, and a sentence for each run of which clips were left out.
 
   Raises:
-    errors.UserError: what is compared must be the same, and is not.
+    UserError: there is no run; classes, clips, truth or subjects differ; or no
+      clip is common to all.
   """
   if not runs:
     raise errors.UserError('There is no run to compare.')
@@ -332,8 +337,8 @@ def align(
     aligned[name] = run.only(rows).with_classes(first.classes)
     if not rows.all():
       notes.append(
-        f'{name}: {np.sum(~rows)} of {len(rows)} clips left out, which not'
-        ' every run has.'
+        f'{name}: {np.sum(~rows)} of {len(rows)} clips are left out, because'
+        ' other runs do not have them.'
       )
   return aligned, notes
 
@@ -362,8 +367,8 @@ def _pair_faults(
       texts.append(f'{len(alone)} only in the {which} ({names}{more})')
   if texts and not common:
     yield (
-      f'of their clips {"; ".join(texts)}. --common compares the clips that all'
-      ' runs have.'
+      f'their clips differ: {"; ".join(texts)}. --common compares the clips'
+      ' that all runs have.'
     )
   shared = [clip for clip in first.clips if clip in theirs]
   for part, what in enumerate(('truth', 'subject')):

@@ -1,4 +1,4 @@
-"""The pooled result of a run: files, TensorBoard events and the last table."""
+"""The pooled result of a run: summary, TensorBoard events, final table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
@@ -20,8 +20,8 @@ class Pooled:
   """Predictions of all folds, in the order of the clips.
 
   Attributes:
-    seeds: the seeds.
-    probabilities: of the clip's class when its subject was held out.
+    seeds: seeds of training, ascending.
+    probabilities: class probabilities, 0..1, with the clip's subject held out.
     predictions: index of the most probable class.
   """
 
@@ -31,10 +31,18 @@ class Pooled:
 
 
 def pool(results: Sequence[FoldResult], num_clips: int) -> Pooled:
-  """Brings the folds' predictions together; every clip must occur once a seed.
+  """Collects the predictions of all folds.
+
+  Args:
+    results: of every fold and seed.
+    num_clips: number of clips in the data set.
+
+  Returns:
+    Predictions of each clip for each seed.
 
   Raises:
-    ValueError: a clip was tested never or twice: a fault of the program.
+    ValueError: for a seed, a clip was tested not exactly once, which is an
+      error of the program.
   """
   seeds = tuple(sorted({result.seed for result in results}))
   num_classes = results[0].probabilities.shape[1]
@@ -50,9 +58,14 @@ def pool(results: Sequence[FoldResult], num_clips: int) -> Pooled:
 
 
 def ensemble(results: Sequence[FoldResult], size: int) -> list[FoldResult]:
-  """One result for every `size` trainings of a fold: their mean probability.
+  """Averages the probabilities of every `size` trainings of a fold.
 
-  Seeds k size ... (k + 1) size - 1 become seed k.
+  Args:
+    results: of every fold and seed.
+    size: number of members; seeds k size ... (k + 1) size - 1 become seed k.
+
+  Returns:
+    One result for each fold and ensemble.
   """
   if size == 1:
     return list(results)
@@ -70,15 +83,15 @@ def ensemble(results: Sequence[FoldResult], size: int) -> list[FoldResult]:
   ]
 
 
-# In words, by `evaluation.epochs`.
+# `evaluation.epochs` -> how the number of epochs was chosen, in words.
 EPOCHS = {
-  'fixed': 'the number of epochs was fixed beforehand',
+  'fixed': 'the number of epochs was fixed in advance',
   'inner_split': (
-    "each fold's epoch was chosen by some of its training subjects, which were"
-    ' not trained on'
+    "each fold's epoch was chosen on some of its training subjects, which were"
+    ' left out of training'
   ),
 }
-# What the last column of the table is of.
+# Metric of the last column of the table.
 CHANCE_OF = metrics.METRICS[metrics.MAIN].label
 ORACLE = 'oracle (epoch chosen on the test subjects; not a result)'
 
@@ -88,16 +101,25 @@ def oracle(
   labels: Int[np.ndarray, ' clip'],
   ensemble_size: int = 1,
 ) -> dict[str, Any]:
-  """What choosing every fold's epoch by its held-out subject would give.
+  """The metrics if every fold's epoch were chosen on its held-out subject.
 
-  Of each training the epoch with most held-out clips right, the earliest of
-  equals: what many published scripts report. Its accuracy is not below that of
-  the result, unless ensembles are made of the chosen epochs.
+  For each training it takes the epoch with the most correct held-out clips, of
+  ties the earliest, as many published scripts do. Its accuracy is at least that
+  of the result, unless the chosen epochs are ensembled.
+
+  Args:
+    results: of every fold and seed, with `oracle_probabilities`.
+    labels: true class index of each clip.
+    ensemble_size: see `ensemble`.
+
+  Returns:
+    `label`, `epoch`, and for each key of `metrics.METRICS` its `mean` and the
+    values of the `seeds`.
   """
   chosen = []
   for result in results:
     of_epochs = result.oracle_probabilities
-    assert of_epochs is not None, 'asked for'
+    assert of_epochs is not None, 'the configuration requests them'
     right = of_epochs.argmax(axis=-1) == labels[result.test_index]
     best = int(right.sum(axis=1).argmax())
     chosen.append(dataclasses.replace(result, probabilities=of_epochs[best]))
@@ -117,7 +139,7 @@ def oracle(
 
 
 def oracle_line(summary: dict[str, Any]) -> str:
-  """The oracle's figures with their label; '' where there are none."""
+  """The oracle's metrics with their label, as text; '' if there are none."""
   figures = summary.get('oracle')
   if not figures:
     return ''
@@ -130,7 +152,7 @@ def oracle_line(summary: dict[str, Any]) -> str:
 def _metrics_of(
   figures: Mapping[str, Any],
 ) -> Iterator[tuple[str, metrics.Metric]]:
-  """The metrics that a result holds; one of an older version has fewer."""
+  """The metrics that a result has; older versions wrote fewer."""
   return (row for row in metrics.METRICS.items() if row[0] in figures)
 
 
@@ -140,7 +162,19 @@ def summarise(
   pooled: Pooled,
   absent_classes: Sequence[tuple[str, int]],
 ) -> dict[str, Any]:
-  """What `metrics.json` holds, but for times and versions."""
+  """The content of `metrics.json` without times and versions.
+
+  Args:
+    name: of the run.
+    dataset: its clips.
+    pooled: predictions of all folds.
+    absent_classes: (subject, class index) of folds without a training clip of
+      that class.
+
+  Returns:
+    Values that JSON can hold; `overall` and `by_dataset` are those of
+    `metrics.summarise`.
+  """
   datasets = np.array([clip.dataset for clip in dataset.clips])
   subjects = np.array(dataset.subjects)
 
@@ -176,12 +210,21 @@ def summarise(
 
 
 def write_events(folder: pathlib.Path, results: Sequence[FoldResult]) -> None:
-  """Learning curves for TensorBoard, a run a (seed, subject)."""
-  # Late: a TensorBoard that is set up wrongly costs no result.
+  """Writes learning curves for TensorBoard, one run per seed and subject.
+
+  Args:
+    folder: is replaced.
+    results: of every fold and seed.
+
+  Raises:
+    OSError: the folder cannot be written.
+  """
+  # Imported late, so that a broken TensorBoard installation costs no result.
   import tensorboardX
 
-  # Events add up: those of a run killed just before its end would be doubled.
-  # Written aside: the folder's presence says that it is whole.
+  # TensorBoard appends events, so events of a run that was killed just before
+  # its end must be removed. Renaming at the end makes the folder complete
+  # whenever it exists.
   aside = folder.with_suffix('.tmp')
   for old in (folder, aside):
     shutil.rmtree(old, ignore_errors=True)
@@ -199,10 +242,13 @@ def write_events(folder: pathlib.Path, results: Sequence[FoldResult]) -> None:
 
 
 def rows(summary: dict[str, Any]) -> list[list[str]]:
-  """The table of results: header, then one row for all clips and each part.
+  """The table of results: a header, then all clips and each data set.
 
-  A metric has its mean and standard deviation in a first line, its bootstrap
-  interval in a second.
+  The first line of a metric's cell is its mean and standard deviation, the
+  second its bootstrap interval.
+
+  Args:
+    summary: what `summarise` returned.
   """
   shown = list(_metrics_of(summary['overall']))
   labels = [metric.label for _, metric in shown]
@@ -214,7 +260,7 @@ def rows(summary: dict[str, Any]) -> list[list[str]]:
       value = f'{part[key]["mean"]:.3f}'
       if len(summary['seeds']) > 1:
         value += f' ± {part[key]["std"]:.3f}'
-      # A single subject has none, nor has a run of the first versions.
+      # Missing for a single subject, and in runs of the first versions.
       if interval := part[key].get('interval_95'):
         value += '\n' + _interval(interval)
       row.append(value)
@@ -227,12 +273,12 @@ def _interval(bounds: Sequence[float]) -> str:
 
 
 def title(summary: dict[str, Any]) -> str:
-  """One line that says what the numbers are of."""
+  """A title for the metrics: warnings, name, protocol, classes, seeds."""
   seeds = len(summary['seeds'])
   marks = [
     f'{mark}, '
     for key, mark in predictions.MARKS.items()
-    # The first runs knew but one protocol.
+    # Runs of the first versions do not have every key.
     if summary.get(key)
   ]
   folds = '' if summary.get('cross_dataset') else 'leave-one-subject-out '
@@ -244,7 +290,7 @@ def title(summary: dict[str, Any]) -> str:
 
 
 def print_table(summary: dict[str, Any]) -> None:
-  """The one table at the end of a run."""
+  """Prints the table at the end of a run."""
   header, *body = rows(summary)
   progress.console.print(title(summary))
   progress.console.print(tables.grid(header, body))

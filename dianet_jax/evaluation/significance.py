@@ -1,7 +1,7 @@
 """Is one run better than another on the same clips?
 
-Subjects are what is drawn: the clips of a subject are alike. The runs are
-compared by the mean over seeds, all seeds of a subject together.
+Resampling draws subjects, because the clips of one subject are correlated. Runs
+are compared by the mean over seeds; all seeds of a subject are drawn together.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,22 +14,22 @@ from scipy import stats
 from dianet_jax.core import errors
 from dianet_jax.evaluation import metrics, predictions
 
-# Differences this close are the same; sums are rounded in another order.
+# Differences this close are ties: sums in another order are rounded otherwise.
 _TIE = 1e-12
-# Of a permutation test.
+# Random permutations of a test.
 _DRAWS = 10_000
-# Confusion matrices of all random draws are held at once.
+# Memory limit: the confusion matrices of all random draws exist at once.
 _MOST_BYTES = 4e9
 
 
 @dataclasses.dataclass(frozen=True)
 class McNemar:
-  """Clips that one of two runs got right.
+  """McNemar's test on the clips that only one of two runs classifies correctly.
 
   Attributes:
-    only_first: clips that the first run alone has right.
-    only_second: clips that the second alone has right.
-    p: how likely so uneven a split is were it the toss of a coin; two-sided.
+    only_first: number of clips that only the first run has right.
+    only_second: number of clips that only the second run has right.
+    p: two-sided p-value; by the null hypothesis both are equally likely.
   """
 
   only_first: int
@@ -41,14 +41,14 @@ def paired_interval(
   first: Int[np.ndarray, 'subject seed class_ class_'],
   second: Int[np.ndarray, 'subject seed class_ class_'],
 ) -> dict[str, tuple[float, float] | None]:
-  """Bootstrap interval of 95 % of each metric's difference, first less second.
+  """95 % bootstrap interval of each metric's difference, first minus second.
 
   Args:
     first: what `metrics.subject_confusions` returned for one run.
-    second: for another, on the same clips.
+    second: the same for another run on the same clips.
 
   Returns:
-    Metric -> (low, high), or None for a single subject.
+    Key of `metrics.METRICS` -> (low, high), or None for a single subject.
 
   >>> right, wrong = np.eye(2, dtype=int), np.eye(2, dtype=int)[::-1]
   >>> always, never = np.array([[right]] * 5), np.array([[wrong]] * 5)
@@ -71,23 +71,24 @@ def permutation_test(
   second: Int[np.ndarray, 'subject seed class_ class_'],
   draws: int = _DRAWS,
 ) -> dict[str, float]:
-  """p-value of each metric's difference, two-sided.
+  """Two-sided permutation test of each metric's difference.
 
-  Were the runs equally good, the predictions for a subject might as well have
-  been the other run's. So they are swapped, for a random half of the subjects,
-  all seeds together; p is the share of swaps with a difference at least as
-  large as the real one. Where all swaps are no more than `draws`, they are
-  gone through, and p is exact.
+  If the runs were equally good, their predictions for a subject could be
+  swapped. So each random permutation swaps the predictions, of all seeds, for
+  a random half of the subjects; p is the share of permutations with a
+  difference at least as large as the observed one. If there are at most `draws`
+  permutations, all are evaluated and p is exact.
 
   Args:
     first: what `metrics.subject_confusions` returned for one run.
-    second: for another, on the same clips, with as many seeds.
-    draws: number of random swaps.
+    second: the same for another run on the same clips, with as many seeds.
+    draws: number of random permutations.
 
   Returns:
-    Metric -> p. A random p is at least 1 / (draws + 1).
+    Key of `metrics.METRICS` -> p. With random permutations it is at least
+    1 / (draws + 1).
 
-  All swaps are gone through here, and two of 32 differ as much as the real one.
+  Of the 32 permutations here, two differ as much as the observed difference.
 
   >>> right, wrong = np.eye(2, dtype=int), np.eye(2, dtype=int)[::-1]
   >>> always, never = np.array([[right]] * 5), np.array([[wrong]] * 5)
@@ -95,7 +96,8 @@ def permutation_test(
   0.0625
   """
   change = second - first
-  # Swapping equals changes nothing: fewer swaps may be all there are.
+  # Swapping equal predictions changes nothing. Without such subjects there may
+  # be few enough permutations to evaluate all.
   change = change[change.any(axis=(1, 2, 3))]
   number = len(change)
   exact = 2**number <= draws
@@ -109,7 +111,7 @@ def permutation_test(
   swapped_second = metrics.over_seeds(second.sum(axis=0) - moved)
   p_values = {}
   for name in metrics.METRICS:
-    # The first swap is none; it counts, so that p is never 0.
+    # The first permutation swaps nothing; it counts, so that p is never 0.
     sizes = np.abs(swapped_first[name] - swapped_second[name])
     p_values[name] = float(np.mean(sizes >= sizes[0] - _TIE))
   return p_values
@@ -119,7 +121,11 @@ def mcnemar(
   first_right: Bool[np.ndarray, ' clip'],
   second_right: Bool[np.ndarray, ' clip'],
 ) -> McNemar:
-  """McNemar's exact test; it takes the clips for independent.
+  """McNemar's exact test; it assumes that clips are independent.
+
+  Args:
+    first_right: whether the first run classifies each clip correctly.
+    second_right: the same of the second run.
 
   Source: McNemar, "Note on the sampling error of the difference between
   correlated proportions or percentages", Psychometrika 12 (1947); exact
@@ -136,7 +142,13 @@ def mcnemar(
 
 
 def holm(p_values: Sequence[float]) -> Float64[np.ndarray, ' comparison']:
-  """p-values adjusted for their number, in the same order.
+  """Holm's adjustment of p-values for their number.
+
+  Args:
+    p_values: of several comparisons, in any order.
+
+  Returns:
+    Adjusted p-values in the same order, at most 1.
 
   Source: Holm, "A simple sequentially rejective multiple test procedure",
   Scandinavian Journal of Statistics 6 (1979).
@@ -154,13 +166,13 @@ def holm(p_values: Sequence[float]) -> Float64[np.ndarray, ' comparison']:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-  """A metric of one run less that of another.
+  """The difference of one metric between two runs, first minus second.
 
   Attributes:
-    value: the difference of the means over seeds.
-    interval: of 95 %, subjects resampled; None for a single subject.
-    p: two-sided, by swapping the runs' predictions of random subjects.
-    p_holm: p adjusted for the number of comparisons made of this metric.
+    value: difference of the means over seeds.
+    interval: 95 % interval over resampled subjects; None for a single subject.
+    p: two-sided p-value of `permutation_test`.
+    p_holm: p adjusted for the number of comparisons of this metric.
   """
 
   value: float
@@ -171,15 +183,14 @@ class Difference:
 
 @dataclasses.dataclass(frozen=True)
 class Differences:
-  """One run against another on the same clips.
+  """The comparison of two runs on the same clips.
 
   Attributes:
-    metrics: key of `metrics.METRICS` -> its difference.
-    mcnemar: clips that one alone has right, each run's seeds taken as one
-      ensemble: the class with the highest mean probability. `metrics` are
-      means over single seeds.
-    mcnemar_p_holm: its p adjusted for the number of comparisons made.
-    seeds: of each run that were compared.
+    metrics: key of `metrics.METRICS` -> its difference, of means over seeds.
+    mcnemar: McNemar's test of the ensembles of seeds, which predict the class
+      with the highest mean probability.
+    mcnemar_p_holm: its p adjusted for the number of comparisons.
+    seeds: how many seeds of each run were compared.
   """
 
   metrics: dict[str, Difference]
@@ -189,10 +200,13 @@ class Differences:
 
 
 def check_size(runs: Mapping[str, predictions.Predictions]) -> None:
-  """Refuses runs whose tests would fill the memory.
+  """Refuses runs whose tests would need too much memory.
+
+  Args:
+    runs: name -> run.
 
   Raises:
-    errors.UserError: too many classes and seeds.
+    UserError: a run has too many classes and seeds.
   """
   for name, run in runs.items():
     size = 8 * _DRAWS * len(run.seeds) * len(run.classes) ** 2
@@ -200,8 +214,8 @@ def check_size(runs: Mapping[str, predictions.Predictions]) -> None:
       raise errors.UserError(
         f'{name}: {len(run.classes)} classes and {len(run.seeds)} seeds are too'
         f' many to compare: the confusion matrices of {_DRAWS:,} random draws'
-        f' would fill {size / 1e9:.0f} GB, and {_MOST_BYTES / 1e9:.0f} are'
-        ' allowed.'
+        f' would need {size / 1e9:.0f} GB of memory, and'
+        f' {_MOST_BYTES / 1e9:.0f} are allowed.'
       )
 
 
@@ -219,16 +233,20 @@ def _right(run: predictions.Predictions, seeds: int) -> np.ndarray:
 def differences(
   a: predictions.Predictions, b: predictions.Predictions
 ) -> Differences:
-  """`a` less `b`; with unequal numbers of seeds, the first ones of the longer.
+  """Compares two runs, `a` minus `b`.
 
   Args:
     a: a run.
-    b: another, on the same clips.
+    b: another run on the same clips. With unequal numbers of seeds, the first
+      ones of the longer run are used.
+
+  Returns:
+    The differences; p-values are not adjusted yet, see `adjust`.
 
   Raises:
-    errors.UserError: the clips, their truth or their subjects differ.
+    UserError: the clips, their truth or their subjects differ.
 
-  Two subjects, one clip of each class; `a` is right, `b` always says 0.
+  Two subjects, one clip of each class; `a` is right, `b` always predicts 0.
 
   >>> def run(predicted):
   ...   return predictions.Predictions(
@@ -275,7 +293,20 @@ def differences(
 
 
 def adjust(found: Sequence[Differences]) -> list[Differences]:
-  """Holm's adjustment, over the pairs of runs, of each metric by itself."""
+  """Applies Holm's adjustment over pairs of runs, for each metric separately.
+
+  Args:
+    found: what `differences` returned for each pair.
+
+  Returns:
+    The same with adjusted `p_holm` and `mcnemar_p_holm`.
+
+  >>> def pair(p):
+  ...   values = {name: Difference(0.1, None, p, p) for name in metrics.METRICS}
+  ...   return Differences(values, McNemar(6, 0, p), p, seeds=1)
+  >>> [found.mcnemar_p_holm for found in adjust([pair(0.04), pair(0.01)])]
+  [0.04, 0.02]
+  """
   adjusted = {
     name: holm([pair.metrics[name].p for pair in found])
     for name in metrics.METRICS

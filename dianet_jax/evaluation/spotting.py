@@ -1,9 +1,10 @@
 """How well expressions were spotted in long videos.
 
-A predicted interval is right if it shares at least half of the frames of either
-with a true one of its kind, and each is counted once: the largest number of
-pairs. All videos count, also those in which nothing happens. Counts are pooled
-over videos; intervals resample subjects.
+A predicted interval is a true positive if its intersection over union (IoU)
+with a true interval of the same kind is at least 0.5. Intervals are matched one
+to one, so that the number of pairs is as large as possible. All videos count,
+also those without an expression. Counts are pooled over videos; confidence
+intervals resample subjects.
 
 Source: Li et al., "MEGC2020 - the third facial micro-expression grand
 challenge", FG 2020, for the rule; STRS: Liong et al., "Spot-then-recognize: a
@@ -24,18 +25,18 @@ from dianet_jax.clips import intervals
 from dianet_jax.evaluation import metrics
 
 LEAST_IOU = 0.5
-# Of COCO's average precision.
+# Thresholds of COCO's average precision.
 _IOUS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0, 1, 101)
 BOTH = 'both'
 ROWS = (*intervals.KINDS, BOTH)
-# Of these intervals are given.
+# Rates that have a confidence interval.
 _RATES = ('precision', 'recall', 'f1', 'false_positives_per_minute')
 
 
 @dataclasses.dataclass(frozen=True)
 class Expression:
-  """An interval and the expression in it; '' where none is named."""
+  """An interval and the emotion in it; '' if none is given."""
 
   interval: intervals.Interval
   emotion: str = ''
@@ -43,15 +44,15 @@ class Expression:
 
 @dataclasses.dataclass(frozen=True)
 class Video:
-  """What is in a video, and what was found in it.
+  """The true and the predicted intervals of a video.
 
   Attributes:
-    name: of the video.
-    subject: who is in it; drawn together in resampling.
-    frames: how many it has.
-    frames_per_second: of the camera.
-    truth: what a coder says.
-    found: what a spotter says.
+    name: name of the video.
+    subject: person in it; resampling draws all videos of a subject together.
+    frames: number of frames.
+    frames_per_second: frame rate of the camera.
+    truth: intervals that a coder annotated.
+    found: intervals that a spotter predicted.
   """
 
   name: str
@@ -63,11 +64,15 @@ class Video:
 
   @property
   def minutes(self) -> float:
-    """How long it takes."""
+    """Duration in minutes."""
     return self.frames / self.frames_per_second / 60
 
   def above(self, thresholds: Mapping[str, float]) -> 'Video':
-    """The same with what was found of at least the score of its kind."""
+    """The same video without predictions below the threshold of their kind.
+
+    Args:
+      thresholds: kind -> the lowest score that is kept.
+    """
     found = tuple(
       item
       for item in self.found
@@ -78,12 +83,12 @@ class Video:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """What became of the intervals of one video.
+  """How the intervals of one video were matched.
 
   Attributes:
-    pairs: (true, found) that belong together.
-    false_positives: number found that belong to none.
-    misses: number of true ones that were not found.
+    pairs: (true, predicted) intervals that match: the true positives.
+    false_positives: number of predicted intervals without a match.
+    misses: number of true intervals without a match.
   """
 
   pairs: tuple[tuple[Expression, Expression], ...]
@@ -96,17 +101,17 @@ def match(
   found: Sequence[intervals.Interval],
   least_iou: float = LEAST_IOU,
 ) -> list[tuple[int, int]]:
-  """The largest number of pairs of a true and a found interval.
+  """Matches true and predicted intervals one to one, as many as possible.
 
-  Of several largest sets the one with the greatest overlap.
+  Of several largest matchings it takes the one with the greatest sum of IoUs.
 
   Args:
-    truth: intervals of one video.
-    found: intervals of the same.
-    least_iou: of a pair.
+    truth: true intervals of one video.
+    found: predicted intervals of the same video.
+    least_iou: lowest intersection over union of a pair, 0..1.
 
   Returns:
-    (index into `truth`, index into `found`), each index once at most.
+    (index into `truth`, index into `found`), each index at most once.
 
   >>> make = lambda onset, offset: intervals.Interval(
   ...   onset, onset, offset, 'micro')
@@ -116,7 +121,7 @@ def match(
   if not truth or not found:
     return []
   iou = np.array([[one.iou(other) for other in found] for one in truth])
-  # A pair more outweighs all overlaps together.
+  # One more pair outweighs the sum of all overlaps.
   gain = np.where(iou >= least_iou, min(iou.shape) + iou, 0.0)
   rows, columns = optimize.linear_sum_assignment(gain, maximize=True)
   return [
@@ -127,12 +132,23 @@ def match(
 
 
 def outcome(video: Video, kind: str) -> Outcome:
-  """Matches the intervals of one kind, or each kind by itself.
+  """Matches the intervals of one video.
 
   Args:
     video: with all its intervals.
-    kind: 'micro', 'macro' or `BOTH`: the counts of the two added up. What is
-      found as the other kind is wrong.
+    kind: 'micro', 'macro' or `BOTH`, which matches each kind separately and
+      adds up the counts. A prediction of the wrong kind is a false positive.
+
+  Returns:
+    Pairs and counts.
+
+  >>> true, found = (
+  ...   Expression(intervals.Interval(onset, onset + 5, onset + 9, 'micro'))
+  ...   for onset in (0, 2)
+  ... )
+  >>> video = Video('v1', 's1', 100, 50.0, (true,), (found,))
+  >>> len(outcome(video, 'micro').pairs), outcome(video, 'macro').misses
+  (1, 0)
   """
   if kind == BOTH:
     parts = [outcome(video, kind) for kind in intervals.KINDS]
@@ -160,10 +176,14 @@ def tally(
 
   Args:
     videos: in any order.
-    outcomes: of each.
+    outcomes: `outcome` of each video.
 
   Returns:
     Float64, subjects in the order of their names.
+
+  >>> videos = [Video('v1', 's1', 3000, 50.0), Video('v2', 's1', 3000, 50.0)]
+  >>> tally(videos, [Outcome((), 1, 0), Outcome((), 2, 1)]).tolist()
+  [[0.0, 3.0, 1.0, 2.0]]
   """
   names = sorted({video.subject for video in videos})
   counts = np.zeros((len(names), 4))
@@ -178,18 +198,18 @@ def tally(
 
 
 def rates(counts: Float[np.ndarray, '*draw 4']) -> dict[str, np.ndarray]:
-  """Precision, recall, F1 and false positives a minute of tallies.
+  """Precision, recall, F1 and false positives per minute.
 
   Args:
-    counts: see `tally`, added up over subjects.
+    counts: sums of `tally` over subjects.
 
   Returns:
-    Name -> float64 [*draw], NaN where it has no denominator: nothing was found,
-    or nothing was there.
+    Name -> float64 [*draw]; NaN where the denominator is 0, because nothing
+    was predicted or no interval is true.
 
   >>> found = rates(np.array([3.0, 1.0, 3.0, 2.0]))
-  >>> {name: float(value) for name, value in found.items()}  # doctest: +SKIP
-  {'precision': 0.75, 'recall': 0.5, 'f1': 0.6, ...}
+  >>> [float(found[name]) for name in ('precision', 'recall', 'f1')]
+  [0.75, 0.5, 0.6]
   """
   right, wrong, missed, minutes = np.moveaxis(np.asarray(counts), -1, 0)
   with np.errstate(invalid='ignore', divide='ignore'):
@@ -205,12 +225,24 @@ def rates(counts: Float[np.ndarray, '*draw 4']) -> dict[str, np.ndarray]:
 def average_precision(videos: Sequence[Video], kind: str) -> float:
   """COCO's AP@[.5:.95] of one kind, or the mean over both.
 
-  Predictions of all videos are taken in the order of their scores; each takes
-  the true interval of its video that it overlaps most, of those that are free.
-  Precision is interpolated at 101 recalls, and averaged over ten least IoUs.
+  Predictions of all videos are ranked by score; each is matched to the true
+  interval of its video with the highest IoU that is not matched yet. Precision
+  is interpolated at 101 recalls, and averaged over ten IoU thresholds.
+
+  Args:
+    videos: with truth and predictions; every prediction has a score.
+    kind: 'micro', 'macro' or `BOTH`.
 
   Returns:
     0..1; NaN without true intervals.
+
+  >>> def expression(onset, score=np.nan):
+  ...   interval = intervals.Interval(onset, onset, onset + 9, 'micro', score)
+  ...   return Expression(interval)
+  >>> found = expression(0, 2.0), expression(50, 1.0)
+  >>> video = Video('v1', 's1', 100, 50.0, (expression(0),), found)
+  >>> average_precision([video], 'micro')  # the false positive ranks last
+  1.0
 
   Source: Lin et al., "Microsoft COCO: common objects in context", ECCV 2014.
   """
@@ -259,14 +291,21 @@ def average_precision(videos: Sequence[Video], kind: str) -> float:
 def recognition(
   pairs: Sequence[tuple[Expression, Expression]],
 ) -> dict[str, float | int]:
-  """How well the expressions of true positives were named.
+  """How well the emotions of true positives were classified.
 
   Args:
-    pairs: (true, found).
+    pairs: (true, predicted) expressions.
 
   Returns:
-    `f1`: of the mean precision and the mean recall over the classes that occur
-    among the pairs, truly or as found; `uf1`, `uar`; `n`. NaN without pairs.
+    `f1`: harmonic mean of the mean precision and the mean recall over the
+    classes that occur among the pairs; `uf1`, `uar`; `n`: number of pairs. NaN
+    without pairs.
+
+  >>> interval = intervals.Interval(0, 5, 9, 'micro')
+  >>> happy, sad = (Expression(interval, name) for name in ('happy', 'sad'))
+  >>> found = recognition([(happy, happy), (sad, happy), (sad, sad)])
+  >>> found['n'], found['uar']
+  (3, 0.75)
   """
   names = sorted({item.emotion for pair in pairs for item in pair})
   confusion = np.zeros((len(names), len(names)), int)
@@ -289,17 +328,27 @@ def recognition(
 
 
 def figures(videos: Sequence[Video], kind: str) -> dict[str, Any]:
-  """Everything that is reported of one kind, by strict matching.
+  """All metrics of one kind, by strict matching.
 
   Args:
-    videos: all of them, also those without expressions.
+    videos: all videos, also those without expressions.
     kind: one of `ROWS`.
 
   Returns:
-    `true_positives`, `false_positives`, `misses`; each rate and, as
-    `<rate>_95`, its interval (None for a single subject); `apex_error_frames`
-    and `apex_error_seconds`, means over true positives; `ap`, NaN where a
-    prediction has no score.
+    `true_positives`, `false_positives`, `misses`; each key of `rates` and, as
+    `<rate>_95`, its 95 % interval (None for a single subject);
+    `apex_error_frames` and `apex_error_seconds`, means over true positives;
+    `ap`, which is NaN if a prediction has no score.
+
+  >>> true, found = (
+  ...   Expression(intervals.Interval(onset, onset + 5, onset + 9, 'micro'))
+  ...   for onset in (0, 2)
+  ... )
+  >>> result = figures(
+  ...   [Video('v1', 's1', 3000, 50.0, (true,), (found,))], 'micro'
+  ... )
+  >>> result['true_positives'], result['f1'], result['apex_error_frames']
+  (1, 1.0, 2.0)
   """
   outcomes = [outcome(video, kind) for video in videos]
   by_subject = tally(videos, outcomes)
@@ -312,7 +361,7 @@ def figures(videos: Sequence[Video], kind: str) -> dict[str, Any]:
   if len(by_subject) > 1:
     draws = metrics.subject_draws(len(by_subject)) @ by_subject
     for name, values in rates(draws).items():
-      # A draw without any expression has no F1.
+      # A draw without expressions has no F1.
       known = values[~np.isnan(values)]
       ends = np.quantile(known, metrics.TAILS).tolist() if len(known) else None
       found[f'{name}_95'] = ends

@@ -1,4 +1,4 @@
-"""Reads what was spotted and what is true into `spotting.Video`s."""
+"""Reads predicted and true intervals into `spotting.Video`s."""
 
 from collections.abc import Iterable, Mapping, Sequence
 import csv
@@ -13,7 +13,7 @@ from tfds_builders import long_videos
 
 VIDEOS, TRUTH = 'videos.csv', 'truth.csv'
 _COLUMNS = ('video', 'subject', 'frames', 'frames_per_second')
-# Columns that set what `dianet predict` writes apart.
+# Columns by which a file of `dianet predict` is recognised.
 _PREDICTED = {'clip', 'prediction', 'kind', 'spotting_score', 'error'}
 _MOST_LISTED = 3
 
@@ -29,7 +29,7 @@ def _rows(path: pathlib.Path) -> list[dict[str, str]]:
 def _expressions(
   path: pathlib.Path,
 ) -> dict[str, tuple[spotting.Expression, ...]]:
-  """Video -> its intervals, with their emotions where there is that column."""
+  """Video -> its intervals, with emotions if the file has that column."""
   rows = _rows(path)
   if rows and rows[0].keys() >= _PREDICTED:
     return _of_predictions(path, rows)
@@ -42,7 +42,7 @@ def _expressions(
 def _of_predictions(
   path: pathlib.Path, rows: Sequence[Mapping[str, str]]
 ) -> dict[str, tuple[spotting.Expression, ...]]:
-  """The same of `predictions.csv` of `dianet predict`, which spots first."""
+  """The same from `predictions.csv` of `dianet predict`, which spots first."""
   found: dict[str, tuple[spotting.Expression, ...]] = {}
   for number, row in enumerate(rows, 2):
     some = found.setdefault(escape.from_cell(row['clip']), ())
@@ -50,8 +50,8 @@ def _of_predictions(
       continue
     if not row['kind']:
       raise errors.UserError(
-        f'{path}, row {number}: {row["error"] or "not spotted"}. Expected what'
-        ' `dianet predict` says of long videos without key frames.'
+        f'{path}, row {number}: {row["error"] or "not spotted"}. Expected the'
+        ' predictions of `dianet predict` for long videos without key frames.'
       )
     onset, apex, offset = (int(row[k]) for k in ('onset', 'apex', 'offset'))
     score = float(row['spotting_score'])
@@ -66,19 +66,20 @@ def read_truth(folder: pathlib.Path) -> list[spotting.Video]:
   """Reads `videos.csv` and `truth.csv` of a folder.
 
   Args:
-    folder: `videos.csv` names all videos, with the columns video, subject,
-      frames and frames_per_second; `truth.csv` has the columns of
-      `intervals.COLUMNS` that are needed, and may have `emotion`.
+    folder: `videos.csv` lists all videos, with the columns video, subject,
+      frames and frames_per_second; `truth.csv` has the required columns of
+      `intervals.COLUMNS`, and may have `emotion`.
 
   Raises:
-    UserError: a file cannot be read, has a wrong cell, or they disagree.
+    UserError: a file cannot be read or has an invalid cell, or the two files
+      disagree.
   """
   path = folder / VIDEOS
   rows = _rows(path)
   missing = [n for n in _COLUMNS if not rows or n not in rows[0]]
   if missing:
     raise errors.UserError(
-      f'{path} lacks the column(s) {", ".join(missing)}, or any video. Expected'
+      f'{path} has no column(s) {", ".join(missing)}, or no rows. Expected'
       f' a row of {", ".join(_COLUMNS)} for each video, also for those without'
       ' an expression.'
     )
@@ -94,16 +95,16 @@ def read_truth(folder: pathlib.Path) -> list[spotting.Video]:
       ) from error
     if not (frames > 0 and 0 < rate < math.inf):
       raise errors.UserError(
-        f'{path}, row {number}: {frames} frames, {rate} a second. Expected more'
-        ' than 0 of both.'
+        f'{path}, row {number}: {frames} frames, {rate} frames per second.'
+        ' Expected numbers above 0.'
       )
     subject = escape.from_cell(row['subject'])
     some = truth.get(name, ())
     late = [t.interval for t in some if t.interval.offset >= frames]
     if late:
       raise errors.UserError(
-        f'{folder / TRUTH}: {name} has {frames} frames, from 0, and an interval'
-        f' to frame {late[0].offset}.'
+        f'{folder / TRUTH}: an interval of {name} ends at frame'
+        f' {late[0].offset}, but the video has frames 0 to {frames - 1}.'
       )
     videos.append(spotting.Video(name, subject, frames, rate, some))
   names = [video.name for video in videos]
@@ -115,10 +116,14 @@ def read_truth(folder: pathlib.Path) -> list[spotting.Video]:
 
 
 def of_data_set(dataset: str, manual_dir: str) -> list[spotting.Video]:
-  """The long videos of a raw data set, called like their folders.
+  """The long videos of a raw data set, named after their folders.
+
+  Args:
+    dataset: name of a data set of long videos.
+    manual_dir: folder of the raw data set.
 
   Raises:
-    UserError: unknown data set, nothing found, or a wrong cell.
+    UserError: unknown data set, no video found, or an invalid cell.
   """
   declared = long_videos.get(dataset)
   return of_found(declared, long_videos.find(declared, manual_dir))
@@ -148,7 +153,7 @@ def _refuse_strangers(place, found, names: Iterable[str], known) -> None:
   if strange:
     more = ', ...' if len(strange) > _MOST_LISTED else ''
     raise errors.UserError(
-      f'{place} is about {len(strange)} video(s) that {known} does not name:'
+      f'{place} names {len(strange)} video(s) that are not in {known}:'
       f' {", ".join(map(repr, strange[:_MOST_LISTED]))}{more}'
     )
 
@@ -156,18 +161,18 @@ def _refuse_strangers(place, found, names: Iterable[str], known) -> None:
 def with_predictions(
   videos: Sequence[spotting.Video], path: pathlib.Path, known: str
 ) -> list[spotting.Video]:
-  """Adds what a spotter found.
+  """Adds the predicted intervals to videos.
 
   Args:
     videos: with their truth.
-    path: `intervals.csv`, see `intervals.write`; it may have `emotion`. Or
+    path: `intervals.csv`, see `intervals.write`, which may have `emotion`; or
       `predictions.csv` of `dianet predict`. A video is named as in `videos`, or
-      as a file or folder of that name.
-    known: what names the videos, for messages.
+      by the path of a file or folder of that name.
+    known: where the names of the videos come from, for messages.
 
   Raises:
-    UserError: the file cannot be read, is about other videos, or says nothing
-      of one: one in which nothing was found has a row with its name alone.
+    UserError: the file cannot be read, names other videos, or has no row for a
+      video: one without predictions has a row with only its name.
   """
   names = {video.name for video in videos}
   found: dict[str, tuple[spotting.Expression, ...]] = {}
@@ -176,7 +181,7 @@ def with_predictions(
     plain = next((form for form in forms if form in names), name)
     if plain in found:
       raise errors.UserError(
-        f'{path} names the video {plain!r} in two ways, {name!r} is one.'
+        f'{path} names the video {plain!r} in two ways; one is {name!r}.'
       )
     found[plain] = some
   _refuse_strangers(path, found, names, known)
@@ -184,9 +189,9 @@ def with_predictions(
   if silent:
     more = ', ...' if len(silent) > _MOST_LISTED else ''
     raise errors.UserError(
-      f'{path} says nothing of {len(silent)} of {len(videos)} videos:'
+      f'{path} has no row for {len(silent)} of {len(videos)} videos:'
       f' {", ".join(map(repr, silent[:_MOST_LISTED]))}{more}. All videos are'
-      ' scored: one in which nothing was found has a row with its name alone.'
+      ' scored: a video without predictions has a row with only its name.'
     )
   return [dataclasses.replace(v, found=found[v.name]) for v in videos]
 
@@ -194,11 +199,11 @@ def with_predictions(
 def renamed(
   videos: Sequence[spotting.Video], classes: Mapping[str, str]
 ) -> list[spotting.Video]:
-  """The videos, the emotions of the truth replaced by classes.
+  """Replaces emotions by classes, in the truth and in the predictions.
 
   Args:
     videos: with truth and predictions.
-    classes: emotion, in lower case -> class; others stay as they are.
+    classes: emotion, in lower case -> class; other emotions are kept.
   """
 
   def named(item: spotting.Expression) -> spotting.Expression:

@@ -1,18 +1,19 @@
-"""The rules of the published scorer of spotting and recognition, as they are.
+"""The rules of the published scorer of spotting and recognition.
 
-It differs from `evaluation.spotting`, and not for the better:
+They differ from `evaluation.spotting` and have defects:
 
 - subjects without a prediction are left out, and so are their misses;
 - videos without an expression are left out, and so are their false positives;
-- predictions are taken in the order of the file, and one prediction takes every
-  free true interval that it overlaps by half: one may be right twice;
-- micro- and macro-expressions are not told apart;
-- where all true positives are of one class, or none of them is, its scores are
-  0, also where all are right; the mean is over all classes of the annotation;
-- what it calls UAR is the mean of precisions;
+- predictions are processed in the order of the file, and each is matched to
+  every unmatched true interval with an IoU of at least 0.5, so one prediction
+  may count twice;
+- micro- and macro-expressions are not distinguished;
+- a class that all true positives have, or none has, gets scores of 0, even if
+  all are right; the mean is over all annotated classes;
+- the value called UAR is the mean precision;
 - without a true positive, the F1 of recognition and STRS are NaN.
 
-Figures of this kind are given to be compared with published ones.
+These metrics are reported only for comparison with published results.
 
 Source: the rules, read from github.com/genbing99/STRS-Metric (`strs_metric.py`,
 eb86468). None of its code is here.
@@ -27,7 +28,7 @@ from dianet_jax.evaluation import spotting
 
 
 def _greedy(video: spotting.Video) -> spotting.Outcome:
-  """Every free truth that a prediction overlaps is its."""
+  """A prediction is matched to every free true interval that it overlaps."""
   free = list(video.truth)
   pairs, wrong = [], 0
   for said in video.found:
@@ -59,7 +60,7 @@ def _recognition(pairs, classes: Sequence[str]) -> dict[str, float]:
     said = np.array([f == name for _, f in pairs], bool)
     right = int((true & said).sum())
     if len({*true, *said}) < 2:
-      # A confusion matrix of one cell: it cannot be taken apart.
+      # Its 1 x 1 confusion matrix has no negatives: all counts are 0.
       true, said, right = true[:0], said[:0], 0
     precisions.append(_share(right, int(said.sum())))
     recalls.append(_share(right, int(true.sum())))
@@ -74,15 +75,15 @@ def _recognition(pairs, classes: Sequence[str]) -> dict[str, float]:
 
 
 def figures(videos: Sequence[spotting.Video]) -> dict[str, Any]:
-  """What the published scorer would print.
+  """The metrics that the published scorer would print.
 
   Args:
-    videos: all of them; those that it leaves out are left out here.
+    videos: all videos; those that the scorer ignores are ignored here.
 
   Returns:
     `true_positives`, `false_positives`, `misses`, `precision`, `recall`, `f1`;
-    and `recognition`, which has `f1`, `uf1`, `uar` (so called) and `strs`.
-    None there where the truth or the predictions name no emotion.
+    and `recognition` with `f1`, `uf1`, `uar` (as it is called there) and
+    `strs`, or None if the truth or the predictions have no emotions.
   """
   answered = {video.subject for video in videos if video.found}
   counted = [v for v in videos if v.subject in answered and v.truth]

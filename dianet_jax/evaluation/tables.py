@@ -13,11 +13,11 @@ import rich.text
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-  """What is to be shown.
+  """A table of texts.
 
   Attributes:
     title: one line.
-    header: names of the columns.
+    header: column names.
     rows: cells; a cell may have several lines.
   """
 
@@ -27,28 +27,48 @@ class Table:
 
 
 def number(value: float, sign: str = '') -> str:
-  """Three digits; `sign` is '+' for differences."""
-  # Rounded first, and 0 added: no -0.000.
+  """A number with three digits after the point.
+
+  Args:
+    value: the number.
+    sign: '+' to show the sign, for differences.
+
+  >>> number(0.12345), number(0.12345, '+'), number(-0.0001)
+  ('0.123', '+0.123', '0.000')
+  """
+  # Rounding first and adding 0 avoids '-0.000'.
   return f'{round(value, 3) + 0.0:{sign}.3f}'
 
 
 def interval(bounds: Sequence[float] | None, sign: str = '') -> str:
-  """'low to high', each as `number`; None is of a single subject."""
+  """The ends of an interval as text.
+
+  Args:
+    bounds: (low, high), or None for a single subject, which has no interval.
+    sign: see `number`.
+
+  >>> interval((0.25, 0.5)), interval(None)
+  ('0.250 to 0.500', 'one subject')
+  """
   if bounds is None:
     return 'one subject'
   return ' to '.join(number(value, sign) for value in bounds)
 
 
 def p_value(value: float) -> str:
-  """Three digits, or that it is below them."""
+  """A p-value with three digits.
+
+  >>> p_value(0.0312), p_value(0.0001)
+  ('0.031', '<0.001')
+  """
   return '<0.001' if value < 0.001 else f'{value:.3f}'
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]]):
-  """A table for a rich console: the first column left, the others right."""
+  """A rich table: the first column is left-aligned, the rest right-aligned."""
   table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1))
   for index, name in enumerate(header):
-    # Names come from files: no character of theirs is markup.
+    # `Text`, because names come from files and must not be parsed as markup.
     table.add_column(rich.text.Text(name), justify='right' if index else 'left')
   for row in rows:
     table.add_row(*map(rich.text.Text, row))
@@ -57,7 +77,7 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[str]]):
 
 def _text(tables: Sequence[Table], notes: Sequence[str]) -> str:
   file = io.StringIO()
-  # As wide as it must be: a table folded in the middle can't be read.
+  # Wide enough that no table is wrapped, which would be unreadable.
   console = rich.console.Console(file=file, width=10_000)
   for table in tables:
     console.print(rich.text.Text(table.title))
@@ -79,7 +99,11 @@ def _markdown(tables: Sequence[Table], notes: Sequence[str]) -> str:
 
 
 def escape_markdown(text: str) -> str:
-  """Text in one line of Markdown, none of its characters a mark."""
+  r"""Escapes text for one line of Markdown.
+
+  >>> print(escape_markdown('a|b *c*'))
+  a\|b \*c\*
+  """
   return re.sub(r'([\\`*_|<\[\]])', r'\\\1', ' '.join(text.split()))
 
 
@@ -107,7 +131,7 @@ def _latex(tables: Sequence[Table], notes: Sequence[str]) -> str:
 
 
 def _latex_lines(row: Sequence[str]) -> list[str]:
-  """A line of the table for every line of the tallest cell."""
+  """One table line for every line of the tallest cell."""
   cells = [cell.splitlines() or [''] for cell in row]
   height = max(map(len, cells))
   return [
@@ -126,14 +150,14 @@ _LATEX = {
   '±': r'$\pm$',
   **{character: f'\\{character}' for character in '&%$#_{}'},
   **{character: f'${character}$' for character in '<>|*'},
-  # A row that begins with one would be taken for the option of \\.
+  # At the start of a row it would be parsed as the option of \\.
   **{character: f'{{{character}}}' for character in '[]'},
 }
 
 
 def _escape_latex(text: str) -> str:
   escaped = ''.join(_LATEX.get(character, character) for character in text)
-  # A minus, not a hyphen.
+  # Math mode gives a minus instead of a hyphen.
   return re.sub(r'(?<![\w-])[-+](?=\d)', lambda sign: f'${sign[0]}$', escaped)
 
 
@@ -147,11 +171,22 @@ _FORMATS: dict[str, Callable[[Sequence[Table], Sequence[str]], str]] = {
 def render(
   tables: Sequence[Table], notes: Sequence[str], format_: str = 'text'
 ) -> str:
-  """`tables` below each other, `notes` at the end, as one text.
+  """Renders tables one below the other, followed by notes.
 
   Args:
-    tables: what to show.
+    tables: tables to show.
     notes: sentences.
     format_: 'text', 'markdown' or 'latex' (needs the package booktabs).
+
+  Returns:
+    One text.
+
+  >>> table = Table('UF1', ['run', 'value'], [['a', '0.5']])
+  >>> print(render([table], [], 'markdown'))
+  UF1
+  <BLANKLINE>
+  | run | value |
+  |---|---:|
+  | a | 0.5 |
   """
   return _FORMATS[format_](tables, notes)

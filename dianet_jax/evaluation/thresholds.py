@@ -1,4 +1,4 @@
-"""Thresholds of a spotter's scores, chosen without the subjects they judge."""
+"""Thresholds of a spotter's scores, chosen without the held-out subject."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,14 +8,30 @@ import numpy as np
 from dianet_jax.clips import intervals
 from dianet_jax.evaluation import spotting
 
-# More candidates than this are thinned out by quantiles.
+# More candidates than this are reduced to quantiles.
 _MOST_CANDIDATES = 200
 
 
 def candidates(
   videos: Sequence[spotting.Video], kind: str
 ) -> Float[np.ndarray, ' threshold']:
-  """The scores of what was found, ascending, and one above them all."""
+  """Thresholds worth trying: every score that occurs, and infinity.
+
+  Args:
+    videos: with predictions.
+    kind: 'micro' or 'macro'.
+
+  Returns:
+    Ascending, at most 201 values.
+
+  >>> found = [
+  ...   spotting.Expression(intervals.Interval(0, 5, 9, 'micro', score))
+  ...   for score in (3.0, 2.0)
+  ... ]
+  >>> video = spotting.Video('v1', 's1', 100, 50.0, found=tuple(found))
+  >>> candidates([video], 'micro').tolist()
+  [2.0, 3.0, inf]
+  """
   scores = np.unique([
     item.interval.score
     for video in videos
@@ -32,11 +48,20 @@ def candidates(
 def best(
   tallies: Float[np.ndarray, 'threshold subject 4'], known: np.ndarray
 ) -> int:
-  """The threshold of the greatest pooled F1, the strictest of several.
+  """The threshold with the highest pooled F1; of ties, the strictest.
 
   Args:
-    tallies: see `spotting.tally`.
-    known: bool [subject]; of which the threshold is chosen.
+    tallies: `spotting.tally` at each threshold, thresholds ascending.
+    known: bool [subject]; the subjects that may be used for the choice.
+
+  Returns:
+    Index of the threshold.
+
+  One subject: the higher threshold removes the false positive.
+
+  >>> tallies = np.array([[[1.0, 1.0, 0.0, 2.0]], [[1.0, 0.0, 0.0, 2.0]]])
+  >>> best(tallies, np.array([True]))
+  1
   """
   f1 = spotting.rates(tallies[:, known].sum(axis=1))['f1']
   f1 = np.nan_to_num(f1, nan=0.0)
@@ -46,14 +71,32 @@ def best(
 def chosen(
   videos: Sequence[spotting.Video],
 ) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-  """The thresholds of each subject, and those of an oracle.
+  """Chooses a threshold for each subject, and that of an oracle.
 
   Args:
     videos: with truth and predictions; every prediction has a score.
 
   Returns:
-    Subject -> kind -> the threshold with the best F1 on all other subjects; and
-    kind -> the one with the best on all, which has seen what it is judged by.
+    Subject -> kind -> the threshold with the highest F1 on all other subjects;
+    and the oracle's: kind -> the threshold with the highest F1 on all subjects,
+    which is chosen on the test subjects and so is no fair result.
+
+  Each video has one true interval, which is found with a high score, and a
+  false positive with a low score.
+
+  >>> def expression(onset, score=np.nan):
+  ...   interval = intervals.Interval(onset, onset, onset + 9, 'micro', score)
+  ...   return spotting.Expression(interval)
+  >>> videos = [
+  ...   spotting.Video(
+  ...     name, name, 100, 50.0, (expression(0),),
+  ...     (expression(0, score), expression(50, 1.0)),
+  ...   )
+  ...   for name, score in (('s1', 4.0), ('s2', 3.0))
+  ... ]
+  >>> each, oracle = chosen(videos)
+  >>> each['s1']['micro'], each['s2']['micro'], oracle['micro']
+  (3.0, 4.0, 3.0)
   """
   subjects = sorted({video.subject for video in videos})
   each: dict[str, dict[str, float]] = {subject: {} for subject in subjects}
@@ -80,10 +123,19 @@ def apply(
   videos: Sequence[spotting.Video],
   thresholds: Mapping[str, Mapping[str, float]],
 ) -> list[spotting.Video]:
-  """What is left of the predictions.
+  """Drops the predictions whose score is below a threshold.
 
   Args:
     videos: with predictions.
-    thresholds: subject -> kind -> the least score.
+    thresholds: subject -> kind -> the lowest score that is kept.
+
+  Returns:
+    The same videos with the remaining predictions.
+
+  >>> found = spotting.Expression(intervals.Interval(0, 5, 9, 'micro', 2.0))
+  >>> video = spotting.Video('v1', 's1', 100, 50.0, found=(found,))
+  >>> [video] = apply([video], {'s1': {'micro': 2.5, 'macro': 2.5}})
+  >>> video.found
+  ()
   """
   return [video.above(thresholds[video.subject]) for video in videos]

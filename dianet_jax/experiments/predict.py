@@ -78,7 +78,7 @@ def _predict_source(
   threshold = spotters.SPOTTERS[SPOTTER].threshold
   spotted = spot.spot_video(film, SPOTTER, threshold)
   if not spotted.found:
-    yield outputs.of_silence(film.name, float(spotted.seconds[-1]))
+    yield outputs.of_no_expression(film.name, float(spotted.seconds[-1]))
   clips = spotting.clips(film, spotted.found, bundle.data)
   for number, (one, clip) in enumerate(zip(spotted.found, clips), before):
     explained = number < outputs.MOST_SHOWN

@@ -1,5 +1,5 @@
-"""Trained networks -> which part of the face decided, clip by clip.
+"""Trained networks -> explanations: which part of the face decided, by clip.
 
-In: a network, and what it reads of one clip. Out: shares of face regions, maps.
+In: a network and the inputs of one clip. Out: shares of face regions, maps.
 May import: training, data, tfds_builders, motion, clips, models, core.
 """

@@ -1,4 +1,4 @@
-"""Explains predictions of one network, or of several that are averaged."""
+"""Explains the predictions of one network, or of an ensemble."""
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
@@ -15,9 +15,9 @@ from dianet_jax.motion import registry as motion
 Inputs = Mapping[str, Float[np.ndarray, '...']]
 Picture = UInt8[np.ndarray, 'height width 3']
 
-# Pictures are enlarged to this, or places could not be told apart.
+# Pictures are enlarged to at least this side, to make places distinguishable.
 _LEAST_PIXELS = 224
-# Of what is hottest; below it the picture stays to be seen.
+# Opacity at the maximum of a map; below 1, so that the picture stays visible.
 _OPACITY = 0.7
 
 
@@ -26,8 +26,8 @@ class Explanation:
   """Why one clip was given one class.
 
   Attributes:
-    evidence: region of the face -> nats that its motion gives for the class;
-      {} for a model that reads no image.
+    evidence: region of the face -> evidence of its motion for the class, in
+      nats; {} for a model that reads no images.
     activation: feature layer -> map in nats, 0 and above.
     attention: attention layer -> map, 0..1.
   """
@@ -38,21 +38,25 @@ class Explanation:
 
   @property
   def shares(self) -> dict[str, float]:
-    """Region -> its share of what speaks for the class, 0..1."""
+    """Region -> its share of all positive evidence, 0..1."""
     return occlusion.shares(self.evidence)
 
   def bars(self) -> list[tuple[str, float, str]]:
-    """(Region, share, its text with the evidence) for the macro `bars`."""
+    """(Region, share, text of share and evidence) for the macro `bars`."""
     return [
       (name, share, f'{share:.2f} ({self.evidence[name]:+.2f} nats)')
       for name, share in self.shares.items()
     ]
 
   def pictures(self, face: Picture | None) -> list[tuple[str, Picture]]:
-    """(Title, picture) of every map, and of the regions.
+    """Pictures of the regions and of every map.
 
     Args:
-      face: what they are laid over: an image of the same place; None for grey.
+      face: background, RGB, 0..255, an image of the same area of the face;
+        None for grey.
+
+    Returns:
+      (title, picture) pairs.
     """
     size = _LEAST_PIXELS
     if face is None:
@@ -66,7 +70,7 @@ class Explanation:
       ('class activation', self.activation),
       ('attention', self.attention),
     ):
-      # One scale for all: a stream that counts less looks weaker.
+      # One scale for all: a stream that contributes less looks weaker.
       largest = max((float(m.max()) for m in group.values()), default=0.0)
       for layer, heat in group.items():
         shown = heat / largest if largest else heat
@@ -77,7 +81,15 @@ class Explanation:
 def overlay(
   face: Picture, heat: Float[np.ndarray, 'row column']
 ) -> UInt8[np.ndarray, 'new_height new_width 3']:
-  """A map, 0..1, over a picture of the same place, which turns grey."""
+  """Draws a map over the picture of a face.
+
+  Args:
+    face: RGB, 0..255; it is converted to grey.
+    heat: 0..1, over the same area.
+
+  Returns:
+    RGB, 0..255, of at least 224 pixels on the shorter side.
+  """
   height, width = face.shape[:2]
   scale = max(1.0, _LEAST_PIXELS / min(height, width))
   size = round(width * scale), round(height * scale)
@@ -93,15 +105,15 @@ def overlay(
 
 @dataclasses.dataclass(frozen=True)
 class Explainer:
-  """What explanations need of a network.
+  """Explains predictions of a network or ensemble.
 
   Attributes:
-    network: the Linen module; of it the layers that its row names.
+    network: the Linen module, which names its feature and attention layers.
     apply: (variables, raw inputs [clip, ...], options of `Module.apply`) ->
-      its `Outputs`, not training.
+      `Outputs` in inference mode.
     predict: (members, raw inputs [clip, ...]) -> probabilities [clip, class].
     feed: name of each input -> its representation.
-    channels: name of each input -> its channels; () for what is no image.
+    channels: name of each input -> its channels; () if it is not an image.
   """
 
   network: Any
@@ -125,8 +137,8 @@ class Explainer:
 
     Args:
       members: variables of each network; their maps are averaged.
-      inputs: raw, without the clip's axis.
-      class_: index of the class that is explained.
+      inputs: raw inputs of the clip, without the clip axis.
+      class_: index of the class to explain.
     """
     held = occlusion.still(inputs, self.feed, self.channels)
     evidence = occlusion.by_region(
@@ -154,16 +166,16 @@ def table(
   labels: Sequence[int],
   classes: Sequence[str],
 ) -> list[list[str]]:
-  """Share of attribution by region and class, as rows of texts.
+  """Share of attribution by region and class, as a table of texts.
 
   Args:
-    explanations: of clips.
-    labels: the class that each explains.
+    explanations: one for each clip.
+    labels: index of the class that each explains.
     classes: names of all classes.
 
   Returns:
-    Header and a row for each region: means over the clips of each class; ''
-    where a class has none, [] where no model reads an image.
+    A header and a row for each region: means over the clips of each class, ''
+    for a class without clips; [] for a model that reads no images.
   """
   explained = [
     (label, one.shares) for label, one in zip(labels, explanations, strict=True)

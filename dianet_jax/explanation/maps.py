@@ -1,8 +1,8 @@
-"""Where a network looked: maps of its feature layers and of its attention.
+"""Class activation maps of feature layers, and maps of attention.
 
-A map is what the clip gives beyond the same clip held still, so one without
-motion has an empty map. Both are read by interceptors of Flax: the models have
-no code for it but the names of the layers.
+A map is the difference between the clip and the same clip without motion, so a
+clip without motion has a map of zeros. Flax interceptors read both: models
+declare only the names of the layers.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,13 +40,13 @@ def _score(outputs: models.Outputs, class_: Any) -> Float[Array, '']:
 
 @dataclasses.dataclass(frozen=True)
 class Maps:
-  """Explains by what is inside a network.
+  """Explains by the features and the attention inside a network.
 
   Attributes:
-    apply: the network by its raw inputs, not training.
-    feature_layers: regular expression of the paths of modules; see
-      `models.registry`. '' for none.
-    attention_layers: the same of attention modules, an expression for each map.
+    apply: (variables, raw inputs) -> `Outputs`, in inference mode.
+    feature_layers: regular expression for the paths of modules, see
+      `models.registry`; '' for none.
+    attention_layers: the same for attention modules, one for each map.
   """
 
   apply: Apply
@@ -58,29 +58,30 @@ class Maps:
   ) -> dict[str, Map]:
     """Class activation map of each feature layer.
 
-    At each place the sum over features of (feature - feature of the still
-    clip) times the gradient of the class's log-probability, where it is above
-    0. Times the gradient place by place, not its mean: a network that keeps
-    where features lie (`pool='flatten'`) is explained wrongly by the mean.
+    The map at a position is the sum over features of (feature - feature of the
+    clip without motion) times the gradient of the class's log-probability;
+    negative values become 0. The gradient is taken at each position instead of
+    averaged, because averages explain networks wrongly that keep the positions
+    of features (`pool='flatten'`).
 
     Args:
       variables: of the network.
-      inputs: of one clip, without the clip's axis.
+      inputs: raw inputs of one clip, without the clip axis.
       held: the same without motion.
-      class_: which is explained.
+      class_: index of the class to explain.
 
     Returns:
-      Path of the layer, with the number of its call if there are several ->
-      map in nats, 0 and above, as coarse as the layer.
+      Path of the layer, with the number of the call if it is called several
+      times -> map in nats, at least 0, at the layer's resolution.
 
-    Source: Selvaraju et al., "Grad-CAM", ICCV 2017; place by place: Draelos and
-    Carin, "HiResCAM", arXiv 2011.08891. Ours: the difference from the still
-    clip.
+    Source: Selvaraju et al., "Grad-CAM", ICCV 2017; gradients at each position:
+    Draelos and Carin, "HiResCAM", arXiv 2011.08891. Ours: the difference from
+    the clip without motion.
     """
     if not self.feature_layers:
       return {}
     names, maps = self._names(variables, inputs), {}
-    # One program, run twice: nothing but the inputs differs.
+    # The same program runs twice, so that only the inputs differ.
     features, gradients = self._features(variables, _batch(inputs), class_)
     reference, _ = self._features(variables, _batch(held), class_)
     for name, feature, still, gradient in zip(
@@ -88,7 +89,7 @@ class Maps:
     ):
       beyond = np.asarray(feature, np.float32) - np.asarray(still, np.float32)
       heat = (np.asarray(gradient, np.float32) * beyond).sum(axis=-1)
-      # Leading axes are frames or spans of the clip.
+      # Leading axes are frames or segments of the clip.
       maps[name] = np.maximum(heat.reshape(-1, *heat.shape[-2:]).sum(0), 0)
     return maps
 
@@ -110,7 +111,7 @@ class Maps:
     return jax.jit(compute)
 
   def _run(self, variables, inputs, deltas, names=None):
-    """Outputs, and what the feature layers return, after adding `deltas`."""
+    """Outputs, and the outputs of feature layers after adding `deltas`."""
     seen = []
 
     def intercept(function, args, kwargs, context):
@@ -143,20 +144,21 @@ class Maps:
   def attention(
     self, variables: Any, inputs: Inputs, held: Inputs
   ) -> dict[str, Map]:
-    """How much each place is looked at, beyond what a still clip draws.
+    """Attention to each position, above that in the clip without motion.
 
-    Weights are averaged over heads. Of a class token its own are taken, else
-    the mean over all that ask. A stack of layers over the same tokens is rolled
-    out (Abnar and Zuidema, "Quantifying Attention Flow", ACL 2020).
+    Weights are averaged over heads, and over queries unless there is a class
+    token, whose weights are used. A stack of layers over the same tokens is
+    combined by rollout (Abnar and Zuidema, "Quantifying Attention Flow", ACL
+    2020).
 
     Args:
       variables: of the network.
-      inputs: of one clip, without the clip's axis.
+      inputs: raw inputs of one clip, without the clip axis.
       held: the same without motion.
 
     Returns:
-      Path of the layers -> map, 0..1, of the tokens; one row for tokens that
-      are no square map. {} for a model without attention.
+      Path of the layers -> map of the tokens, 0..1, of one row if the tokens
+      form no square; {} for a model without attention.
     """
     if not self.attention_layers:
       return {}
@@ -174,7 +176,7 @@ class Maps:
     for expression in self.attention_layers:
       names = [name for name in found if re.fullmatch(expression, name)]
       names.sort(key=_by_number)
-      # Of one clip: heads, and frames before them, are averaged.
+      # Averages the leading axes: heads and frames of the one clip.
       stack = [
         np.asarray(found[n]).reshape(-1, *found[n].shape[-2:]).mean(axis=0)
         for n in names
@@ -212,7 +214,7 @@ def _batch(inputs: Inputs) -> dict[str, np.ndarray]:
 
 
 def _numbered(names: list[str]) -> list[str]:
-  """A layer that is called several times: 'name', 'name (2)', ..."""
+  """Numbers the calls of a layer: 'name', 'name (2)', ..."""
   seen: dict[str, int] = {}
   numbered = []
   for name in names:
@@ -222,12 +224,12 @@ def _numbered(names: list[str]) -> list[str]:
 
 
 def _by_number(name: str) -> list[tuple[str, int]]:
-  """'block_2' before 'block_10'."""
+  """Sort key that puts 'block_2' before 'block_10'."""
   return [(text, int(number or 0)) for text, number in _PARTS.findall(name)]
 
 
 def _rollout(layers) -> np.ndarray:
-  """Product of the layers, half of each being the shortcut around it."""
+  """Product of the layers' weights, averaged with the skip connection."""
   total = None
   for weights in layers:
     step = (weights + np.eye(len(weights))) / 2
@@ -237,7 +239,7 @@ def _rollout(layers) -> np.ndarray:
 
 
 def _looked_at(weights: Float[np.ndarray, 'query key']) -> Map:
-  """A map of the keys: of the class token, or of all queries."""
+  """Attention to the keys: by the class token, or the mean over queries."""
   number = weights.shape[1]
   side = math.isqrt(number)
   if side * side == number:

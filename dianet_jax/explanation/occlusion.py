@@ -1,18 +1,19 @@
-"""What a region of the face is worth to a prediction: hold it still, and see.
+"""Evidence of each face region, by removing the motion of the region.
 
-A motion spans several regions, and scaling makes what is left of it as strong
-as all of it was: held still one by one, none may matter. So a region also moves
-alone, in a face that is still otherwise; the mean of both counts. These are the
-two ends of its Shapley value (its worth when it comes last, and first).
+A motion spans several regions, and inputs are scaled, so the motion that
+remains after removing one region is as strong as before: removing single
+regions may change nothing. So each region is also tested as the only one that
+moves, and the mean of both effects counts. These are the two extreme terms of
+the region's Shapley value (its contribution when added last, and first).
 
-Needs a function from inputs to probabilities and nothing else, so it works for
-every model, and for the exported program of a bundle.
+It needs only a function from inputs to probabilities, so it works for every
+model and for the exported program of a bundle.
 
 Source: Zeiler and Fergus, "Visualizing and Understanding Convolutional
-Networks", ECCV 2014. There a grey square is moved over the image. Ours: face
-regions, and in their place what the clip would be without motion, so that the
-prediction changes by the motion alone. Shapley values: Lundberg and Lee, "A
-Unified Approach to Interpreting Model Predictions", NeurIPS 2017.
+Networks", ECCV 2014, who move a grey square over the image. Ours: face regions,
+replaced by the values of the clip without motion, so that only motion changes
+the prediction. Shapley values: Lundberg and Lee, "A Unified Approach to
+Interpreting Model Predictions", NeurIPS 2017.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ Inputs = Mapping[str, Float[np.ndarray, '...']]
 # Raw inputs [clip, ...] -> probabilities [clip, class], 0..1.
 Predict = Callable[[dict[str, np.ndarray]], Any]
 
-# Of a float32: below it no probability is told from 0.
+# Smallest float32: makes the logarithm of a probability of 0 finite.
 _LEAST = float(np.finfo(np.float32).tiny)
 
 
@@ -37,12 +38,15 @@ def still(
   feed: Mapping[str, str],
   channels: Mapping[str, Sequence[motion.Channel]],
 ) -> dict[str, np.ndarray]:
-  """The same clip without motion; what is no image stays as it is.
+  """The inputs of the same clip without motion.
 
   Args:
-    inputs: of one clip, without the clip's axis.
+    inputs: raw inputs of one clip, without the clip axis.
     feed: name of each input -> its representation.
-    channels: name of each input -> its channels.
+    channels: name of each input -> its channels; () if it is not an image.
+
+  Returns:
+    Inputs of the same shapes; those that are not images are unchanged.
   """
   return {
     name: np.asarray(motion.REPRESENTATIONS[feed[name]].still(values))
@@ -59,19 +63,20 @@ def by_region(
   channels: Mapping[str, Sequence[motion.Channel]],
   class_: int,
 ) -> dict[str, float]:
-  """Evidence that each region's motion gives for a class, in nats.
+  """Evidence of each region's motion for a class, in nats.
 
   Args:
     predict: raw inputs [1, ...] -> probabilities [1, class], 0..1.
-    inputs: of one clip, without the clip's axis.
-    held: what `still` returns.
-    channels: name of each input -> its channels.
-    class_: which is explained.
+    inputs: raw inputs of one clip, without the clip axis.
+    held: what `still` returned.
+    channels: name of each input -> its channels; () if it is not an image.
+    class_: index of the class to explain.
 
   Returns:
-    Region -> by how much the logarithm of the class's probability falls where
-    it is held still, and rises where it alone moves, the mean of the two; below
-    0 where it speaks against the class. {} for a model that reads no image.
+    Region -> the mean of two changes of the class's log-probability: the
+    decrease if the region's motion is removed, and the increase if only this
+    region moves. Negative evidence is against the class. {} for a model that
+    reads no images.
   """
   images = [name for name in inputs if channels[name]]
   if not images:
@@ -82,11 +87,11 @@ def by_region(
     masks[name] = regions.of_channels(height, width, channels[name])
 
   def log_of(mask: Any) -> float:
-    """Of the class where regions are held still."""
+    """Log-probability of the class without motion where the mask is true."""
     chosen = dict(inputs)
     for name in images:
       chosen[name] = np.where(mask(name), held[name], inputs[name])
-    # One clip at a time: no rounding tells one program from another.
+    # One clip at a time: programs for batches round differently.
     [probabilities] = predict({k: v[None] for k, v in chosen.items()})
     return float(np.log(max(float(probabilities[class_]), _LEAST)))
 
@@ -100,7 +105,10 @@ def by_region(
 
 
 def shares(evidence: Mapping[str, float]) -> dict[str, float]:
-  """What speaks for the class, as shares of it: 0..1, adding up to 1 or to 0.
+  """Shares of the positive evidence: 0..1, with a sum of 1, or 0 without any.
+
+  Args:
+    evidence: region -> nats.
 
   >>> shares({'brows': 3.0, 'mouth': 1.0, 'chin': -2.0})
   {'brows': 0.75, 'mouth': 0.25, 'chin': 0.0}

@@ -1,8 +1,8 @@
-"""Regions of an aligned face, as fixed boxes: alignment fixes where they lie.
+"""Regions of an aligned face as fixed boxes.
 
-The eyes are where `clips.faces` puts them, at .35 of the height and .36 of the
-width apart; the published flow images have them at the same place. Clips that
-are cut instead of aligned have them about there. The boxes are ours, after the
+Alignment (`clips.faces`) places the eyes at .35 of the height, .36 of the width
+apart; the published flow images have them at the same position, and clips that
+are cropped instead of aligned approximately. The boxes are ours, after the
 action units that coders look for in them (Ekman and Friesen, 1978).
 """
 
@@ -13,8 +13,8 @@ import numpy as np
 
 from dianet_jax.motion.registry import Channel
 
-# First and last row, first and last column, in shares of the image. A place
-# that is in several belongs to the first of them.
+# First and last row, first and last column, as fractions of the image. A pixel
+# in several boxes belongs to the first of them.
 _BOXES: Mapping[str, tuple[float, float, float, float]] = {
   'brows': (0.12, 0.29, 0.10, 0.90),
   'eyes': (0.29, 0.45, 0.10, 0.90),
@@ -47,8 +47,12 @@ def masks(
   Args:
     height: of the image, in pixels.
     width: of the image, in pixels.
-    area: the part of the face that the image shows: first and last row, first
-      and last column, in shares.
+    area: part of the face that the image shows: first and last row, first and
+      last column, as fractions.
+
+  >>> found = masks(28, 28)
+  >>> found.shape, int(found.sum())
+  ((7, 28, 28), 784)
   """
   top, bottom, left, right = area
   row = top + (np.arange(height) + 0.5) / height * (bottom - top)
@@ -67,7 +71,13 @@ def masks(
 def of_channels(
   height: int, width: int, channels: Sequence[Channel]
 ) -> Bool[np.ndarray, 'region height width channel']:
-  """The same for images whose channels show parts of the face."""
+  """The same for images whose channels show different parts of the face.
+
+  Args:
+    height: of the image, in pixels.
+    width: of the image, in pixels.
+    channels: of the image; each has an `area`.
+  """
   return np.stack(
     [masks(height, width, channel.area) for channel in channels], axis=-1
   )

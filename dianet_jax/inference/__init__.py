@@ -1,6 +1,6 @@
-"""Trained networks in use: bundles, and what they say of clips and videos.
+"""Using trained networks: bundles, and predictions for clips and videos.
 
-In: a bundle, and frames or videos. Out: probabilities, and files about them.
+In: a bundle, and frames or videos. Out: probabilities and reports.
 May import: explanation, training, data, tfds_builders, motion, clips, models,
   core.
 """

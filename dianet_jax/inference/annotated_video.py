@@ -1,4 +1,4 @@
-"""A video with what was spotted drawn over it, in a form that browsers play."""
+"""Encodes an annotated copy of a spotted video, in a format browsers play."""
 
 import fractions
 import pathlib
@@ -10,7 +10,7 @@ import numpy as np
 
 from dianet_jax.inference import spotting
 
-# Encoder, file's ending, options; the first one that is there is taken.
+# Encoder, file suffix, options; the first available one is used.
 _ENCODERS = (
   ('libx264', '.mp4', {'crf': '23', 'preset': 'veryfast'}),
   ('libvpx-vp9', '.webm', {'crf': '32', 'b': '0', 'cpu-used': '6'}),
@@ -23,24 +23,25 @@ _STRIP = 64
 
 
 class Writer:
-  """Encodes one frame of each step of a video, as they pass by.
+  """Encodes one frame of each step of a video, while it is read.
 
-  A context manager; the file is whole when it ends well.
+  A context manager; the file exists only if it exits without an error.
 
   Attributes:
-    path: of the file.
-    warning: what is wrong with it; '' for nothing.
+    path: the file.
+    warning: a limitation of the file; '' for none.
   """
 
   def __init__(self, path: pathlib.Path, spotted: spotting.Spotted):
     """Opens the file.
 
     Args:
-      path: without an ending, which the encoder gives.
-      spotted: is drawn.
+      path: of the file without suffix; the encoder determines it.
+      spotted: the result to draw.
 
     Raises:
-      ValueError: no encoder is there.
+      ImportError: PyAV is not installed.
+      ValueError: FFmpeg has no suitable encoder.
       OSError: the file cannot be written.
     """
     import av
@@ -52,7 +53,8 @@ class Writer:
     name, ending, options = there[0]
     self.path = path.with_name(path.name + ending)
     self.warning = (
-      'the annotated video is MPEG-4: browsers do not play it, others do'
+      'the annotated video is MPEG-4, which video players play and browsers'
+      ' do not'
       if name == _NOT_PLAYED
       else ''
     )
@@ -80,11 +82,20 @@ class Writer:
       self._aside.unlink(missing_ok=True)
 
   def wants(self, number: int) -> bool:
-    """Whether a frame is one of the video's."""
+    """Whether a frame belongs to the annotated video.
+
+    Args:
+      number: of the frame in the source, from 0.
+    """
     return number in self._steps
 
   def add(self, number: int, image: UInt8[np.ndarray, 'h w 3']) -> None:
-    """Draws and encodes a frame that it wants."""
+    """Draws and encodes a frame.
+
+    Args:
+      number: of the frame in the source; `wants` must be true for it.
+      image: RGB, 0..255.
+    """
     drawn = draw(image, self._spotted, self._steps[number])
     milliseconds = round(1000 * self._spotted.seconds[self._steps[number]])
     if milliseconds <= self._last:
@@ -100,15 +111,23 @@ class Writer:
 def draw(
   image: UInt8[np.ndarray, 'h w 3'], spotted: spotting.Spotted, step: int
 ) -> UInt8[np.ndarray, 'height width 3']:
-  """A frame with a frame around it, its time and the scores below it.
+  """Draws a border around a frame, and time and scores below it.
 
   Args:
-    image: RGB.
-    spotted: the whole video.
-    step: of the frame.
+    image: RGB, 0..255.
+    spotted: the result of the video.
+    step: index of the frame's step.
 
   Returns:
-    RGB, of even sides, at most 640 pixels and the strip of the scores.
+    RGB, 0..255, with even sides: at most 640 pixels, plus 64 rows for scores.
+
+  >>> spotted = spotting.Spotted(
+  ...   'v1', 50.0, 'movement', 4.0, 'noise', np.array([0, 1]),
+  ...   np.array([0, 0.02]), np.array([True, True]),
+  ...   {'mouth': np.array([0.0, 5.0])}, (), (), (),
+  ... )
+  >>> draw(np.zeros((480, 640, 3), np.uint8), spotted, step=1).shape
+  (544, 640, 3)
   """
   height, width = image.shape[:2]
   scale = min(1.0, _MOST_PIXELS / max(height, width))
@@ -122,10 +141,10 @@ def draw(
     cv2.rectangle(image, (0, 0), end, color, 4)
   strip = np.zeros((_STRIP, size[0], 3), np.uint8)
   text = f'{spotted.seconds[step]:.2f} s  frame {number}  {what}'
-  _say(strip, text, (6, 14), color or _GREY)
+  _put_text(strip, text, (6, 14), color or _GREY)
   for row, (region, scores) in enumerate(spotted.scores.items()):
     y = 29 + 15 * row
-    _say(strip, region, (6, y), _GREY)
+    _put_text(strip, region, (6, y), _GREY)
     share = min(1.0, scores[step] / (2 * spotted.threshold))
     over = scores[step] >= spotted.threshold
     left, room = 60, size[0] - 66
@@ -136,7 +155,7 @@ def draw(
   return np.concatenate([image, strip])
 
 
-def _say(image, text, place, color):
+def _put_text(image, text, place, color):
   cv2.putText(
     image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, color, 1, cv2.LINE_AA
   )

@@ -1,6 +1,6 @@
-"""A bundle: trained networks, and how what they read is made of frames.
+"""A bundle: trained networks, and how their inputs are computed from frames.
 
-Nothing of training is needed to use one. `folder` writes and reads bundles.
+Using a bundle needs no training code. `folder` writes and reads bundles.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,12 +27,12 @@ from tfds_builders import registry as data_sets
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-  """What a bundle says of one clip.
+  """The prediction of a bundle for one clip.
 
   Attributes:
-    clip: its frames as the bundle prepares them, key frames and warnings.
+    clip: the preprocessed frames, key frames and warnings.
     probabilities: class -> calibrated probability, 0..1, in the bundle's order.
-    inputs: a model's input -> what it read, float32, without the clip's axis.
+    inputs: name of each input of the model -> float32, without the clip axis.
   """
 
   clip: segments.Clip
@@ -47,18 +47,18 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-  """Networks of one configuration, whose probabilities are averaged.
+  """An ensemble of networks of one configuration, with averaged probabilities.
 
   Attributes:
-    name: of the run that trained them.
-    classes: names, in the order of the probabilities.
-    data: how frames become what a model reads; of the training's section
-      without paths.
+    name: name of the run that trained the networks.
+    classes: class names, in the order of the probabilities.
+    data: preprocessing and representations: the `data` section of the training
+      configuration, without paths.
     model: settings of the networks.
     members: variables of each network, float32.
-    calibration: `temperature`, by which log-probabilities are divided, and
-      where it comes from.
-    facts: what the model card says besides: `training`, `result`, `versions`.
+    calibration: `temperature`, by which log-probabilities are divided, and how
+      it was fitted.
+    facts: further content of the model card: `training`, `result`, `versions`.
   """
 
   name: str
@@ -76,23 +76,23 @@ class Bundle:
 
   @property
   def specs(self) -> dict[str, jax.ShapeDtypeStruct]:
-    """Name of each input -> its shape without the clips, float32."""
+    """Name of each input -> its shape without the clip axis, float32."""
     return motion.specs(self.feed, self.data)
 
   @property
   def channels(self) -> dict[str, tuple[motion.Channel, ...]]:
-    """Name of each input -> its channels; () for what is no image."""
+    """Name of each input -> its channels; () if it is not an image."""
     stored = data_sets.facts(self.data.dataset).stored
     return motion.channels(self.feed, self.data, stored)
 
   @property
   def views(self) -> dict[str, tuple[str, ...]]:
-    """Name of each input -> what each of its views shows; () likewise."""
+    """Name of each input -> titles of its views; () if it is not an image."""
     return motion.views(self.feed, self.data)
 
   @functools.cached_property
   def network(self):
-    """The model as a Linen module, computing in float32."""
+    """The model as a Linen module that computes in float32."""
     cls = models.MODELS[self.model.name]
     return cls(len(self.classes), self.model, jnp.dtype('float32'))
 
@@ -113,17 +113,17 @@ class Bundle:
     members: Sequence[Mapping[str, Any]],
     inputs: Mapping[str, Float[Array, 'clip ...']],
   ) -> Float[Array, 'clip class_']:
-    """The inference form: no clip sees another, and layers are fast for one.
+    """Uncalibrated log-probabilities, as a function for `jit` and `jax.export`.
 
-    For `jax.jit` and `jax.export`; the number of clips may be a symbol.
+    Clips are processed independently, by the layers' forms that are fast for
+    one clip. The number of clips may be symbolic.
 
     Args:
       members: variables of each network.
-      inputs: raw, as representations make them; they are scaled here.
+      inputs: raw representations; they are scaled here.
 
     Returns:
-      Logarithms of the mean probability over views and members, uncalibrated,
-      in nats.
+      Logarithm of the mean probability over views and members, in nats.
     """
 
     def of_one(inputs):
@@ -135,7 +135,7 @@ class Bundle:
     return jax.vmap(of_one)(dict(inputs))
 
   def _outputs(self, variables, inputs, **options):
-    """A member's by raw inputs, in the inference form."""
+    """Outputs of one member for raw inputs, in inference mode."""
     scale, channels = scaling.SCALINGS[self.data.scaling], self.channels
     scaled = {
       name: scale(values) if channels[name] else values
@@ -155,7 +155,14 @@ class Bundle:
     )
 
   def explain(self, prediction: Prediction) -> explainer.Explanation:
-    """Why a clip was given its most probable class."""
+    """Explains the most probable class of a clip.
+
+    Args:
+      prediction: what `predict` returned.
+
+    Returns:
+      Evidence of face regions and attribution maps.
+    """
     class_ = self.classes.index(prediction.label)
     return self._explainer(self.members, prediction.inputs, class_)
 
@@ -172,7 +179,23 @@ class Bundle:
   def probabilities(
     self, inputs: Mapping[str, Float[np.ndarray, 'clip ...']]
   ) -> Float[np.ndarray, 'clip class_']:
-    """Calibrated class probabilities of clips by their raw inputs."""
+    """Calibrated class probabilities of clips, from their raw inputs.
+
+    Args:
+      inputs: name of each input -> float32, of the shapes in `specs`.
+
+    Returns:
+      Float32, 0..1.
+
+    >>> import dianet_jax
+    >>> bundle = dianet_jax.load_bundle()
+    >>> bundle.specs['dynamic_images'].shape  # phase, height, width, channel
+    (2, 28, 28, 3)
+    >>> still = {'dynamic_images': np.zeros((1, 2, 28, 28, 3), np.float32)}
+    >>> probabilities = bundle.probabilities(still)
+    >>> probabilities.shape, round(float(probabilities.sum()), 4)
+    ((1, 3), 1.0)
+    """
     logs = np.asarray(self.log_probabilities_of(inputs))
     calibrated = logs / self.calibration['temperature']
     return np.asarray(jax.jit(jax.nn.softmax)(calibrated))
@@ -180,7 +203,14 @@ class Bundle:
   def inputs_of(
     self, clip: segments.Clip
   ) -> dict[str, Float[np.ndarray, '...']]:
-    """What the model reads of a clip, made as in training."""
+    """Computes the model's inputs from a clip, as in training.
+
+    Args:
+      clip: prepared by `segments.take`.
+
+    Returns:
+      Name of each input -> float32, of the shapes in `specs`.
+    """
     keys = [clip.onset, clip.apex, clip.offset]
     batch = inputs_lib.pad([clip.frames], [keys], 1)
     return {
@@ -191,7 +221,11 @@ class Bundle:
     }
 
   def predict_clip(self, clip: segments.Clip) -> Prediction:
-    """Predicts a clip that `segments.take` has prepared by `data`."""
+    """Predicts a clip.
+
+    Args:
+      clip: prepared by `segments.take` with the bundle's `data`.
+    """
     inputs = self.inputs_of(clip)
     [probs] = self.probabilities(
       {name: values[None] for name, values in inputs.items()}
@@ -210,19 +244,33 @@ class Bundle:
     """Predicts the class of one clip.
 
     Args:
-      frames: RGB, 0..255, raw as a camera gives them: the face is found,
-        aligned and reduced as in training.
-      fps: frames a second.
+      frames: RGB, 0..255, as recorded: the face is detected, aligned and
+        resized as in training.
+      fps: frames per second.
       onset: index of the first frame of the expression; None: the first frame.
-      apex: index of its greatest extent; None: it is spotted.
+      apex: index of the frame of its greatest extent; None: it is spotted.
       offset: index of its last frame; None: the last frame.
 
     Returns:
       Probabilities, key frames and warnings.
 
     Raises:
-      UserError: key frames that are no indices in this order, one frame alone,
-        no face in the onset frame, or no key frames in more than two seconds.
+      UserError: key frames are not ascending indices of frames; there is only
+        one frame; no face is detected in the onset frame; or a source of more
+        than two seconds has no key frames.
+
+    A bundle without alignment needs no face, which keeps this example short:
+
+    >>> import dianet_jax
+    >>> bundle = dianet_jax.load_bundle()
+    >>> data = dataclasses.replace(bundle.data, align=False, frame_size=56)
+    >>> bundle = dataclasses.replace(bundle, data=data)
+    >>> frames = np.zeros((20, 64, 64, 3), np.uint8)
+    >>> prediction = bundle.predict(frames, fps=100, apex=9)
+    >>> prediction.label in bundle.classes
+    True
+    >>> prediction.clip.apex, prediction.inputs['dynamic_images'].shape
+    (9, (2, 28, 28, 3))
     """
     segment = segments.Segment(onset=onset, apex=apex, offset=offset)
     found = segments.take(
@@ -239,13 +287,16 @@ class Bundle:
     """Predicts the class of one clip of a video.
 
     Args:
-      path: of a video file, which has time stamps, or of a folder of frames.
-      segment: the part that is the clip; by default all, if that is at most two
-        seconds.
-      fps: frames a second, of a folder.
+      path: a video file, which has time stamps, or a folder of frames.
+      segment: part of the video that is the clip; by default all of it, which
+        may last at most two seconds.
+      fps: frames per second of a folder; None for a video file.
+
+    Returns:
+      Probabilities, key frames and warnings.
 
     Raises:
-      UserError: see `predict`; no video, or a damaged one.
+      UserError: see `predict`; or the video cannot be read.
     """
     source = video.Video(paths.normal(path, 'video'), fps)
     found = segments.take(source.name, source.frames(), segment, self.data)

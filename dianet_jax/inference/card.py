@@ -1,4 +1,4 @@
-"""The model card of a bundle: whose faces, how good, and what it is not for."""
+"""The model card of a bundle: training data, results, limits, misuse."""
 
 import json
 from typing import Any
@@ -13,18 +13,23 @@ def text(bundle: Any, parameters: int) -> str:
 
   Args:
     bundle: a `bundle.Bundle` with `facts` as `experiments.export` writes them.
-    parameters: of one of its networks.
+    parameters: number of parameters of one network.
+
+  >>> import dianet_jax
+  >>> card = text(dianet_jax.load_bundle(), parameters=64_000)
+  >>> '64,000 parameters each' in card
+  True
   """
   environment = jinja2.Environment(
     loader=jinja2.PackageLoader('dianet_jax.inference', ''),
-    # Markdown of names that come from files; no HTML is made here.
+    # The output is Markdown; names from files are escaped by `finalize`.
     autoescape=False,
     finalize=lambda v: escape.shown(v) if type(v) is str else v,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     keep_trailing_newline=True,
   )
-  # JSON is YAML: whatever a name holds stays one value.
+  # JSON is valid YAML, so any name stays one value.
   environment.filters['yaml'] = lambda value: json.dumps(value)
   environment.filters['span'] = _span
   return environment.get_template('card.md.j2').render(

@@ -1,16 +1,17 @@
-"""Bundles as folders: written whole, and read with nothing in them trusted.
+"""Writes bundles to folders and reads them.
 
-    bundle.json        what the networks are and read; `schema` is its version
-    weights.safetensors  '<member>/<collection>/<path>' -> array: the truth
-    model.stablehlo    the same as a program for any number of clips, on CPUs,
-                       CUDA and TPUs: `jax.export.deserialize` runs it without
-                       this package (a reader up to six months newer)
-    calibration.json   the temperature, and where it comes from
-    example.npz        made inputs, and what the networks say of them
+    bundle.json        model, preprocessing, inputs; `schema` is its version
+    weights.safetensors  '<member>/<collection>/<path>' -> array
+    model.stablehlo    the networks as a program for any number of clips, on
+                       CPUs, CUDA and TPUs: `jax.export.deserialize` runs it
+                       without this package (with JAX up to six months newer)
+    calibration.json   the temperature, and how it was fitted
+    example.npz        random inputs, and the networks' outputs for them
     README.md          the model card
-    SHA256SUMS         of all these, as `sha256sum -c` reads it
+    SHA256SUMS         of all these, in the format of `sha256sum -c`
 
-Reading executes and unpickles nothing: numbers and text alone are taken.
+Reading is safe for files of unknown origin: it executes and unpickles nothing,
+and validates all content.
 """
 
 from collections.abc import Mapping
@@ -36,7 +37,7 @@ from dianet_jax.inference import card
 from dianet_jax.models import registry as models
 
 SCHEMA = 1
-# Comes with the package: of the published flow images of the MEGC 2019 clips.
+# The bundle of the package, trained on published flow images of MEGC 2019.
 SHIPPED = pathlib.Path(__file__).parent / 'bundles' / 'megc2019_flow'
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 _NAMES = (
@@ -45,7 +46,7 @@ _NAMES = (
 )  # fmt: skip
 _SUMS = 'SHA256SUMS'
 _EXAMPLES = 2
-# Of log-probabilities, in nats: other machines round otherwise.
+# Of log-probabilities, in nats: other machines round differently.
 _TOLERANCE = 1e-3
 _INPUT = 'input/'
 
@@ -62,18 +63,18 @@ def save(bundle: bundle_lib.Bundle, out: str | os.PathLike[str]) -> None:
   """Writes a bundle.
 
   Args:
-    bundle: to be written; its networks are tried on made inputs.
-    out: a folder that does not exist yet, or is empty.
+    bundle: the bundle; its networks are run on random inputs for the example.
+    out: a folder that does not exist or is empty.
 
   Raises:
-    UserError: `out` holds something, or cannot be written.
+    UserError: `out` is not empty, or cannot be written.
   """
   out = paths.normal(out, 'OUT')
   if out.exists() and (not out.is_dir() or any(out.iterdir())):
     raise errors.UserError(
-      f'{out} is there already. Choose another folder, or remove it.'
+      f'{out} exists already. Choose another folder, or remove it.'
     )
-  # Written aside: a folder of this name is whole.
+  # Written under another name, so that a folder of this name is complete.
   aside = out.with_name(out.name + '.tmp')
   shutil.rmtree(aside, ignore_errors=True)
   try:
@@ -117,7 +118,7 @@ def _write(bundle: bundle_lib.Bundle, folder: pathlib.Path) -> None:
 def _description(bundle: bundle_lib.Bundle) -> dict[str, Any]:
   channels, views = bundle.channels, bundle.views
   data = schema.to_dict(bundle.data)
-  # Places on the machine that trained say nothing to another.
+  # Paths of the training machine mean nothing on another.
   data['manual_dir'] = data['cache_dir'] = ''
   return {
     'schema': SCHEMA,
@@ -160,7 +161,7 @@ def _nested(flat: Mapping[str, Any], count: int) -> tuple[dict[str, Any], ...]:
 
 
 def _program(bundle: bundle_lib.Bundle) -> jax.export.Exported:
-  """The inference form for any number of clips on any platform."""
+  """`log_probabilities` for any number of clips on all `PLATFORMS`."""
   [clip] = jax.export.symbolic_shape('clip')
   inputs = {
     name: jax.ShapeDtypeStruct((clip, *spec.shape), spec.dtype)
@@ -175,7 +176,7 @@ def _program(bundle: bundle_lib.Bundle) -> jax.export.Exported:
 
 
 def _made_inputs(bundle: bundle_lib.Bundle) -> dict[str, np.ndarray]:
-  """Noise: an example that is nobody's face."""
+  """Random inputs, so that the example shows no face."""
   rng = np.random.default_rng(0)
   return {
     name: rng.normal(size=(_EXAMPLES, *spec.shape)).astype(np.float32)
@@ -184,22 +185,30 @@ def _made_inputs(bundle: bundle_lib.Bundle) -> dict[str, np.ndarray]:
 
 
 def load(path: str | os.PathLike[str] = SHIPPED) -> bundle_lib.Bundle:
-  """Reads a bundle and tries it on its own example.
+  """Reads a bundle and checks it on its own example.
 
   Args:
-    path: of the folder.
+    path: the folder.
+
+  Returns:
+    The bundle.
 
   Raises:
-    UserError: it is no bundle, of a newer version, damaged, or says something
-      else of its example than it did where it was made.
+    UserError: the folder is not a bundle, has another schema version, is
+      damaged, or its networks have other outputs for the example than when it
+      was exported.
+
+  >>> bundle = load()
+  >>> bundle.classes, dict(bundle.feed)
+  (('negative', 'positive', 'surprise'), {'dynamic_images': 'phase_flow'})
   """
   folder = paths.normal(path, 'bundle')
   _check_sums(folder)
   held = _read_json(folder / 'bundle.json')
   if held.get('schema') != SCHEMA:
     raise errors.UserError(
-      f'{folder}/bundle.json has schema {held.get("schema")!r}, and this'
-      f' version reads {SCHEMA}. Update dianet-jax, or export the run anew.'
+      f'{folder}/bundle.json has schema {held.get("schema")!r}, but this'
+      f' version reads {SCHEMA}. Update dianet-jax, or export the run again.'
     )
   bundle = _described(folder, held, _read_json(folder / 'calibration.json'))
   bundle = dataclasses.replace(
@@ -210,11 +219,11 @@ def load(path: str | os.PathLike[str] = SHIPPED) -> bundle_lib.Bundle:
 
 
 def _check_sums(folder: pathlib.Path) -> None:
-  lacking = [n for n in (*_NAMES, _SUMS) if not (folder / n).is_file()]
-  if lacking:
+  missing = [n for n in (*_NAMES, _SUMS) if not (folder / n).is_file()]
+  if missing:
     raise errors.UserError(
-      f'{folder} is no bundle: it lacks {", ".join(lacking)}. Expected a folder'
-      ' that `dianet export` wrote, copied whole.'
+      f'{folder} is not a bundle: {", ".join(missing)} is missing. Expected a'
+      ' complete copy of a folder that `dianet export` wrote.'
     )
   text = (folder / _SUMS).read_text(encoding='utf-8', errors='replace')
   sums = {
@@ -224,8 +233,8 @@ def _check_sums(folder: pathlib.Path) -> None:
   for name in _NAMES:
     if _digest(folder / name) != sums.get(name):
       raise errors.UserError(
-        f'{folder}/{name} is not the file that was exported: its SHA-256 is not'
-        f' the one in {_SUMS}. Copy the bundle anew.'
+        f'{folder}/{name} is not the exported file: its SHA-256 differs from'
+        f' that in {_SUMS}. Copy the bundle again.'
       )
 
 
@@ -240,21 +249,21 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
   except (RecursionError, ValueError) as error:
     raise _damaged(path, error) from error
   if not isinstance(held, dict):
-    raise _damaged(path, 'no object')
+    raise _damaged(path, 'not a JSON object')
   return held
 
 
 def _damaged(path: pathlib.Path, why: Any) -> errors.UserError:
   return errors.UserError(
-    f'{path} does not hold what `dianet export` writes ({why}). Export the run'
-    ' anew.'
+    f'{path} is not a valid file of `dianet export` ({why}). Export the run'
+    ' again.'
   )
 
 
 def _described(
   folder: pathlib.Path, held: dict[str, Any], calibration: dict[str, Any]
 ) -> bundle_lib.Bundle:
-  """The bundle without its members, every field of the right kind."""
+  """The bundle without its members, with validated fields."""
   path = folder / 'bundle.json'
   try:
     settings = schema.parse(
@@ -272,7 +281,7 @@ def _described(
       facts=dict(held['facts']),
     )
     if not bundle.classes or not 1 <= held['members'] <= 1000:
-      raise ValueError('no class, or no network')
+      raise ValueError('no classes or no networks')
     if not 0 < calibration['temperature'] < 1e6:
       raise ValueError(f'temperature {calibration["temperature"]}')
     shapes = {n: list(spec.shape) for n, spec in bundle.specs.items()}
@@ -307,7 +316,7 @@ def _weights(
 
 def _form(array: Any) -> str:
   if array is None:
-    return 'not there'
+    return 'missing'
   return f'{array.dtype} {list(array.shape)}'
 
 
@@ -321,7 +330,7 @@ def _check_example(folder: pathlib.Path, bundle: bundle_lib.Bundle) -> None:
         if name.startswith(_INPUT)
       }
       expected = held['log_probabilities']
-    # One clip at a time, as `predict` has them: one program is compiled.
+    # One clip at a time, as in `predict`, so that only one program is compiled.
     logs = np.concatenate(
       [
         bundle.log_probabilities_of(
@@ -335,8 +344,8 @@ def _check_example(folder: pathlib.Path, bundle: bundle_lib.Bundle) -> None:
     raise _damaged(path, error) from error
   if not difference <= _TOLERANCE:
     raise errors.UserError(
-      f'{folder}: the networks say something else of {path.name} than where'
-      f' they were exported (log-probabilities differ by {difference:.3g}).'
-      ' This version of dianet-jax computes them otherwise: install the one in'
+      f'{folder}: the outputs of the networks for {path.name} differ from those'
+      f' at export (log-probabilities by {difference:.3g}). This version of'
+      ' dianet-jax computes them differently: install the version in'
       ' bundle.json, under facts.versions.'
     )

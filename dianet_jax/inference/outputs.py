@@ -1,6 +1,6 @@
-"""What was predicted, as files: prediction.json, predictions.csv, report.html.
+"""Writes predictions: prediction.json, predictions.csv and report.html.
 
-What the page says is in page.html.j2; here is what it is filled with.
+The template page.html.j2 has the text of the page; this module has its values.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from dianet_jax.core import escape, files, html
 from dianet_jax.inference import bundle as bundle_lib
 from dianet_jax.motion import display
 
-# Pictures of more clips would make a page that no browser shows.
+# Browsers cannot show a page with the pictures of many more clips.
 MOST_SHOWN = 50
 _PROBABILITY = 'p_'
 
@@ -33,11 +33,18 @@ class Column(NamedTuple):
 
 
 def columns(classes: Sequence[str]) -> list[Column]:
-  """All columns, in order."""
+  """The columns of `predictions.csv`, in order.
+
+  Args:
+    classes: names of the bundle's classes.
+
+  >>> [column.name for column in columns(['negative', 'positive'])][:4]
+  ['clip', 'prediction', 'p_negative', 'p_positive']
+  """
   number, second = 'frame number', 'seconds'
   return [
     Column('clip', '', '', 'the video or folder'),
-    Column('prediction', '', 'a class', "'' where there is an error"),
+    Column('prediction', '', 'a class', "'' if there is an error"),
     *(
       Column(f'{_PROBABILITY}{name}', '', '0 to 1', f'calibrated, of {name}')
       for name in classes
@@ -49,28 +56,30 @@ def columns(classes: Sequence[str]) -> list[Column]:
     Column('apex_seconds', second, 'from 0', 'likewise'),
     Column('offset_seconds', second, 'from 0', 'likewise'),
     Column('frames_per_second', '1/second', 'above 0', 'from the median step'),
-    Column('apex_source', '', 'given, spotted or middle', 'of the apex'),
-    Column('kind', '', 'micro or macro', "'' where it was not spotted"),
-    Column('spotting_score', "the spotter's", 'above 0', 'no probability'),
-    Column('warnings', '', '', 'why to trust it less, separated by ;'),
-    Column('error', '', '', "why there is no prediction; '' where there is"),
+    Column(
+      'apex_source', '', 'given, spotted or middle', 'how the apex was found'
+    ),
+    Column('kind', '', 'micro or macro', "'' if the clip was not spotted"),
+    Column('spotting_score', "the spotter's", 'above 0', 'not a probability'),
+    Column('warnings', '', '', 'reasons to trust it less, separated by ;'),
+    Column('error', '', '', "why there is no prediction; '' if there is one"),
   ]
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """What became of one source: a row, and pictures for the page.
+  """The result of one source: a row, and pictures for the page.
 
   Attributes:
     row: column -> value.
     film: (title, source of an <img>) of onset, apex and offset.
-    motion: the same of what the model read.
-    warnings: as in the row, one by one.
-    regions: (region of the face, its share of what decided, text); () where the
+    motion: the same for the inputs of the model.
+    warnings: as in the row, as separate texts.
+    regions: (region of the face, share of the evidence 0..1, text); () if the
       clip is not explained.
-    maps: pictures of where the networks looked.
-    curve: how far each frame is from the onset; None where there is no clip.
-    failed: whether something is wrong; that nothing was spotted is not.
+    maps: (title, source of an <img>) of attribution maps.
+    curve: difference of each frame from the onset; None without a clip.
+    failed: whether there was an error; finding no expression is not an error.
   """
 
   row: Mapping[str, Any]
@@ -90,12 +99,28 @@ class Result:
 
 
 def of_error(name: str, error: str) -> Result:
-  """A source that could not be predicted."""
+  """The result of a source that could not be predicted.
+
+  Args:
+    name: of the source.
+    error: the message.
+
+  >>> dict(of_error('clip.mp4', 'no face was found').row)
+  {'clip': 'clip.mp4', 'error': 'no face was found'}
+  """
   return Result({'clip': name, 'error': error}, failed=True)
 
 
-def of_silence(name: str, seconds: float) -> Result:
-  """A long video in which no expression was spotted."""
+def of_no_expression(name: str, seconds: float) -> Result:
+  """The result of a long video in which no expression was spotted.
+
+  Args:
+    name: of the video.
+    seconds: its duration.
+
+  >>> of_no_expression('talk.mp4', 61.0).row['error']
+  'no expression was spotted in 61.0 seconds'
+  """
   text = f'no expression was spotted in {seconds:.1f} seconds'
   return Result({'clip': name, 'error': text})
 
@@ -106,13 +131,13 @@ def of_prediction(
   explained: bool = True,
   spotted: intervals.Interval | None = None,
 ) -> Result:
-  """A clip that was predicted.
+  """The result of a clip that was predicted.
 
   Args:
     bundle: that predicted it.
-    prediction: what it said.
-    explained: whether the clip is explained, which takes several predictions.
-    spotted: the interval, where a spotter found the clip.
+    prediction: the prediction.
+    explained: whether to explain it, which takes several predictions.
+    spotted: the interval, if a spotter found the clip.
   """
   clip = prediction.clip
   row: dict[str, Any] = {
@@ -179,7 +204,12 @@ def _motion(
 def write(
   folder: pathlib.Path, bundle: bundle_lib.Bundle, results: Sequence[Result]
 ) -> None:
-  """Writes the three files; each appears when it is whole.
+  """Writes the three files; each replaces an older one only when complete.
+
+  Args:
+    folder: is made if it does not exist.
+    bundle: that predicted the clips.
+    results: of the sources, in order.
 
   Raises:
     OSError: the folder cannot be written.
@@ -213,7 +243,17 @@ def write(
 
 
 def page(bundle: bundle_lib.Bundle, results: Sequence[Result]) -> str:
-  """A whole page about some clips, in HTML; nothing in it is from elsewhere."""
+  """The report as one self-contained HTML page.
+
+  Args:
+    bundle: that predicted the clips.
+    results: of the sources, in order; pictures of the first 50 are shown.
+
+  >>> import dianet_jax
+  >>> error = of_error('clip.mp4', 'no face was found')
+  >>> 'no face was found' in page(dianet_jax.load_bundle(), [error])
+  True
+  """
   return html.template('dianet_jax.inference', 'page.html.j2').render(
     bundle=bundle,
     training=bundle.facts['training'],

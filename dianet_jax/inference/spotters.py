@@ -1,4 +1,4 @@
-"""Spotters: what finds expressions in a long video, one row each."""
+"""Registry of spotters, which find expressions in long videos."""
 
 from collections.abc import Iterable, Iterator
 from typing import Protocol
@@ -11,8 +11,8 @@ class Spotter(Protocol):
   """Finds expressions in a stream of frames.
 
   Attributes:
-    threshold: of the score, by default.
-    unit: of the score.
+    threshold: default threshold of the score.
+    unit: unit of the score.
   """
 
   threshold: float
@@ -21,14 +21,17 @@ class Spotter(Protocol):
   def __call__(
     self, frames: Iterable[segments.Frame], threshold: float
   ) -> Iterator[long_videos.Stretch]:
-    """Judges a source stretch by stretch.
+    """Spots a source, one stretch of frames after the other.
 
-    Every interval that is found has a score of `threshold` or more, and a lower
-    threshold adds intervals and takes none away.
+    Every interval has a score of at least `threshold`; a lower threshold only
+    adds intervals.
 
     Args:
-      frames: in the order of their time, read once and from the beginning.
-      threshold: of the score.
+      frames: in temporal order; read once, from the beginning.
+      threshold: lowest score of an interval.
+
+    Yields:
+      The stretches, with their signal and intervals.
     """
     ...
 

@@ -1,4 +1,4 @@
-"""A video that was spotted: what was found in it, and how it is looked at."""
+"""Results of spotting one video, their clips, and filmstrips of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import dataclasses
@@ -19,27 +19,28 @@ from dianet_jax.clips import (
 from dianet_jax.core import config, errors
 from dianet_jax.inference import bundle as bundle_lib
 
-# Of a filmstrip: side of a frame in pixels, and how many there are.
+# Side of the frames of a filmstrip in pixels, and their number.
 _FILM_SIZE, _FILM_FRAMES = 160, 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Spotted:
-  """What a spotter says of one video; its signal is all that grows with it.
+  """The result of spotting one video.
 
   Attributes:
     name: of the video.
-    fps: frames a second.
+    fps: frames per second.
     spotter: a row of `spotters.SPOTTERS`.
-    threshold: of the score.
-    unit: of the score.
-    numbers: of one frame of each step, from 0.
-    seconds: of the same frames.
-    face: whether a face is seen.
+    threshold: lowest score of an interval.
+    unit: unit of the score.
+    numbers: number of one frame of each step, from 0.
+    seconds: time stamps of the same frames, since the first frame.
+    face: whether a face is detected.
     scores: region -> float64 [step].
     found: intervals, in order.
-    excluded: what is no expression, or where none can be told, in order.
-    warnings: why to trust it less.
+    excluded: parts that are not expressions, such as speech, or in which none
+      can be detected, in order.
+    warnings: reasons to trust the result less.
   """
 
   name: str
@@ -61,7 +62,11 @@ class Spotted:
     return dict(zip(map(int, self.numbers), map(float, self.seconds)))
 
   def at(self, number: int) -> str:
-    """What a frame belongs to: 'micro', 'speech', or ''."""
+    """The kind or the reason of exclusion at a frame, such as 'micro'; or ''.
+
+    Args:
+      number: of the frame, from 0.
+    """
     for one in self.found:
       if one.onset <= number <= one.offset:
         return one.kind
@@ -79,23 +84,26 @@ def gather(
   stretches: Iterable[long_videos.Stretch],
   warnings: Callable[[], Sequence[str]] = tuple,
 ) -> Spotted:
-  """All stretches of a video.
+  """Collects all stretches of a video.
 
   Args:
     name: of the video.
-    spotter: that judges it.
-    unit: of the score.
-    threshold: of the score.
-    stretches: are drawn here, one by one.
-    warnings: of the source, once all of it was read.
+    spotter: a row of `spotters.SPOTTERS`.
+    unit: unit of the score.
+    threshold: lowest score of an interval.
+    stretches: iterated here, one by one.
+    warnings: () -> warnings of the source; called after all frames were read.
+
+  Returns:
+    The result.
 
   Raises:
-    UserError: there are no frames.
+    UserError: there are fewer than two frames.
   """
   parts = list(stretches)
   if not parts or len(parts[0].numbers) < 2:
     raise errors.UserError(
-      f'{name} has fewer than two frames: nothing moves in it.'
+      f'{name} has fewer than two frames: spotting needs motion.'
     )
   seconds = np.concatenate([part.seconds for part in parts])
   face = np.concatenate([part.face for part in parts])
@@ -104,12 +112,12 @@ def gather(
   fps = float(np.median(np.diff(numbers))) / step
   said = [*warnings()]
   if not face.any():
-    said.append('no face was found: nothing can be spotted')
+    said.append('no face was detected: nothing can be spotted')
   elif not face.all():
-    said.append(f'no face is seen in {1 - face.mean():.0%} of it')
+    said.append(f'no face was detected in {1 - face.mean():.0%} of the video')
   if fps < segments.LEAST_RATE:
     said.append(
-      f'{fps:.0f} frames a second: noise weighs more than with'
+      f'{fps:.0f} frames per second: scores are noisier than with'
       f' {segments.LEAST_RATE:.0f}'
     )
   return Spotted(
@@ -141,14 +149,14 @@ def clips(
   found: Iterable[intervals.Interval],
   data: config.Data,
 ) -> Iterator[segments.Clip]:
-  """The clips of intervals, prepared for a bundle one after the other.
+  """Yields the clips of intervals, prepared for a bundle.
 
-  The video is read once, and again only where two intervals overlap.
+  The video is read once, and again only if two intervals overlap.
 
   Args:
-    source: that was spotted.
+    source: the video that was spotted.
     found: intervals in it, in order.
-    data: of the bundle.
+    data: section of the bundle.
 
   Raises:
     UserError: see `segments.take`.
@@ -200,7 +208,14 @@ def named(
 
 
 def film_numbers(interval: intervals.Interval) -> list[int]:
-  """Frames of a filmstrip: the apex, and evenly from it to both ends."""
+  """Frame numbers of a filmstrip: onset, apex and offset, evenly filled.
+
+  Args:
+    interval: the expression.
+
+  >>> film_numbers(intervals.Interval(10, 20, 24, 'micro'))
+  [10, 15, 20, 22, 24]
+  """
   half = _FILM_FRAMES // 2
   before = np.linspace(interval.onset, interval.apex, half + 1)
   after = np.linspace(interval.apex, interval.offset, half + 1)[1:]
@@ -208,7 +223,18 @@ def film_numbers(interval: intervals.Interval) -> list[int]:
 
 
 class Filmstrips:
-  """Collects the frames of filmstrips while a video passes by once more."""
+  """Collects the frames of filmstrips while a video is read once more.
+
+  Attributes:
+    images: (onset, frame number) -> RGB, 0..255.
+
+  >>> interval = intervals.Interval(0, 2, 4, 'micro')
+  >>> strips = Filmstrips([interval])
+  >>> for number in range(10):
+  ...   strips.add(number, lambda: np.zeros((64, 64, 3), np.uint8))
+  >>> [number for number, _ in strips.of(interval)]
+  [0, 1, 2, 3, 4]
+  """
 
   def __init__(self, found: Sequence[intervals.Interval]):
     self._wanted = {
@@ -221,14 +247,19 @@ class Filmstrips:
     self.images: dict[tuple[int, int], UInt8[np.ndarray, 'size size 3']] = {}
 
   def add(self, number: int, image: Callable[[], np.ndarray]) -> None:
-    """Takes a frame if a filmstrip wants it."""
+    """Takes a frame if it belongs to a filmstrip.
+
+    Args:
+      number: of the frame.
+      image: () -> RGB, 0..255; called only if the frame is needed.
+    """
     for onset in self._by_number.get(number, ()):
       self.images[onset, number] = self._cut(onset, image())
 
   def of(
     self, interval: intervals.Interval
   ) -> Iterator[tuple[int, np.ndarray]]:
-    """The frames of an interval, with their numbers."""
+    """Yields (frame number, image) of an interval."""
     for number in film_numbers(interval):
       if (interval.onset, number) in self.images:
         yield number, self.images[interval.onset, number]

@@ -1,7 +1,7 @@
-"""What was spotted, as files.
+"""Writes the results of spotting.
 
-intervals.csv, signal.csv, spotting.json and report.html. What the page says is
-in spotting.html.j2; here is what it is filled with.
+The files are intervals.csv, signal.csv, spotting.json and report.html. The
+template spotting.html.j2 has the text of the page; this module has its values.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +18,9 @@ from dianet_jax.core import curve, escape, files, html
 from dianet_jax.inference import spotting
 from dianet_jax.motion import display
 
-# Pictures of more would make a page that no browser shows.
+# Browsers cannot show a page with many more pictures.
 _MOST_FILMS = 300
-# Blinks are ten times as high as what is looked for.
+# Curves are cut off, because blinks are ten times as high as expressions.
 _MOST_THRESHOLDS = 4.0
 
 # Column of signal.csv -> unit and meaning.
@@ -28,25 +28,25 @@ SIGNAL = {
   'video': 'the file or folder, as it was named',
   'frame': 'number from 0, of one frame of each step of a fiftieth of a second',
   'seconds': "since the video's first frame",
-  'face': '1 where a face is seen and its signal is known, else 0',
+  'face': '1 if a face is detected and its signal is known, else 0',
   **{
     region: f'score of the {region}, from 0; the unit is that of the spotter'
     for region in face_blocks.REGIONS
   },
-  'state': 'micro, macro, or why nothing can be told; empty for neither',
+  'state': 'micro, macro, or why the frame is excluded; empty for neither',
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """What became of one video.
+  """The result of one video.
 
   Attributes:
     name: of the video.
-    spotted: None where there is an error.
+    spotted: None if there was an error.
     films: onset of an interval -> (title, source of an <img>).
     video: name of the annotated video in the folder; '' for none.
-    error: why it was not spotted.
+    error: why it was not spotted; '' if it was.
   """
 
   name: str
@@ -76,7 +76,15 @@ class Evaluation:
 def films(
   spotted: spotting.Spotted, strips: spotting.Filmstrips
 ) -> dict[int, list[tuple[str, str]]]:
-  """Filmstrips as sources of <img>, with what each frame is."""
+  """Filmstrips for the page.
+
+  Args:
+    spotted: the result of the video.
+    strips: with the frames of all its intervals.
+
+  Returns:
+    Onset of each interval -> (title, source of an <img>) of its frames.
+  """
   times, found = spotted.times, {}
   for one in spotted.found:
     names = {one.onset: 'onset', one.offset: 'offset', one.apex: 'apex'}
@@ -92,10 +100,12 @@ def films(
 
 
 def write_tables(folder: pathlib.Path, results: Sequence[Result]) -> None:
-  """Writes `intervals.csv` and `signal.csv`; each appears when it is whole.
+  """Writes `intervals.csv` and `signal.csv`.
+
+  Each replaces an older file only when it is complete.
 
   Args:
-    folder: is there.
+    folder: exists.
     results: of the videos, in order.
 
   Raises:
@@ -118,15 +128,17 @@ def write_report(
   results: Sequence[Result],
   evaluation: Evaluation | None = None,
 ) -> None:
-  """Writes `spotting.json` and `report.html`; each appears when it is whole.
+  """Writes `spotting.json` and `report.html`.
+
+  Each replaces an older file only when it is complete.
 
   Args:
-    folder: is there.
+    folder: exists.
     spotter: a row of `spotters.SPOTTERS`.
-    unit: of the score.
-    threshold: of the score.
+    unit: unit of the score.
+    threshold: lowest score of an interval.
     results: of the videos, in order.
-    evaluation: of videos whose expressions are known.
+    evaluation: of videos with annotated expressions; None for others.
 
   Raises:
     OSError: the folder cannot be written.
@@ -195,7 +207,7 @@ def _between(spotted, one) -> slice:
 
 
 def _held(result: Result) -> dict[str, Any]:
-  """Of spotting.json."""
+  """The entry of a video in spotting.json."""
   spotted = result.spotted
   if spotted is None:
     return {'video': result.name, 'error': result.error}
@@ -217,7 +229,7 @@ def _held(result: Result) -> dict[str, Any]:
 
 
 def _shown(result: Result) -> dict[str, Any]:
-  """Of the page."""
+  """The values of a video in the page."""
   spotted = result.spotted
   if spotted is None:
     return {'name': result.name, 'error': result.error}
@@ -272,7 +284,7 @@ def _curves(spotted: spotting.Spotted) -> Iterator[curve.Curve]:
       f'{region}: score in {spotted.unit}, cut off at {most:.0f}',
       spotted.seconds,
       np.minimum(scores, most),
-      # Movements of the eyes alone are never listed.
+      # Movements of only the eyes are never listed.
       None if region == 'eyes' else spotted.threshold,
       intervals=[
         (times[one.onset], times[one.offset], f'{one.kind} {one.score:.1f}')

@@ -132,7 +132,7 @@ def test_unequal_numbers_of_seeds_are_said(runs):
   pair = {'poor': runs['poor'], 'alone': runs['alone']}
   assert compare.differences(*pair.values()).seeds == 1
   text = compare.table(pair)
-  assert 'alone - poor: unequal numbers of seeds, so the first 1' in text
+  assert 'alone - poor: the numbers of seeds differ, so the first 1' in text
   assert 'unequal' not in compare.table({'a': runs['good'], 'b': runs['poor']})
 
 
@@ -231,7 +231,7 @@ def test_other_clips_are_refused_unless_common_ones_will_do(tmp_path):
   with pytest.raises(errors.UserError, match=message):
     changed(tmp_path, shorten)
   text = changed(tmp_path, shorten, common=True)
-  assert 'a: 2 of 40 clips left out' in text and 'b: ' not in text
+  assert 'a: 2 of 40 clips are left out' in text and 'b: ' not in text
   text = changed(tmp_path, shorten, common=True, format='csv')
   left_out = {(row['run'], row['left_out']) for row in rows_of(text)}
   assert left_out == {('a', '2'), ('b', '0')}
@@ -320,8 +320,8 @@ def test_command(folders, tmp_path, capsys):
   'arguments, message',
   [
     (['nothing'], 'nothing.*No such file'),
-    (['good', 'good'], "Two runs are called 'good'"),
-    (['x=good', 'x=poor'], "Two runs are called 'x'.*NAME=RUN"),
+    (['good', 'good'], "Two runs are named 'good'"),
+    (['x=good', 'x=poor'], "Two runs are named 'x'.*NAME=RUN"),
     (['good', 'x=poor', '--against=poor'], "against 'poor'"),
     (['good', '--output=no/where'], '--output=no/where cannot'),
   ],

@@ -101,7 +101,7 @@ def test_a_whole_run_and_resuming_it(finished, capsys):
   assert {c['epoch'] for c in chosen} <= {1, 2, 3}
   assert 'test subjects; not a result' in summary['oracle']['label']
   page = (workdir / 'report.html').read_text()
-  assert 'not a result)' in page and 'fixed beforehand' not in page
+  assert 'not a result)' in page and 'fixed in advance' not in page
   capsys.readouterr()
   run.run(config, workdir)
   assert 'not a result)' in capsys.readouterr().out

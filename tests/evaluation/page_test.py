@@ -115,7 +115,7 @@ def test_one_view_needs_no_name_and_what_is_no_image_is_named(write):
   assert {title for title, _ in pictures(text)} == {'some_flow'}
   assert 'flow, as some_flow: 1 x 6 x 5 x 3 per clip' in text
   assert 'channels c0, c1, c2' in text
-  assert 'tokens, as some_tokens: 7 x 11 per clip; no image' in text
+  assert 'tokens, as some_tokens: 7 x 11 per clip; not an image' in text
 
 
 def test_names_are_text(write):

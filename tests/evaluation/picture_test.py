@@ -172,8 +172,8 @@ def test_pictures_of_any_representation(shared_cache, tmp_path, monkeypatch):
   'arguments, message',
   [
     (['--inputs=flow'], "inputs='flow'.*mean"),
-    (['--clip=4'], '--clip=4: there are clips 0 to 3'),
-    (['--out=/nope/x.png'], '--out=/nope/x.png: /nope is no folder'),
+    (['--clip=4'], '--clip=4: expected 0 to 3'),
+    (['--out=/nope/x.png'], '--out=/nope/x.png: /nope is not a'),
     (['--out=x.xyz'], '--out=x.xyz: expected a file name .* .png'),
     (['--out=x'], '--out=x: expected a file name'),
     (['--config=configs/nope.py'], '--config=configs/nope.py is no file'),

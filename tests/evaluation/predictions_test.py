@@ -99,8 +99,8 @@ _BAD_ROWS = {
     "line 5: prediction ''",
   ),
   'seed': (lambda rows: rows[0].update(seed='1.5'), "line 2: seed '1.5'"),
-  'twice': (lambda rows: rows.append(rows[0]), 'line 82.*line 2 already'),
-  'incomplete': (lambda rows: rows.pop(), 'seed 1 lacks 1 clip'),
+  'twice': (lambda rows: rows.append(rows[0]), 'line 82.*second time.*line 2'),
+  'incomplete': (lambda rows: rows.pop(), 'seed 1 has no row for 1 clip'),
   'two_truths': (
     lambda rows: (
       rows[-1].update(truth='negative', prediction='negative')
@@ -138,11 +138,20 @@ def test_bad_rows_are_named(tmp_path, case):
 
 _HEADER = ','.join(prediction_files.COLUMNS)
 _BAD_FILES = {
-  'empty': (b'', 'no column seed, .*there are: none'),
+  'empty': (b'', 'missing column.* seed, .*the file has: none'),
   'header_only': (_HEADER.encode(), 'no predictions'),
-  'no_classes': (_HEADER.split(',p_')[0].encode(), 'no column p_<class>'),
-  'no_fold': (_HEADER.replace('fold,', '').encode(), 'no column fold'),
-  'semicolons': (_HEADER.replace(',', ';').encode(), 'no column seed'),
+  'no_classes': (
+    _HEADER.split(',p_')[0].encode(),
+    'missing column.* p_<class>',
+  ),
+  'no_fold': (
+    _HEADER.replace('fold,', '').encode(),
+    'missing column.* fold',
+  ),
+  'semicolons': (
+    _HEADER.replace(',', ';').encode(),
+    'missing column.* seed',
+  ),
   'column_twice': ((_HEADER + ',p_surprise').encode(), "'p_surprise' occurs"),
   'short_row': (f'{_HEADER}\n0,s,d,c\n'.encode(), 'line 2: expected 9 values'),
   'long_row': (

@@ -345,16 +345,21 @@ def test_what_predict_spots_and_names_is_scored(folder, capsys):
 @pytest.mark.parametrize(
   'name, old, new, said',
   [
-    ('found.csv', 'c,,,,,,\n', '', 'says nothing of 1 of 3 videos'),
-    ('found.csv', 'c,,,,,,', 'd,,,,,,', "does not name: 'd'"),
+    ('found.csv', 'c,,,,,,\n', '', 'has no row for 1 of 3 videos'),
+    ('found.csv', 'c,,,,,,', 'd,,,,,,', '1 video(s) that are not in'),
     ('found.csv', 'a,0', 'x/b.mov,0', 'two ways'),
-    ('truth.csv', 'c,,', 'd,,', "does not name: 'd'"),
-    ('truth.csv', '9,micro,disgust', '1800,macro,disgust', 'to frame 1800'),
+    ('truth.csv', 'c,,', 'd,,', '1 video(s) that are not in'),
+    (
+      'truth.csv',
+      '9,micro,disgust',
+      '1800,macro,disgust',
+      'frame 1800',
+    ),
     ('videos.csv', 'c,s2', 'b,s2', 'twice'),
     ('videos.csv', '1800,30\nb', '0,30\nb', 'row 2: 0 frames'),
-    ('videos.csv', '1800,30\nb', '1800,nan\nb', 'nan a second'),
+    ('videos.csv', '1800,30\nb', '1800,nan\nb', 'nan frames per second'),
     ('videos.csv', '1800,30\nb', 'x,30\nb', 'Expected numbers'),
-    ('videos.csv', 'subject', 'person', 'lacks the column(s) subject'),
+    ('videos.csv', 'subject', 'person', 'has no column(s) subject'),
   ],
 )
 def test_files_that_do_not_fit_are_refused(folder, name, old, new, said):

@@ -139,7 +139,7 @@ def test_a_list_of_clips(start, clip, tmp_path):
   'text,reason',
   [
     ('', r'columns are None. Expected clip'),
-    ('clip,onse\n', r'Expected clip, and any of fps, onset'),
+    ('clip,onse\n', r'Expected clip and any of fps, onset'),
     ('clip\n', 'lists no clip'),
     ('clip,onset\na,x\n', "line 2: onset='x', expected a whole number"),
     ('clip,fps\na,x\n', "line 2: fps='x', expected a number"),

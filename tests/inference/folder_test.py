@@ -91,7 +91,7 @@ def test_the_card_says_how_good_and_not_for_what(written):
     'SIMULATED',
     '| UF1 | 0.500 | 0.400 to 0.600 | 0.200 to 0.400 |',
     '9 clips of 3 subjects',
-    'no score of their own',
+    'cannot be scored',
     'Lie detection',
   ):
     assert words in text
@@ -102,26 +102,26 @@ def test_a_changed_file_is_refused(folder, name):
   content = bytearray((folder / name).read_bytes())
   content[len(content) // 2] ^= 1
   (folder / name).write_bytes(content)
-  with pytest.raises(errors.UserError, match=f'{name} is not the file'):
+  with pytest.raises(errors.UserError, match=f'{name} is not the exp'):
     folder_lib.load(folder)
 
 
 def test_what_is_no_bundle_is_refused(folder, tmp_path):
   (folder / 'example.npz').unlink()
-  with pytest.raises(errors.UserError, match=r'lacks example\.npz'):
+  with pytest.raises(errors.UserError, match=r'bundle: example\.npz'):
     folder_lib.load(folder)
-  with pytest.raises(errors.UserError, match=r'is no bundle: it lacks bundle'):
+  with pytest.raises(errors.UserError, match=r'not a bundle: bundle'):
     folder_lib.load(tmp_path / 'nowhere')
 
 
 @pytest.mark.parametrize(
   'name,values,reason',
   [
-    ('bundle.json', {'schema': 2}, 'has schema 2, and this version reads 1'),
+    ('bundle.json', {'schema': 2}, 'has schema 2, but this version reads 1'),
     ('bundle.json', {'classes': ['one']}, 'classifier/bias is float32'),
     ('bundle.json', {'classes': 3}, 'not iterable'),
-    ('bundle.json', {'members': 3}, '2/.* is not there, expected float32'),
-    ('bundle.json', {'members': 1}, '1/.*expected not there'),
+    ('bundle.json', {'members': 3}, '2/.* is missing, expected float32'),
+    ('bundle.json', {'members': 1}, '1/.*expected missing'),
     ('bundle.json', {'data': {'nonsense': 1}}, 'not a configuration key'),
     ('bundle.json', {'data': {'image_size': 16}}, 'expected .*16'),
     ('bundle.json', {'model': {'name': 'nobody'}}, 'nobody'),
@@ -170,7 +170,7 @@ def test_weights_that_say_something_else_are_refused(folder):
     weights[KEY] *= -1
 
   change_weights(folder, turn)
-  with pytest.raises(errors.UserError, match='say something else'):
+  with pytest.raises(errors.UserError, match='the outputs of the networks'):
     folder_lib.load(folder)
 
 
@@ -191,6 +191,6 @@ def test_nothing_is_unpickled(folder):
 
 def test_no_folder_is_overwritten(bundle, written):
   before = (written / 'bundle.json').read_bytes()
-  with pytest.raises(errors.UserError, match='there already'):
+  with pytest.raises(errors.UserError, match='exists already'):
     folder_lib.save(bundle, written)
   assert (written / 'bundle.json').read_bytes() == before

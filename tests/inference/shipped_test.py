@@ -24,7 +24,7 @@ def test_it_is_small_and_says_where_it_comes_from(bundle):
     'tony19980810/CausalNet (ICCV 2025, MIT licence)',
     'research only',
     '278\nclips of 52 subjects',
-    'On a real face that no data set holds',
+    'Trials on a real face outside the data sets',
     '| none |',
   ):
     assert words in card
