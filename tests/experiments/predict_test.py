@@ -144,7 +144,7 @@ def test_a_list_of_clips(start, clip, tmp_path):
     ('clip,onset\na,x\n', "line 2: onset='x', expected a whole number"),
     ('clip,fps\na,x\n', "line 2: fps='x', expected a number"),
     ('clip\na,b\n', 'line 2: more cells'),
-    ('clip,fps\n,3\n', 'line 2: no clip is named'),
+    ('clip,fps\n,3\n', 'line 2: the column clip is empty'),
     ('clip\n"a', 'cannot be read'),
   ],
 )
@@ -157,7 +157,7 @@ def test_a_list_that_is_none_is_refused(tmp_path, text, reason):
 
 def test_key_frames_are_of_one_clip(start, tmp_path):
   status, said, _ = start(tmp_path / 'a.mkv', tmp_path / 'b.mkv', '--onset=3')
-  assert status == 1 and 'there are 2' in said.err
+  assert status == 1 and 'gives 2' in said.err
 
 
 @pytest.mark.parametrize(
