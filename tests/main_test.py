@@ -144,9 +144,43 @@ def test_other_commands_start(module):
   assert '--' in ended.stdout
 
 
-def test_imports_without_tensorflow_and_pytorch():
-  code = (
-    'import sys, main, tfds_builders, dianet_jax.experiments.run;'
-    "assert not {'tensorflow', 'torch'} & set(sys.modules)"
-  )
+# What takes seconds to import, and what a run has no use for at its start.
+LATE = {
+  *('tensorflow', 'torch'),
+  *('matplotlib', 'tensorboardX', 'tensorflow_datasets', 'scipy', 'av', 'dlib'),
+}
+
+
+@pytest.mark.parametrize(
+  'start',
+  [
+    'from dianet_jax.experiments import run, ablation, nested',
+    'import dianet_jax.experiments.predict, dianet_jax.experiments.spot',
+  ],
+)
+def test_what_comes_late_is_imported_late(start):
+  code = f'import sys, main\n{start}\nassert not {LATE!r} & set(sys.modules)'
   subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
+
+
+def test_learning_curves_take_no_pytorch_along(tmp_path):
+  (tmp_path / 'torch.py').write_text('raise SystemExit("PyTorch is imported")')
+  code = (
+    'import importlib.util, pathlib, sys, types\n'
+    'from dianet_jax.evaluation import report\n'
+    'fold = types.SimpleNamespace(\n'
+    '  subject="1", seed=0, loss=[2.0], accuracy=[0.5], validation_loss=None)\n'
+    f'place = pathlib.Path({str(tmp_path / "events")!r})\n'
+    'report.write_events(place, [fold])\n'
+    'assert list(place.glob("seed0/1/events*"))\n'
+    'assert "tensorboardX" in sys.modules and "torch" not in sys.modules\n'
+    # And whoever asks for it later finds it.
+    'assert importlib.util.find_spec("torch")\n'
+  )
+  path = os.pathsep.join([str(tmp_path), os.environ.get('PYTHONPATH', '')])
+  subprocess.run(
+    [sys.executable, '-c', code],
+    cwd=ROOT,
+    env=os.environ | {'PYTHONPATH': path},
+    check=True,
+  )

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import pathlib
 import shutil
+import sys
+import types
 from typing import Any
 
 from jaxtyping import Float, Int
@@ -209,6 +211,24 @@ def summarise(
   }
 
 
+def _import_tensorboard() -> types.ModuleType:
+  """Imports tensorboardX without PyTorch.
+
+  tensorboardX imports PyTorch wherever it is installed, which takes seconds,
+  and uses it for tensors only. While `sys.modules` holds None for a name, its
+  import raises ImportError.
+  """
+  torch_is_there = 'torch' in sys.modules
+  if not torch_is_there:
+    sys.modules['torch'] = None  # pyright: ignore[reportArgumentType]
+  try:
+    import tensorboardX
+  finally:
+    if not torch_is_there:
+      del sys.modules['torch']
+  return tensorboardX
+
+
 def write_events(folder: pathlib.Path, results: Sequence[FoldResult]) -> None:
   """Writes learning curves for TensorBoard, one run per seed and subject.
 
@@ -220,7 +240,7 @@ def write_events(folder: pathlib.Path, results: Sequence[FoldResult]) -> None:
     OSError: the folder cannot be written.
   """
   # Imported late, so that a broken TensorBoard installation costs no result.
-  import tensorboardX
+  tensorboard = _import_tensorboard()
 
   # TensorBoard appends events, so events of a run that was killed just before
   # its end must be removed. Renaming at the end makes the folder complete
@@ -231,7 +251,7 @@ def write_events(folder: pathlib.Path, results: Sequence[FoldResult]) -> None:
   for result in results:
     name = escape.file_name(result.subject)
     place = aside / f'seed{result.seed}' / name
-    with tensorboardX.SummaryWriter(str(place), flush_secs=3600) as writer:
+    with tensorboard.SummaryWriter(str(place), flush_secs=3600) as writer:
       for epoch in range(len(result.loss)):
         writer.add_scalar('train/loss', result.loss[epoch], epoch + 1)
         writer.add_scalar('train/accuracy', result.accuracy[epoch], epoch + 1)

@@ -8,7 +8,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from dianet_jax.evaluation import page, picture, plots
+from dianet_jax.evaluation import page, picture
 
 
 def test_tex_and_styles_of_the_users(tmp_path, monkeypatch):
@@ -45,14 +45,3 @@ def test_a_users_settings_in_a_process_of_its_own(tmp_path, backend):
     check=True,
   )
   assert (tmp_path / 'x.png').exists()
-
-
-def test_the_page_needs_no_matplotlib_to_be_imported():
-  # Whatever is wrong with it is wrong when something is drawn.
-  code = (
-    'import sys\n'
-    'from dianet_jax.experiments import run\n'
-    'assert not {"matplotlib", "tensorboardX"} & set(sys.modules)\n'
-  )
-  subprocess.run([sys.executable, '-c', code], check=True)
-  assert plots.own_settings
