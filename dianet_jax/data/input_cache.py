@@ -71,7 +71,10 @@ class InputCache:
     path = self._path(clip)
     try:
       # Every member of the archive has a checksum, which reading verifies.
-      with np.load(path, allow_pickle=False) as archive:
+      with (
+        open(path, 'rb') as file,
+        np.load(file, allow_pickle=False) as archive,
+      ):
         values = archive['values']
     except FileNotFoundError:
       return None

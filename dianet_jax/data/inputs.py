@@ -1,9 +1,13 @@
 """Records -> what a model reads of them: decode, align, represent."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import collections
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent import futures
+import contextlib
 import dataclasses
+import functools
 import hashlib
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +24,10 @@ from tfds_builders import registry as data_sets
 
 # Clips made in one call; at 224 pixels and 128 frames 150 MB of bytes.
 BATCH = 8
+# A model's input -> of each variant float32 [clip, ...], on the devices.
+Made = Mapping[str, Sequence[jax.Array]]
+# In bytes: what lies so a CPU "device" takes as it is instead of copying it.
+_ALIGNMENT = 64
 # Frames are padded to a multiple, so that few shapes are compiled.
 _FRAME_MULTIPLE = 32
 
@@ -33,7 +41,9 @@ def make_all(
   """Every input of many clips, made or read from where it was kept.
 
   Args:
-    records: one a clip; read once, `BATCH` in memory at most.
+    records: one a clip; read once, three times `BATCH` in memory at most: one
+      batch is decoded while the devices work on the one before, whose
+      predecessor is fetched.
     config: the `data` section.
     transforms: of each clip's face, by its name; None to cut and reduce.
     representations: a model's input -> the representation it is fed with.
@@ -49,9 +59,38 @@ def make_all(
       for name, row in rows.items()
       if row.kept
     }
-  digest = hashlib.sha256()
   found: dict[str, list] = {name: [] for name in rows}
-  pending: list[_Pending] = []
+  digest = hashlib.sha256()
+  pending = _pending(records, digest, transforms, caches, found)
+  # Batches whose inputs the devices may still be making.
+  made: collections.deque[tuple[list[_Pending], Made]] = collections.deque()
+  with _threads() as pool:
+    for batch, clips in _read_ahead(pool, pending, config, transforms):
+      wanted = {n: row for n, row in rows.items()
+                if any(n in clip.lacking for clip in batch)}  # fmt: skip
+      made.append((batch, _represent(clips, config, wanted)))
+      if len(made) > 1:
+        _keep(*made.popleft(), caches, found)
+    for batch, values in made:
+      _keep(batch, values, caches, found)
+  inputs = {name: np.stack(values, axis=1) for name, values in found.items()}
+  return inputs, digest.hexdigest()[:16]
+
+
+class _Pending(NamedTuple):
+  """A clip that lacks some inputs, which are still to be made."""
+
+  number: int
+  record: dict[str, Any]
+  key: str
+  lacking: Sequence[str]
+
+
+def _pending(
+  records, digest, transforms, caches, found
+) -> Iterator[list[_Pending]]:
+  """Clips that lack some inputs, by the batch; all that is kept is found."""
+  batch = []
   for number, record in enumerate(records):
     input_cache.add_record(digest, record)
     clip = ''
@@ -66,34 +105,35 @@ def make_all(
       if values[-1] is None:
         lacking.append(name)
     if lacking:
-      pending.append(_Pending(number, record, clip, lacking))
-    if len(pending) == BATCH:
-      _make_pending(pending, config, transforms, rows, caches, found)
-      pending = []
-  if pending:
-    _make_pending(pending, config, transforms, rows, caches, found)
-  inputs = {name: np.stack(values, axis=1) for name, values in found.items()}
-  return inputs, digest.hexdigest()[:16]
+      batch.append(_Pending(number, record, clip, lacking))
+    if len(batch) == BATCH:
+      yield batch
+      batch = []
+  if batch:
+    yield batch
 
 
-class _Pending(NamedTuple):
-  """A clip that lacks some inputs, which are still to be made."""
+def _read_ahead(
+  pool, pending, config, transforms
+) -> Iterator[tuple[list[_Pending], motion.ClipBatch]]:
+  """Batches with their frames; the next one is decoded while one is in use."""
+  reading = collections.deque()
+  for batch in pending:
+    records = [clip.record for clip in batch]
+    reading.append((batch, _begin_reading(pool, records, config, transforms)))
+    if len(reading) > 1:
+      batch, finish = reading.popleft()
+      yield batch, finish()
+  for batch, finish in reading:
+    yield batch, finish()
 
-  number: int
-  record: dict[str, Any]
-  key: str
-  lacking: Sequence[str]
 
-
-def _make_pending(pending, config, transforms, rows, caches, found):
-  """Makes what a few clips lack, keeps it, and puts it in its place."""
-  wanted = {n: row for n, row in rows.items()
-            if any(n in clip.lacking for clip in pending)}  # fmt: skip
-  records = [clip.record for clip in pending]
-  made = make(records, config, transforms, wanted)
-  for row, clip in enumerate(pending):
+def _keep(batch, made, caches, found):
+  """Waits for what a few clips lacked, keeps it, and puts it in its place."""
+  arrays = _fetch(made, len(batch))
+  for row, clip in enumerate(batch):
     for name in clip.lacking:
-      values = made[name][:, row]
+      values = arrays[name][:, row]
       found[name][clip.number] = values
       if name in caches:
         caches[name].write(clip.key, values)
@@ -111,6 +151,15 @@ def make(
   that of the key frames that differ most.
   """
   clips = read_clips(records, config, transforms)
+  return _fetch(_represent(clips, config, rows), len(records))
+
+
+def _represent(
+  clips: motion.ClipBatch,
+  config: configuration.Data,
+  rows: Mapping[str, motion.Representation],
+) -> Made:
+  """Starts what `make` returns on the devices: a list of variants each."""
   # A phase that has a motion keeps it: two frames.
   earliest = np.minimum(clips.offset, clips.apex + 1)
   variants = [
@@ -121,12 +170,20 @@ def make(
   ]
   if config.key_frame_search:
     variants.append(key_frames.most_different(clips, config.key_frame_search))
-  made = {name: [] for name in rows}
-  for variant in variants:
-    for name, representation in rows.items():
-      values = np.asarray(representation(variant, config), np.float32)
-      made[name].append(values[: len(records)])
-  return {name: np.stack(variants) for name, variants in made.items()}
+  return {
+    name: [representation(variant, config) for variant in variants]
+    for name, representation in rows.items()
+  }
+
+
+def _fetch(
+  made: Made, clips: int
+) -> dict[str, Float[np.ndarray, 'variant clip ...']]:
+  """Waits for what was made of the first `clips` rows."""
+  return {
+    name: np.stack([np.asarray(v, np.float32)[:clips] for v in variants])
+    for name, variants in made.items()
+  }
 
 
 def read_clips(
@@ -145,18 +202,45 @@ def read_clips(
     Always `BATCH` clips where there are frames, so that the last batch is no
     other shape to compile; frames on the device.
   """
-  if data_sets.facts(config.dataset).stored:
-    return _stored(records, config)
+  with _threads() as pool:
+    return _begin_reading(pool, records, config, transforms)()
 
-  def decode(record):
+
+@contextlib.contextmanager
+def _threads() -> Iterator[futures.Executor]:
+  """One for each core; after an error what waits for them is not begun."""
+  pool = futures.ThreadPoolExecutor(limits.cores())
+  try:
+    yield pool
+  finally:
+    pool.shutdown(cancel_futures=True)
+
+
+def _begin_reading(
+  pool, records, config, transforms
+) -> Callable[[], motion.ClipBatch]:
+  """As `read_clips`; returns what waits for the clips."""
+  if data_sets.facts(config.dataset).stored:
+    return functools.partial(_stored, records, config)
+  lengths = [len(record['frames']) for record in records]
+  size = config.frame_size
+  frames = _blank(BATCH, lengths, (size, size, 3))
+
+  def decode(row, record):
     name = record['clip_id'].decode()
     transform = None if transforms is None else transforms[name]
-    return decode_clip(record['frames'], config, transform)
+    # In its place at once: a copy takes a tenth of the time of decoding.
+    decode_clip(record['frames'], config, transform, frames[row])
 
-  with futures.ThreadPoolExecutor(limits.cores()) as pool:
-    clips = list(pool.map(decode, records))
+  decoding = [pool.submit(decode, *item) for item in enumerate(records)]
   keys = [[r[key] for key in ('onset', 'apex', 'offset')] for r in records]
-  return pad(clips, keys, BATCH)
+
+  def finish() -> motion.ClipBatch:
+    for clip in decoding:
+      clip.result()
+    return _on_device(frames, lengths, keys)
+
+  return finish
 
 
 def pad(
@@ -174,42 +258,69 @@ def pad(
   Returns:
     Frames on the device, padded to a multiple of `_FRAME_MULTIPLE`.
   """
-  longest = max(map(len, clips))
-  padded_length = -(-longest // _FRAME_MULTIPLE) * _FRAME_MULTIPLE
-  frames = np.zeros((rows, padded_length, *clips[0].shape[1:]), np.uint8)
-  lengths = np.ones(rows, np.int32)
-  padded_keys = np.zeros((3, rows), np.int32)
+  lengths = [len(clip) for clip in clips]
+  frames = _blank(rows, lengths, clips[0].shape[1:])
   for row, clip in enumerate(clips):
     frames[row, : len(clip)] = clip
-    lengths[row] = len(clip)
-    padded_keys[:, row] = keys[row]
+  return _on_device(frames, lengths, keys)
+
+
+def _blank(
+  rows: int, lengths: Sequence[int], frame_shape: tuple[int, ...]
+) -> UInt8[np.ndarray, 'row frame height width channel']:
+  """Black frames: of the longest clip, padded to `_FRAME_MULTIPLE`."""
+  padded_length = -(-max(lengths) // _FRAME_MULTIPLE) * _FRAME_MULTIPLE
+  shape = (rows, padded_length, *frame_shape)
+  block = np.zeros(math.prod(shape) + _ALIGNMENT, np.uint8)
+  start = -block.ctypes.data % _ALIGNMENT
+  return block[start : start + math.prod(shape)].reshape(shape)
+
+
+def _on_device(
+  frames: UInt8[np.ndarray, 'row frame height width channel'],
+  lengths: Sequence[int],
+  keys: Sequence[Sequence[int]],
+) -> motion.ClipBatch:
+  """Puts frames there; rows behind the last clip have one frame."""
+  padded_lengths = np.ones(len(frames), np.int32)
+  padded_keys = np.zeros((3, len(frames)), np.int32)
+  padded_lengths[: len(lengths)] = lengths
+  padded_keys[:, : len(keys)] = np.transpose(keys)
   # Flat, as TPUs want them; here it costs nothing.
   flat = jax.device_put(frames.reshape(*frames.shape[:2], -1))
   onset, apex, offset = padded_keys
   return motion.ClipBatch(
-    flat, lengths, onset, apex, offset, frame_shape=frames.shape[2:]
+    flat, padded_lengths, onset, apex, offset, frame_shape=frames.shape[2:]
   )
 
 
 def decode_clip(
-  encoded: Iterable[bytes],
+  encoded: Sequence[bytes],
   config: configuration.Data,
   transform: Float64[np.ndarray, '2 3'] | None = None,
-) -> UInt8[np.ndarray, 'frame height width channel']:
+  out: UInt8[np.ndarray, 'frame height width 3'] | None = None,
+) -> UInt8[np.ndarray, 'frame height width 3']:
   """The frames of a record, `frame_size` squared.
 
   Args:
     encoded: image files.
     config: the `data` section.
     transform: of the clip's face; None to cut and reduce.
+    out: takes the frames, and may have room for more; new by default.
 
   Returns:
-    uint8 [frame, height, width, channel].
+    `out`; uint8, 0..255.
   """
-  frames, size = map(images.decode, encoded), config.frame_size
-  if transform is None:
-    return np.stack([images.fit(f, config.crop, size) for f in frames])
-  return np.stack([faces.apply(f, transform, size) for f in frames])
+  size = config.frame_size
+  if out is None:
+    out = np.empty((len(encoded), size, size, 3), np.uint8)
+  for number, file in enumerate(encoded):
+    frame = images.decode(file)
+    if transform is None:
+      out[number] = images.fit(frame, config.crop, size)
+    else:
+      out[number] = faces.apply(frame, transform, size)
+  return out
 
 
 def _stored(

@@ -237,7 +237,7 @@ def test_flow_of_the_frames_and_clips_too_short_for_it(load, monkeypatch):
   assert note == f'{short[0]}{more} ({len(short)} of 10 clips): {text}'
   assert not any(text in note for note in load().notes)
   # A second start decodes nothing.
-  monkeypatch.setattr(inputs_lib, 'read_clips', None)
+  monkeypatch.setattr(inputs_lib, 'decode_clip', None)
   np.testing.assert_array_equal(images_of(load(**FLOW)), images_of(dataset))
 
 

@@ -75,7 +75,7 @@ def test_nothing_is_decoded_where_everything_is_kept(
   records, settings, monkeypatch
 ):
   made, _ = make(records, settings)
-  monkeypatch.setattr(inputs, 'read_clips', None)
+  monkeypatch.setattr(inputs, 'decode_clip', None)
   np.testing.assert_array_equal(
     make(records, settings)[0]['flow'], made['flow']
   )
