@@ -5,10 +5,11 @@
 
 Writes a simulated raw tree of JPEG frames, like those of the data sets, and
 prints, from one run, the time and peak memory from the tree to shards to
-dynamic images, and a table of lossless encodings of the frames. "Write" starts
-from the files and ends with a closed array_record file; "read" starts there and
-ends with decoded frames; both use all cores. Files are in the page cache, so
-the figures are those of the processor, not of the disk.
+dynamic images, the time line of the last part, what it takes in pairs with
+decoding and resizing alone, and a table of lossless encodings of the frames.
+"Write" starts from the files and ends with a closed array_record file; "read"
+starts there and ends with decoded frames; both use all cores. Files are in the
+page cache, so the figures are those of the processor, not of the disk.
 
 Measured with the second command on two cores, shared with other programs: 25 s
 and 0.3 GiB to the shards, 71 s and 1.2 GiB to dynamic images. PNG took 4.6
@@ -36,6 +37,7 @@ from array_record.python import array_record_module
 import cv2
 import numpy as np
 
+from benchmarks import timeline
 from configs import casme2
 from dianet_jax.clips import images
 from dianet_jax.data import dataset as dataset_lib
@@ -49,6 +51,8 @@ _DRAWN_CLIPS = 10
 _CLIPS_PER_SUBJECT = 40
 # Enough for a steady figure; the slowest encoding writes 9 frames a second.
 _COMPARED_CLIPS = 2
+# Whose time line is drawn: a few batches.
+_TIMED_CLIPS = 32
 
 
 def write_tree(
@@ -120,6 +124,8 @@ def measure_pipeline(
   if clips < 100:
     with _timed('the same, without compiling', clips):
       dataset_lib.load(config, 0)
+  taken = range(min(clips, _TIMED_CLIPS))
+  timeline.show([prepared.source[clip] for clip in taken], config)
   size = sum(shard.stat().st_size for shard in shards)
   print(
     f'{len(shards)} shards, {size / 2**20:.0f} MiB; dynamic images '
