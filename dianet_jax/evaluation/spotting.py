@@ -19,7 +19,6 @@ from typing import Any
 
 from jaxtyping import Float
 import numpy as np
-from scipy import optimize
 
 from dianet_jax.clips import intervals
 from dianet_jax.evaluation import metrics
@@ -123,6 +122,9 @@ def match(
   iou = np.array([[one.iou(other) for other in found] for one in truth])
   # One more pair outweighs the sum of all overlaps.
   gain = np.where(iou >= least_iou, min(iou.shape) + iou, 0.0)
+  # Imported late: it takes longer than the rest of a command's start.
+  from scipy import optimize
+
   rows, columns = optimize.linear_sum_assignment(gain, maximize=True)
   return [
     (int(row), int(column))
