@@ -48,6 +48,10 @@ COMMANDS = {
     'dianet_jax.experiments.spot:main',
     'expressions in long videos, and when they are',
   ),
+  'train-spotter': (
+    'dianet_jax.experiments.train_spotter:main',
+    'a spotter, on long videos with known expressions',
+  ),
   'evaluate-spotting': (
     'dianet_jax.evaluation.evaluate_spotting:main',
     'how well expressions were spotted in long videos',

@@ -141,7 +141,7 @@ class Movements:
     # The second of two blinks is plain once the first one is gone.
     for _ in range(_BLINK_ROUNDS):
       eyes = self._of_region('eyes', _BLINK_SCORE)
-      blinks = _largest(filter(self._is_blink, eyes))
+      blinks = largest(filter(self._is_blink, eyes))
       if not blinks:
         break
       for region in ('eyes', 'brows'):
@@ -160,6 +160,11 @@ class Movements:
       _BLINK_LAG if region == 'eyes' else math.inf,
     )
 
+  @property
+  def scores(self) -> dict[str, Float64[np.ndarray, ' step']]:
+    """Region -> its heights in units of the noise floor."""
+    return {name: signal.score for name, signal in self.signals.items()}
+
   def candidates(self, threshold: float) -> list[Candidate]:
     """What comes and goes, one for each movement, those excluded too."""
     judged = [
@@ -168,8 +173,8 @@ class Movements:
       for c in self._of_region(region, threshold)
     ]
     blinks = [dataclasses.replace(c, reason='blink') for c in self._blinks]
-    kept = _largest(c for c in judged if not c.reason)
-    return [*kept, *blinks, *_largest(c for c in judged if c.reason)]
+    kept = largest(c for c in judged if not c.reason)
+    return [*kept, *blinks, *largest(c for c in judged if c.reason)]
 
   def _of_region(self, region: str, threshold: float) -> Iterator[Candidate]:
     score = self.signals[region].score
@@ -316,7 +321,7 @@ def _swings(along: Float64[np.ndarray, ' step'], least: float) -> int:
   return count
 
 
-def _largest(found: Iterable[Candidate]) -> list[Candidate]:
+def largest(found: Iterable[Candidate]) -> list[Candidate]:
   """Of candidates that are one movement, that of the largest score."""
   kept: list[Candidate] = []
   for candidate in sorted(found, key=lambda c: -c.score):

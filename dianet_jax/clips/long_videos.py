@@ -10,8 +10,9 @@ measured against other frames; its intervals differ by a few hundredths of a
 second, and scores near the threshold may fall on its other side.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 import dataclasses
+from typing import Protocol
 
 from jaxtyping import Bool, Float64, Int
 import numpy as np
@@ -37,8 +38,8 @@ class Stretch:
     numbers: of one frame of each step, from 0.
     seconds: of the same frames, since the source's first one.
     face: whether a face is seen.
-    scores: region -> float64 [step], heights in units of the noise floor; 0
-      where nothing is seen.
+    scores: of what is looked for, a region or a kind -> float64 [step], in the
+      spotter's unit; 0 where nothing is seen.
     found: intervals whose apex is in the stretch, in frame numbers.
     excluded: what is no expression, or where none can be told.
   """
@@ -51,17 +52,35 @@ class Stretch:
   excluded: tuple[expressions.Excluded, ...]
 
 
+class Judged(Protocol):
+  """What a spotter says of a dozen seconds."""
+
+  @property
+  def scores(self) -> Mapping[str, Float64[np.ndarray, ' step']]:
+    """See `Stretch`, of all steps of the track."""
+    ...
+
+  def candidates(self, threshold: float) -> list[expressions.Candidate]:
+    """What reaches a threshold, and what is excluded with a reason."""
+    ...
+
+
+Judge = Callable[[movements.Track], Judged]
+
+
 def spot(
   frames: Iterable[segments.Frame],
   threshold: float = expressions.THRESHOLD,
   find: face_blocks.Find = faces.find,
+  judge: Judge = expressions.Movements,
 ) -> Iterator[Stretch]:
-  """Spots expressions by their movement, without training.
+  """Spots expressions by their movement.
 
   Args:
     frames: in the order of their time; of a file, a folder or a camera.
     threshold: of the score.
     find: finds the face in the first frame of each second.
+    judge: what is said of a dozen seconds; by default without training.
 
   Yields:
     Stretches in order; together they hold every step of the source once. Less
@@ -69,13 +88,15 @@ def spot(
   """
   frames, fps = face_blocks.with_rate(frames)
   grid = face_blocks.grid(fps)
-  return judge_blocks(face_blocks.measure(frames, fps, find), grid, threshold)
+  blocks = face_blocks.measure(frames, fps, find)
+  return judge_blocks(blocks, grid, threshold, judge)
 
 
 def judge_blocks(
   blocks: Iterable[face_blocks.Block],
   grid: face_blocks.Grid,
   threshold: float,
+  judge: Judge = expressions.Movements,
 ) -> Iterator[Stretch]:
   """The second half of `spot`, of blocks that are measured."""
   kept: list[face_blocks.Block] = []
@@ -84,14 +105,14 @@ def judge_blocks(
   for block in blocks:
     kept.append(block)
     if len(kept) == first + HOP + CONTEXT:
-      stretch, last = _judge(kept, grid, first, threshold, last)
+      stretch, last = _judge(kept, grid, first, threshold, last, judge)
       yield stretch
       first += HOP
       forgotten = max(0, first - CONTEXT)
       del kept[:forgotten]
       first -= forgotten
   while first < len(kept):
-    stretch, last = _judge(kept, grid, first, threshold, last)
+    stretch, last = _judge(kept, grid, first, threshold, last, judge)
     yield stretch
     first += HOP
 
@@ -102,6 +123,7 @@ def _judge(
   first: int,
   threshold: float,
   last: int,
+  judge: Judge,
 ) -> tuple[Stretch, int]:
   """The stretch that begins at a block, and where what is found in it ends.
 
@@ -112,7 +134,7 @@ def _judge(
   first = min(first, CONTEXT)
   track = movements.join(blocks, grid)
   start, end = first * grid.steps, (first + HOP) * grid.steps
-  judged = expressions.Movements(track)
+  judged = judge(track)
   found, excluded = [], []
   for one in sorted(judged.candidates(threshold), key=lambda c: c.onset):
     if not start <= one.apex < end:
@@ -134,7 +156,7 @@ def _judge(
     track.numbers[core],
     track.seconds[core],
     face,
-    {name: signal.score[core] for name, signal in judged.signals.items()},
+    {name: scores[core] for name, scores in judged.scores.items()},
     tuple(found),
     tuple(expressions.merge(excluded)),
   )

@@ -6,6 +6,7 @@ from jaxtyping import Float
 import numpy as np
 
 from dianet_jax.clips import intervals
+from dianet_jax.core import errors
 from dianet_jax.evaluation import spotting
 
 # More candidates than this are reduced to quantiles.
@@ -111,6 +112,30 @@ def chosen(
       others[row] = False
       each[subject][kind] = float(values[best(tallies, others)])
   return each, oracle
+
+
+def common(videos: Sequence[spotting.Video]) -> float:
+  """The one threshold of both kinds with the best F1 of both together.
+
+  It has seen these videos: it is for others.
+
+  Args:
+    videos: with truth and predictions; every prediction has a score.
+
+  Raises:
+    UserError: nothing was found in them.
+  """
+  values = np.unique(
+    np.concatenate([candidates(videos, kind) for kind in intervals.KINDS])
+  )
+  tallies = np.stack([_tally(videos, spotting.BOTH, value) for value in values])
+  chosen = values[best(tallies, np.ones(tallies.shape[1], bool))]
+  if not np.isfinite(chosen):
+    raise errors.UserError(
+      'No threshold finds a true expression in these videos: there is nothing'
+      ' to choose by. Train on more of them.'
+    )
+  return float(chosen)
 
 
 def _tally(videos, kind, value) -> np.ndarray:

@@ -36,13 +36,13 @@ def spot_video(
 
   Args:
     source: is read once, from its beginning to its end.
-    spotter: a row of `spotters.SPOTTERS`.
+    spotter: see `spotters.get`.
     threshold: of its score.
 
   Raises:
     UserError: it cannot be read, or no faces can be found here.
   """
-  row = spotters.SPOTTERS[spotter]
+  row = spotters.get(spotter)
   return spotting.gather(
     source.name,
     spotter,
@@ -99,7 +99,7 @@ def spot_all(
 
   Args:
     rates: video or folder of frames -> frames a second, of a folder.
-    spotter: a row of `spotters.SPOTTERS`.
+    spotter: see `spotters.get`.
     threshold: of its score.
     out: folder of the files, which is there.
     bundle: names the expressions.
@@ -144,7 +144,9 @@ def _parser() -> argparse.ArgumentParser:
   parser.add_argument('--out', default='spotting', help='folder to write')
   parser.add_argument('--fps', type=float, help='of folders of frames')
   parser.add_argument(
-    '--spotter', default='movement', choices=list(spotters.SPOTTERS)
+    '--spotter',
+    default='movement',
+    help=f'{", ".join(spotters.SPOTTERS)}, or a file of `dianet train-spotter`',
   )
   parser.add_argument(
     '--threshold', type=float, help="of the score; by default the spotter's"
@@ -192,7 +194,7 @@ def main(arguments: Sequence[str]) -> int:
   progress.console.stderr = options.json
   threshold = options.threshold
   if threshold is None:
-    threshold = spotters.SPOTTERS[options.spotter].threshold
+    threshold = spotters.get(options.spotter).threshold
   if not 0 < threshold < math.inf:
     raise errors.UserError(
       f'--threshold={threshold}: expected a score above 0.'
@@ -201,7 +203,7 @@ def main(arguments: Sequence[str]) -> int:
   try:
     out.mkdir(parents=True, exist_ok=True)
     results, evaluation = _spot(options, threshold, out)
-    unit = spotters.SPOTTERS[options.spotter].unit
+    unit = spotters.get(options.spotter).unit
     spotting_files.write_report(
       out, options.spotter, unit, threshold, results, evaluation
     )
@@ -280,7 +282,7 @@ def _say(
     for one in spotted.found:
       print(
         f'  {times[one.onset]:9.2f} to {times[one.offset]:.2f} s  {one.kind}'
-        f'  {one.region}  score {one.score:.1f}  {one.emotion}'.rstrip()
+        f'  {one.region}  score {one.score:.3g}  {one.emotion}'.rstrip()
       )
     for text in spotted.warnings:
       print(f'  note: {text}')

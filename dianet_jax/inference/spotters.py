@@ -1,22 +1,25 @@
 """Registry of spotters, which find expressions in long videos."""
 
 from collections.abc import Iterable, Iterator
+import pathlib
 from typing import Protocol
 
 from dianet_jax.clips import long_videos, segments
-from dianet_jax.core import registry
+from dianet_jax.core import errors, registry
 
 
 class Spotter(Protocol):
-  """Finds expressions in a stream of frames.
+  """Finds expressions in a stream of frames."""
 
-  Attributes:
-    threshold: default threshold of the score.
-    unit: unit of the score.
-  """
+  @property
+  def threshold(self) -> float:
+    """Default threshold of the score."""
+    ...
 
-  threshold: float
-  unit: str
+  @property
+  def unit(self) -> str:
+    """Unit of the score."""
+    ...
 
   def __call__(
     self, frames: Iterable[segments.Frame], threshold: float
@@ -39,5 +42,30 @@ class Spotter(Protocol):
 SPOTTERS: registry.Registry[Spotter] = registry.Registry(
   'spotter',
   'spotter',
-  {'movement': 'dianet_jax.clips.long_videos:MOVEMENT'},
+  {
+    'movement': 'dianet_jax.clips.long_videos:MOVEMENT',
+    'learned': 'dianet_jax.inference.shipped_spotter:LEARNED',
+  },
 )
+
+
+def get(name: str) -> Spotter:
+  """A row, or what `dianet train-spotter` wrote into a file.
+
+  Args:
+    name: of the row, or path of the file.
+
+  Raises:
+    UserError: it is neither, or the file is damaged.
+  """
+  if name in SPOTTERS:
+    return SPOTTERS[name]
+  if not pathlib.Path(name).is_file():
+    raise errors.UserError(
+      f'--spotter={name}: expected one of {", ".join(SPOTTERS)}, or a file of'
+      ' `dianet train-spotter`, and there is no such file.'
+    )
+  # Networks are imported where one is asked for.
+  from dianet_jax.inference import learned
+
+  return learned.load(name)

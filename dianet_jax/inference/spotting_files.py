@@ -4,7 +4,7 @@ The files are intervals.csv, signal.csv, spotting.json and report.html. The
 template spotting.html.j2 has the text of the page; this module has its values.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import csv
 import dataclasses
 import itertools
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dianet_jax.clips import expressions, face_blocks, intervals
+from dianet_jax.clips import expressions, intervals
 from dianet_jax.core import curve, escape, files, html
 from dianet_jax.inference import spotting
 from dianet_jax.motion import display
@@ -23,18 +23,22 @@ _MOST_FILMS = 300
 # Curves are cut off, because blinks are ten times as high as expressions.
 _MOST_THRESHOLDS = 4.0
 
-# Column of signal.csv -> unit and meaning.
-SIGNAL = {
-  'video': 'the file or folder, as it was named',
-  'frame': 'number from 0, of one frame of each step of a fiftieth of a second',
-  'seconds': "since the video's first frame",
-  'face': '1 if a face is detected and its signal is known, else 0',
-  **{
-    region: f'score of the {region}, from 0; the unit is that of the spotter'
-    for region in face_blocks.REGIONS
-  },
-  'state': 'micro, macro, or why the frame is excluded; empty for neither',
-}
+
+def signal_columns(scores: Iterable[str]) -> dict[str, str]:
+  """Column of `signal.csv` -> unit and meaning.
+
+  Args:
+    scores: what the spotter's scores are of: regions, or kinds.
+  """
+  return {
+    'video': 'the file or folder, as it was named',
+    'frame': 'number from 0, of one frame of each step of some 20 ms',
+    'seconds': "since the video's first frame",
+    'face': '1 if a face is detected and its signal is known, else 0',
+    **{name: f"score of {name}, from 0, in the spotter's unit"
+       for name in scores},
+    'state': 'micro, macro, or why the frame is excluded; empty for neither',
+  }  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,17 +180,18 @@ def _write_signal(
   aside = path.with_suffix('.tmp')
   with aside.open('w', newline='', encoding='utf-8') as file:
     writer = csv.writer(file)
-    writer.writerow(SIGNAL)
+    # All videos are of one spotter.
+    scores = list(next(iter(whole.values())).scores) if whole else []
+    writer.writerow(signal_columns(scores))
     for name, spotted in whole.items():
       states = _states(spotted)
       columns = zip(
         spotted.numbers.tolist(),
         spotted.seconds.round(6).tolist(),
         spotted.face.astype(int).tolist(),
-        *(spotted.scores[region].round(3).tolist() for region in SIGNAL
-          if region in spotted.scores),
+        *(spotted.scores[name].round(3).tolist() for name in scores),
         states,
-      )  # fmt: skip
+      )
       named = escape.cell(name)
       writer.writerows([named, *row] for row in columns)
   aside.replace(path)
@@ -272,7 +277,7 @@ def _films(
   for one, times, result in sorted(found, key=lambda item: -item[0].score):
     title = ', '.join(filter(None, [one.kind, one.region, one.emotion]))
     title += f', {times[one.onset]:.2f} to {times[one.offset]:.2f} s'
-    title += f', score {one.score:.1f}'
+    title += f', score {one.score:.3g}'
     yield title, result.name, result.films.get(one.onset, ())
 
 
@@ -281,14 +286,14 @@ def _curves(spotted: spotting.Spotted) -> Iterator[curve.Curve]:
   times = spotted.times
   for region, scores in spotted.scores.items():
     yield curve.Curve(
-      f'{region}: score in {spotted.unit}, cut off at {most:.0f}',
+      f'{region}: score ({spotted.unit}), cut off at {most:.3g}',
       spotted.seconds,
       np.minimum(scores, most),
       # Movements of only the eyes are never listed.
       None if region == 'eyes' else spotted.threshold,
       intervals=[
-        (times[one.onset], times[one.offset], f'{one.kind} {one.score:.1f}')
+        (times[one.onset], times[one.offset], f'{one.kind} {one.score:.3g}')
         for one in spotted.found
-        if one.region == region
+        if region in (one.region, one.kind)
       ],
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dianet_jax import __main__ as cli
-from dianet_jax.clips import faces, intervals, long_videos
+from dianet_jax.clips import face_blocks, faces, intervals, long_videos
 from dianet_jax.core import progress
 from dianet_jax.inference import spotters, spotting_files
 from tests.support import faces_that_move as film
@@ -54,7 +54,9 @@ def test_a_video_becomes_files(start, frames, tmp_path):
   assert one.iou(intervals.Interval(200, 210, 220, 'micro')) > 0.6
   with (out / 'signal.csv').open(newline='') as file:
     rows = list(csv.DictReader(file))
-  assert list(rows[0]) == list(spotting_files.SIGNAL)
+  assert list(rows[0]) == list(
+    spotting_files.signal_columns(face_blocks.REGIONS)
+  )
   assert [int(row['frame']) for row in rows] == list(range(len(frames)))
   states = [row['state'] for row in rows]
   assert states.count('micro') == len(one) and states[one.apex] == 'micro'
