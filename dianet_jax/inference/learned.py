@@ -14,6 +14,7 @@ import pathlib
 from typing import Any
 
 from flax import traverse_util
+import flax.errors
 from jaxtyping import Float64
 import numpy as np
 import safetensors
@@ -183,7 +184,8 @@ def load(path: str | os.PathLike[str]) -> Learned:
     blank = np.zeros((1, *movement_windows.SHAPE), np.float32)
     network().apply(variables, {'differences': blank})
   except (
-    OSError, LookupError, TypeError, ValueError, safetensors.SafetensorError,
+    OSError, LookupError, TypeError, ValueError, flax.errors.FlaxError,
+    safetensors.SafetensorError,
   ) as error:  # fmt: skip
     raise errors.UserError(
       f'{path} is no spotter ({error}). Expected a file that `dianet'
