@@ -61,7 +61,10 @@ class Judged(Protocol):
     ...
 
   def candidates(self, threshold: float) -> list[expressions.Candidate]:
-    """What reaches a threshold, and what is excluded with a reason."""
+    """What reaches a threshold, or less, and what is excluded with a reason.
+
+    A lower threshold changes neither score nor frames of those above it.
+    """
     ...
 
 
@@ -101,18 +104,18 @@ def judge_blocks(
   """The second half of `spot`, of blocks that are measured."""
   kept: list[face_blocks.Block] = []
   # What is judged next begins at this block of those that are kept.
-  first, last = 0, -1
+  first, before = 0, []
   for block in blocks:
     kept.append(block)
     if len(kept) == first + HOP + CONTEXT:
-      stretch, last = _judge(kept, grid, first, threshold, last, judge)
+      stretch, before = _judge(kept, grid, first, threshold, before, judge)
       yield stretch
       first += HOP
       forgotten = max(0, first - CONTEXT)
       del kept[:forgotten]
       first -= forgotten
   while first < len(kept):
-    stretch, last = _judge(kept, grid, first, threshold, last, judge)
+    stretch, before = _judge(kept, grid, first, threshold, before, judge)
     yield stretch
     first += HOP
 
@@ -122,13 +125,14 @@ def _judge(
   grid: face_blocks.Grid,
   first: int,
   threshold: float,
-  last: int,
+  before: list[intervals.Interval],
   judge: Judge,
-) -> tuple[Stretch, int]:
-  """The stretch that begins at a block, and where what is found in it ends.
+) -> tuple[Stretch, list[intervals.Interval]]:
+  """The stretch that begins at a block, and all candidates in it.
 
-  What begins before `last`, where that of the stretch before ends, is another
-  peak of the same movement.
+  What begins before a candidate of the previous stretch ends, and has no higher
+  score, is another peak of the same movement. That candidate counts even if its
+  score is below the threshold, so that the threshold changes nothing else.
   """
   blocks = blocks[max(0, first - CONTEXT) : first + HOP + CONTEXT]
   first = min(first, CONTEXT)
@@ -144,11 +148,13 @@ def _judge(
     )
     if one.reason:
       excluded.append(expressions.Excluded(onset, offset, one.reason))
-    elif onset > last:
-      kind = intervals.kind_of(onset, offset, grid.fps)
-      found.append(
-        intervals.Interval(onset, apex, offset, kind, one.score, one.region)
-      )
+      continue
+    if any(onset <= b.offset and one.score <= b.score for b in before):
+      continue
+    kind = intervals.kind_of(onset, offset, grid.fps)
+    found.append(
+      intervals.Interval(onset, apex, offset, kind, one.score, one.region)
+    )
   core = slice(start, end)
   face = track.part[core] >= 0
   excluded += expressions.unseen(track.numbers[core], face)
@@ -157,10 +163,10 @@ def _judge(
     track.seconds[core],
     face,
     {name: scores[core] for name, scores in judged.scores.items()},
-    tuple(found),
+    tuple(one for one in found if one.score >= threshold),
     tuple(expressions.merge(excluded)),
   )
-  return stretch, max((one.offset for one in found), default=last)
+  return stretch, found
 
 
 @dataclasses.dataclass(frozen=True)

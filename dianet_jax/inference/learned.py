@@ -104,22 +104,26 @@ class Judged:
     }
 
   def candidates(self, threshold: float) -> list[expressions.Candidate]:
-    """The intervals that are probable enough, one for each movement."""
+    """All intervals, one for each movement, whatever the threshold."""
+    del threshold
     found = [
       candidate
       for kind, scores in self.scores.items()
-      for candidate in self._of_kind(kind, scores, max(threshold, LEAST))
+      for candidate in self._of_kind(kind, scores)
     ]
     return expressions.largest(found)
 
   def _of_kind(
-    self, kind: str, scores: Float64[np.ndarray, ' step'], threshold: float
+    self, kind: str, scores: Float64[np.ndarray, ' step']
   ) -> Iterator[expressions.Candidate]:
     taken = np.zeros(len(scores), bool)
     for peak in np.argsort(-scores, kind='stable'):
-      if scores[peak] < threshold:
+      if scores[peak] < LEAST:
         return
-      if taken[peak]:
+      # The slopes of a peak are no peaks.
+      if (
+        taken[peak] or scores[max(peak - 1, 0) : peak + 2].max() > scores[peak]
+      ):
         continue
       inside = (scores >= _SHARE * scores[peak]) & ~taken
       onset = int(peak) - _run(inside[peak::-1])

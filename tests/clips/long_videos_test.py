@@ -5,8 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from dianet_jax.clips import intervals, long_videos, segments
+from dianet_jax.clips import expressions, intervals, long_videos, segments
 from tests.support import faces_that_move as film
+from tests.support import measured
 from tests.support.faces_that_move import once
 
 MICRO = intervals.Interval(250, 260, 270, 'micro')
@@ -119,3 +120,47 @@ def test_dropped_frames_move_no_interval():
   first, second = found(spot(frames))
   for one, truth in ((first, MICRO), (second, MACRO)):
     assert abs(one.apex + 20 - truth.apex) <= 3
+
+
+class Told:
+  """Candidates that lie on either side of the end of a stretch."""
+
+  def __init__(self, track, low, high):
+    start, boundary = track.start, 4 * film.FPS
+    self.scores = {'micro': np.zeros(len(track.part))}
+    self._told = [
+      expressions.Candidate(first, apex, last, score, 'brows')
+      for first, apex, last, score in (
+        (
+          boundary - 15 - start,
+          boundary - 5 - start,
+          boundary + 10 - start,
+          low,
+        ),
+        (
+          boundary - 2 - start,
+          boundary + 8 - start,
+          boundary + 20 - start,
+          high,
+        ),
+      )
+      if first >= 0
+    ]
+
+  def candidates(self, threshold):
+    return self._told
+
+
+@pytest.mark.parametrize('low, kept', [(0.2, [0.9]), (0.95, [0.95])])
+def test_at_the_end_of_a_stretch_the_higher_one_is_not_lost(low, kept):
+  blocks = measured.blocks(np.zeros((600, measured.PATCHES, 2)))
+
+  def scores(threshold):
+    stretches = long_videos.judge_blocks(
+      blocks, measured.GRID, threshold, lambda track: Told(track, low, 0.9)
+    )
+    return [one.score for one in found(stretches)]
+
+  assert scores(0.5) == kept
+  # A lower threshold adds, and takes nothing away.
+  assert {*kept} <= {*scores(0.1)}
