@@ -126,21 +126,21 @@ class Told:
   """Candidates that lie on either side of the end of a stretch."""
 
   def __init__(self, track, low, high):
-    start, boundary = track.start, 4 * film.FPS
+    boundary = 4 * film.FPS - track.start
     self.scores = {'micro': np.zeros(len(track.part))}
     self._told = [
       expressions.Candidate(first, apex, last, score, 'brows')
       for first, apex, last, score in (
         (
-          boundary - 15 - start,
-          boundary - 5 - start,
-          boundary + 10 - start,
+          boundary - 15,
+          boundary - 5,
+          boundary + 10,
           low,
         ),
         (
-          boundary - 2 - start,
-          boundary + 8 - start,
-          boundary + 20 - start,
+          boundary - 2,
+          boundary + 8,
+          boundary + 20,
           high,
         ),
       )
