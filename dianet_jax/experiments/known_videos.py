@@ -85,10 +85,10 @@ def of_folder(folder: pathlib.Path) -> KnownVideos:
   return KnownVideos(f'--truth={folder}', places, simulated)
 
 
-def check_classes(
+def unnamed(
   known: KnownVideos, bundle: bundle_lib.Bundle, classes: Mapping[str, str]
-) -> None:
-  """Refuses a bundle that cannot be right about any emotion.
+) -> list[str]:
+  """The annotated emotions that the bundle can never name.
 
   Args:
     known: with the emotions of the truth.
@@ -96,7 +96,7 @@ def check_classes(
     classes: emotion in lower case -> class.
 
   Raises:
-    UserError: no annotated emotion is one of the bundle's classes.
+    UserError: it can name none of them.
   """
   videos = spotting_files.renamed([*known.places.values()], classes)
   emotions = {item.emotion for video in videos for item in video.truth} - {''}
@@ -106,6 +106,7 @@ def check_classes(
       f" none of the bundle's classes, {', '.join(bundle.classes)}. Map them:"
       f' --classes={min(emotions)}={bundle.classes[0]},...'
     )
+  return sorted(emotions - {*bundle.classes})
 
 
 def evaluate(
@@ -128,7 +129,14 @@ def evaluate(
   videos = spotting_files.renamed(videos, classes)
   figures = evaluate_spotting.evaluate(videos)
   notes = ['The faces are SIMULATED: the figures show nothing about real ones.']
-  notes = notes * known.simulated + ([seen(known, bundle)] if bundle else [])
+  notes = notes * known.simulated
+  if bundle is not None:
+    notes.append(seen(known, bundle))
+    if lacking := unnamed(known, bundle, classes):
+      notes.append(
+        f'The bundle cannot name {", ".join(lacking)}, which counts as wrong.'
+        ' --classes maps emotions to its classes.'
+      )
   return written.Evaluation(figures, evaluate_spotting.text(figures), notes)
 
 

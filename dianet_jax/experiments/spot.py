@@ -230,7 +230,7 @@ def _spot(
     runtime.keep_programs(runtime.cache_dir(''))
     bundle = folder.load(options.bundle)
     if known is not None:
-      known_videos.check_classes(known, bundle, classes)
+      known_videos.unnamed(known, bundle, classes)
   results = spot_all(
     rates, options.spotter, threshold, out, bundle, known is None
   )

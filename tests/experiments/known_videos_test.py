@@ -160,3 +160,12 @@ def test_who_the_bundle_has_seen_is_said(trained_on, simulated, known, said):
   training = training | {'dataset': trained_on, 'simulated': simulated}
   bundle = dataclasses.replace(bundle, facts={'training': training})
   assert said in known_videos.seen(known, bundle)
+
+
+def test_emotions_that_cannot_be_named_are_told(data):
+  known = known_videos.of_folder(data)
+  bundle = small_bundles.make(members=0)
+  classes = {'happiness': 'positive'}
+  assert known_videos.unnamed(known, bundle, classes) == ['disgust']
+  classes['disgust'] = 'negative'
+  assert known_videos.unnamed(known, bundle, classes) == []
