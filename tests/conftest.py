@@ -21,13 +21,12 @@ import pytest
 
 from configs import default
 from dianet_jax.experiments import configuration
+from tests.support import compilation
 from tests.support.shapes import unchecked as unchecked
 
 # Not in the environment, which main.py would inherit where a test starts it.
 jax.config.update('jax_num_cpu_devices', 4)
-# Most of the suite's time is compilation; what is computed stays the same but
-# for rounding.
-jax.config.update('jax_disable_most_optimizations', True)
+compilation.compile_quickly()
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -1,6 +1,7 @@
 """A small data set and folds of it, for tests of folds side by side."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ from dianet_jax.data import folds as folds_lib
 from dianet_jax.models.dianet import DIANet
 from dianet_jax.motion.dynamic_images import DYNAMIC_IMAGES
 from dianet_jax.training import parallel as parallel_lib
+from dianet_jax.training import programs as programs_lib
 from dianet_jax.training import trainer as trainer_lib
 from dianet_jax.training.objectives import CrossEntropy
 from dianet_jax.training.state import Data
@@ -26,18 +28,44 @@ def data(images, labels):
   return Data({'dynamic_images': images[None]}, labels)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope='module', autouse=True)
 def users_programs(request):
   """Compiled as users have them where all is run: bits are compared.
 
-  And forgotten after every test: each makes a dozen, and XLA has a limit.
+  Trainings of the same settings run the same programs, made once a module.
+  Their data are arguments of these programs; everything else is made anew for
+  each training.
   """
   less = jax.config.read('jax_disable_most_optimizations')
   if not request.config.getoption('markexpr'):
     jax.config.update('jax_disable_most_optimizations', False)
-  yield
+  usual = programs_lib.over_folds
+
+  @functools.cache
+  def once(function, strategy, devices, **settings):
+    return usual(function, strategy, devices, **settings)
+
+  def over_folds(function, strategy, devices, **settings):
+    return once(function, strategy, tuple(devices), **settings)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(programs_lib, 'over_folds', over_folds)
+    yield
+  trainer_of.cache_clear()
   jax.config.update('jax_disable_most_optimizations', less)
-  jax.clear_caches()
+
+
+@functools.cache
+def trainer_of(kind, network, dtype, objective, settings, max_train_clips):
+  """The same object for the same arguments."""
+  return kind(
+    DIANet(3, network, dtype),
+    CrossEntropy(objective),
+    settings,
+    'symmetric',
+    CHANNELS,
+    max_train_clips,
+  )
 
 
 @pytest.fixture(scope='module')
@@ -89,12 +117,12 @@ def run(clips, make_config):
       widths=config.model.widths or (8,),
       dropout=0.3,
     )
-    trainer = kind(
-      DIANet(3, network, dtype),
-      CrossEntropy(config.objective),
+    trainer = trainer_of(
+      kind,
+      network,
+      dtype,
+      config.objective,
       config.train,
-      'symmetric',
-      CHANNELS,
       folds.train_index.shape[1],
     )
     program = parallel_lib.FoldParallel(
