@@ -5,11 +5,19 @@ import tempfile
 
 # Before jax is imported anywhere.
 os.environ['JAX_PLATFORMS'] = 'cpu'
-# The same small programs are compiled again and again; pytest's processes share
-# them.
 if 'PYTEST_XDIST_WORKER' not in os.environ:
-  _COMPILED = tempfile.TemporaryDirectory(prefix='dianet-compiled-')
-  os.environ['JAX_COMPILATION_CACHE_DIR'] = _COMPILED.name
+  # Pytest's own folders stay behind for who looks for a fault. All others go
+  # when the suite ends; TFDS makes thousands.
+  os.environ.setdefault('PYTEST_DEBUG_TEMPROOT', tempfile.gettempdir())
+  _FOLDER = tempfile.TemporaryDirectory(
+    prefix='dianet-tests-', ignore_cleanup_errors=True
+  )
+  os.environ['TMPDIR'] = tempfile.tempdir = _FOLDER.name
+  # The same small programs are compiled again and again; pytest's processes
+  # share them.
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = os.path.join(
+    _FOLDER.name, 'compiled'
+  )
 os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0.2'
 
 from tests.support import shapes

@@ -8,7 +8,7 @@ import pytest
 
 from dianet_jax.experiments import strategies, workdirs
 from dianet_jax.training import tuning
-from tests.support.small_folds import clips, run, users_programs
+from tests.support.small_folds import clips, run, shared_programs
 
 
 @pytest.fixture

@@ -28,31 +28,40 @@ def data(images, labels):
   return Data({'dynamic_images': images[None]}, labels)
 
 
-@pytest.fixture(scope='module', autouse=True)
-def users_programs(request):
-  """Compiled as users have them where all is run: bits are compared.
+_QUICKLY = 'jax_disable_most_optimizations'
 
-  Trainings of the same settings run the same programs, made once a module.
+
+@pytest.fixture
+def users_programs(request):
+  """Compiled as users have them where all is run: bits are compared."""
+  quickly = jax.config.read(_QUICKLY)
+  if not request.config.getoption('markexpr'):
+    jax.config.update(_QUICKLY, False)
+  yield
+  jax.config.update(_QUICKLY, quickly)
+
+
+@pytest.fixture(scope='module', autouse=True)
+def shared_programs():
+  """Trainings of the same settings run the same programs, made once a module.
+
   Their data are arguments of these programs; everything else is made anew for
   each training.
   """
-  less = jax.config.read('jax_disable_most_optimizations')
-  if not request.config.getoption('markexpr'):
-    jax.config.update('jax_disable_most_optimizations', False)
   usual = programs_lib.over_folds
 
   @functools.cache
-  def once(function, strategy, devices, **settings):
+  def once(quickly, function, strategy, devices, **settings):
     return usual(function, strategy, devices, **settings)
 
   def over_folds(function, strategy, devices, **settings):
-    return once(function, strategy, tuple(devices), **settings)
+    quickly = jax.config.read(_QUICKLY)
+    return once(quickly, function, strategy, tuple(devices), **settings)
 
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(programs_lib, 'over_folds', over_folds)
     yield
   trainer_of.cache_clear()
-  jax.config.update('jax_disable_most_optimizations', less)
 
 
 @functools.cache

@@ -5,7 +5,7 @@ import pytest
 
 from dianet_jax.core import errors, limits
 from dianet_jax.training import memory
-from tests.support.small_folds import clips, run, users_programs
+from tests.support.small_folds import clips, run, shared_programs
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from dianet_jax.models.dianet import DIANet
-from tests.support.small_folds import clips, run, users_programs
+from tests.support.small_folds import clips, run, shared_programs
 
 
 @pytest.fixture(scope='module')

@@ -20,6 +20,7 @@ from tests.support.small_folds import (
   assert_same_arrays,
   clips,
   run,
+  shared_programs,
   users_programs,
 )
 
@@ -39,6 +40,7 @@ def test_any_number_of_devices_gives_the_same_result(run, strategy):
       )
 
 
+@pytest.mark.usefixtures('users_programs')
 @pytest.mark.slow
 def test_order_and_company_of_folds_do_not_matter(run):
   everything = run(devices=2, seeds=(0, 1))
@@ -60,6 +62,7 @@ def test_seeds_and_subjects_differ(run):
   assert len(kernels) == 3
 
 
+@pytest.mark.usefixtures('users_programs')
 @pytest.mark.parametrize('corruption', ['noise', 'nan', 'labels'])
 def test_the_held_out_subject_has_no_influence(run, clips, corruption):
   held_out = np.array([subject == 'c' for subject in SUBJECTS])
@@ -70,6 +73,7 @@ def test_the_held_out_subject_has_no_influence(run, clips, corruption):
   assert np.isfinite(clean.history.loss).all()
 
 
+@pytest.mark.usefixtures('users_programs')
 @pytest.mark.parametrize('corruption', ['noise', 'nan', 'labels'])
 def test_the_test_data_set_has_no_influence(run, clips, corruption):
   options = {
@@ -163,6 +167,7 @@ def test_too_many_devices(run):
     run(devices=5)
 
 
+@pytest.mark.usefixtures('users_programs')
 @pytest.mark.parametrize('corruption', ['noise', 'nan', 'labels'])
 def test_the_held_out_subject_does_not_choose_the_epoch(run, clips, corruption):
   held_out = np.array([subject == 'c' for subject in SUBJECTS])
@@ -174,6 +179,7 @@ def test_the_held_out_subject_does_not_choose_the_epoch(run, clips, corruption):
   assert np.isfinite(clean.history.validation_loss).all()
 
 
+@pytest.mark.usefixtures('users_programs')
 @pytest.mark.slow
 @pytest.mark.parametrize('strategy', ['loop', 'map', 'vmap'])
 def test_the_epoch_with_the_lowest_validation_loss_predicts(run, strategy):
@@ -193,6 +199,7 @@ def test_the_epoch_with_the_lowest_validation_loss_predicts(run, strategy):
   assert {result.epoch for result in results.values()} != {3}
 
 
+@pytest.mark.usefixtures('users_programs')
 def test_validation_clips_are_not_trained_on(run, clips):
   folds = folds_lib.leave_one_subject_out(
     SUBJECTS, clips[1], 3, validation_share=0.3
@@ -205,6 +212,7 @@ def test_validation_clips_are_not_trained_on(run, clips):
   assert (clean.validation_loss != other.validation_loss).all()
 
 
+@pytest.mark.usefixtures('users_programs')
 @pytest.mark.parametrize('overrides', [{}, INNER], ids=['fixed', 'inner'])
 @pytest.mark.parametrize('strategy', ['loop', *slow('map')])
 def test_the_oracle_changes_no_bit(run, overrides, strategy):
@@ -219,6 +227,7 @@ def test_the_oracle_changes_no_bit(run, overrides, strategy):
     assert oracle[key].oracle_probabilities.shape == shape
 
 
+@pytest.mark.usefixtures('users_programs')
 @pytest.mark.parametrize('strategy', ['loop', *slow('map', 'vmap')])
 def test_a_fold_that_is_left_alone_keeps_its_bits(run, strategy):
   """As many folds train at once in a resumed run as in one never stopped."""

@@ -16,6 +16,7 @@ from tests.support.small_folds import (
   clips,
   collect,
   run,
+  shared_programs,
   users_programs,
 )
 
@@ -40,6 +41,7 @@ def stopped(program, folds, monkeypatch, after, begun=()):
   return taken
 
 
+@pytest.mark.usefixtures('users_programs')
 @pytest.mark.parametrize(
   'case', [(1, {}), *slow((1, INNER), (2, INNER), (4, INNER), (5, INNER))]
 )

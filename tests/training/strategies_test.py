@@ -20,6 +20,7 @@ from tests.support.small_folds import (
   collect,
   run,
   shape_and_dtype,
+  shared_programs,
   users_programs,
 )
 
@@ -111,6 +112,7 @@ class Poisoned(trainer_lib.Trainer):
     )
 
 
+@pytest.mark.usefixtures('users_programs')
 @pytest.mark.slow
 @pytest.mark.parametrize('strategy', ['loop', 'vmap'])
 def test_a_fold_that_diverges_stops_alone(run, strategy):
@@ -152,6 +154,7 @@ def test_what_is_trained_makes_room_on_the_devices(run, strategy, monkeypatch):
   assert len(found) == 3 and max(found) == found[0]
 
 
+@pytest.mark.usefixtures('users_programs')
 @pytest.mark.slow
 @pytest.mark.parametrize(
   'strategy,options,devices',
