@@ -1,5 +1,7 @@
 """DIANet: parameter counts, shapes, and what may influence the logits."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -46,7 +48,13 @@ def initialise(model, size=64, views=2):
   return jax.eval_shape(model.init, jax.random.key(0), read(images))
 
 
-def train(model, variables, images, valid, key=2):
+@functools.partial(jax.jit, static_argnums=0)
+def init(model, images):
+  return model.init(jax.random.key(0), read(images))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def train(model, variables, images, valid):
   """Logits and new statistics of a step of training."""
   outputs, statistics = model.apply(
     variables,
@@ -54,11 +62,12 @@ def train(model, variables, images, valid, key=2):
     valid,
     True,
     mutable=['batch_stats'],
-    rngs={'dropout': jax.random.key(key)},
+    rngs={'dropout': jax.random.key(2)},
   )
   return outputs.logits, statistics
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def predict(model, variables, images):
   return model.apply(variables, read(images)).logits
 
@@ -111,7 +120,7 @@ def test_every_view_reaches_the_logits(fusion, pool):
   each = fusion == 'each_phase'
   model = network(fusion=fusion, pool=pool, share_backbone=each)
   images = noise(4, 2, 16, 16, 3)
-  variables = model.init(jax.random.key(0), read(images))
+  variables = init(model, images)
   logits = predict(model, variables, images)
   assert logits.shape == (4, 2 if each else 1, 3)
   assert logits.dtype == jnp.float32
@@ -124,7 +133,7 @@ def test_every_view_reaches_the_logits(fusion, pool):
 def test_padded_clips_change_nothing(backbone):
   model = network(backbone=backbone)
   images = noise(6, 2, 32, 32, 3)
-  variables = model.init(jax.random.key(0), read(images))
+  variables = init(model, images)
   valid = jnp.arange(6) < 4
   logits, statistics = train(model, variables, images.at[4:].set(1e3), valid)
   alone, alone_statistics = train(model, variables, images[:4], valid[:4])
@@ -139,7 +148,7 @@ def test_padded_clips_change_nothing(backbone):
 def test_bfloat16_keeps_parameters_and_logits_in_float32():
   model = network(dtype=jnp.bfloat16)
   images = jnp.ones((2, 2, 16, 16, 3))
-  variables = model.init(jax.random.key(0), read(images))
+  variables = init(model, images)
   assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {
     jnp.dtype('float32')
   }
@@ -168,7 +177,7 @@ def test_bfloat16_trains_in_a_compiled_program(backbone):
 def test_each_view_is_classified_by_itself(views):
   model = network(fusion='each_phase', share_backbone=True)
   images = noise(4, views, 16, 16, 3)
-  variables = model.init(jax.random.key(0), read(images))
+  variables = init(model, images)
   logits = predict(model, variables, images)
   assert logits.shape == (4, views, 3)
   for view in range(views):
@@ -179,7 +188,7 @@ def test_each_view_is_classified_by_itself(views):
 def test_each_view_has_the_batch_statistics_of_all_views():
   model = network(fusion='each_phase', share_backbone=True)
   images = noise(4, 2, 16, 16, 3)
-  variables = model.init(jax.random.key(0), read(images))
+  variables = init(model, images)
   stacked = jnp.concatenate([images[:, :1], images[:, 1:]])
   valid = jnp.array([True, True, True, False])
   _, one = train(model, variables, images, valid)
@@ -198,7 +207,7 @@ def test_a_hidden_view_is_never_both():
 def test_an_image_without_motion_is_a_missing_phase():
   model = network(fusion='biovilt')
   images = noise(4, 2, 16, 16, 3).at[:, 1].set(0)
-  variables = model.init(jax.random.key(0), read(images))
+  variables = init(model, images)
 
   def loss(params, images):
     return predict(model, variables | {'params': params}, images).sum()
@@ -212,7 +221,7 @@ def test_an_image_without_motion_is_a_missing_phase():
 def test_phase_dropout_hides_nothing_when_predicting():
   images = noise(4, 2, 16, 16, 3)
   plain, hiding = network(), network(phase_dropout=0.9)
-  variables = plain.init(jax.random.key(0), read(images))
+  variables = init(plain, images)
   np.testing.assert_array_equal(
     predict(plain, variables, images), predict(hiding, variables, images)
   )
