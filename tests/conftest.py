@@ -1,5 +1,6 @@
 """Four simulated devices and caches that no user has."""
 
+import gc
 import os
 import tempfile
 
@@ -35,6 +36,12 @@ from tests.support.shapes import unchecked as unchecked
 # Not in the environment, which main.py would inherit where a test starts it.
 jax.config.update('jax_num_cpu_devices', 4)
 compilation.compile_quickly()
+
+
+def pytest_collection_finish():
+  """What was imported is no garbage; tracing makes little of it."""
+  gc.freeze()
+  gc.set_threshold(20_000)
 
 
 @pytest.fixture(scope='module', autouse=True)
