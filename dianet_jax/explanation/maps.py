@@ -5,6 +5,7 @@ clip without motion has a map of zeros. Flax interceptors read both: models
 declare only the names of the layers.
 """
 
+import collections
 from collections.abc import Callable, Mapping
 import dataclasses
 import functools
@@ -80,14 +81,16 @@ class Maps:
     """
     if not self.feature_layers:
       return {}
-    names, maps = self._names(variables, inputs), {}
+    maps = {}
     # The same program runs twice, so that only the inputs differ.
     features, gradients = self._features(variables, _batch(inputs), class_)
     reference, _ = self._features(variables, _batch(held), class_)
-    for name, feature, still, gradient in zip(
-      _numbered(names), features, reference, gradients, strict=True
+    for (name, feature), gradient in zip(
+      features.items(), gradients, strict=True
     ):
-      beyond = np.asarray(feature, np.float32) - np.asarray(still, np.float32)
+      beyond = np.asarray(feature, np.float32) - np.asarray(
+        reference[name], np.float32
+      )
       heat = (np.asarray(gradient, np.float32) * beyond).sum(axis=-1)
       # Leading axes are frames or segments of the clip.
       maps[name] = np.maximum(heat.reshape(-1, *heat.shape[-2:]).sum(0), 0)
@@ -95,10 +98,13 @@ class Maps:
 
   @functools.cached_property
   def _features(self):
-    """(variables, inputs, class) -> features of every layer, gradients."""
+    """(variables, inputs, class) -> name: features of a layer; gradients."""
 
     def compute(variables, inputs, class_):
-      shapes = jax.eval_shape(lambda: self._run(variables, inputs, None)[1])
+      names: list[str] = []
+      shapes = jax.eval_shape(
+        lambda: self._run(variables, inputs, None, names)[1]
+      )
 
       def score(deltas):
         outputs, features = self._run(variables, inputs, deltas)
@@ -106,7 +112,10 @@ class Maps:
 
       zeros = tuple(jnp.zeros(f.shape, f.dtype) for f in shapes)
       gradients, features = jax.grad(score, has_aux=True)(zeros)
-      return features, gradients
+      # In the order of their calls. Names are a part of a result's structure,
+      # so the compiled program keeps them.
+      named = collections.OrderedDict(zip(_numbered(names), features))
+      return named, gradients
 
     return jax.jit(compute)
 
@@ -133,13 +142,6 @@ class Maps:
     with nn.intercept_methods(intercept):
       outputs = self.apply(variables, inputs)
     return outputs, tuple(seen)
-
-  def _names(self, variables, inputs) -> list[str]:
-    names: list[str] = []
-    jax.eval_shape(
-      lambda v, i: self._run(v, i, None, names)[1], variables, _batch(inputs)
-    )
-    return names
 
   def attention(
     self, variables: Any, inputs: Inputs, held: Inputs

@@ -274,11 +274,9 @@ class FoldParallel:
     leaves = jax.tree.leaves(self.shapes(1).state.params)
     return sum(leaf.size for leaf in leaves)
 
-  def shapes(self, epochs: int) -> Training:
-    """Shapes and dtypes of one fold's saved training after `epochs` epochs.
-
-    Arrays without a content.
-    """
+  @functools.cached_property
+  def _state_shapes(self) -> State:
+    """Of one fold; tracing the network takes a good part of a second."""
     fold = jax.tree.map(lambda leaf: leaf[0], fold_arrays(self._folds))
     data = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(
@@ -286,7 +284,11 @@ class FoldParallel:
       ),
       self._data,
     )
-    state = jax.eval_shape(self._trainer.init, data, fold)
+    return jax.eval_shape(self._trainer.init, data, fold)
+
+  def shapes(self, epochs: int) -> Training:
+    """Zeros in the shapes and dtypes of a training saved after `epochs`."""
+    state = self._state_shapes
     best = Best(np.zeros((), np.float32), state.variables)
     real, whole = np.zeros(epochs, np.float32), np.zeros(epochs, np.int32)
     history = History(loss=real, correct=whole, clips=whole)
