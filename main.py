@@ -12,7 +12,7 @@ from ml_collections import config_flags
 
 # Nothing that takes long is imported before signals are handled.
 from dianet_jax.core import entry, errors, faults, paths, stopping
-from dianet_jax.training import kept
+from dianet_jax.training import saved_folds
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
@@ -104,10 +104,10 @@ def train(config, workdir: pathlib.Path) -> None:
   kinds = {'': run.run, 'ablation': ablation.run, 'nested': nested.run}
   try:
     # A signal that came while modules were imported ends it here.
-    with stopping.immediate(), hosts.one_fate():
+    with stopping.immediate(), hosts.fail_together():
       kinds[config.study.kind](config, workdir)
   except errors.Stopped as stopped:
-    raise stopped.with_kept(kept.sentence(workdir)) from stopped
+    raise stopped.with_kept(saved_folds.sentence(workdir)) from stopped
   if hosts.is_main():
     print(f'Results: {workdir}')
 

@@ -162,15 +162,13 @@ def test_files_and_tensorboard(results, tmp_path):
 
 @pytest.mark.parametrize('name', ['a[b]', 'a\\b'])
 def test_workdirs_that_orbax_would_search_by_pattern(tmp_path, name):
-  with pytest.raises(errors.UserError, match='cannot be read again'):
+  with pytest.raises(errors.UserError, match='cannot be read from'):
     checkpoints.Checkpoints(tmp_path / name)
 
 
 def test_subjects_that_would_share_a_folder():
   checkpoints.check_names(['a/b', 'c', 'a/b'])
-  with pytest.raises(
-    errors.UserError, match="'a/b' and 'a_b' would lie in one"
-  ):
+  with pytest.raises(errors.UserError, match="'a/b' and 'a_b' would be in one"):
     checkpoints.check_names(['a/b', 'c', 'a_b'])
 
 

@@ -1,7 +1,7 @@
-"""What every other package stands on.
+"""Basic code that every other package uses.
 
 Errors, progress, processes, devices, files, the types of the configuration.
 
-In: nothing of this project. Out: helpers and plain data types.
+Depends on nothing of this project. Out: helpers and plain data types.
 May import: no other package of the project.
 """

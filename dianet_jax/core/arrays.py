@@ -1,4 +1,4 @@
-"""The type of arrays that are made on the host and may go to a device."""
+"""The type of arrays that may be on the host or on a device."""
 
 import jax
 import numpy as np

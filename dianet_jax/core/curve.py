@@ -7,7 +7,7 @@ from typing import ClassVar
 from jaxtyping import Float
 import numpy as np
 
-# Each becomes its lowest and highest value: a peak of one frame is seen.
+# Each becomes its lowest and highest value, so that no peak disappears.
 _MOST_PARTS = 600
 
 
@@ -16,11 +16,11 @@ class Curve:
   """A value over time; positions are in units of the drawing.
 
   Attributes:
-    title: what is shown, with its unit.
-    seconds: float64 [frame], rising.
+    title: quantity and unit.
+    seconds: float64 [frame], ascending.
     values: float64 [frame], finite.
-    threshold: drawn as a level; None for none.
-    marks: (seconds, title) of moments.
+    threshold: drawn as a horizontal line; None for none.
+    marks: (seconds, title) of points in time.
     intervals: (first second, last second, title).
   """
 
@@ -57,7 +57,7 @@ class Curve:
 
   @property
   def points(self) -> str:
-    """Of a polyline; a long curve is thinned, its peaks stay."""
+    """Points of a polyline; a long curve is thinned without losing peaks."""
     parts = np.array_split(
       np.arange(len(self.values)), min(len(self.values), _MOST_PARTS)
     )
@@ -74,7 +74,7 @@ class Curve:
 
   @property
   def threshold_y(self) -> float:
-    """Where the threshold lies, if there is one."""
+    """Vertical position of the threshold, if there is one."""
     assert self.threshold is not None
     return self._y(self.threshold)
 
@@ -85,13 +85,13 @@ class Curve:
 
   @property
   def bands(self) -> list[tuple[float, float, str]]:
-    """(x, width, title) of each interval; at least a line wide."""
+    """(x, width, title) of each interval, at least as wide as a line."""
     found = [(self._x(a), self._x(b), text) for a, b, text in self.intervals]
     return [(a, max(1.0, round(b - a, 1)), text) for a, b, text in found]
 
   @property
   def ticks(self) -> Iterator[tuple[float, str]]:
-    """(x, text) below the axis: both ends and the middle."""
+    """(x, text) of labels below the axis: both ends and the middle."""
     for share in (0, 0.5, 1):
       at = self.seconds[0] + share * (self.seconds[-1] - self.seconds[0])
       yield self._x(at), f'{at:.2f} s'
@@ -102,7 +102,7 @@ class Curve:
     return f'{self.values.min():.3g}', f'{self.values.max():.3g}'
 
   def anchor(self, x: float) -> str:
-    """To which side of its position a text is written, to stay inside."""
+    """Text anchor at which a text at `x` stays inside the drawing."""
     middle = (self.LEFT + self.RIGHT) / 2
     if abs(x - middle) < self.WIDTH / 3:
       return 'middle'

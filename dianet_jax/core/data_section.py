@@ -17,13 +17,14 @@ PHASES = ('onset_apex', 'apex_offset', 'onset_offset')
 class Simulation:
   """A simulated raw data set in the layout of data.dataset.
 
-  It takes the place of data.manual_dir. No real person, no real result.
+  It replaces data.manual_dir. The faces are drawn, so its results do not apply
+  to real faces.
   """
 
   enabled: bool = key(False, 'Whether to simulate.')
   subjects: int = key(6, 'How many subjects.', between(1, 1000))
   clips_per_subject: int = key(10, 'Clips of each subject.', between(1, 1000))
-  seed: int = key(0, 'Of faces, motions and labels.', between(0, 2**31 - 1))
+  seed: int = key(0, 'Seed of faces, motions, labels.', between(0, 2**31 - 1))
 
 
 FLOW_CHANNELS = ('u', 'v', 'strain', 'magnitude', 'orientation')
@@ -31,37 +32,36 @@ FLOW_CHANNELS = ('u', 'v', 'strain', 'magnitude', 'orientation')
 
 @dataclasses.dataclass(frozen=True)
 class Flow:
-  """Optical flow, and how it is written as images."""
+  """Optical flow, and how it is encoded as images."""
 
   method: str = key(
     'tv_l1',
-    'tv_l1 (Zach et al., 2007), or farneback: faster and smoother, halves the'
-    ' peak of a small motion.',
+    'tv_l1 (Zach et al., 2007), or farneback: faster and smoother, but halves'
+    ' the peak of a small motion.',
     one_of('tv_l1', 'farneback'),
   )
   head_motion: str = key(
     'none',
-    'What is taken for the motion of the head, and subtracted: none, median (of'
-    ' each component over the image), rigid (a shift and a rotation, fitted to'
-    ' the whole image). Ours.',
+    'Head motion that is subtracted: none, median (of each component over the'
+    ' image), rigid (a shift and a rotation, fitted to the whole image). Ours.',
     one_of('none', 'median', 'rigid'),
   )
   scales: int = key(
     3,
-    'tv_l1: sizes of the image, each 0.8 of the one before; 5 for a head that'
+    'tv_l1: number of scales, each 0.8 of the one before; 5 for a head that'
     ' turns.',
     between(1, 20),
   )
   warps: int = key(
     3,
-    'tv_l1: how often each is warped; more shrink small motion.',
+    'tv_l1: warps at each scale; more of them shrink small motion.',
     between(1, 20),
   )
   channels: tuple[str, ...] = key(
     FLOW_CHANNELS[:3],
     f'Channels of flow images, in order: {", ".join(FLOW_CHANNELS)} (two: the'
     ' unit vector). Published code reads the MEGC 2019 images as strain, v, u;'
-    ' models of them turn the order round themselves.',
+    ' their models reverse the order themselves.',
     Check(
       lambda names: (
         0 < len(names) == len(set(names))
@@ -73,43 +73,43 @@ class Flow:
   coding: str = key(
     'grey_levels',
     'Values of flow images: grey_levels (each channel of each image scaled to'
-    ' its own minimum and maximum, as the published MEGC 2019 images are),'
-    ' pixels (the displacement itself, of data.frame_size), hsv (colours: the'
-    ' hue is the direction, the value the magnitude).',
+    ' its own minimum and maximum, as in the published MEGC 2019 images),'
+    ' pixels (displacement at data.frame_size), hsv (colours: the hue is the'
+    ' direction, the value the magnitude).',
     one_of('grey_levels', 'pixels', 'hsv'),
   )
 
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-  """Which frames a representation of single frames takes."""
+  """Which frames a representation of single frames uses."""
 
   frames: int = key(16, 'How many of each span.', between(1, 1000))
   span: str = key(
     'clip',
     'At equal steps from onset to offset (clip) or in each of data.phases'
-    ' (phases), frames repeated where there are fewer; or apex_window:'
-    ' consecutive frames around the apex, blended ones between them where there'
-    ' are fewer (2112.05851).',
+    ' (phases), with repeated frames if there are fewer; or apex_window:'
+    ' consecutive frames around the apex, interpolated if there are fewer'
+    ' (2112.05851).',
     one_of('clip', 'phases', 'apex_window'),
   )
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-  """Which clips, and what the model reads of them."""
+  """Which clips are used, and how they become the model's inputs."""
 
   dataset: str = key('', 'Builder: a folder of tfds_builders/.')
   variant: str = key(
-    '', "Layout variant where a data set has several ('' = the best one found)."
+    '', "Layout variant of the raw data set ('' = the best one found)."
   )
   protocol: str = key(
-    '', 'Emotions to classes; `dianet check` lists those of a data set.'
+    '', 'Maps emotions to classes; `dianet check` lists the protocols.'
   )
   emotions: tuple[str, ...] = key(
     (),
-    "A protocol of your own instead: 'raw emotion=class' for each emotion, and"
-    " 'raw emotion=' for one that is left out knowingly.",
+    "A custom protocol instead: 'raw emotion=class' for each emotion, and"
+    " 'raw emotion=' for an emotion that is left out.",
     Check(
       lambda pairs: (
         all('=' in pair for pair in pairs)
@@ -118,28 +118,27 @@ class Data:
       "'raw emotion=class', each emotion once",
     ),
   )
-  manual_dir: str = key('', 'The raw data set as licensed, unpacked.')
+  manual_dir: str = key('', 'Folder of the unpacked raw data set.')
   cache_dir: str = key(
     '',
-    'Prepared records, optical flow and compiled programs, which `dianet cache`'
-    " lists and removes; '' = ~/.cache/dianet_jax, or the folder that the"
-    ' environment variable DIANET_CACHE names.',
+    'Folder of prepared records, optical flow and compiled programs, which'
+    " `dianet cache` lists and removes; '' = the environment variable"
+    ' DIANET_CACHE, or ~/.cache/dianet_jax.',
   )
   skip_bad_clips: bool = key(
     False,
-    'Leave out clips with unreadable frames, and say which. Otherwise they stop'
-    ' the run.',
+    'Leave out and list clips with unreadable frames, instead of stopping.',
   )
   annotation_policy: str = key(
     'repair',
-    'Annotations in doubt (an apex that is missing or outside the clip, an'
-    ' offset beyond the frames, ...): repair and say so, spot (repair, and spot'
-    " an apex at the clip's ends too), drop the clip, or strict: stop.",
+    'Invalid annotations (an apex that is missing or outside the clip, an'
+    ' offset beyond the frames, ...): repair (and note it), spot (repair, and'
+    " spot an apex at the clip's ends), drop (the clip), or strict (stop).",
   )
   inputs: tuple[str, ...] = key(
     (),
-    'Representations that the model is fed with, one for each that it reads, in'
-    ' its order; () = those that it was made for.',
+    "Representations for the model's inputs, one for each, in its order; () ="
+    ' those that the model declares.',
   )
   phases: tuple[str, ...] = key(
     PHASES[:2],
@@ -159,65 +158,65 @@ class Data:
   )
   frame_order: str = key(
     'time',
-    'What ranks the frames of a phase: time, motion_intensity (2510.09730).',
+    'Order of the frames of a phase: time, motion_intensity (2510.09730).',
     one_of('time', 'motion_intensity'),
   )
   offset_jitter_frames: int = key(
     0,
-    'Training also sees the clips with offsets up to so many frames earlier,'
-    ' one drawn for each clip and epoch: offset annotations are uncertain'
-    ' (2603.04766). Records end at the annotated offset, so never later; at'
-    ' least one frame after the apex. Prediction uses the annotated one. Inputs'
-    ' take 1 + this times the memory. 0 = off.',
+    'In training, move the offset up to this many frames earlier, drawn for'
+    ' each clip and epoch, as offset annotations are uncertain (2603.04766).'
+    ' Records end at the annotated offset, so it is never later, and at least'
+    ' one frame after the apex. Prediction uses the annotated offset. Inputs'
+    ' need 1 + this times the memory. 0 = off.',
     between(0, 100),
   )
   key_frame_search: float = key(
     0.0,
-    'Training also sees the clips between the key frames that differ most, each'
-    ' sought among this share of its phase inwards from the annotated one'
-    ' (2603.04766: 0.1 and never the annotated ones; 2505.16372: 0.04).'
-    ' Prediction uses the annotated ones. 0 = off.',
+    'In training, also use the key frames that differ most, each searched in'
+    ' this share of its phase inwards from the annotated one (2603.04766: 0.1,'
+    ' and never the annotated ones; 2505.16372: 0.04). Prediction uses the'
+    ' annotated key frames. 0 = off.',
     Check(lambda value: 0 <= value <= 0.5, '0 to 0.5'),
   )
   crop: tuple[float, ...] = key(
     (0.0, 0.0, 1.0, 1.0),
-    'Part of every frame that is used: top, left, bottom, right, as shares of'
-    ' the frame. For raw frames, whose faces are not cropped.',
+    'Part of every frame that is used: top, left, bottom, right, as fractions'
+    ' of the frame. For raw frames, whose faces are not cropped.',
     Check(
       lambda crop: (
         len(crop) == 4
         and all(0 <= low < high <= 1 for low, high in zip(crop, crop[2:]))
       ),
-      '(top, left, bottom, right), shares of the frame, 0..1',
+      '(top, left, bottom, right), fractions of the frame, 0..1',
     ),
   )
   align: bool = key(
     False,
-    'Find the face on the onset frame and bring it upright and to one size, by'
-    ' one transform per clip. For raw frames; needs the extra [align]. Ours.',
+    'Align faces: detect the face in the onset frame, and rotate and scale it'
+    ' to a standard position, by one transform per clip. For raw frames; needs'
+    ' the extra [align]. Ours.',
   )
   frame_size: int = key(
     224,
-    'Frames are reduced to this size (pixels, square) first. Twice image_size'
-    ' or more: grey levels are whole numbers, and averaging after pooling loses'
-    ' none of a motion of a few levels. Ours.',
+    'Frames are first resized to this size (pixels, square). At least twice'
+    ' image_size: grey levels are integers, and averaging after pooling keeps'
+    ' motions of a few levels. Ours.',
     between(8, 2048),
   )
   image_size: int = key(
     112,
-    'Images as the model sees them, pixels, square. Ours.',
+    "Size of the model's images (pixels, square). Ours.",
     between(8, 1024),
   )
   scaling: str = key(
     'symmetric',
-    "Images to the network's range, each by itself: symmetric (divided by the"
-    ' largest absolute value), minmax, standardize; none: as the representation'
-    ' gives them. Ours.',
+    'Scaling of each image: symmetric (divided by its largest absolute value),'
+    ' minmax, standardize, or none. Ours.',
     one_of('symmetric', 'minmax', 'standardize', 'none'),
   )
   permute_labels: bool = key(
     False,
-    'The control: labels shuffled over all clips. Results must lie at chance.',
+    'Control: shuffle the labels over all clips. Results should be at chance.',
   )
   flow: Flow = section(Flow)
   sampling: Sampling = section(Sampling)

@@ -1,6 +1,6 @@
-"""How a program begins and ends for its user: in words, never in a traceback.
+"""Runs a program: messages instead of tracebacks, exit status, signals.
 
-Imports nothing heavy: signals must be handled before anything else is done.
+Imports nothing slow, because signals must be handled from the beginning.
 """
 
 from collections.abc import Callable
@@ -15,20 +15,20 @@ from dianet_jax.core import errors, faults, stopping, streams
 
 
 def run(program: Callable[[], int | None]) -> int:
-  """Runs a program; whatever ends it is told in a line.
+  """Runs a program; if it fails, prints one line that says why.
 
-  A signal is noted from here on; `program` says with `stopping.immediate` where
-  it may end things at once.
+  Signals are recorded from here on; `stopping.immediate` marks the parts of
+  `program` that they may interrupt.
 
   Args:
-    program: returns the exit status, None for 0.
+    program: returns the exit status; None means 0.
 
   Returns:
-    The exit status: 1 after a mistake of the user's or a fault of the program,
-    128 + the number of the signal after a signal.
+    The exit status: 1 after a `UserError` or an unexpected exception, 128 + the
+    number of the signal after a signal.
 
   Raises:
-    SystemExit: of the program: argparse and absl end by it.
+    SystemExit: from the program, for example by argparse or absl.
   """
   with streams.guarded(), stopping.handled():
     try:
@@ -42,24 +42,25 @@ def run(program: Callable[[], int | None]) -> int:
     except Exception as error:
       kept = faults.report(error)
       return _end(
-        f'error: {faults.one_line(error)}. This is no known mistake: {kept}', 1
+        f'error: {faults.one_line(error)}. The error is unexpected: {kept}',
+        1,
       )
 
 
 class Exit:
-  """How the process ends: `at_once` means without taking anything apart."""
+  """How the process ends: `at_once` means without any clean-up."""
 
   at_once = False
 
 
 def leave(status: int) -> NoReturn:
-  """Ends the process; after a signal at once.
+  """Ends the process; after a signal without clean-up.
 
-  Compiled programs may still run in threads of their own, and crash where what
-  they work on is taken from under them. All that is to be kept is on disk.
+  Compiled programs may still run in other threads, and would crash when Python
+  frees their memory. Everything to keep is already on disk.
   """
   if status <= 128 and not Exit.at_once:
-    # All has been said: Ctrl-C while Python ends is no news for the user.
+    # The message is printed: Ctrl-C while Python exits needs no traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     sys.exit(status)
   for child in multiprocessing.active_children():
@@ -72,7 +73,7 @@ def leave(status: int) -> NoReturn:
 
 
 def _end(text: str, status: int) -> int:
-  # What was said before comes first.
+  # Flush earlier output first, to keep the order of messages.
   sys.stdout.flush()
   print(text, file=sys.stderr)
   return status

@@ -1,26 +1,25 @@
-"""What ends a program on purpose: a mistake of the user's, or a signal."""
+"""Exceptions that end a program with a message: user errors and signals."""
 
 import signal
 
 
 class UserError(Exception):
-  """A problem the user can mend: bad input, configuration or environment.
+  """A problem that the user can fix: bad input, configuration or environment.
 
-  `main` prints its text alone, without a traceback. The text names the file or
-  the config key, the value found, what was expected and what to do about it.
+  `main` prints only its text, without a traceback. The text names the file or
+  the config key, the value found, what was expected and what to do.
   """
 
 
 class Stopped(BaseException):
-  """A signal asked the program to end; see `stopping`.
+  """A signal requested that the program stops; see `stopping`.
 
-  No `Exception`, so that nothing that mends errors takes it for one.
+  Not a subclass of `Exception`, so that error handlers do not catch it.
 
   Attributes:
-    number: of the signal.
-    kept: what of the work is saved, for the user to read; '' if nobody has
-      said so yet.
-    why: where it was no signal from outside.
+    number: number of the signal.
+    kept: message on the work that is saved; '' if not set yet.
+    why: the reason, if the request did not come from a signal.
   """
 
   def __init__(self, number: int, kept: str = '', why: str = ''):
@@ -32,5 +31,5 @@ class Stopped(BaseException):
     return why + (f'; {self.kept}' if self.kept else '')
 
   def with_kept(self, kept: str) -> 'Stopped':
-    """The same, with what is saved where nobody has said so."""
+    """The same with `kept`, unless it is set already."""
     return Stopped(self.number, self.kept or kept, self.why)

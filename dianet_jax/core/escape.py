@@ -1,8 +1,8 @@
-"""Text from users and their files, made safe for where it goes.
+"""Escapes text from users and their files.
 
-Folders, classes, subjects and runs may be called anything. There is one
-function for each place that would take a name for more than a name. HTML,
-Markdown and LaTeX have theirs in `evaluation.page` and `evaluation.tables`.
+Folders, classes, subjects and runs may have any name. There is one function for
+each output format in which a name could be interpreted. HTML is escaped by
+`core.html`, Markdown and LaTeX by `evaluation.tables`.
 """
 
 from collections.abc import Mapping
@@ -11,33 +11,33 @@ import re
 from typing import Any
 
 # C0 and C1 controls (escape sequences begin with one), line separators, and
-# the marks that turn the direction of what follows.
+# marks that change the direction of text.
 _ALWAYS = '\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069'
 _CONTROL = re.compile(f'[\x00-\x08\x0b-\x1f{_ALWAYS}]')
 _CONTROL_IN_LINE = re.compile(f'[\x00-\x1f{_ALWAYS}]')
-# A spreadsheet program takes such a cell for a formula.
+# Spreadsheet programs take such a cell for a formula.
 _FORMULA = re.compile(r"'*[=+\-@]")
 _LONGEST_FILE_NAME = 200
-# Orbax cannot read a checkpoint with these in its path: it takes the path for a
-# pattern, to which `[a]` is no name of its own.
+# Orbax cannot read a checkpoint with these in its path, because it interprets
+# the path as a glob pattern.
 UNREADABLE = frozenset('[\\')
 
 
 def shown(text: str) -> str:
-  r"""For a terminal or a page: control characters are spelt (`\x1b`).
+  r"""Escapes text for a terminal or a page: control characters become `\x1b`.
 
-  Newlines and tabs stay. Escaping twice changes nothing more.
+  Newlines and tabs are kept. Escaping is idempotent.
   """
   return _CONTROL.sub(_spelt, text)
 
 
 def line(text: str) -> str:
-  """The same for a name within a line: newlines and tabs are spelt, too."""
+  """The same for a name within a line: newlines and tabs are escaped, too."""
   return _CONTROL_IN_LINE.sub(_spelt, text)
 
 
 def is_plain(name: str) -> bool:
-  """Whether a name has no control character."""
+  """Whether a name contains no control character."""
   return _CONTROL_IN_LINE.search(name) is None
 
 
@@ -46,12 +46,12 @@ def _spelt(match: re.Match[str]) -> str:
 
 
 def cell(text: str) -> str:
-  """For a CSV file: an apostrophe before what would be a formula."""
+  """Escapes text for a CSV file: an apostrophe precedes a would-be formula."""
   return f"'{text}" if _FORMULA.match(text) else text
 
 
 def cells(row: Mapping[str, Any]) -> dict[str, Any]:
-  """A row of a CSV file; what is no text stays."""
+  """Escapes the texts of a row of a CSV file."""
   return {
     key: cell(value) if isinstance(value, str) else value
     for key, value in row.items()
@@ -59,16 +59,16 @@ def cells(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_cell(text: str) -> str:
-  """The text that `cell` was given."""
+  """The original text of a cell that `cell` escaped."""
   apostrophe = text.startswith("'") and _FORMULA.match(text)
   return text[1:] if apostrophe else text
 
 
 def file_name(name: str) -> str:
-  """For a file or a folder: one name, never a path.
+  """Converts a name to a safe name of a file or folder, never a path.
 
-  Subjects of composites, '<data set>/<subject>', get an underscore. Of a name
-  that no folder can safely have, its letters come before a hash of it.
+  The slash of subjects of composites, '<data set>/<subject>', becomes an
+  underscore. An unsafe name becomes its letters and digits and a hash.
   """
   plain = name.replace('/', '_')
   if (

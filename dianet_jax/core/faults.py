@@ -1,4 +1,4 @@
-"""Faults of the program: one line for the user, the traceback in a file."""
+"""Unexpected errors: one line for the user, the traceback in a file."""
 
 import os
 import pathlib
@@ -8,24 +8,24 @@ import traceback
 
 from dianet_jax.core import escape
 
-# In the environment: tracebacks on the screen, as a developer wants them.
+# Environment variable that prints tracebacks, for developers.
 VARIABLE = 'DIANET_TRACEBACK'
 _LONGEST_LINE = 300
 
 
 class _Place:
-  """Where logs go: see `keep_in`."""
+  """Folder of logs, see `keep_in`."""
 
   folder: pathlib.Path | None = None
 
 
 def keep_in(folder: pathlib.Path | None) -> None:
-  """Logs are written to `folder` where it exists, or to the temporary one."""
+  """Writes logs to `folder` if it exists, else to the temporary folder."""
   _Place.folder = folder
 
 
 def one_line(error: BaseException) -> str:
-  """What an exception says, in a line."""
+  """The message of an exception in one line."""
   said = ' '.join(str(error).split())
   if len(said) > _LONGEST_LINE:
     said = said[:_LONGEST_LINE] + ' ...'
@@ -34,7 +34,7 @@ def one_line(error: BaseException) -> str:
 
 
 def report(error: BaseException) -> str:
-  """Keeps the traceback, and says where; on the screen if that is wished."""
+  """Writes the traceback to a file and returns where; or prints it."""
   text = ''.join(traceback.format_exception(error))
   path = None if os.environ.get(VARIABLE) else _write(text)
   if path is None:
@@ -43,7 +43,7 @@ def report(error: BaseException) -> str:
 
 
 def _write(text: str) -> pathlib.Path | None:
-  """A new log file; None where none can be written."""
+  """A new log file; None if none can be written."""
   name = time.strftime(f'error-%Y%m%d-%H%M%S-{os.getpid()}.log')
   for folder in (_Place.folder, pathlib.Path(tempfile.gettempdir())):
     if folder is None or not folder.is_dir():

@@ -8,14 +8,14 @@ from dianet_jax.core import errors
 
 
 def write_json(path: pathlib.Path, values: Any) -> None:
-  """Indented JSON; written aside and renamed, so never half there."""
+  """Writes indented JSON to a temporary file and renames it."""
   aside = path.with_suffix('.tmp')
   aside.write_text(json.dumps(values, indent=2) + '\n', encoding='utf-8')
   aside.replace(path)
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
-  """The content of a file; UserError if it cannot be read."""
+  """Reads a JSON file; UserError if it cannot be read."""
   try:
     return json.loads(path.read_text(encoding='utf-8'))
   except (OSError, RecursionError, ValueError) as error:
@@ -26,5 +26,5 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def read_if_there(path: pathlib.Path) -> dict[str, Any] | None:
-  """`read_json`, or None where there is no such file."""
+  """`read_json`, or None if there is no such file."""
   return read_json(path) if path.exists() else None

@@ -1,7 +1,7 @@
-"""Several processes, on one machine or on many, each with devices of its own.
+"""Several processes, on one machine or many, each with its own devices.
 
-Folds are dealt to the processes, which train them without a word between them;
-what they have found is exchanged before and after.
+Each process trains its own folds without communication; results are exchanged
+before and after training.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,34 +22,36 @@ from dianet_jax.core import entry, errors, faults, progress, runtime, stopping
 
 T = TypeVar('T')
 
-# Names of what the processes tell each other.
-_ERROR, _KNOWN = 'dianet/error', 'dianet/known'
-_TELLING_SECONDS, _LISTENING_SECONDS = 5, 1
-# A process that was killed is missed after as long.
+# Keys of messages between processes: an error, and its acknowledgements.
+_ERROR, _ACKNOWLEDGED = 'dianet/error', 'dianet/acknowledged'
+_SEND_SECONDS, _POLL_SECONDS = 5, 1
+# After this time a killed process is detected.
 _HEARTBEAT_SECONDS = 30
 
 
 def start(settings: configuration.Parallel) -> None:
-  """Joins the other processes, if there are any; before any device is used.
+  """Connects to the other processes, if any, and starts the devices.
+
+  Call it before any device is used.
 
   Args:
-    settings: the `parallel` section. `coordinator` '' is this process alone,
-      'auto' asks the environment (TPU pod, SLURM, Open MPI), and anything else
-      is the address of process 0, with `processes` and `process` beside it.
+    settings: the `parallel` section. With `coordinator` '' there is only this
+      process, 'auto' detects a cluster (TPU pod, SLURM, Open MPI), and anything
+      else is the address of process 0, used with `processes` and `process`.
 
   Raises:
-    UserError: the others are not found, or there is no device.
+    UserError: the other processes are not found, or there is no device.
   """
   joins = bool(settings.coordinator) and not jax.distributed.is_initialized()
   if joins:
     _join(settings)
   runtime.require_devices()
   if joins:
-    # XLA takes SIGTERM when processes join.
+    # XLA replaces the handler of SIGTERM when processes connect.
     stopping.arm()
-    _Fate.listener = threading.Thread(target=_listen, daemon=True)
-    _Fate.listener.start()
-    # One of them speaks.
+    _Listener.thread = threading.Thread(target=_listen, daemon=True)
+    _Listener.thread.start()
+    # Only the main process prints.
     progress.console.quiet = not is_main()
 
 
@@ -64,82 +66,83 @@ def _join(settings: configuration.Parallel) -> None:
         jax.distributed.initialize(
           address, settings.processes, settings.process, **timeout
         )
-  except Exception as error:  # Of every kind, by what detected the cluster.
+  except Exception as error:  # Each kind of cluster raises other exceptions.
     raise errors.UserError(
       f'--config.parallel.coordinator={address}: the other processes were not'
       f' found ({faults.one_line(error)}). Give the address of process 0 as'
-      ' host:port, how many there are as --config.parallel.processes and which'
-      ' this is as --config.parallel.process; or leave it out for one process.'
+      ' host:port, the number of processes as --config.parallel.processes and'
+      ' the index of this one as --config.parallel.process; or leave it out for'
+      ' one process.'
     ) from error
 
 
-class _Fate:
-  """Of the process: who listens to the others, if there are any."""
+class _Listener:
+  """The thread that listens for errors of other processes, if there are any."""
 
-  listener: threading.Thread | None = None
+  thread: threading.Thread | None = None
   ended = threading.Event()
 
 
 @contextlib.contextmanager
-def one_fate() -> Iterator[None]:
-  """An error that ends this process in this block ends the others, too.
+def fail_together() -> Iterator[None]:
+  """If an error ends this process in this block, the others end, too.
 
-  They would wait for it for ever, at the latest in `gather`. Each saves what it
-  trains and ends with the text of the error.
+  Otherwise they would wait for it forever, at the latest in `gather`. Each
+  saves its folds in training and ends with the text of the error.
   """
   try:
     yield
   except BaseException as error:
-    if _Fate.listener and jax.process_count() > 1:
+    if _Listener.thread and jax.process_count() > 1:
       known = isinstance(error, (errors.UserError, errors.Stopped))
-      _tell(str(error) if known else faults.one_line(error))
-      # XLA would wait for the others at the end, and crash without them.
+      _send(str(error) if known else faults.one_line(error))
+      # XLA would wait for the others on exit, and crash without them.
       entry.Exit.at_once = True
     raise
   finally:
-    # In a call of XLA's when Python ends, it would crash.
-    _Fate.ended.set()
-    if _Fate.listener:
-      _Fate.listener.join()
+    # A thread in a call of XLA while Python exits would crash.
+    _Listener.ended.set()
+    if _Listener.thread:
+      _Listener.thread.join()
 
 
-def _tell(text: str) -> None:
-  """Tells the others, and stays until they know: one of them may ask this one.
+def _send(text: str) -> None:
+  """Sends an error to the others, and waits until they acknowledge it.
 
-  The first process keeps what all of them say to each other.
+  The first process holds the messages, so it must stay until all have read.
   """
   own = jax.process_index()
-  # Told already, or the others are gone.
+  # Another error was sent already, or the others have ended.
   with contextlib.suppress(jax.errors.JaxRuntimeError):
     _client().key_value_set(_ERROR, json.dumps([own, text]))
-    end = time.monotonic() + _TELLING_SECONDS
+    end = time.monotonic() + _SEND_SECONDS
     for process in range(jax.process_count()):
       left = max(end - time.monotonic(), 0.01)
       if process != own:
-        key = f'{_KNOWN}/{process}'
+        key = f'{_ACKNOWLEDGED}/{process}'
         _client().blocking_key_value_get(key, round(1000 * left))
 
 
 def _listen() -> None:
-  """Ends this process when another one says that it ends."""
-  while not _Fate.ended.wait(_LISTENING_SECONDS):
+  """Stops this process after an error of another one."""
+  while not _Listener.ended.wait(_POLL_SECONDS):
     try:
-      said = _client().key_value_try_get(_ERROR)
+      message = _client().key_value_try_get(_ERROR)
     except jax.errors.JaxRuntimeError as error:
       if 'NOT_FOUND' in str(error):
         continue
-      # The first process is gone, which XLA notices on its own.
+      # The first process has ended, which XLA detects itself.
       return
-    process, text = json.loads(said)
+    process, text = json.loads(message)
     if process != jax.process_index():
       with contextlib.suppress(jax.errors.JaxRuntimeError):
-        _client().key_value_set(f'{_KNOWN}/{jax.process_index()}', '')
+        _client().key_value_set(f'{_ACKNOWLEDGED}/{jax.process_index()}', '')
       stopping.request(f'process {process} has ended: {text}')
     return
 
 
 def _client() -> Any:
-  """Where all processes read and write texts; jax has no public name for it."""
+  """The key-value store of all processes; jax has no public API for it."""
   return distributed.global_state.client
 
 
@@ -149,12 +152,23 @@ def is_main() -> bool:
 
 
 def own(rows: Sequence[int]) -> list[int]:
-  """Those of the rows that this process trains; the same every time."""
+  """The rows that this process trains, always the same.
+
+  Args:
+    rows: indices of folds.
+  """
   return [r for r in rows if r % jax.process_count() == jax.process_index()]
 
 
 def gather(value: T) -> list[T]:
-  """The value of every process, in their order; all must call it."""
+  """Collects a value from every process; all must call it.
+
+  Args:
+    value: of this process; any picklable object.
+
+  Returns:
+    The values in the order of the processes.
+  """
   if jax.process_count() == 1:
     return [value]
   data = np.frombuffer(pickle.dumps(value), np.uint8)
@@ -169,5 +183,5 @@ def gather(value: T) -> list[T]:
 
 
 def of_main(value: T) -> T:
-  """The value of the main process; all must call it."""
+  """The value of the main process; all processes must call it."""
   return gather(value)[0]

@@ -1,7 +1,7 @@
-"""Pages made from templates, in which everything from outside is escaped.
+"""Renders pages from templates; all values are escaped.
 
-A page extends `base.html.j2` (its blocks are `title` and `content`) and imports
-the macros of `parts.html.j2`; both lie here.
+A page extends `base.html.j2` (blocks `title` and `content`) and imports the
+macros of `parts.html.j2`; both are in this package.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def _environment(package: str) -> jinja2.Environment:
   return jinja2.Environment(
     loader=jinja2.ChoiceLoader([jinja2.PackageLoader(p, '') for p in places]),
     autoescape=True,
-    # Markup of our own is no plain text.
+    # Only plain text is escaped; our own markup is not.
     finalize=lambda v: escape.shown(v) if type(v) is str else v,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
@@ -30,18 +30,18 @@ def _environment(package: str) -> jinja2.Environment:
 
 
 def template(package: str, name: str) -> jinja2.Template:
-  """A template of a package; a name that it lacks is an error.
+  """Loads a template of a package; undefined variables are errors.
 
   Args:
     package: such as 'dianet_jax.evaluation'; templates of `core` are found
       from every package.
-    name: of the file in it.
+    name: file name of the template.
   """
   return _environment(package).get_template(name)
 
 
 def write(path: pathlib.Path, text: str) -> None:
-  """Writes a page aside first: its presence says that it is whole."""
+  """Writes a page to a temporary file and renames it."""
   aside = path.with_suffix('.tmp')
   aside.write_text(text, encoding='utf-8')
   aside.replace(path)
@@ -57,8 +57,8 @@ def confusion_rows(
     classes: their names.
 
   Yields:
-    The class, each count with its share of the class, and the recall: None
-    where the class has no clip.
+    The class, each count with its share of the class, and the recall, which is
+    None for a class without clips.
   """
   counts = np.asarray(counts)
   totals = counts.sum(axis=1)

@@ -1,7 +1,7 @@
-"""What of the machine this process may use: cores and memory.
+"""Cores and memory that this process may use.
 
-SLURM and `taskset` bind a process to some cores; containers limit time on the
-cores and memory by control groups (cgroups, version 1 or 2).
+SLURM and `taskset` bind a process to some cores; containers limit processor
+time and memory by control groups (cgroups, version 1 or 2).
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _PROCESS, _GROUPS = pathlib.Path('/proc'), pathlib.Path('/sys/fs/cgroup')
 
 
 def cores() -> int:
-  """How many cores this process may keep busy; at least 1."""
+  """Number of cores that this process may use; at least 1."""
   try:
     number = len(os.sched_getaffinity(0))
   except AttributeError:  # macOS
@@ -29,7 +29,7 @@ def cores() -> int:
 
 
 def _quota(folder: pathlib.Path) -> tuple[int, int]:
-  """Microseconds of processor time in each period of so many microseconds."""
+  """Processor time allowed per period, and the period, in microseconds."""
   if (folder / 'cpu.max').exists():
     quota, period = (folder / 'cpu.max').read_text().split()
   else:
@@ -41,7 +41,7 @@ def _quota(folder: pathlib.Path) -> tuple[int, int]:
 
 
 def free_memory() -> int | None:
-  """Bytes that this process may still take; None where nobody says."""
+  """Bytes that this process may still allocate; None if unknown."""
   free = []
   with contextlib.suppress(OSError, ValueError, StopIteration):
     lines = (_PROCESS / 'meminfo').read_text().splitlines()
@@ -60,27 +60,27 @@ def free_memory() -> int | None:
 
 
 def give_back() -> None:
-  """Returns to the system what the C library has freed and holds.
+  """Returns freed memory of the C library to the system.
 
-  Threads that copy and write arrays leave memory in arenas of their own. In a
-  run of hours it adds up to gigabytes that nobody uses.
+  Threads that copy and write arrays leave freed memory in their own arenas. In
+  a run of hours it adds up to unused gigabytes.
   """
-  # glibc alone has it, and needs it.
+  # Only glibc has this function, and only glibc needs it.
   with contextlib.suppress(AttributeError, OSError):
     ctypes.CDLL(None).malloc_trim(0)
 
 
 def _cached(folder: pathlib.Path) -> int:
-  """Bytes of files that the kernel gives up when memory is short."""
+  """Bytes of cached files, which the kernel frees when memory is short."""
   lines = (folder / 'memory.stat').read_text().splitlines()
   figures = dict(line.split() for line in lines)
-  # In version 1 the plain figure leaves out the groups below.
+  # In version 1, the value without 'total_' excludes child groups.
   plain = figures.get('inactive_file', '0')
   return int(figures.get('total_inactive_file', plain))
 
 
 def _folders(controller: str) -> Iterator[pathlib.Path]:
-  """The control groups that this process is in, where limits may be set."""
+  """The control groups of this process, whose limits apply to it."""
   try:
     lines = (_PROCESS / 'self/cgroup').read_text().splitlines()
   except OSError:
@@ -90,7 +90,7 @@ def _folders(controller: str) -> Iterator[pathlib.Path]:
     if names and controller not in names.split(','):
       continue
     root = _GROUPS / names if names else _GROUPS
-    # A container may see its own group as the root.
+    # Inside a container its own group may appear as the root.
     place = root / path.lstrip('/')
     for folder in (place, *place.parents):
       yield folder

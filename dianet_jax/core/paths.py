@@ -7,25 +7,25 @@ from dianet_jax.core import errors
 
 
 def normal(path: str | os.PathLike[str], setting: str) -> pathlib.Path:
-  """The absolute path, the same for every way to write it.
+  """The absolute path, independent of how it is written.
 
-  `~`, `..`, and a slash at the end are resolved, links that no `..` follows
-  stay as they are.
+  `~`, `..` and a final slash are resolved; symbolic links are kept unless `..`
+  follows them.
 
   Args:
-    path: as written.
-    setting: where, for messages: '--workdir'.
+    path: as written by the user.
+    setting: its option, for messages, such as '--workdir'.
 
   Raises:
-    UserError: `~` of nobody, or a name that this locale cannot read.
+    UserError: `~` has no home folder, or the name cannot be decoded.
   """
   text = os.fspath(path)
   try:
     expanded = pathlib.Path(text).expanduser()
   except RuntimeError as error:
     raise errors.UserError(
-      f'{setting}={text}: ~ stands for no folder here ({error}). Write the path'
-      ' in full.'
+      f'{setting}={text}: ~ has no home folder here ({error}). Write the full'
+      ' path.'
     ) from error
   try:
     str(expanded).encode()
@@ -35,6 +35,6 @@ def normal(path: str | os.PathLike[str], setting: str) -> pathlib.Path:
       ' it. Set LC_ALL=C.UTF-8 and leave PYTHONUTF8 unset, or choose another'
       ' name.'
     ) from error
-  # Behind a link, '..' is not the folder before it.
+  # After a link, '..' is the parent of the link's target.
   resolve = os.path.realpath if '..' in expanded.parts else os.path.abspath
   return pathlib.Path(resolve(expanded))

@@ -1,7 +1,6 @@
-"""What a user sees while waiting: one console, bars, and lines in a log file.
+"""Progress output: the console, progress bars, and lines in log files.
 
-Names are printed as they are: the console knows no markup, and spells control
-characters.
+The console does not interpret markup in names, and escapes control characters.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -20,27 +19,27 @@ import rich.text
 from dianet_jax.core import escape, stopping
 
 T = TypeVar('T')
-# How a function shows progress: called as `track(items, description=...,
-# total=...)`, it returns what to iterate over instead.
+# Shows progress: called as `track(items, description=..., total=...)`, it
+# returns an iterable over the same items.
 Track = Callable[..., Iterable[Any]]
 
-# Where there is no terminal: after how long the first line comes, then others.
+# Without a terminal: seconds until the first line, and between further lines.
 FIRST_LINE_SECONDS = 10.0
 LINE_SECONDS = 60.0
 
-# Where nobody looks (a log, a pipe) nothing must be folded to 80 columns.
+# Output to a log or a pipe must not be wrapped at 80 columns.
 _TERMINAL = bool(sys.stdout) and sys.stdout.isatty()
 
 
 class _Console(rich.console.Console):
-  """A console on which a name is nothing but a name."""
+  """A console that escapes control characters in names."""
 
   def render(
     self,
     renderable: rich.console.RenderableType,
     options: rich.console.ConsoleOptions | None = None,
   ) -> Iterator[rich.segment.Segment]:
-    """As rich does; what is text and no command of rich's is escaped."""
+    """As rich does, but text that is not a control code of rich is escaped."""
     for segment in super().render(renderable, options):
       if segment.control:
         yield segment
@@ -48,7 +47,7 @@ class _Console(rich.console.Console):
         yield segment._replace(text=escape.shown(segment.text))
 
   def _stream(self):
-    # A guarded stream would spell rich's own sequences.
+    # A guarded stream would escape rich's own control sequences.
     stream = super().file
     return getattr(stream, 'unescaped', stream)
 
@@ -67,7 +66,7 @@ def _make_console(stderr: bool) -> _Console:
 
 
 console = _make_console(stderr=False)
-# For programs whose output is to be read by others.
+# For commands whose standard output is read by other programs.
 error_console = _make_console(stderr=True)
 
 
@@ -79,11 +78,16 @@ class Bar(Protocol):
   """Progress of one task."""
 
   def advance(self, number: int = 1, note: str = '') -> None:
-    """So many more are done; `note`: how it stands, such as a loss."""
+    """Reports progress.
+
+    Args:
+      number: items done since the last call.
+      note: a short status, such as the loss.
+    """
 
 
 class _Drawn:
-  """On a terminal."""
+  """A bar on a terminal."""
 
   def __init__(
     self, progress: rich.progress.Progress, task: rich.progress.TaskID
@@ -95,7 +99,7 @@ class _Drawn:
 
 
 class _Lines:
-  """In a log file: a line now and then, and one at the end."""
+  """Lines in a log file, at intervals and at the end."""
 
   def __init__(self, description: str, total: int, done: int):
     self._description, self._total = description, total
@@ -139,10 +143,10 @@ def _columns():
 
 @contextlib.contextmanager
 def bar(description: str, total: int, done: int = 0) -> Iterator[Bar]:
-  """Progress of one task, part of which may have been done before.
+  """Shows the progress of one task, part of which may be done already.
 
-  On a terminal a bar, which stays when it is done. Elsewhere a line: the first
-  after `FIRST_LINE_SECONDS`, then one every `LINE_SECONDS` at most, and a last
+  On a terminal it is a bar, which stays at the end. Elsewhere it is a line
+  after `FIRST_LINE_SECONDS`, then at most one every `LINE_SECONDS`, and a last
   one.
   """
   if not _draws(console):
@@ -156,14 +160,14 @@ def bar(description: str, total: int, done: int = 0) -> Iterator[Bar]:
 
 
 def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
-  """`items`, with a bar of `total`; a signal ends it between two of them."""
+  """Iterates over items with a progress bar; signals stop it between items."""
   with bar(description, total) as progress:
     for item in items:
       stopping.check()
       try:
         yield item
       finally:
-        # Whoever takes the last item may not come back for more.
+        # After the last item, the consumer may not ask for another one.
         progress.advance()
 
 
@@ -171,12 +175,12 @@ def track(items: Iterable[T], description: str, total: int) -> Iterator[T]:
 def waiting(
   description: str, on: rich.console.Console | None = None
 ) -> Iterator[None]:
-  """Says what is waited for, where nothing can say how far it is.
+  """Shows that the program waits, if progress cannot be measured.
 
   Args:
-    description: for a spinner; where there is no terminal, for a line at the
+    description: text of a spinner or, without a terminal, of lines at the
       intervals of `bar`.
-    on: the console, `console` by default.
+    on: the console; None for `console`.
   """
   on = on or console
   if _draws(on):
@@ -205,6 +209,6 @@ def _speak(
 
 
 def silent(items: Iterable[T], description: str, total: int) -> Iterable[T]:
-  """The `Track` that shows nothing."""
+  """A `Track` that shows nothing."""
   del description, total
   return items

@@ -1,4 +1,4 @@
-"""Extension points: name -> row, each imported when it is first asked for."""
+"""Extension points: name -> row, imported on first use."""
 
 from collections.abc import Iterator, Mapping
 import difflib
@@ -11,26 +11,26 @@ T = TypeVar('T')
 
 
 class Registry(Mapping[str, T], Generic[T]):
-  """Rows of one extension point, in the order in which they were added.
+  """Rows of one extension point, in the order of registration.
 
-  A row is an object, or 'package.module:attribute', so that naming what there
-  is imports nothing. A package of the user's own adds a row with `register`,
-  for example from its configuration file.
+  A row is an object, or 'package.module:attribute', so that listing the names
+  imports nothing. Users' packages add rows with `register`, for example from a
+  configuration file.
   """
 
   def __init__(self, what: str, key: str, rows: Mapping[str, T | str]):
     """Constructs the registry.
 
     Args:
-      what: what a row is, for messages: 'model'.
-      key: the configuration key that names a row: 'model.name'.
+      what: kind of the rows, for messages, such as 'model'.
+      key: the configuration key that selects a row, such as 'model.name'.
       rows: name -> row.
     """
     self._what, self._key, self._rows = what, key, dict(rows)
     self._imported: dict[str, T] = {}
 
   def register(self, name: str, row: T | str) -> None:
-    """Adds a row; the same row may be added again.
+    """Adds a row; adding the same row again does nothing.
 
     Raises:
       UserError: another row has this name.
@@ -46,10 +46,10 @@ class Registry(Mapping[str, T], Generic[T]):
     self._imported.pop(name, None)
 
   def __getitem__(self, name: str) -> T:
-    """The row called `name`.
+    """The row with this name.
 
     Raises:
-      UserError: there is none; the nearest name and all names are given.
+      UserError: there is none; the message has the nearest name and all names.
     """
     if name not in self._rows:
       near = difflib.get_close_matches(str(name), self._rows, 1, 0.0)

@@ -1,7 +1,7 @@
-"""Keys of a configuration: how they are declared, read, checked and listed.
+"""Configuration keys: declaration, parsing, checks, listing.
 
-A section is a frozen dataclass, a key a field of it declared by `key`: type,
-default, help text and check stand together.
+A section is a frozen dataclass, and a key is a field of it, declared by `key`
+with type, default, help text and check.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,16 +14,16 @@ from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from dianet_jax.core import errors, escape
 
-# More layers, features, ... than any network has.
+# Upper limit of numbers of layers, features, ...
 _MOST = 100_000
 
 
 class Check(NamedTuple):
-  """What must hold of a value of the right type.
+  """A condition on a value of the right type.
 
   Attributes:
-    holds: value -> bool.
-    expected: in words, after 'expected'.
+    holds: value -> whether it is valid.
+    expected: the condition in words, to follow 'expected'.
   """
 
   holds: Callable[[Any], bool]
@@ -31,9 +31,10 @@ class Check(NamedTuple):
 
 
 def between(least: float, most: float) -> Check:
-  """A number from `least` to `most`.
+  """Requires a number from `least` to `most`.
 
-  What would fill any memory, or take any computer years, is a slip.
+  Limits exclude values that would exceed any memory or take years, which are
+  always typing errors.
   """
   return Check(
     lambda value: least <= value <= most, f'at least {least}, at most {most:,}'
@@ -41,7 +42,7 @@ def between(least: float, most: float) -> Check:
 
 
 def at_least(least: float) -> Check:
-  """A number that is `least` or more, and no slip; see `between`."""
+  """Requires a number from `least` to a large limit; see `between`."""
   return between(least, _MOST)
 
 
@@ -61,29 +62,32 @@ SHARE = Check(lambda value: 0 <= value <= 1, '0 to 1')
 
 
 def key(default: Any, help_: str, check: Check | None = None) -> Any:
-  """A field of a section: its default, what it means, and what must hold."""
+  """Declares a key: a field of a section with default, help text and check."""
   return dataclasses.field(
     default=default, metadata={'help': help_, 'check': check}
   )
 
 
 def section(cls: type, help_: str = '') -> Any:
-  """A field that is a section of its own."""
+  """Declares a field that is a section itself."""
   return dataclasses.field(default_factory=cls, metadata={'help': help_})
 
 
-# How a section's class is chosen where it has several: key -> (name -> class).
+# Key of a section with several classes -> (name -> class).
 Sections = Mapping[str, Callable[[str], type]]
 
 
 def parse(values: Mapping[str, Any], cls: type, sections: Sections) -> Any:
-  """The configuration that nested `values` spell; missing keys take defaults.
+  """Converts nested values to a configuration; missing keys get defaults.
 
   Args:
-    values: as of a ConfigDict or a JSON file.
-    cls: of the whole configuration.
-    sections: 'model' and 'objective' -> name -> their settings' class; the
-      name is '' where `values` give none, and then the class knows it.
+    values: nested mappings, from a ConfigDict or a JSON file.
+    cls: class of the whole configuration.
+    sections: 'model' and 'objective' -> (name -> class of its settings); the
+      name is '' if `values` has none, and the class then has a default.
+
+  Returns:
+    An instance of `cls`.
 
   Raises:
     UserError: an unknown key (with the nearest valid one), or a value of the
@@ -95,7 +99,7 @@ def parse(values: Mapping[str, Any], cls: type, sections: Sections) -> Any:
 
 
 def choose(values: Mapping[str, Any], sections: Sections) -> dict[str, type]:
-  """Each of `sections` -> the class that its name in `values` stands for."""
+  """Each of `sections` -> the class selected by its name in `values`."""
   chosen = {}
   for section_, choose_class in sections.items():
     own = values.get(section_, {})
@@ -105,7 +109,7 @@ def choose(values: Mapping[str, Any], sections: Sections) -> dict[str, type]:
 
 
 def known_keys(cls: type, chosen: Mapping[str, type]) -> dict[str, 'Key']:
-  """Every key of a configuration, with the sections that were chosen."""
+  """Every key of a configuration, for the chosen classes of sections."""
   known = all_keys(cls())
   for section_, section_cls in chosen.items():
     known |= all_keys(section_cls(), f'{section_}.')
@@ -142,7 +146,7 @@ def _parse(
 
 
 def _declared(cls: type, name: str) -> Mapping[str, Any]:
-  """What `key` said of a field; a subclass may state a default alone."""
+  """The arguments of `key` of a field; subclasses may override the default."""
   for base in cls.__mro__:
     field = vars(base).get('__dataclass_fields__', {}).get(name)
     if field is not None and field.metadata:
@@ -151,7 +155,7 @@ def _declared(cls: type, name: str) -> Mapping[str, Any]:
 
 
 def _convert(value: Any, wanted: Any, name: str) -> Any:
-  """`value` as type `wanted`, or a UserError naming the key."""
+  """Converts a value to a type, or raises a UserError that names the key."""
   if get_origin(wanted) is tuple:
     item = get_args(wanted)[0]
     if isinstance(value, (list, tuple)):
@@ -165,8 +169,8 @@ def _convert(value: Any, wanted: Any, name: str) -> Any:
   elif type(value) is wanted:
     if wanted is str and not escape.is_plain(value):
       raise errors.UserError(
-        f'--config.{name}={value!r} holds a control character (such as a line'
-        ' break). Leave it out.'
+        f'--config.{name}={value!r} contains a control character (such as a'
+        ' line break). Remove it.'
       )
     return value
   type_ = getattr(wanted, '__name__', None) if not get_args(wanted) else 'tuple'
@@ -177,7 +181,7 @@ def _convert(value: Any, wanted: Any, name: str) -> Any:
 
 
 def out_of_range(name: str, value: Any, expected: str) -> str:
-  """The message for a value that no run can use."""
+  """The message for a value out of range."""
   return f'--config.{name}={value!r} is out of range: expected {expected}.'
 
 
@@ -188,9 +192,9 @@ class Key(NamedTuple):
   """One key, for messages and for the reference table.
 
   Attributes:
-    takes: what values it takes, in words.
-    default: its default.
-    help: what it means.
+    takes: allowed values, in words.
+    default: default value.
+    help: help text.
   """
 
   takes: str
@@ -199,7 +203,7 @@ class Key(NamedTuple):
 
 
 def all_keys(config: Any, prefix: str = '') -> dict[str, Key]:
-  """Every key of a section or of a whole `Config`, as after `--config.`."""
+  """Every key of a section or a `Config`, as written after `--config.`."""
   found = {}
   types = get_type_hints(type(config))
   for field in dataclasses.fields(config):
@@ -217,9 +221,9 @@ def all_keys(config: Any, prefix: str = '') -> dict[str, Key]:
 
 
 def unknown_key(name: str, known: Iterable[str]) -> str:
-  """The message for a key that is not among the `known` dotted ones."""
+  """The message for an unknown dotted key."""
   known = list(known)
-  # The right name in the wrong section is as common as a misspelling.
+  # Naming a key of another section is as common as misspelling one.
   last = name.rsplit('.', 1)[-1]
   near = [k for k in known if k.rsplit('.', 1)[-1] == last]
   near = near or difflib.get_close_matches(name, known, 1, 0.0)
@@ -235,12 +239,21 @@ def value_of(config: Any, name: str) -> Any:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-  """Nested plain values, as JSON gives them back."""
+  """Converts a configuration to nested plain values, as read from JSON."""
   return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def differences(old: Any, new: Any, prefix: str = '') -> list[str]:
-  """Keys whose values differ between two nested dicts, a line each."""
+  """Describes the keys whose values differ between two nested dicts.
+
+  Args:
+    old: of the workdir.
+    new: of this run.
+    prefix: of the keys.
+
+  Returns:
+    One line for each key.
+  """
   lines = []
   for name in sorted(old.keys() | new.keys()):
     before, now = old.get(name), new.get(name)

@@ -1,12 +1,11 @@
-"""SIGINT, SIGTERM and SIGHUP: noted at once, and obeyed where nothing is lost.
+"""SIGINT, SIGTERM and SIGHUP: recorded at once, handled where nothing is lost.
 
 A handler that raises is not enough: callbacks of libraries swallow exceptions,
-and while a compiled program runs, Python calls no handler at all. So a signal
-is noted in any case; where `immediate` says so it also raises, and elsewhere
-somebody looks: `check`, `asked`. Where a signal may end things at once and
-Python does not come to it, while a program is compiled or other processes are
-waited for, a thread of its own ends the process after some seconds; and after a
-second Ctrl-C at once, whatever the others are doing.
+and Python runs no handlers during a compiled program. So every signal is
+recorded. Inside `immediate` it also raises; elsewhere the program polls `check`
+or `asked`. If Python does not handle a signal inside `immediate`, because it
+compiles a program or waits for other processes, a thread ends the process after
+some seconds, and at once after a second Ctrl-C.
 """
 
 from collections.abc import Iterator
@@ -21,18 +20,18 @@ import time
 from dianet_jax.core import errors
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Some programs pass on a Ctrl-C that the terminal has sent to all of them.
+# Some programs forward a Ctrl-C that the terminal has already sent to all.
 _SAME_PRESS_SECONDS = 0.5
-# As long as Python may take to come to a signal that is to end it at once.
-_DEAF_SECONDS = 5.0
-_KEPT = 'what was saved before is kept'
+# Time that Python may take to handle a signal inside `immediate`.
+_RESPONSE_SECONDS = 5.0
+_KEPT = 'everything saved before is kept'
 
 
 class _State:
-  """Of the process: there is one set of handlers."""
+  """State of the process, which has one set of handlers."""
 
   active = False
-  # Not all of `SIGNALS`: what is ignored stays so.
+  # Not all of `SIGNALS`: ignored signals stay ignored.
   numbers: tuple[int, ...] = ()
   asked: int | None = None
   why = ''
@@ -43,25 +42,25 @@ _state = _State()
 
 
 def asked() -> bool:
-  """Whether a signal has asked the program to end."""
+  """Whether a signal has requested a stop."""
   return _state.asked is not None
 
 
 def check(kept: str = '') -> None:
-  """Raises `errors.Stopped` if a signal has asked for it.
+  """Raises `errors.Stopped` if a signal has requested a stop.
 
   Args:
-    kept: what is saved, see there.
+    kept: see `errors.Stopped`.
   """
   if _state.asked is not None:
     raise errors.Stopped(_state.asked, kept, _state.why)
 
 
 def request(why: str) -> None:
-  """Asks the program to end, as a signal does; from any thread.
+  """Requests a stop, like a signal; from any thread.
 
   Args:
-    why: told in place of the signal's name.
+    why: reason, reported instead of the signal's name.
   """
   if _state.active and _state.asked is None:
     _state.why = why
@@ -78,10 +77,10 @@ def _handle(number: int, frame: object) -> None:
 
 @contextlib.contextmanager
 def handled() -> Iterator[None]:
-  """Signals are noted in this block; who may raise is said inside.
+  """Records signals in this block.
 
-  Within another such block, and outside the main thread, it changes nothing.
-  A signal that is ignored stays so: `nohup` ignores SIGHUP.
+  Inside another such block, or outside the main thread, it does nothing.
+  Ignored signals stay ignored: `nohup` ignores SIGHUP.
   """
   if _state.active or threading.current_thread() != threading.main_thread():
     yield
@@ -100,7 +99,7 @@ def handled() -> Iterator[None]:
       yield
   finally:
     for number, handler in before.items():
-      # None: whatever has set it was no Python.
+      # None: the previous handler was not set by Python.
       if handler is not None:
         signal.signal(number, handler)
     signal.set_wakeup_fd(old_fd)
@@ -110,7 +109,7 @@ def handled() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _swallowed_in_silence() -> Iterator[None]:
-  """What a callback swallows is raised again by `check`: no need to tell it."""
+  """Hides `Stopped` swallowed by callbacks, since `check` raises it again."""
   hook = sys.unraisablehook
 
   def tell(unraisable):
@@ -125,9 +124,9 @@ def _swallowed_in_silence() -> Iterator[None]:
 
 
 def arm() -> None:
-  """Sets the handlers, again and again: libraries set some of their own.
+  """Sets the handlers again, because libraries replace them.
 
-  jax's coordination of several processes takes SIGTERM.
+  jax's coordination of several processes replaces that of SIGTERM.
   """
   if _state.active and threading.current_thread() == threading.main_thread():
     for number in _state.numbers:
@@ -136,7 +135,7 @@ def arm() -> None:
 
 @contextlib.contextmanager
 def immediate() -> Iterator[None]:
-  """A signal ends this block at once, by `errors.Stopped`."""
+  """A signal interrupts this block at once with `errors.Stopped`."""
   with _raising(True):
     check()
     yield
@@ -144,10 +143,10 @@ def immediate() -> Iterator[None]:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-  """A signal waits for this block: who is inside asks, saves, and checks.
+  """Defers signals in this block, which polls `asked`, saves, and checks.
 
   Raises:
-    errors.Stopped: at its end, for a signal that nobody inside has seen.
+    errors.Stopped: at its end, after a signal that was not handled inside.
   """
   with handled():
     with _raising(False):
@@ -166,17 +165,17 @@ def _raising(value: bool) -> Iterator[None]:
 
 
 def _watch(reading: int) -> None:
-  """Answers Ctrl-C at once; a second one, or deafness, ends the process.
+  """Reports Ctrl-C at once; ends the process if Python does not respond.
 
   Args:
-    reading: where the numbers of signals arrive, from outside of Python.
+    reading: file descriptor from which signal numbers are read.
   """
   first = None
   with os.fdopen(reading, 'rb', buffering=0) as numbers:
     while byte := numbers.read(1):
       if byte[0] not in SIGNALS:
         continue
-      timer = threading.Timer(_DEAF_SECONDS, _end_if_deaf, (byte[0],))
+      timer = threading.Timer(_RESPONSE_SECONDS, _end_if_stuck, (byte[0],))
       timer.daemon = True
       timer.start()
       again, first = first, first or time.monotonic()
@@ -188,8 +187,8 @@ def _watch(reading: int) -> None:
         _leave(signal.SIGINT, f'\nstopped at once; {_KEPT}')
 
 
-def _end_if_deaf(number: int) -> None:
-  """Where Python has come to the signal, it is obeyed there."""
+def _end_if_stuck(number: int) -> None:
+  """Ends the process unless Python has handled the signal."""
   if _state.active and _state.raises and _state.asked is None:
     stopped = errors.Stopped(number, _KEPT, _state.why)
     _leave(number, str(stopped))

@@ -1,8 +1,8 @@
-"""Standard output and error that no name can control and no reader can break.
+"""Standard output and error that escape names and survive write errors.
 
-What is printed may hold names from files, so control characters are spelt.
-Where nothing can be written any more (`| head`, a full disk, a terminal that
-is gone), the program goes on without output: a training is worth more.
+Output may contain names from files, so control characters are escaped. If
+writing fails (`| head`, a full disk, a closed terminal), the program continues
+without output, because a training is worth more.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ from dianet_jax.core import escape
 
 
 class _Unbreakable:
-  """A stream that goes on into nothing where it cannot be written."""
+  """A stream that discards output once writing fails."""
 
   def __init__(self, stream: TextIO, name: str):
     self._stream, self._name = stream, name
@@ -37,18 +37,18 @@ class _Unbreakable:
   def _try(self, function: Any, *arguments: Any) -> None:
     try:
       function(*arguments)
-    except (OSError, ValueError):  # ValueError: somebody has closed it.
+    except (OSError, ValueError):  # ValueError: the stream is closed.
       self._lose()
 
   def _lose(self) -> None:
-    """Lets all that follows go to nowhere, what is buffered, too."""
+    """Discards all further output, including buffered output."""
     with contextlib.suppress(OSError, ValueError):
       nowhere = os.open(os.devnull, os.O_WRONLY)
       os.dup2(nowhere, self._stream.fileno())
       os.close(nowhere)
     if self._name == 'stdout':
       print(
-        'The output cannot be written any more; the program goes on without.',
+        'Output can no longer be written; the program continues without it.',
         file=sys.stderr,
       )
 
@@ -57,10 +57,10 @@ class _Unbreakable:
 
 
 class _Escaped(_Unbreakable):
-  """The same, and control characters are spelt.
+  """The same, with control characters escaped.
 
   Attributes:
-    unescaped: without that, for what draws on a terminal.
+    unescaped: the stream without escaping, for drawing on a terminal.
   """
 
   def __init__(self, stream: TextIO, name: str):
@@ -80,7 +80,7 @@ def guarded() -> Iterator[None]:
     for name in ('stdout', 'stderr'):
       stream = getattr(sys, name) or nowhere
       with contextlib.suppress(AttributeError):
-        # Not every terminal can show what names hold.
+        # Not every terminal can encode all characters of names.
         stream.reconfigure(errors='backslashreplace')
       setattr(sys, name, _Escaped(stream, name))
     try:
@@ -92,9 +92,10 @@ def guarded() -> Iterator[None]:
 
 
 def _open_standard_files() -> None:
-  """A closed one (`>&-`) would be the number of the next file that is opened.
+  """Opens closed standard files (`>&-`).
 
-  What a library prints would then be written into that file.
+  Otherwise the next opened file would get their number, and output of libraries
+  would be written into it.
   """
   for number in range(3):
     try:

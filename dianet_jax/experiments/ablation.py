@@ -1,8 +1,8 @@
 """The ablation: every row of a study as a run, and a table of differences.
 
-Each row is an ordinary run in a folder of its own, so it resumes, and finished
-rows are not computed again. The tables are written anew after every row; a row
-that fails is told, and the others go on.
+Each row is an ordinary run in its own folder, so it can be resumed, and
+finished rows are not computed again. The tables are rewritten after every row.
+If a row fails, its error is reported, and the other rows continue.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,18 +29,18 @@ from dianet_jax.experiments import workdirs
 
 
 def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
-  """The ablation: every row, then a leaderboard and the differences.
+  """Runs every row, then writes a leaderboard and the differences.
 
   Args:
     config: with the rows in its section `study`.
-    workdir: a folder a row, `ablation.md` and `ablation.json`.
+    workdir: gets a folder for each row, `ablation.md` and `ablation.json`.
 
   Returns:
-    What `ablation.json` holds.
+    The content of `ablation.json`.
 
   Raises:
-    UserError: anything that the user can mend; or a row failed, told after the
-      others are done.
+    UserError: the configuration or the data are invalid; or a row failed, which
+      is raised after the other rows are finished.
   """
   runtime.configure(runtime.cache_dir(config.data.cache_dir))
   hosts.start(config.parallel)
@@ -71,7 +71,7 @@ def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
 
 
 class _Study:
-  """The rows of a study: how far they are, and what they gave."""
+  """The rows of a study, with their progress and results."""
 
   def __init__(
     self, config: Config, workdir: pathlib.Path, found: Sequence[rows_lib.Row]
@@ -83,7 +83,7 @@ class _Study:
   def run(
     self, ready: Sequence[rows_lib.Ready], load: Callable[..., data_lib.Dataset]
   ) -> None:
-    """Trains what is missing; writes what is there after every row."""
+    """Trains missing rows; writes all results after every row."""
     pace = pace_lib.Pace()
     left = [_work_left(one, self._workdir / one.row.folder) for one in ready]
     for number, (one, work) in enumerate(zip(ready, left)):
@@ -97,7 +97,7 @@ class _Study:
           self._summaries[row.name] = run_lib.run(
             row.config, self._workdir / row.folder, load, remark
           )
-      except Exception as error:  # Whatever a library raises ends this row.
+      except Exception as error:  # Any error of a library ends only this row.
         why = str(error)
         if not isinstance(error, errors.UserError):
           why = f'{faults.one_line(error)}; {faults.report(error)}'
@@ -107,7 +107,7 @@ class _Study:
         self._write()
 
   def held(self) -> dict[str, Any]:
-    """What `ablation.json` holds."""
+    """The content of `ablation.json`."""
     return {
       'config': schema.to_dict(self._config),
       'versions': workdirs.versions(),
@@ -152,17 +152,17 @@ def _work_left(one: rows_lib.Ready, workdir: pathlib.Path) -> float:
 
 
 def text(workdir: pathlib.Path, held: Mapping[str, Any]) -> str:
-  """The tables of a study for the screen, the leaderboard last."""
+  """The tables of a study as text, the leaderboard last."""
   notes = [f'{name}: {why}' for name, why in _absent(held)]
   shown = reversed(_tables(workdir, held, 'text'))
   return '\n\n'.join(['', *shown, '\n'.join(notes)])
 
 
 def markdown(workdir: pathlib.Path, held: Mapping[str, Any]) -> str:
-  """What `ablation.md` holds.
+  """The content of `ablation.md`.
 
   Args:
-    workdir: of the study, with a folder for each row that is done.
+    workdir: of the study, with a folder for each finished row.
     held: its `ablation.json`.
   """
   title = f'# {tables.escape_markdown(held["config"]["name"])}'
@@ -187,7 +187,7 @@ def _absent(held: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _tables(
   workdir: pathlib.Path, held: Mapping[str, Any], format_: str
 ) -> list[str]:
-  # They bring SciPy, which a plain run does not need.
+  # Imported late: they import SciPy, which a single run does not need.
   from dianet_jax.evaluation import compare, leaderboard
 
   folders = {
@@ -203,7 +203,7 @@ def _tables(
     name: workdirs.load_summary(folder) or {}
     for name, folder in folders.items()
   }
-  # Studies of older versions do not know how large their networks were.
+  # Older versions did not record the numbers of parameters.
   if all('parameters' in summary for summary in summaries.values()):
     entries = {
       name: leaderboard.Entry(

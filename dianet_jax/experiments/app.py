@@ -1,9 +1,9 @@
 """A page in the browser: dianet app [BUNDLE ...].
 
-A video is uploaded or recorded, a bundle chosen, and the report shown. The page
-is for whoever sits at this machine: it listens to no other, and asks nothing of
-any. Each prediction is one `dianet predict` in a process of its own, so that
-neither a damaged video nor a long computation takes the page along.
+A video is uploaded or recorded, a bundle chosen, and the report shown. By
+default the page is available only on this machine, and it contacts no other.
+Each prediction is one `dianet predict` in its own process, so that neither a
+damaged video nor a long computation can stop the page.
 """
 
 import argparse
@@ -34,18 +34,18 @@ _LOCAL = '127.0.0.1'
 _ABOUT = f"""# Micro-expressions in a video
 
 Choose a video of at most {_MOST_SECONDS} seconds and {_MOST_MEGABYTES} MB, or
-record one. A face from the front, 200 pixels wide or more, at 100 frames a
-second or more: a webcam gives fewer, and compresses strongly, so that what it
-gives is a demonstration. Nothing leaves this machine, and what you upload is
-removed when you close the page.
+record one. Best is a frontal face, at least 200 pixels wide, at 100 frames per
+second or more. Webcams have fewer frames and strong compression, so use them
+only for demonstrations. No data leave this machine, and uploads are removed
+when you close the page.
 
-A facial movement is no proof of a feeling. This is no tool for decisions about
+A facial movement does not prove an emotion. Do not use this for decisions about
 people.
 """
 
 
 class Commands:
-  """Runs commands of `dianet` in processes of their own, one at a time."""
+  """Runs commands of `dianet` in separate processes, one at a time."""
 
   def __init__(self) -> None:
     self._process: subprocess.Popen[str] | None = None
@@ -54,17 +54,17 @@ class Commands:
     """Runs a command and waits for it.
 
     Args:
-      arguments: its name and its arguments.
+      arguments: name and arguments of the command.
 
     Returns:
-      What it wrote to standard error.
+      Its standard error output.
 
     Raises:
-      UserError: it took too long, and was ended.
+      UserError: it took too long and was stopped.
     """
     self._process = subprocess.Popen(
       [sys.executable, '-P', '-m', 'dianet_jax', *arguments],
-      # The same modules, whatever lies in the folder where this runs.
+      # Import the same modules, regardless of the working folder.
       env=os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, sys.path))},
       stdout=subprocess.DEVNULL,
       stderr=subprocess.PIPE,
@@ -77,7 +77,7 @@ class Commands:
         process.kill()
         raise errors.UserError(
           f'The prediction took more than {_MOST_COMPUTING_SECONDS} seconds and'
-          ' was ended. Choose a shorter part, by its start and end.'
+          ' was stopped. Choose a shorter part, by its start and end.'
         ) from error
 
   def end(self) -> None:
@@ -87,17 +87,17 @@ class Commands:
 
 
 class Uploads:
-  """Which session holds which file; a file goes with the last that holds it."""
+  """Tracks uploads by session; a file is removed with its last session."""
 
   def __init__(self) -> None:
     self._held: dict[str, set[pathlib.Path]] = {}
 
   def keep(self, session: str, path: pathlib.Path) -> None:
-    """Notes a file of a session, alone in its folder."""
+    """Registers a file of a session; it is the only file in its folder."""
     self._held.setdefault(session, set()).add(path)
 
   def forget(self, session: str) -> None:
-    """Removes what no other session holds."""
+    """Removes a session, and its files that no other session uses."""
     mine = self._held.pop(session, set())
     for path in mine.difference(*self._held.values()):
       shutil.rmtree(path.parent, ignore_errors=True)
@@ -116,21 +116,21 @@ def predict(
     commands: runs the prediction.
     path: of the video.
     bundle: folder of `dianet export`.
-    start: of the clip, seconds since the first frame.
-    end: likewise; None: the last frame.
+    start: of the clip, in seconds since the first frame.
+    end: of the clip, in seconds; None: the last frame.
 
   Returns:
-    A whole page in HTML, which says why where the clip could not be predicted.
+    A page in HTML, with the error if the clip could not be predicted.
 
   Raises:
-    UserError: no video, a longer one than the page takes, seconds that make no
-      clip, or a computation that takes too long.
+    UserError: the video cannot be read or is too long, the seconds define no
+      clip, or the computation takes too long.
   """
   seconds = video.Video(path).duration()
   if seconds > _MOST_SECONDS:
     raise errors.UserError(
-      f'{path.name} lasts {seconds:.0f} seconds, and this page takes'
-      f' {_MOST_SECONDS}. Cut it, or use the command: dianet predict VIDEO'
+      f'{path.name} lasts {seconds:.0f} seconds, and this page allows'
+      f' {_MOST_SECONDS}. Shorten it, or use the command: dianet predict VIDEO'
       ' --start=SECONDS --end=SECONDS.'
     )
   with tempfile.TemporaryDirectory() as out:
@@ -143,15 +143,15 @@ def predict(
     report = pathlib.Path(out) / 'report.html'
     if not report.is_file():
       raise errors.UserError(said.strip().removeprefix('error: '))
-    # Where the video lies meanwhile is of no use to anybody.
+    # The temporary path of the video is of no use to the reader.
     return report.read_text(encoding='utf-8').replace(f'{path.parent}/', '')
 
 
 def framed(report: str) -> str:
-  """A page inside a page: neither its style nor its content leaves the frame.
+  """Embeds a page in an isolated frame.
 
   Args:
-    report: a whole page in HTML.
+    report: a complete page in HTML.
 
   Returns:
     Markup of a frame without scripts, and of a link that saves the page.
@@ -183,11 +183,11 @@ def page(
   def forget(request):
     uploads.forget(request.session_hash)
 
-  # Gradio gives the request to whoever says so.
+  # Gradio passes the request to parameters with this annotation.
   keep.__annotations__['request'] = gr.Request
   forget.__annotations__['request'] = gr.Request
 
-  # Shown for half a minute, and not told as a fault of the program.
+  # Shown for half a minute, and not as an error of the program.
   wrong = functools.partial(gr.Error, duration=30, print_exception=False)
 
   def show(path, bundle, start, end):
@@ -212,7 +212,7 @@ def page(
           webcam_options=gr.WebcamOptions(mirror=False),
           include_audio=False,
         )
-        # Otherwise sound is taken out of it, by a program that may be missing.
+        # Otherwise Gradio removes the sound with a program that may be missing.
         source.preprocess = lambda payload: payload and payload.path
         bundle = gr.Dropdown(list(bundles), label='Bundle')
         with gr.Row():
@@ -228,7 +228,7 @@ def page(
 
 
 def _gradio(place: str) -> Any:
-  """The library, set to keep files in `place` and to ask nothing of anybody."""
+  """Imports Gradio, set to store files in `place` and contact no server."""
   os.environ |= {
     'GRADIO_ANALYTICS_ENABLED': 'False',
     'GRADIO_TEMP_DIR': place,
@@ -243,7 +243,7 @@ def _gradio(place: str) -> Any:
 
 
 def _bundles(paths: Sequence[str]) -> dict[str, pathlib.Path]:
-  """Name -> folder of bundles that can be read, our own last."""
+  """Name -> folder of valid bundles, that of the package last."""
   found: dict[str, pathlib.Path] = {}
   for path in (*map(pathlib.Path, paths), folder.SHIPPED):
     name = folder.load(path).name
@@ -254,26 +254,26 @@ def _bundles(paths: Sequence[str]) -> dict[str, pathlib.Path]:
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog='dianet app',
-    description='A page in the browser that predicts videos, uploaded or'
-    ' recorded. Ctrl-C ends it.',
+    description='Serves a page in the browser that predicts uploaded or'
+    ' recorded videos. Ctrl-C stops it.',
   )
   parser.add_argument(
-    'bundles', nargs='*', help='folders of `dianet export`, besides our own'
+    'bundles', nargs='*', help='further bundles, folders of `dianet export`'
   )
-  parser.add_argument('--port', type=int, help='by default the first free one')
+  parser.add_argument('--port', type=int, help='default: the first free one')
   parser.add_argument(
     '--host',
     default=_LOCAL,
-    help='0.0.0.0: whoever reaches this machine may use the page',
+    help='0.0.0.0 makes the page available to other machines',
   )
   return parser
 
 
 def main(arguments: Sequence[str]) -> int:
-  """Serves the page until a signal ends it.
+  """Serves the page until a signal stops it.
 
   Args:
-    arguments: the command line's, without the program.
+    arguments: of the command line, without the program's name.
 
   Returns:
     The exit status.

@@ -1,4 +1,4 @@
-"""From nested values to a checked `Config`, and what a result depends on."""
+"""Converts nested values to a checked `Config`; identifies configurations."""
 
 from collections.abc import Mapping
 import copy
@@ -27,14 +27,14 @@ SECTIONS: schema.Sections = {
 
 
 def parse(values: Mapping[str, Any]) -> Config:
-  """`from_mapping` without `rules`: what an older version may have allowed."""
+  """`from_mapping` without `rules`, which older versions did not all have."""
   return schema.parse(values, Config, SECTIONS)
 
 
 def from_mapping(values: Mapping[str, Any]) -> Config:
-  """The configuration that `values` (a ConfigDict or nested dict) spell.
+  """Converts values (a ConfigDict or nested dict) to a configuration.
 
-  Missing keys take defaults.
+  Missing keys get their defaults.
 
   Raises:
     UserError: an unknown key (with the nearest valid one), or a value of the
@@ -51,12 +51,15 @@ def from_mapping(values: Mapping[str, Any]) -> Config:
 def changed(
   values: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-  """Nested values in which some keys are set.
+  """Sets some keys in nested values.
 
   Args:
     values: with every section.
-    settings: dotted key -> value. A model or an objective that is named here
-      and is another one than in `values` starts from its own defaults.
+    settings: dotted key -> value. If it changes the model or the objective, the
+      section gets the defaults of the new one.
+
+  Returns:
+    New values.
 
   Raises:
     UserError: an unknown key.
@@ -76,7 +79,7 @@ def changed(
 
 
 def default(model: str = 'dianet') -> ml_collections.ConfigDict:
-  """Every key with its default, and what the authors of `model` recommend."""
+  """Every key with its default, and the recommended settings of a model."""
   values = dataclasses.asdict(parse({'model': {'name': model}}))
   config = parse(changed(values, MODELS[model].recommended))
   return ml_collections.ConfigDict(dataclasses.asdict(config))
@@ -88,14 +91,14 @@ def all_keys(config: Config) -> dict[str, schema.Key]:
 
 
 def identity(config: Config) -> dict[str, Any]:
-  """What a result depends on: not where files lie, nor on which devices.
+  """The part of a configuration on which a result depends.
 
-  The data themselves are known by the fingerprint of their content; see
-  `workdirs`; so is a file that networks start from, whose name alone counts
-  here. Nor does it depend on the list of an ablation's rows: each has a
-  configuration of its own, and more may be added. `parallel.strategy` and
-  `compute_dtype` are those asked for; what 'auto' became is kept with each
-  fold.
+  Paths and devices are not part of it. Data are identified by the fingerprint
+  of their content, see `workdirs`, and so is a file of initial weights, of
+  which only the name is included. The rows of an ablation are not included
+  either: each has its own configuration, and rows may be added.
+  `parallel.strategy` and `compute_dtype` are as configured; the values chosen
+  for 'auto' are stored with each fold.
   """
   values = schema.to_dict(config)
   del values['data']['manual_dir'], values['data']['cache_dir']
@@ -111,22 +114,22 @@ def identity(config: Config) -> dict[str, Any]:
 
 
 def default_workdir(config: Config) -> str:
-  """Where the results go unless the user says where.
+  """The default folder of results.
 
   Raises:
-    UserError: a name that is no part of a path. Rows of a study may have such
-      names: their folders lie in the study's.
+    UserError: the name of the run cannot be part of a path. Rows of a study may
+      have such names, because their folders are inside the study's.
   """
   if not re.fullmatch(r'[\w-][\w.-]{0,99}', config.name):
-    expected = 'letters, digits, -, _ and ., up to 100, the first no .'
+    expected = 'up to 100 letters, digits, -, _ and ., not starting with .'
     raise errors.UserError(schema.out_of_range('name', config.name, expected))
   return f'runs/{config.name}-{digest(config)}'
 
 
 def digest(config: Config) -> str:
-  """Eight hexadecimal digits that name the default workdir.
+  """Eight hexadecimal digits for the name of the default workdir.
 
-  Keys at their defaults have no part in them, so that a new key moves no run.
+  Keys at their defaults are excluded, so that a new key changes no name.
   """
   names = {key: {'name': getattr(config, key).name} for key in SECTIONS}
   differing = {'sections': names}
@@ -138,7 +141,7 @@ def digest(config: Config) -> str:
 def _differing(
   values: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
-  """The values that are not the defaults."""
+  """The values that differ from the defaults."""
   found = {}
   for key, value in values.items():
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Explains clips of a finished run by the networks that never saw them."""
+"""Explains clips of a finished run by the networks that held them out."""
 
 from collections.abc import Sequence
 import pathlib
@@ -24,14 +24,14 @@ def explain(
   ensemble: int,
   chosen: Sequence[int],
 ) -> dict[int, explainer.Explanation]:
-  """Why clips were given the class that was predicted, in the first seed.
+  """Explains the predicted classes of clips, for the first seed.
 
   Args:
     workdir: of the finished run.
     dataset: the clips.
-    results: every training: which clips it held out.
-    pooled: what was predicted.
-    ensemble: trainings that make up a seed.
+    results: of every training, for the clips that each held out.
+    pooled: the predictions.
+    ensemble: number of trainings of a seed.
     chosen: indices of the clips.
 
   Returns:
@@ -52,7 +52,7 @@ def explain(
       opened.network(seed, result.subject)
       for seed in range(first * ensemble, (first + 1) * ensemble)
     ]
-    # In a nested selection folds may have networks of several kinds.
+    # In a nested selection folds may have different networks.
     kind = networks[0].config, networks[0].dtype
     if kind not in explainers:
       explainers[kind] = _explainer(networks[0], dataset)

@@ -1,8 +1,8 @@
-"""A finished run becomes a bundle: dianet export RUN OUT [--final].
+"""Exports a finished run as a bundle: dianet export RUN OUT [--final].
 
-The networks of the bundle are those of up to five folds, or with --final of one
-more training on all subjects. Of an ablation one row becomes a bundle; of a
-nested selection the configuration that is best on all groups of subjects.
+The networks of the bundle are those of up to five folds or, with --final, of
+one more training on all subjects. From an ablation, one row is exported; from a
+nested selection, the configuration that is best on all groups of subjects.
 """
 
 import argparse
@@ -28,23 +28,23 @@ from dianet_jax.inference import bundle as bundle_lib
 from dianet_jax.inference import folder
 from tfds_builders import registry as data_sets
 
-# More take more memory and time; the mean of five is as good as of all, nearly.
+# More need more memory and time, and are hardly better.
 _MOST_FOLDS = 5
-# Frames for images that were made elsewhere are reduced to this size: that of
-# our own configurations of raw data.
+# Frames are resized to this size, as in our configurations of raw data, if the
+# run was trained on images computed by others.
 _FRAME_SIZE = configuration.Data().frame_size
 _TEMPERATURES = (0.05, 20.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-  """What becomes a bundle.
+  """The source of a bundle.
 
   Attributes:
     workdir: of the result.
     config: of the networks.
-    data: the `data.json` of what that configuration reads.
-    choice: how that configuration came about, for the card; '' for a run.
+    data: the `data.json` for that configuration.
+    choice: how the configuration was chosen, for the card; '' for a run.
   """
 
   workdir: pathlib.Path
@@ -56,18 +56,21 @@ class _Source:
 def make(
   workdir: str | os.PathLike[str], final: bool, row: str = ''
 ) -> bundle_lib.Bundle:
-  """The bundle of a finished run, of an ablation's row or of a selection.
+  """Makes the bundle of a finished run, a row of an ablation or a selection.
 
   Args:
     workdir: of the run or study.
-    final: train once more, on all subjects, instead of taking folds.
-    row: of an ablation; '' for anything else.
+    final: train once more, on all subjects, instead of using folds.
+    row: of an ablation; '' otherwise.
+
+  Returns:
+    The bundle.
 
   Raises:
-    UserError: no finished run; an ablation without a row, or a row of no
-      ablation; without `final`, a nested selection whose folds have several
-      configurations; with it, the raw data are not there or not those of the
-      run.
+    UserError: the run is not finished; an ablation without `row`, or `row`
+      without an ablation; without `final`, a nested selection whose folds have
+      several configurations; with `final`, the raw data are missing or differ
+      from those of the run.
   """
   source = _source(paths.normal(workdir, 'RUN'), row)
   opened = trained.open_run(source.workdir)
@@ -113,7 +116,7 @@ def _source(workdir: pathlib.Path, row: str) -> _Source:
     return _of_row(workdir, config, row)
   if row:
     raise errors.UserError(
-      f'--row={row}: {workdir} is no ablation. Leave it out.'
+      f'--row={row}: {workdir} is not an ablation. Leave out --row.'
     )
   if kind == 'nested':
     return _of_selection(workdir, config)
@@ -128,15 +131,15 @@ def _of_row(
   if row is None:
     names = ', '.join(one.name for one in rows)
     raise errors.UserError(
-      f'{workdir} is an ablation. Say which of its rows becomes a bundle,'
-      f' --row=NAME, expected one of {names}.'
+      f'{workdir} is an ablation. Choose the row to export by --row=NAME,'
+      f' expected one of {names}.'
     )
   folder_ = workdir / row.folder
-  # As it was begun, should the study have changed its rows.
+  # The configuration of its run, in case the rows of the study have changed.
   config = workdirs.load_config(folder_)
   choice = (
-    f'{row.name}, one of {len(rows)} rows of an ablation. If it was picked for'
-    ' its result, that result is too good.'
+    f'{row.name}, one of {len(rows)} rows of an ablation. If it was chosen by'
+    ' its result, that result is optimistic.'
   )
   return _Source(folder_, config, _data_of(folder_), choice)
 
@@ -149,8 +152,8 @@ def _of_selection(
   [row] = [row for row in rows_lib.parse(config) if row.name == name]
   choice = (
     f'{name}, chosen among {len(held["candidates"])} by the mean UF1 over all'
-    ' groups of subjects. For the result it was chosen anew for each group,'
-    ' without it: the result is of the whole procedure.'
+    ' groups of subjects. For the result, one was chosen for each group without'
+    ' its subjects: it is the result of the complete procedure.'
   )
   data = _data_of(workdir / 'selection' / row.folder)
   return _Source(workdir, row.config, data, choice)
@@ -160,8 +163,8 @@ def _data_of(workdir: pathlib.Path) -> Mapping[str, Any]:
   data = workdirs.load_data(workdir)
   if data is None:
     raise errors.UserError(
-      f'{workdir} has no {origin.FILE}: an older version has made it. Train the'
-      ' run anew in another --workdir.'
+      f'{workdir} has no {origin.FILE}: it was made by an older version. Train'
+      ' the run again in another --workdir.'
     )
   return data
 
@@ -174,15 +177,15 @@ def _refuse_several(
   }
   if others:
     raise errors.UserError(
-      'The folds of this nested selection are networks of several'
-      f' configurations: {config.name}, {", ".join(sorted(others))}. Take'
-      f' --final: {config.name}, the best of all groups, is then trained once'
-      ' more, on all subjects.'
+      'The folds of this nested selection have several configurations:'
+      f' {config.name}, {", ".join(sorted(others))}. Use --final:'
+      f' {config.name}, the best of all groups, is then trained once more, on'
+      ' all subjects.'
     )
 
 
 def _members(opened: trained.TrainedRun) -> list[Mapping[str, Any]]:
-  """Networks of the first seed's folds, at equal steps through the subjects."""
+  """Networks of folds of the first seed, evenly spaced over the subjects."""
   seed = min(seed for seed, _ in opened.folds)
   subjects = sorted(s for own, s in opened.folds if own == seed)
   steps = np.linspace(0, len(subjects) - 1, min(_MOST_FOLDS, len(subjects)))
@@ -196,10 +199,10 @@ def _float32(array: Any) -> np.ndarray:
 
 
 def _data(data: configuration.Data) -> configuration.Data:
-  """How a user's frames are made into what the networks read."""
+  """The settings to compute the networks' inputs from a user's frames."""
   data = dataclasses.replace(data, manual_dir='', cache_dir='')
   if data_sets.facts(data.dataset).stored:
-    # The run read finished images; frames have to become such first.
+    # The run read images; the user's frames have to be converted to such.
     size = max(_FRAME_SIZE, data.image_size)
     data = dataclasses.replace(data, align=True, frame_size=size)
   return data
@@ -209,18 +212,18 @@ def calibrate(
   probabilities: Float[np.ndarray, 'seed clip class_'],
   truth: Int[np.ndarray, ' clip'],
 ) -> dict[str, Any]:
-  """The temperature with the least cross-entropy on held-out predictions.
+  """Fits the temperature with the lowest cross-entropy on held-out predictions.
 
   Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
 
   Args:
-    probabilities: held-out, 0..1.
+    probabilities: held-out predictions, 0..1.
     truth: class indices.
 
   Returns:
-    What `calibration.json` holds.
+    The content of `calibration.json`.
   """
-  # Written with six digits: 0 is less than half of the last one.
+  # They have six digits, so 0 means less than half of the last digit.
   logs = np.log(np.maximum(probabilities, 5e-7))
 
   def nats(log_temperature: float) -> float:
@@ -290,25 +293,25 @@ def _result(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> None:
-  """Writes the bundle of a run and says what it is.
+  """The command `dianet export`.
 
   Args:
-    arguments: the command line's, without the program.
+    arguments: of the command line, without the program's name.
 
   Raises:
     UserError: see `make` and `folder.save`.
   """
   parser = argparse.ArgumentParser(
     prog='dianet export',
-    description='Makes a bundle of a finished run: a folder with all that'
-    ' `dianet predict` needs.',
+    description='Exports a finished run as a bundle: a folder with everything'
+    ' that `dianet predict` needs.',
   )
   parser.add_argument('run', help='the workdir of a finished run')
-  parser.add_argument('out', help='folder to write, which is not there yet')
+  parser.add_argument('out', help='folder to write, which does not exist yet')
   parser.add_argument(
     '--final',
     action='store_true',
-    help="train once more on all subjects, by the run's number of epochs",
+    help="train once more on all subjects, for the run's number of epochs",
   )
   parser.add_argument(
     '--row', metavar='NAME', default='', help='which row of an ablation'
@@ -322,6 +325,6 @@ def main(arguments: Sequence[str]) -> None:
     return
   uf1 = made.facts['result']['uf1']['mean']
   print(
-    f'{options.out}: {made.facts["training"]["networks"]}. UF1 of the run, each'
-    f' subject held out: {uf1:.3f}. {options.out}/README.md says more.'
+    f'{options.out}: {made.facts["training"]["networks"]}. UF1 of the run, by'
+    f' leave-one-subject-out: {uf1:.3f}. See {options.out}/README.md.'
   )

@@ -1,4 +1,4 @@
-"""One more training of a run's configuration, on all subjects."""
+"""Trains the configuration of a run once more, on all subjects."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
@@ -11,32 +11,32 @@ from dianet_jax.core import errors, progress, runtime
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import folds as folds_lib
-from dianet_jax.experiments import run, starts
+from dianet_jax.experiments import initial_weights, run
 from dianet_jax.training.results import Diverged
 
-# The name of a fold that holds out nobody: part of its random numbers.
+# Name of a fold that holds out no subject; its random keys depend on it.
 NAME = 'all subjects'
 
 
 def epochs_of(config: Config, chosen: Sequence[int]) -> int:
-  """How long to train where nothing is left to choose the epoch by.
+  """Number of epochs for a training without validation clips.
 
   Args:
     config: of the networks.
-    chosen: by its folds, where they choose.
+    chosen: epochs that its folds chose, if they choose.
 
   Returns:
-    The run's fixed number; the median of those that its folds chose.
+    The fixed number of the run, or the median of the chosen ones.
 
   Raises:
-    UserError: no fold was trained by `config`, and each chooses its own.
+    UserError: folds choose their epochs, but none was trained with `config`.
   """
   if not config.evaluation.chooses_epoch:
     return config.train.epochs
   if not len(chosen):
     raise errors.UserError(
-      f'No fold was trained by {config.name!r}, so that its number of epochs is'
-      ' not known. Train it as a run of its own and export that.'
+      f'No fold was trained with {config.name!r}, so its number of epochs is'
+      ' unknown. Train it as a separate run and export that.'
     )
   return max(1, round(float(np.median(chosen))))
 
@@ -44,10 +44,10 @@ def epochs_of(config: Config, chosen: Sequence[int]) -> int:
 def everything(
   config: Config, dataset: dataset_lib.Dataset, seeds: range
 ) -> folds_lib.Folds:
-  """Folds whose training clips are all clips, one for each seed.
+  """Folds that train on all clips, one for each seed.
 
-  A fold predicts clips when it ends: here its first training clip, whose
-  prediction nobody looks at.
+  Every fold predicts clips at its end; here it is the first training clip,
+  whose prediction is not used.
   """
   folds = folds_lib.hold_out(
     {NAME: ()},
@@ -73,7 +73,7 @@ def train(
   Args:
     config: of a finished run; its first reported seed is trained.
     held: the run's `data.json`.
-    epochs: for how long.
+    epochs: number of epochs.
     workdir: of the run, for messages.
 
   Returns:
@@ -95,11 +95,11 @@ def train(
   dataset = run.read_dataset(config)
   if dataset.fingerprint != held['fingerprint']:
     raise errors.UserError(
-      f'The data there now have the fingerprint {dataset.fingerprint}, and the'
-      f' run was made of {held["fingerprint"]}. Bring those back, or'
-      ' train the run anew.'
+      f'The data now have the fingerprint {dataset.fingerprint}, but the run'
+      f' was trained on {held["fingerprint"]}. Restore those data, or train the'
+      ' run again.'
     )
-  starts.refuse_other(held.get('pretrained', {}), config, workdir)
+  initial_weights.refuse_other(held.get('pretrained', {}), config, workdir)
   seeds = config.training_seeds[: evaluation.ensemble]
   folds = everything(config, dataset, seeds)
   program = run.make_program(config, dataset, folds)
@@ -116,7 +116,7 @@ def train(
           raise errors.UserError(
             f'Training on all subjects diverged in epoch {result.epoch}, as no'
             ' fold of the run did. Lower --config.train.learning_rate and train'
-            ' the run anew.'
+            ' the run again.'
           )
         members.append(result.variables)
   return members

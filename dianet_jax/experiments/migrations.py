@@ -1,8 +1,8 @@
-"""`config.json` as older versions wrote it, brought to today's keys.
+"""Converts `config.json` of older versions to the current keys.
 
-The file says which schema it follows. A key that is new needs nothing: missing
-keys take defaults. One that is renamed or removed, or whose values are, needs
-a new number and a function here.
+The file has the version of its schema. New keys need no migration, because
+missing keys get defaults. Renamed or removed keys and values need a new version
+and a function here.
 """
 
 import ast
@@ -17,20 +17,20 @@ SCHEMA = 2
 
 
 def migrate(held: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
-  """The content of a `config.json`, as `SCHEMA` has it.
+  """Converts the content of a `config.json` to the current `SCHEMA`.
 
   Args:
-    held: what the file holds.
+    held: content of the file.
     path: of the file, for messages.
 
   Raises:
-    UserError: a newer version has written it.
+    UserError: it was written by a newer version.
   """
   version = held.get('schema', 1)
   if version > SCHEMA:
     raise errors.UserError(
-      f'{path} follows schema {version}, and this version of dianet-jax knows'
-      f' none after {SCHEMA}. Update dianet-jax, or choose another --workdir.'
+      f'{path} has schema {version}, but this version of dianet-jax reads at'
+      f' most {SCHEMA}. Update dianet-jax, or choose another --workdir.'
     )
   held = copy.deepcopy(held)
   for migration in _MIGRATIONS[version - 1 :]:
@@ -39,11 +39,11 @@ def migrate(held: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
 
 
 def _name_model_and_objective(held: dict[str, Any]) -> None:
-  """From 1, which said no number, to 2.
+  """From 1, which had no version number, to 2.
 
-  A model and an objective are chosen by name. What a mirror does follows from
-  the representation, no longer from `negated_channels`. A single phase is
-  chosen by `data.phases`, no longer by the fusion. Sessions are listed.
+  Models and objectives are chosen by name. The effect of mirroring is declared
+  by the representation instead of `negated_channels`. A single phase is chosen
+  by `data.phases` instead of the fusion. Sessions are a list.
   """
   config = held['config']
   data, model, train = config['data'], config['model'], config['train']
@@ -67,7 +67,7 @@ def _name_model_and_objective(held: dict[str, Any]) -> None:
 
 
 def _single_phase(fusion: str, phases: list[str]) -> list[str]:
-  """What the fusions that read one phase read; [] for the others."""
+  """The phase of a fusion that reads one phase; [] for other fusions."""
   first = {'first_phase': 0, 'second_phase': 1}.get(fusion)
   return [] if first is None else [phases[first]]
 

@@ -1,19 +1,19 @@
-"""Nested selection: a configuration for every subject, chosen without it.
+"""Nested selection: chooses a configuration for every subject without it.
 
 The subjects are split into G groups. For every candidate (a row of the study)
-and every pair of groups one model is trained without the subjects of both,
+and every pair of groups, one model is trained without the subjects of both,
 and predicts the clips of both. The score of a candidate for group g is the
 pooled UF1 over the clips of all other groups h, each predicted by the model
-that was trained without g and h: nothing of g is in the training nor in the
-score. The best candidate, the earlier of equals, is chosen for g.
+that was trained without g and h: group g affects neither training nor score.
+The best candidate, of ties the first, is chosen for g.
 
-Then comes leave-one-subject-out: the folds of g's subjects are trained with
+Then follows leave-one-subject-out: the folds of g's subjects are trained with
 the configuration chosen for g, on all other subjects, and all folds are pooled
-like those of any run. So no held-out clip had a part in its own prediction,
-nor in the choice of the configuration that made it.
+like those of any run. So held-out clips influence neither their own prediction
+nor the choice of its configuration.
 
-This takes G (G - 1) / 2 trainings a candidate, where a leave-one-subject-out
-in every fold would take thousands. Selection has seeds of its own, and no
+This needs G (G - 1) / 2 trainings per candidate, where leave-one-subject-out
+inside every fold would need thousands. Selection has its own seeds and no
 ensembles.
 """
 
@@ -47,14 +47,18 @@ from dianet_jax.training.results import FoldResult
 def group_subjects(
   subjects: Sequence[str], num_groups: int
 ) -> list[tuple[str, ...]]:
-  """Groups with about equally many clips, of every data set and in all.
+  """Splits subjects into groups with similar numbers of clips.
 
-  Only names and numbers of clips count, no label: subjects with many clips are
-  dealt first, each to the group with the fewest clips of its data set.
+  The numbers are balanced in total and for every data set, without labels:
+  subjects with many clips are assigned first, each to the group with the fewest
+  clips of its data set.
 
   Args:
     subjects: the subject of each clip; '<data set>/<subject>' in a composite.
-    num_groups: how many groups.
+    num_groups: number of groups.
+
+  Returns:
+    The subjects of each group.
 
   Raises:
     UserError: fewer subjects than groups.
@@ -96,10 +100,10 @@ def scores(
   group_of_clip: Int[np.ndarray, ' clip'],
   labels: Int[np.ndarray, ' clip'],
 ) -> Float64[np.ndarray, ' group']:
-  """A candidate's score for each group: see the module's description.
+  """The score of a candidate for each group, see the module's description.
 
   Args:
-    results: of one candidate; every pair of groups, for one seed or more.
+    results: of one candidate, for every pair of groups and every seed.
     folds: what `pairs` returned.
     group_of_clip: the group of each clip.
     labels: class index of each clip.
@@ -135,7 +139,7 @@ def selection_config(row: rows_lib.Row, config: Config) -> Config:
   """The candidate's configuration while it is being compared."""
   return dataclasses.replace(
     row.config,
-    # The seeds of the result have no part in the choice.
+    # The seeds of the result are not used for the choice.
     seed=config.training_seeds.stop,
     seeds=config.study.selection_seeds,
     evaluation=dataclasses.replace(
@@ -145,18 +149,18 @@ def selection_config(row: rows_lib.Row, config: Config) -> Config:
 
 
 def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
-  """Chooses and trains; writes what a run writes, and `selection.json`.
+  """Chooses and trains; writes the files of a run, and `selection.json`.
 
   Args:
     config: with the candidates in its section `study`.
-    workdir: results; trainings of the selection lie in `selection/`, those of
-      the result in `chosen/`, a folder a candidate.
+    workdir: folder of results; trainings of the selection are in `selection/`,
+      those of the result in `chosen/`, with a folder for each candidate.
 
   Returns:
-    What `metrics.json` holds.
+    The content of `metrics.json`.
 
   Raises:
-    UserError: anything that the user can mend.
+    UserError: the configuration or the data are invalid, or training failed.
   """
   runtime.configure(runtime.cache_dir(config.data.cache_dir))
   hosts.start(config.parallel)
@@ -185,7 +189,7 @@ def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class _Trainings:
-  """Folds that are trained in a workdir of their own."""
+  """Folds that are trained in a separate workdir."""
 
   config: Config
   dataset: data_lib.Dataset
@@ -194,13 +198,13 @@ class _Trainings:
 
   @property
   def work(self) -> float:
-    """What is left to do, in the unit of `pace`."""
+    """Remaining work, in the unit of `pace`."""
     return pace_lib.work(self.config, self.dataset, self.folds, self.workdir)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Candidate:
-  """What is trained for one row: in the selection and, if chosen, after it."""
+  """Trainings of one row: for the selection and, if chosen, for the result."""
 
   row: rows_lib.Row
   selection: _Trainings
@@ -269,7 +273,7 @@ class _Nested:
     workdirs.begin(self._workdir, config, dataset)
     run_lib.describe(config, dataset, folds)
     table = np.stack([self._scored(n) for n in range(len(self._candidates))])
-    # The first of equals.
+    # Of ties the first.
     choice = table.argmax(axis=0).tolist()
     held = self._held(table, choice)
     if hosts.is_main():
@@ -307,7 +311,7 @@ class _Nested:
       f'\nCandidate {number + 1} of {len(self._candidates)}: {one.row.name}'
     )
     rest = sum(other.selection.work for other in self._candidates[number + 1 :])
-    # Which of them will be chosen is not known yet.
+    # The choice is not known yet, so the estimate uses the mean.
     rest += float(np.mean([other.final.work for other in self._candidates]))
     results = self._train(one.selection, rest)
     labels = one.final.dataset.labels
@@ -319,7 +323,7 @@ class _Nested:
     for number in sorted(set(choice)):
       one = self._candidates[number]
       groups = [g for g, chosen in enumerate(choice) if chosen == number]
-      # Cut from the folds of all subjects: the widths of padding stay.
+      # Selected from the folds of all subjects, to keep the padded widths.
       folds = one.final.folds.select(
         [
           index
@@ -338,7 +342,7 @@ class _Nested:
     return results
 
   def _held(self, table: np.ndarray, choice: Sequence[int]) -> dict[str, Any]:
-    """What `selection.json` holds."""
+    """The content of `selection.json`."""
     return {
       'candidates': [
         {
@@ -360,23 +364,23 @@ class _Nested:
 
 
 def choose(held: Mapping[str, Any]) -> str:
-  """The candidate for people who are none of the subjects.
+  """The candidate for people outside the data set.
 
-  A group's candidate is the best on the clips of all others. Here no group is
-  to be predicted, so the mean of these scores decides; the first of equals.
+  A group's candidate is the best on the clips of all other groups. Here no
+  group is held out, so the mean of these scores decides; of ties the first.
 
   Args:
-    held: what `selection.json` holds.
+    held: the content of `selection.json`.
   """
   means = [float(np.mean(c['uf1_without_group'])) for c in held['candidates']]
   return held['candidates'][int(np.argmax(means))]['name']
 
 
 def print_selection(held: dict[str, Any]) -> None:
-  """A row a candidate, a column a group; the chosen one has a star."""
+  """Prints a row per candidate and a column per group; * marks the choice."""
   progress.console.print(
-    '\nUF1 by which candidates were compared: on the clips of all groups but'
-    ' the one named, by models that saw neither; * is chosen for the group.'
+    '\nUF1 of the candidates on the clips of all groups but the named one, by'
+    ' models trained without either; * marks the choice for the group.'
   )
   table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1))
   table.add_column('candidate')

@@ -1,8 +1,8 @@
-"""The data behind a result: which they are, whether there and unchanged.
+"""The data of a result: identifies them, and checks that they are unchanged.
 
-Content decides: the fingerprint of the records. As that takes minutes, names,
-sizes and times of all raw files are compared first; where they are the same,
-so is the content.
+The fingerprint of the records identifies them. As computing it takes minutes,
+names, sizes and times of all raw files are compared first; if they are equal,
+the content is assumed to be equal.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from dianet_jax.core import errors, files, progress
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import raw_files
-from dianet_jax.experiments import starts
+from dianet_jax.experiments import initial_weights
 
 FILE = 'data.json'
 
 
 def of(config: Config, dataset: data_lib.Dataset) -> dict[str, Any]:
-  """What `data.json` holds of a run and its clips."""
+  """The content of `data.json` for a run and its clips."""
   data = config.data
   return {
     'fingerprint': dataset.fingerprint,
@@ -32,18 +32,18 @@ def of(config: Config, dataset: data_lib.Dataset) -> dict[str, Any]:
     'subjects': len(set(dataset.subjects)),
     'date': datetime.date.today().isoformat(),
     'listing': dataset.listing,
-    'pretrained': starts.facts(config, dataset),
+    'pretrained': initial_weights.facts(config, dataset),
   }
 
 
 def same(held: dict[str, Any], dataset: data_lib.Dataset) -> bool:
-  """Whether `data.json` is of these data."""
+  """Whether `data.json` describes these data."""
   now = dataset.fingerprint, dataset.simulated
   return (held['fingerprint'], held['simulated']) == now
 
 
 def sentence(held: dict[str, Any]) -> str:
-  """Names the data of a result; of an older run less is known."""
+  """Describes the data of a result; older runs recorded less."""
   parts = [held.get('dataset', ''), held.get('protocol', '')]
   if held.get('simulated') is True:
     parts.insert(0, 'simulated')
@@ -63,33 +63,33 @@ def compare(
   held: dict[str, Any],
   read: Callable[[Config], data_lib.Dataset],
 ) -> str:
-  """Compares the data of a finished run with those there now.
+  """Compares the data of a finished run with the current raw data.
 
   Args:
     workdir: of the run.
-    config: with the place of the raw data as it is now.
+    config: with the current folder of the raw data.
     held: the run's `data.json`.
-    read: `run.read_dataset`; only called where the listing differs.
+    read: `run.read_dataset`; called only if the listing differs.
 
   Returns:
-    What was found, a sentence.
+    The result of the comparison, as a sentence.
 
   Raises:
-    UserError: the data are others now, or cannot be read any more.
+    UserError: the data have changed, or can no longer be read.
   """
   folder = config.data.manual_dir
   if held['simulated'] and config.data.simulation.enabled:
     return 'The data follow from the configuration.'
   if not folder:
     return (
-      'Not compared with the raw data: --config.data.manual_dir is not given.'
+      'Not compared with the raw data: --config.data.manual_dir is not set.'
     )
   listed = raw_files.listing(config.data)
   if not listed:
-    return f'Not compared with the raw data: {folder} is not there now.'
+    return f'Not compared with the raw data: {folder} does not exist.'
   if listed != held.get('listing'):
     _compare_content(workdir, config, held, read)
-    # Where it cannot be written, the next time takes as long again.
+    # If it cannot be written, the next comparison takes as long again.
     with contextlib.suppress(OSError):
       files.write_json(workdir / FILE, held | {'listing': listed})
   return f'The raw data in {folder} are unchanged.'
@@ -97,22 +97,21 @@ def compare(
 
 def _compare_content(workdir, config, held, read) -> None:
   progress.console.print(
-    f'Names, sizes or times in {config.data.manual_dir} are not those that the'
-    ' run noted: comparing the content.'
+    f'Names, sizes or times in {config.data.manual_dir} differ from those that'
+    ' the run recorded: comparing the content.'
   )
   advice = (
-    f'The result in {workdir} is not of them but of {sentence(held)}. Choose'
-    ' another --workdir to train on the data there now, or bring back the'
-    ' others.'
+    f'The result in {workdir} is of other data: {sentence(held)}. Choose'
+    ' another --workdir to train on the current data, or restore those.'
   )
   try:
     dataset = read(config)
   except errors.UserError as error:
     raise errors.UserError(
-      f'The raw data cannot be read as when the run was made: {error}\n{advice}'
+      f'The raw data can no longer be read: {error}\n{advice}'
     ) from error
   if not same(held, dataset):
     raise errors.UserError(
       'The raw data have changed since the run was made (or this version reads'
-      f' them otherwise): fingerprint {dataset.fingerprint}. {advice}'
+      f' them differently): fingerprint {dataset.fingerprint}. {advice}'
     )

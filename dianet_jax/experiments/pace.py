@@ -1,6 +1,6 @@
-"""How long the rest of a study takes, by what its trainings took so far.
+"""Estimates the remaining time of a study from its finished trainings.
 
-Work is counted in input values that training looks at: clips times epochs
+Work is the number of input values that training processes: clips times epochs
 times the size of a clip's inputs.
 """
 
@@ -16,19 +16,19 @@ import numpy as np
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import folds as folds_lib
-from dianet_jax.training import kept
+from dianet_jax.training import saved_folds
 
 
 @dataclasses.dataclass
 class Pace:
-  """Seconds and work of the trainings that a study has done."""
+  """Seconds and work of the finished trainings of a study."""
 
   seconds: float = 0.0
   work: float = 0.0
 
   @contextlib.contextmanager
   def timed(self, work: float) -> Iterator[None]:
-    """Measures how long `work` takes; without work nothing is learned."""
+    """Measures the time of some work; ignored without work."""
     start = time.perf_counter()
     yield
     if work:
@@ -36,16 +36,17 @@ class Pace:
       self.work += work
 
   def remark(self, seconds: float, work: float, rest: float) -> str:
-    """What to say of the time left for the whole study.
+    """Describes the remaining time of the study.
 
     Args:
-      seconds: estimate for the trainings that are about to begin.
-      work: of those trainings.
-      rest: work of those that follow; at the pace so far, or of the next ones.
+      seconds: estimate for the next trainings.
+      work: of the next trainings.
+      rest: work of those that follow, which take time at the measured pace or,
+        before any measurement, at the estimated one.
     """
     pace = self.seconds / self.work if self.work else seconds / max(work, 1)
     left = datetime.timedelta(seconds=round(seconds + pace * rest))
-    return f', and about {left} for all that is left of the study'
+    return f', and about {left} for the rest of the study'
 
 
 def work(
@@ -54,8 +55,8 @@ def work(
   folds: folds_lib.Folds,
   workdir: pathlib.Path,
 ) -> float:
-  """The work of the trainings that `workdir` does not hold."""
+  """The work of the trainings that are not finished in `workdir`."""
   # Arrays are [variant, clip, ...].
   size = sum(np.prod(array.shape[2:]) for array in dataset.inputs.values())
-  missing = max(len(folds) - kept.finished(workdir), 0) / len(folds)
+  missing = max(len(folds) - saved_folds.finished(workdir), 0) / len(folds)
   return float(folds.train_valid.sum() * size * config.train.epochs * missing)

@@ -1,7 +1,7 @@
-"""A bundle at work: dianet predict VIDEO ... [--bundle=DIR].
+"""Predicts clips with a bundle: dianet predict VIDEO ... [--bundle=DIR].
 
-Exit status: 0 where all was predicted, 1 where a clip could not be (the rest
-is), 2 for a wrong command line.
+Exit status: 0 if all clips were predicted, 1 if one could not be predicted (the
+others are), 2 for an invalid command line.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from dianet_jax.inference import (
 from tfds_builders import protocols
 from tfds_builders import registry as data_sets
 
-# Finds the clips in a long video of which no key frames are given.
+# Finds the clips in a long video without given key frames.
 SPOTTER = 'movement'
 
 
@@ -39,9 +39,12 @@ def predict_sources(
   """Predicts clips one after another and writes the files.
 
   Args:
-    bundle: predicts.
-    found: the clips; one that cannot be read leaves an error in its place.
+    bundle: the bundle.
+    found: the clips; the result of one that cannot be read is its error.
     out: folder of the files.
+
+  Returns:
+    A result for each clip, and for each expression spotted in a long video.
 
   Raises:
     UserError: the folder cannot be written.
@@ -64,9 +67,10 @@ def predict_sources(
 def _predict_source(
   bundle: bundle_lib.Bundle, source: sources.Source, before: int
 ) -> Iterator[outputs.Result]:
-  """One clip, or all that is spotted where no key frames are given.
+  """Predicts one clip, or all spotted clips of a long video.
 
-  Of more clips than the page shows, `before` counted, none is explained.
+  Clips that the page does not show are not explained; `before` is the number of
+  earlier ones.
   """
   film = video.Video(paths.normal(source.path, 'video'), source.fps)
   whole = source.segment == segments.WHOLE
@@ -110,17 +114,17 @@ def predict_data_set(
   """Predicts a raw data set and compares with its labels.
 
   Args:
-    bundle: predicts.
+    bundle: the bundle.
     dataset: a folder of tfds_builders/.
-    manual_dir: the raw data.
+    manual_dir: folder of the raw data.
     out: folder of `predictions.csv`, which `dianet compare` reads.
 
   Returns:
     `uf1`, `uar`, `accuracy`, 0..1; `n` clips; `seen`: whether the networks were
-    trained on this data set; `simulated`: whether the faces are.
+    trained on this data set; `simulated`: whether the faces are simulated.
 
   Raises:
-    UserError: data that cannot be read, or have other classes.
+    UserError: the data cannot be read, or have other classes.
   """
   stored = bool(data_sets.facts(dataset).stored)
   same = dataset == bundle.data.dataset
@@ -162,8 +166,8 @@ def predict_data_set(
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog='dianet predict',
-    description='Names the expression in clips of videos, folders of frames or'
-    ' a raw data set.',
+    description='Classifies the expressions in videos, folders of frames or a'
+    ' raw data set.',
   )
   parser.add_argument(
     'sources',
@@ -172,7 +176,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     '--bundle',
-    help='folder of `dianet export`; by default our own',
+    help='folder of `dianet export`; default: the bundle of the package',
   )
   parser.add_argument('--out', default='prediction', help='folder to write')
   parser.add_argument('--fps', type=float, help='of folders of frames')
@@ -187,26 +191,26 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str]) -> int:
-  """Predicts what the command line names.
+  """The command `dianet predict`.
 
   Args:
-    arguments: the command line's, without the program.
+    arguments: of the command line, without the program's name.
 
   Returns:
     The exit status, see the module.
 
   Raises:
-    UserError: a bundle, list or data set that cannot be read.
+    UserError: a bundle, list or data set cannot be read.
   """
   parser = _parser()
   options = parser.parse_args(arguments)
   if bool(options.sources) == bool(options.dataset):
     parser.error('give videos, or --dataset and --manual_dir')
   if bool(options.dataset) != bool(options.manual_dir):
-    parser.error('--dataset and --manual_dir belong together')
-  # Standard output holds the JSON alone, for programs.
+    parser.error('give both --dataset and --manual_dir, or neither')
+  # With --json, standard output must contain only JSON.
   progress.console.stderr = options.json
-  # One device of all cores: one clip at a time is computed.
+  # One device with all cores, because clips are computed one at a time.
   runtime.keep_programs(runtime.cache_dir(''))
   bundle = folder.load(options.bundle or folder.SHIPPED)
   out = paths.normal(options.out, '--out')
@@ -233,9 +237,9 @@ def _say_figures(figures, out: pathlib.Path, as_json: bool) -> None:
     f' {figures["uar"]:.3f}, accuracy {figures["accuracy"]:.3f}.'
   )
   if figures['seen']:
-    print('The networks were trained on this data set: this is no result.')
+    print('The networks were trained on this data set: this is not a result.')
   if figures['simulated']:
-    print('The data are SIMULATED: the numbers show nothing about real faces.')
+    print('The data are SIMULATED: the numbers do not apply to real faces.')
   print(f'{out}/predictions.csv')
 
 

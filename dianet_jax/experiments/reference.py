@@ -1,4 +1,4 @@
-"""docs/configuration.md, written from where the keys are declared.
+"""Generates docs/configuration.md from the declarations of the keys.
 
 python -m dianet_jax.experiments.reference > docs/configuration.md
 """
@@ -10,7 +10,7 @@ from dianet_jax.experiments import configuration
 from dianet_jax.models.registry import MODELS
 from dianet_jax.training.objectives import OBJECTIVES
 
-# Sections that have keys of their own for each `name`, and what all have.
+# Sections whose keys depend on `name`, and the base class of their settings.
 _ROWS = {'model': MODELS, 'objective': OBJECTIVES}
 _COMMON = {'model': config.Model, 'objective': config.Objective}
 
@@ -23,10 +23,10 @@ on the command line:
     python main.py --config=configs/casme2.py --config.train.epochs=80 \\
       --config.data.phases="('onset_apex','onset_offset')"
 
-or in a file like those in `configs/`, which hold what differs from these
-defaults. A model may follow the name of the file: `configs/casme2.py:dianet`.
-An unknown key is answered with the nearest one. "Ours" marks a choice on which
-the paper is silent.
+or in a file like those in `configs/`, which contain only differences from these
+defaults. The name of the file may be followed by a model:
+`configs/casme2.py:dianet`. The error message for an unknown key has the nearest
+known one. "Ours" marks a choice that the paper does not state.
 """
 
 

@@ -1,9 +1,8 @@
-"""From trained folds to the files of a result: numbers first, then pictures.
+"""Writes the files of a result from trained folds: numbers, then pictures.
 
-`predictions.csv` and `metrics.json` are on disk before anything is drawn. What
-draws rests on libraries and settings of the user's, and must not be able to
-take the result away: its failure is told beside the result, and the same
-command tries again.
+`predictions.csv` and `metrics.json` are written before anything is drawn.
+Drawing depends on the user's libraries and settings, and its failure must not
+affect the result: it is reported, and the same command tries again.
 """
 
 import collections
@@ -29,7 +28,7 @@ Read = Callable[[configuration.Config], dataset_lib.Dataset]
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-  """All folds of a run or of a study, trained.
+  """The trained folds of a run or a study.
 
   Attributes:
     config: of the run or study.
@@ -45,7 +44,7 @@ class Trained:
 
   @property
   def pooled(self) -> report.Pooled:
-    """The predictions of all folds, ensembles averaged."""
+    """The predictions of all folds, averaged over ensembles."""
     size = self.config.evaluation.ensemble
     reported = report.ensemble(self.results, size)
     return report.pool(reported, len(self.dataset.clips))
@@ -57,22 +56,22 @@ def conclude(
   start: float,
   more: Mapping[str, Any],
 ) -> dict[str, Any]:
-  """Writes everything, the pictures last.
+  """Writes all files, pictures last.
 
   Args:
     trained: all folds.
-    folds: what they were trained from.
-    start: the `time.perf_counter` of the run's beginning.
-    more: what else `metrics.json` is to hold.
+    folds: their index tables.
+    start: `time.perf_counter` at the start of the run.
+    more: further content of `metrics.json`.
 
   Returns:
-    What `metrics.json` holds: its presence says that the run is finished.
+    The content of `metrics.json`; if that file exists, the run is finished.
   """
-  # Those of a resumed run come in another order.
+  # Folds of a resumed run have another order.
   results = sorted(trained.results, key=lambda r: (r.seed, r.subject))
   trained = dataclasses.replace(trained, results=results)
   summary = _summarise(trained, folds) | dict(more)
-  # Of this session alone, where the run was resumed.
+  # The time of this session only, if the run was resumed.
   summary['seconds'] = round(time.perf_counter() - start, 1)
   if not hosts.is_main():
     return summary
@@ -81,7 +80,7 @@ def conclude(
   summary['sessions'] = workdirs.sessions(workdir)
   if text := workdirs.version_note(summary['sessions']):
     summary['notes'].append(text)
-  # Those of an earlier result do not show this one.
+  # Remove pictures of an earlier result.
   (workdir / 'report.html').unlink(missing_ok=True)
   shutil.rmtree(workdir / 'tensorboard', ignore_errors=True)
   predictions.write(
@@ -119,7 +118,7 @@ def _summarise(trained: Trained, folds: folds_lib.Folds) -> dict[str, Any]:
   summary['trainings'] = [
     {'seed': result.seed, 'subject': result.subject} for result in results
   ]
-  # More than one entry only where the user asked for a mix.
+  # More than one entry only if `parallel.allow_mixed` is set.
   summary['trained_by'] = dict(
     collections.Counter('; '.join(result.made_by) for result in results)
   )
@@ -142,7 +141,7 @@ def _page(trained: Trained, summary: dict[str, Any]) -> None:
       page.choose(trained.dataset.labels, pooled.probabilities[0]),
     )
   except errors.UserError as error:
-    # Of older versions, or taken away: the rest of the page needs none.
+    # Weights may be missing; the rest of the page does not need them.
     progress.console.print(f'No clip is explained: {error}')
     explanations = {}
   page.write(
@@ -162,21 +161,26 @@ def _events(trained: Trained, summary: dict[str, Any]) -> None:
   report.write_events(trained.workdir / 'tensorboard', trained.results)
 
 
-# Name in the workdir -> what draws it.
+# Name in the workdir -> function that draws it.
 _DRAWINGS = {'report.html': _page, 'tensorboard': _events}
 
 
 def draw(trained: Trained, summary: dict[str, Any]) -> None:
-  """Draws what is not there yet; a failure is told, and the result stands."""
+  """Draws missing pictures; a failure is reported, and the result is kept.
+
+  Args:
+    trained: all folds.
+    summary: the content of `metrics.json`.
+  """
   for name, function in _DRAWINGS.items():
     if (trained.workdir / name).exists():
       continue
     try:
       function(trained, summary)
-    except Exception as error:  # Of libraries, and of how they are set up.
+    except Exception as error:  # From libraries and their settings.
       progress.console.print(
         f'{name} could not be drawn ({faults.one_line(error)}). The result is'
-        f' not touched, and the same command tries again;'
+        f' complete, and the same command tries to draw it again;'
         f' {faults.report(error)}'
       )
 
@@ -188,22 +192,22 @@ def show(
   read: Read,
   places: Mapping[str, pathlib.Path],
 ) -> None:
-  """Says which data a finished result is from, and draws what it lacks.
+  """Describes the data of a finished result, and draws missing pictures.
 
   Args:
     config: of the run or study.
     workdir: of the run or study.
     summary: its `metrics.json`.
     read: `run.read_dataset`.
-    places: subject -> the workdir that holds its folds.
+    places: subject -> the workdir of its folds.
 
   Raises:
-    UserError: the raw data are others now.
+    UserError: the raw data have changed.
   """
   say = progress.console.print
   held = workdirs.load_data(workdir)
   if held is None:
-    say('Its data are not known: an older version has made it.')
+    say('Its data are unknown: it was made by an older version.')
     return
   say(f'Data: {origin.sentence(held)}.')
   say(origin.compare(workdir, config, held, read))
@@ -218,7 +222,7 @@ def show(
       for one in summary['trainings']
     ]
   except (KeyError, errors.UserError) as error:
-    say(f'What is missing in {workdir} cannot be drawn: {error}')
+    say(f'Missing files in {workdir} cannot be drawn: {error}')
     return
   draw(Trained(config, workdir, dataset, results), summary)
 

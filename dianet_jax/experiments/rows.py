@@ -1,8 +1,7 @@
-"""The rows of a study: several configurations, and the data of each.
+"""The rows of a study: configurations, and the data of each.
 
-A row is 'name: key=value key=value', what differs from the configuration that
-the rows belong to. A row that names a model or an objective starts from that
-one's defaults.
+A row is 'name: key=value key=value', the differences from the configuration of
+the study. A row that sets the model or the objective starts from its defaults.
 """
 
 import ast
@@ -16,10 +15,10 @@ from dianet_jax.core import errors, progress, schema
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import folds as folds_lib
-from dianet_jax.experiments import configuration, rules, starts
+from dianet_jax.experiments import configuration, initial_weights, rules
 
-# Prefixes of the keys that a row may not set, because all rows must share them
-# to be comparable, or because the study as a whole depends on them.
+# Prefixes of keys that a row may not set, because all rows must share them to
+# be comparable, or because they belong to the complete study.
 _SHARED = {
   'ablation': ('name', 'study.', 'seed', 'evaluation.ensemble'),
   'nested': ('name', 'study.', 'seed', 'evaluation.'),
@@ -31,10 +30,10 @@ class Row:
   """One configuration of a study.
 
   Attributes:
-    name: as it is printed.
-    settings: what differs, as text.
+    name: as printed.
+    settings: the differences, as text.
     config: an ordinary configuration, without a study.
-    lacking: why the data cannot feed it; '' where they can.
+    lacking: why the data set does not support it; '' if it does.
   """
 
   name: str
@@ -63,17 +62,17 @@ def _value(text: str) -> Any:
 
 
 def _settings(text: str, shared: tuple[str, ...]) -> dict[str, Any]:
-  """'key=value key=value' -> key -> value; blanks may follow commas."""
+  """Parses 'key=value key=value'; blanks may follow commas."""
   found = {}
   for setting in re.split(r'\s+(?=[\w.]+=)', text) if text else ():
     key, equals, value = setting.partition('=')
     if not equals:
-      raise errors.UserError(f'{setting!r} is not key=value.')
+      raise errors.UserError(f'{setting!r}: expected key=value.')
     if key in found:
       raise errors.UserError(f'{key} is set twice.')
     if key.startswith(shared):
       raise errors.UserError(
-        f'{key} is one for all rows. Set it for the study.'
+        f'{key} must be the same for all rows. Set it for the study.'
       )
     found[key] = _value(value)
   return found
@@ -89,7 +88,7 @@ def _row(config: Config, text: str) -> Row:
       raise errors.UserError("expected 'name: key=value key=value'.")
     if not _folder(name):
       raise errors.UserError(
-        f'the name {name!r} has no letter and no digit to call its folder by.'
+        f'the name {name!r} needs a letter or a digit, for its folder.'
       )
     differing = _settings(settings, _SHARED[config.study.kind])
     row_config = configuration.from_mapping(
@@ -104,25 +103,26 @@ def parse(config: Config) -> list[Row]:
   """The rows of a study, in order.
 
   Raises:
-    UserError: a row that cannot be read, has a wrong key or value, or the
-      folder of another; or none that the data can feed.
+    UserError: a row cannot be parsed, has an invalid key or value, or the
+      folder of another; or the data set supports none.
   """
   found = [_row(config, text) for text in config.study.rows]
   folders = [row.folder for row in found]
   for row in found:
     if folders.count(row.folder) > 1:
       raise errors.UserError(
-        f'--config.study.rows: two rows are called {row.name!r}, or nearly.'
+        f'--config.study.rows: two rows have the name {row.name!r} or similar'
+        ' names with the same folder. Rename one.'
       )
   if all(row.lacking for row in found):
     raise errors.UserError(
-      f'--config.study.rows: {config.data.dataset} can feed none of them.'
+      f'--config.study.rows: {config.data.dataset} supports none of them.'
     )
   return found
 
 
 def describe(found: Sequence[Row]) -> None:
-  """Prints the rows, with what each changes and which cannot be fed."""
+  """Prints the rows, their differences, and which are not supported."""
   for row in found:
     what = f'LEFT OUT: {row.lacking}' if row.lacking else row.settings
     progress.console.print(f'  {row.name:<28} {what}')
@@ -148,16 +148,19 @@ def load_rows(
   read: Callable[[Config], data_lib.Dataset],
   reference: data_lib.Dataset,
 ) -> list[Ready]:
-  """Loads the data of every row, so that a mistake shows before any training.
+  """Loads the data of every row, to report errors before training starts.
 
   Args:
-    found: rows that the data can feed.
-    read: `run.read_dataset`, keeping what it has loaded: most rows share it.
-    reference: what the rows must have the clips of.
+    found: rows that the data set supports.
+    read: `run.read_dataset` with a cache, because most rows share data.
+    reference: data set whose clips the rows must have.
+
+  Returns:
+    The rows with their data.
 
   Raises:
-    UserError: a row's clips, subjects, classes or labels are others, or no
-      folds can be made of them.
+    UserError: a row's clips, subjects, classes or labels differ, or no folds
+      can be made of them.
   """
   ready = []
   for row in found:
@@ -165,7 +168,7 @@ def load_rows(
       dataset = read(row.config)
       _check_alike(dataset, reference)
       folds = folds_lib.of(row.config, dataset)
-      starts.load(row.config, dataset)
+      initial_weights.load(row.config, dataset)
     except errors.UserError as error:
       raise errors.UserError(
         f'--config.study.rows, {row.name!r}: {error}'
@@ -187,8 +190,8 @@ def _check_alike(one: data_lib.Dataset, other: data_lib.Dataset) -> None:
   for what in ours:
     if ours[what] != theirs[what]:
       raise errors.UserError(
-        f'its {what} are not those of the other rows, so that they cannot be'
-        ' compared. Set data.protocol and the like for the study.'
+        f'its {what} differ from those of the other rows, so they cannot be'
+        ' compared. Set data.protocol and similar keys for the study.'
       )
 
 

@@ -16,10 +16,10 @@ from dianet_jax.core import hosts, progress, runtime
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.evaluation import report
+from dianet_jax.experiments import initial_weights, strategies, workdirs
 from dianet_jax.experiments import results as results_lib
-from dianet_jax.experiments import starts, strategies, workdirs
 from dianet_jax.models import registry as models
-from dianet_jax.training import build, kept
+from dianet_jax.training import build, saved_folds
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import resume as resume_lib
 from dianet_jax.training.state import Data
@@ -59,7 +59,7 @@ def make_program(
     folds.train_index.shape[1],
     jnp.dtype(dtype),
   )
-  start = starts.load(config, dataset)
+  start = initial_weights.load(config, dataset)
   data = Data(
     dict(dataset.inputs), dataset.labels, start.variables if start else {}
   )
@@ -121,14 +121,14 @@ def _run(
   describe_rest: Callable[[float], str] | None,
 ) -> dict[str, Any]:
   start = time.perf_counter()
-  starts.find(config)
+  initial_weights.find(config)
   dataset = read_dataset(config, load)
   folds = folds_lib.of(config, dataset)
   workdirs.begin(workdir, config, dataset)
   dataset = workdirs.with_note(dataset, [workdir])
   describe(config, dataset, folds)
   program = make_program(config, dataset, folds, workdir)
-  missing = len(folds) - kept.finished(workdir)
+  missing = len(folds) - saved_folds.finished(workdir)
   began = time.perf_counter()
   trained = resume_lib.train_folds(
     config, workdir, folds, program, describe_rest

@@ -1,4 +1,4 @@
-"""Chooses how folds are trained on an accelerator, once a workdir."""
+"""Chooses the strategy of training on an accelerator, once per workdir."""
 
 from collections.abc import Callable
 import dataclasses
@@ -30,18 +30,18 @@ def choose(
   make: Make,
   workdir: pathlib.Path | None,
 ) -> configuration.Parallel:
-  """The `parallel` section, `auto` and 0 in it replaced by what is fastest.
+  """The `parallel` section with `auto` and 0 replaced by the fastest choice.
 
-  On a CPU, and where the user has chosen, it stays as it is. What a workdir was
-  begun with is never chosen anew: the rest of its folds is trained alike.
+  On a CPU, and for settings of the user, it is unchanged. The choice of an
+  existing workdir is kept, so that all its folds are trained alike.
 
   Args:
     config: of the run.
     trainer: of the run.
     data: of all clips.
     folds: all of the run.
-    make: makes the program to be measured.
-    workdir: of the run; None to look into the cache alone.
+    make: makes the program to measure.
+    workdir: of the run; None to use only the cache.
   """
   settings = config.parallel
   devices = parallel_lib.choose_devices(settings.devices)
@@ -65,15 +65,15 @@ def choose(
 
   def measured() -> tuning.Choice:
     with progress.waiting(
-      'Measuring strategies; none is begun after'
+      'Measuring strategies; none is started after'
       f' {tuning.BUDGET_SECONDS} seconds'
     ):
       return tuning.measured(measure, own, settings.folds_per_device)
 
   cache = runtime.cache_dir(config.data.cache_dir) / 'compiled' / 'strategies'
   key = _key(config, trainer, data, own, devices)
-  # All processes train alike: as the first one would.
-  choice = hosts.of_main(tuning.kept(cache, key, measured))
+  # All processes use the choice of the first one.
+  choice = hosts.of_main(tuning.cached(cache, key, measured))
   for line in tuning.sentences(choice):
     progress.console.print(line)
   if workdir:
@@ -107,9 +107,9 @@ def _key(
 def _seconds(
   program: parallel_lib.FoldParallel, folds: folds_lib.Folds, number: int
 ) -> tuple[float, float]:
-  """Of an epoch of one fold, and until the programs were ready."""
+  """Seconds of an epoch of one fold, and of compiling the programs."""
   start = time.perf_counter()
-  with memory.exhaustion_told(program.devices):
+  with memory.report_exhaustion(program.devices):
     program.compile(folds)
     compiled = time.perf_counter() - start
     seconds = program.seconds_per_epoch(folds)

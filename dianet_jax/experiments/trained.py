@@ -1,4 +1,4 @@
-"""What a finished run or nested selection has trained, to be used again."""
+"""Loads the networks of a finished run or nested selection."""
 
 from collections.abc import Mapping
 import contextlib
@@ -25,11 +25,10 @@ class Network:
   """One trained network.
 
   Attributes:
-    config: it was trained by.
-    classes: names, in the order of the probabilities.
-    variables: parameters and statistics, float32: what the model's `apply`
-      takes.
-    dtype: of the computation in training.
+    config: of its training.
+    classes: class names, in the order of the probabilities.
+    variables: parameters and statistics, float32, for the model's `apply`.
+    dtype: of computation in training.
   """
 
   config: Config
@@ -51,11 +50,13 @@ class Network:
   def predict(
     self, inputs: Mapping[str, Float[np.ndarray, 'clip ...']]
   ) -> Float[Array, 'clip class_']:
-    """Class probabilities, as the run itself computes them.
+    """Class probabilities, as the run computed them.
 
     Args:
-      inputs: name -> raw values of some clips: those of one variant of
-        `Dataset.inputs`.
+      inputs: name -> raw inputs of clips: one variant of `Dataset.inputs`.
+
+    Returns:
+      Float32, 0..1.
     """
     return self._probabilities(dict(self.variables), dict(inputs))
 
@@ -79,7 +80,7 @@ class TrainedRun:
   places: Mapping[str, tuple[pathlib.Path, Config]]
 
   def network(self, seed: int, subject: str) -> Network:
-    """The network that never saw `subject`.
+    """The network that was trained without `subject`.
 
     Raises:
       UserError: there is no such training, or its weights are damaged.
@@ -94,8 +95,8 @@ class TrainedRun:
       result = saved.load(seed, subject)
       if result is None:
         raise errors.UserError(
-          f'{workdir}/checkpoints lacks seed {seed}, subject {subject!r}. Copy'
-          ' that folder anew, or train the run again in another --workdir.'
+          f'{workdir}/checkpoints has no seed {seed}, subject {subject!r}. Copy'
+          ' that folder again, or train the run again in another --workdir.'
         )
       variables = saved.load_variables(seed, subject)
     dtype, *_ = result.made_by[-1].split(', ')
@@ -103,14 +104,17 @@ class TrainedRun:
 
 
 def open_run(workdir: str | os.PathLike[str]) -> TrainedRun:
-  """The networks of a finished run or nested selection.
+  """Opens a finished run or nested selection.
 
   Args:
     workdir: of the run.
 
+  Returns:
+    The run; weights are read on demand.
+
   Raises:
-    UserError: it is not the workdir of a finished run, or one of an older
-      version, which kept no weights apart.
+    UserError: it is not the workdir of a finished run, or it was made by a
+      version that saved no separate weights.
   """
   workdir = paths.normal(workdir, 'workdir')
   config = workdirs.load_config(workdir)
@@ -122,8 +126,8 @@ def open_run(workdir: str | os.PathLike[str]) -> TrainedRun:
     )
   if 'trainings' not in summary:
     raise errors.UserError(
-      f'The run in {workdir} was finished by a version that kept no weights to'
-      ' be used again. Train it anew in another --workdir.'
+      f'The run in {workdir} was made by a version that saved no weights. Train'
+      ' it again in another --workdir.'
     )
   folds = tuple((one['seed'], one['subject']) for one in summary['trainings'])
   places = {subject: (workdir, config) for _, subject in folds}

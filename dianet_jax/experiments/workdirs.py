@@ -1,10 +1,9 @@
 """Guards a workdir: one run at a time, of one configuration and one data set.
 
-`config.json` holds the number of its schema, the configuration that the run
-was begun with, the strategy that was measured to be the fastest, and the
-versions of each session; `data.json` describes its
-data, see `origin`; `metrics.json` holds the result, and is there when the run
-is finished.
+`config.json` has the version of its schema, the configuration of the run, the
+strategy that was measured to be the fastest, and the versions of each session;
+`data.json` describes its data, see `origin`; `metrics.json` has the result, and
+exists if the run is finished.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +23,13 @@ from dianet_jax.core import errors, faults, files, hosts, progress, schema
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.evaluation import report
-from dianet_jax.experiments import configuration, migrations, origin, starts
-from dianet_jax.training import checkpoints, kept
+from dianet_jax.experiments import (
+  configuration,
+  initial_weights,
+  migrations,
+  origin,
+)
+from dianet_jax.training import checkpoints, saved_folds
 
 _PACKAGES = (
   'dianet-jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint',
@@ -34,7 +38,7 @@ _PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-  """Python, platform and the packages that a result may depend on."""
+  """Versions of everything that a result may depend on."""
   found = {
     'python': sys.version.split()[0],
     'machine': platform.platform(),
@@ -50,9 +54,9 @@ def versions() -> dict[str, str]:
 
 @contextlib.contextmanager
 def exclusive(workdir: pathlib.Path) -> Iterator[None]:
-  """Keeps other runs out of `workdir`; leaves no trace if nothing was written.
+  """Locks `workdir`; removes the lock file if nothing was written.
 
-  A finished run in a folder that cannot be written is let in: it is only shown.
+  A finished run in a read-only folder is allowed, because it is only shown.
 
   Raises:
     UserError: the folder cannot be written or locked, or another run is using
@@ -65,8 +69,8 @@ def exclusive(workdir: pathlib.Path) -> Iterator[None]:
     try:
       yield
     finally:
-      # The lock stays, unless the run never began: whoever has opened it
-      # meanwhile finds out by `_is_at`. The folder of other processes stays.
+      # The lock file is kept, unless the run never started; another run that
+      # has opened it meanwhile detects that by `_is_at`.
       with contextlib.suppress(OSError):
         if all(path.name.startswith('.lock') for path in workdir.iterdir()):
           lock.unlink()
@@ -74,7 +78,7 @@ def exclusive(workdir: pathlib.Path) -> Iterator[None]:
 
 
 def _locked(lock: pathlib.Path) -> contextlib.AbstractContextManager:
-  """The lock file, open and locked until it is closed."""
+  """The opened lock file, locked until it is closed."""
   while True:
     try:
       lock.parent.mkdir(parents=True, exist_ok=True)
@@ -98,8 +102,8 @@ def _locked(lock: pathlib.Path) -> contextlib.AbstractContextManager:
       else:
         message = (
           f'{lock} cannot be locked ({error.strerror}), so two runs could write'
-          ' there at once. Choose a --workdir on a file system with locks, such'
-          ' as a local disk.'
+          ' there at once. Choose a --workdir on a file system that supports'
+          ' locks, such as a local disk.'
         )
       raise errors.UserError(message) from error
     if _is_at(file, lock):
@@ -108,7 +112,7 @@ def _locked(lock: pathlib.Path) -> contextlib.AbstractContextManager:
 
 
 def _is_at(file: TextIO, path: pathlib.Path) -> bool:
-  """Whether an open file still bears its name."""
+  """Whether a path still refers to an open file."""
   try:
     return os.path.samestat(os.fstat(file.fileno()), path.stat())
   except FileNotFoundError:
@@ -116,7 +120,7 @@ def _is_at(file: TextIO, path: pathlib.Path) -> bool:
 
 
 def _held(workdir: pathlib.Path) -> dict[str, Any] | None:
-  """`config.json` in today's schema; None where there is none."""
+  """`config.json` in the current schema; None if there is none."""
   path = workdir / 'config.json'
   if not path.exists():
     return None
@@ -129,24 +133,24 @@ def _held(workdir: pathlib.Path) -> dict[str, Any] | None:
 
 @contextlib.contextmanager
 def _reading(path: pathlib.Path) -> Iterator[None]:
-  """What is made of a file's content: whatever fails, the file is damaged."""
+  """Reports any error in this block as a damaged file."""
   try:
     yield
   except (AttributeError, LookupError, TypeError, ValueError) as error:
     raise errors.UserError(
-      f'{path} does not hold what a run writes ({faults.one_line(error)}).'
+      f'{path} is not a valid file of a run ({faults.one_line(error)}).'
       f' {_advice(path)}'
     ) from error
 
 
 def _advice(path: pathlib.Path) -> str:
   if path.name == 'metrics.json':
-    return 'Remove that file: the same command finds the result anew.'
+    return 'Remove that file: the same command computes the result again.'
   return 'Choose another --workdir, or remove that folder.'
 
 
 def load_summary(workdir: pathlib.Path) -> dict[str, Any] | None:
-  """What `metrics.json` holds; None where the run is not finished.
+  """The content of `metrics.json`; None if the run is not finished.
 
   Raises:
     UserError: the file is damaged.
@@ -156,13 +160,13 @@ def load_summary(workdir: pathlib.Path) -> dict[str, Any] | None:
     return None
   summary = files.read_json(path)
   with _reading(path):
-    # Whatever shows it will do the same.
+    # Check the values that are shown.
     _ = report.title(summary), report.rows(summary), report.oracle_line(summary)
   return summary
 
 
 def load_data(workdir: pathlib.Path) -> dict[str, Any] | None:
-  """What `data.json` holds; None where there is none, as in the first runs.
+  """The content of `data.json`; None if there is none, as in the first runs.
 
   Raises:
     UserError: the file is damaged.
@@ -177,7 +181,7 @@ def load_data(workdir: pathlib.Path) -> dict[str, Any] | None:
 
 
 def load_selection(workdir: pathlib.Path) -> dict[str, Any]:
-  """What `selection.json` of a nested selection holds.
+  """The content of `selection.json` of a nested selection.
 
   Raises:
     UserError: the file is damaged.
@@ -195,16 +199,18 @@ def load_selection(workdir: pathlib.Path) -> dict[str, Any]:
 
 
 def load_config(workdir: pathlib.Path) -> Config:
-  """The configuration of a run, whatever version has begun it.
+  """The configuration of a run of this or an older version.
 
-  Keys that it did not know have their defaults.
+  Keys that the older version did not have get their defaults.
 
   Raises:
     UserError: there is none, or it cannot be read.
   """
   held = _held(workdir)
   if held is None:
-    raise errors.UserError(f'{workdir} is no workdir: it has no config.json.')
+    raise errors.UserError(
+      f'{workdir} is not a workdir: it has no config.json.'
+    )
   try:
     return configuration.parse(held['config'])
   except errors.UserError as error:
@@ -212,11 +218,11 @@ def load_config(workdir: pathlib.Path) -> Config:
 
 
 def check_config(workdir: pathlib.Path, config: Config) -> None:
-  """Refuses a workdir that holds a run of another configuration.
+  """Refuses a workdir that contains a run of another configuration.
 
   Raises:
-    UserError: it does; the keys that differ are named. Or it holds trainings
-      of a configuration that nobody knows.
+    UserError: keys differ, which the message lists; or the workdir contains
+      trainings of an unknown configuration.
   """
   if not (workdir / 'config.json').exists():
     _refuse_unknown(workdir, 'config.json')
@@ -225,7 +231,7 @@ def check_config(workdir: pathlib.Path, config: Config) -> None:
   wanted = configuration.identity(config)
   if held != wanted:
     raise errors.UserError(
-      f'{workdir} holds a run of another configuration:\n'
+      f'{workdir} contains a run of another configuration:\n'
       + '\n'.join(schema.differences(held, wanted))
       + '\nChoose another --workdir, or remove that folder.'
     )
@@ -233,23 +239,25 @@ def check_config(workdir: pathlib.Path, config: Config) -> None:
 
 def _refuse_unknown(workdir: pathlib.Path, missing: str) -> None:
   # The main process of several writes that file.
-  if hosts.is_main() and (kept.finished(workdir) or kept.begun(workdir)):
+  if hosts.is_main() and (
+    saved_folds.finished(workdir) or saved_folds.begun(workdir)
+  ):
     raise errors.UserError(
-      f'{workdir} holds trainings, but no {missing}: it cannot be known of what'
-      ' they are. Bring back that file, choose another --workdir, or remove'
-      ' that folder.'
+      f'{workdir} contains trainings but no {missing}, so their origin is'
+      ' unknown. Restore that file, choose another --workdir, or remove that'
+      ' folder.'
     )
 
 
 def started(held: Mapping[str, Any]) -> str:
-  """What `data.json` says of the file that networks started from, if any."""
-  return starts.sentence(held.get('pretrained', {}))
+  """Describes the initial weights by `data.json`; '' without any."""
+  return initial_weights.sentence(held.get('pretrained', {}))
 
 
 def with_note(
   dataset: data_lib.Dataset, workdirs: Sequence[pathlib.Path]
 ) -> data_lib.Dataset:
-  """The clips, with a note on every file that networks started from."""
+  """Adds a note on every file of initial weights to the clips."""
   found = [started(load_data(workdir) or {}) for workdir in workdirs]
   notes = (*dict.fromkeys(filter(None, found)), *dataset.notes)
   return dataclasses.replace(dataset, notes=notes)
@@ -258,30 +266,30 @@ def with_note(
 def check_data(
   workdir: pathlib.Path, config: Config, dataset: data_lib.Dataset
 ) -> None:
-  """Refuses a workdir whose finished folds come from other data or weights.
+  """Refuses a workdir whose finished folds used other data or weights.
 
   Raises:
-    UserError: they are.
+    UserError: data or initial weights differ.
   """
   held = load_data(workdir)
   if held is None:
     _refuse_unknown(workdir, origin.FILE)
   elif not origin.same(held, dataset):
     raise errors.UserError(
-      f'The raw data have changed since the run in {workdir} was begun.'
+      f'The raw data have changed since the run in {workdir} was started.'
       ' Choose another --workdir, or remove that folder.'
     )
   else:
-    starts.refuse_other(held.get('pretrained', {}), config, workdir)
+    initial_weights.refuse_other(held.get('pretrained', {}), config, workdir)
 
 
 def begin(
   workdir: pathlib.Path, config: Config, dataset: data_lib.Dataset
 ) -> None:
-  """Notes down configuration, versions and data, before the first fold.
+  """Records configuration, versions and data, before the first fold.
 
   Raises:
-    UserError: finished folds in `workdir` are of other raw data.
+    UserError: finished folds in `workdir` used other raw data.
   """
   check_data(workdir, config, dataset)
   workdir.mkdir(parents=True, exist_ok=True)
@@ -296,7 +304,7 @@ def begin(
 
 
 def note_config(workdir: pathlib.Path, config: Config) -> None:
-  """Writes what `check_config` reads; what is there stays as it was begun."""
+  """Writes `config.json` for `check_config`, unless it exists."""
   if not hosts.is_main():
     return
   held = _held(workdir) or {
@@ -313,12 +321,12 @@ def note_config(workdir: pathlib.Path, config: Config) -> None:
 
 
 def load_choice(workdir: pathlib.Path) -> dict[str, Any] | None:
-  """By which strategy it is trained, where that was measured."""
+  """The measured choice of the strategy; None if it was not measured."""
   return (_held(workdir) or {}).get('strategy')
 
 
 def note_choice(workdir: pathlib.Path, choice: dict[str, Any]) -> None:
-  """Writes what `load_choice` reads into the `config.json` that is there."""
+  """Adds the measured choice of the strategy to `config.json`."""
   if hosts.is_main():
     held = files.read_json(workdir / 'config.json')
     files.write_json(workdir / 'config.json', held | {'strategy': choice})
@@ -331,7 +339,7 @@ def sessions(workdir: pathlib.Path) -> list[dict[str, str]]:
 
 
 def merged_versions(found: Sequence[Mapping[str, str]]) -> dict[str, str]:
-  """What each thing's version was; several where sessions differ."""
+  """The versions of all sessions; several for one item if they differ."""
   names = dict.fromkeys(name for session in found for name in session)
   return {
     name: ', then '.join(
@@ -342,9 +350,9 @@ def merged_versions(found: Sequence[Mapping[str, str]]) -> dict[str, str]:
 
 
 def version_note(found: Sequence[Mapping[str, str]]) -> str:
-  """What to say of sessions that differ; '' where there is nothing."""
+  """Describes versions that differ between sessions; '' if none do."""
   merged = merged_versions(found)
   if len(found) < 2:
     return ''
   changed = [f'{n} {v}' for n, v in merged.items() if ', then ' in v]
-  return 'trained in sessions of other versions: ' + '; '.join(changed)
+  return 'trained in sessions with different versions: ' + '; '.join(changed)

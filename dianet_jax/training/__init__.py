@@ -2,5 +2,5 @@
 
 In: a `Dataset`, `Folds`, a model and an objective. Out: `FoldResult`s.
 One fold: trainer, objectives, augment. Many: parallel, programs, group,
-results, checkpoints, resume. May import: data and what stands below it.
+results, checkpoints, resume. May import: data and the packages below it.
 """

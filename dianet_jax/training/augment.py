@@ -1,9 +1,9 @@
 """Augmentation of a clip's images.
 
-All images of a clip are moved alike: they show one face. What a flip or a
-rotation does to the values, the channels say (`motion.registry.Channel`):
-grey levels only change their place, a displacement turns with the face, and
-the blocks of a face change places.
+All images of a clip show one face, so they are transformed identically. The
+channels (`motion.registry.Channel`) declare how a flip or a rotation changes
+values: grey levels only change position, displacements rotate with the face,
+and blocks of the face change places.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,9 +30,9 @@ def move(
   channels: Sequence[Channel] = (),
   radians: Float[Array, ''] | None = None,
 ) -> Images:
-  """Mirrored left to right if `flipped`, then turned, then moved.
+  """Mirrors images left to right, then rotates, then shifts them.
 
-  Every image is resampled once, and what lies outside repeats the border.
+  Every image is resampled once; pixels outside repeat the border.
 
   Args:
     images: of one clip, signed.
@@ -40,15 +40,15 @@ def move(
     columns: pixels to the right.
     flipped: whether to mirror.
     channels: of the images; () for values that no mirror or rotation changes.
-    radians: counter-clockwise, about the centre; bilinear. None to move by
-      whole pixels alone, which is exact.
+    radians: counter-clockwise rotation about the centre, with bilinear
+      interpolation; None to shift only by whole pixels, which is exact.
 
   Returns:
     Images of the same shape.
 
   Raises:
     UserError: vectors whose components are scaled by unknown factors cannot be
-      turned.
+      rotated.
   """
   if radians is None:
     images = _take(images, rows, columns, flipped)
@@ -61,7 +61,7 @@ def move(
 
 
 def unturnable(channels: Sequence[Channel]) -> list[str]:
-  """Names of vector components that cannot be turned.
+  """Names of vector components that cannot be rotated.
 
   Their unit is unknown, or the other component is missing.
   """
@@ -79,7 +79,7 @@ def unturnable(channels: Sequence[Channel]) -> list[str]:
 def refused(
   channels: Sequence[Channel], settings: config.Augment
 ) -> Iterator[tuple[str, str]]:
-  """(Key of `train.augment`, what is expected of it): what would be wrong.
+  """Augmentations that would be wrong for these channels.
 
   Args:
     channels: of one input.
@@ -89,17 +89,17 @@ def refused(
   if turned and unturnable(channels):
     yield (
       'rotation_degrees',
-      '0: the vectors of optical flow would have to turn with the face, and'
-      ' their components are scaled apart',
+      '0: the vectors of optical flow would have to rotate with the face, but'
+      ' their components are scaled separately',
     )
   if any(channel.coded for channel in channels):
-    why = '0: colours stand for directions, which would have to turn with them'
+    why = '0: colours encode directions, which would have to rotate, too'
     if settings.flip_probability:
       yield 'flip_probability', why
     if turned:
       yield 'rotation_degrees', why
   if any(channel.mirror_channel for channel in channels):
-    why = '0: the face is cut into blocks, which are mirrored only'
+    why = '0: the face is cut into blocks, which can only be mirrored'
     if settings.shift_pixels:
       yield 'shift_pixels', why
     if turned:
@@ -107,7 +107,7 @@ def refused(
 
 
 def _mirror_values(images, channels, flipped):
-  """What a mirror does to values besides moving them."""
+  """The effect of mirroring on values, besides their position."""
   if any(channel.mirror_channel for channel in channels):
     names = [channel.name for channel in channels]
     order = [names.index(c.mirror_channel or c.name) for c in channels]
@@ -122,7 +122,7 @@ def _mirror_values(images, channels, flipped):
 
 
 def _turn_vectors(images, channels, radians):
-  """Displacements turn with the face: x to the right, y down."""
+  """Rotates displacements with the face; x to the right, y down."""
   if names := unturnable(channels):
     raise errors.UserError(
       f'Images with the channels {", ".join(names)} cannot be rotated: the'
@@ -159,7 +159,7 @@ def _take(images, rows, columns, flipped):
 def _interpolate(images, rows, columns, flipped, radians):
   height, width = images.shape[1:3]
   middle_row, middle_column = (height - 1) / 2, (width - 1) / 2
-  # Of every pixel, seen from the centre; then where it comes from.
+  # Each pixel's position relative to the centre, then its source position.
   down = (jnp.arange(height) - rows - middle_row)[:, None]
   right = jnp.arange(width) - columns - middle_column
   sine, cosine = jnp.sin(radians), jnp.cos(radians)
@@ -180,9 +180,9 @@ def _bilinear(images, row, column):
 
 
 def _bilinear_on_tpu(images, row, column):
-  """The same by a single gather, of a pixel with the next ones.
+  """The same by a single gather of each pixel and its neighbours.
 
-  A TPU's gathers take a dozen cycles a pixel, however much they fetch.
+  A gather on a TPU takes a dozen cycles per pixel, however much it fetches.
   """
   phases, height, width, channels = images.shape
   pixels = jnp.moveaxis(images, 0, 2).reshape(height, width, -1)
@@ -209,14 +209,14 @@ def augment(
   Args:
     key: random key of this clip in this step.
     inputs: of one clip, before scaling.
-    channels: input -> its channels; what has none is no image and stays.
+    channels: input -> its channels; inputs without any are left unchanged.
     settings: the `train.augment` section.
 
   Returns:
     Inputs of the same shapes.
 
   Raises:
-    UserError: what `refused` says.
+    UserError: see `refused`.
   """
   for named in channels.values():
     for name, expected in refused(named, settings):
@@ -252,7 +252,16 @@ def augment(
 def draw_variant(
   key: Key[Array, ''], shape: Sequence[int], num_variants: int
 ) -> Int[Array, '...']:
-  """One of `num_variants` for each place of an array, each as likely."""
+  """Draws one of `num_variants` for each element, with equal probability.
+
+  Args:
+    key: random key.
+    shape: of the array.
+    num_variants: number of variants.
+
+  Returns:
+    Int32, 0 to `num_variants` - 1.
+  """
   if num_variants == 1:
     return jnp.zeros(shape, int)
   return jax.random.randint(key, shape, 0, num_variants)
@@ -264,12 +273,11 @@ def mix(
   valid: Bool[Array, ' clip'],
   alpha: float,
 ) -> tuple[Any, Int[Array, ' clip'], Float[Array, ' clip']]:
-  """Mixup: every clip blended with another one of the batch.
+  """Mixup: blends every clip with another one of the batch.
 
-  A filled slot gets a filled slot as its partner, and itself only where it is
-  alone. The larger weight is the clip's own, so that the label by which the
-  training accuracy counts it stays its own; as partners are random, this
-  changes the distribution of the blends not at all.
+  The partner of a filled slot is another filled slot, if there is one. The
+  larger weight is the clip's own, so that the training accuracy can use its
+  label; as partners are random, this does not change the distribution.
 
   Args:
     key: random key of this step.
@@ -286,7 +294,7 @@ def mix(
   order_key, weight_key = jax.random.split(key)
   slots = len(valid)
   rank = jax.random.uniform(order_key, (slots,))
-  # Filled slots come first, in random order; each takes the next, in a circle.
+  # Filled slots come first, in random order; each is paired with the next one.
   order = jnp.argsort(jnp.where(valid, rank, jnp.inf))
   following = order[(jnp.arange(slots) + 1) % jnp.maximum(valid.sum(), 1)]
   partner = jnp.zeros(slots, int).at[order].set(following)
@@ -301,5 +309,5 @@ def mix(
 
 
 def per_clip(values: Array, like: Array) -> Array:
-  """[clip] with as many axes as `like` [clip, ...], to be broadcast to it."""
+  """Reshapes [clip] to as many axes as `like` [clip, ...], for broadcasting."""
   return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))

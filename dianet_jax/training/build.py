@@ -1,4 +1,4 @@
-"""From a configuration to what trains it."""
+"""Builds a `Trainer` from a configuration."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,15 @@ def make_trainer(
   max_train_clips: int,
   dtype: jnp.dtype,
 ) -> Trainer:
-  """What is the same in every fold; see `Trainer`."""
+  """Builds the trainer, which is the same for every fold.
+
+  Args:
+    config: of the run.
+    num_classes: number of classes.
+    channels: input -> its channels.
+    max_train_clips: width of `Fold.train_index`.
+    dtype: of computation.
+  """
   model = models.MODELS[config.model.name]
   objective = objectives.OBJECTIVES[config.objective.name]
   return Trainer(

@@ -1,14 +1,14 @@
-"""Folds on disk, by orbax: the finished ones, and those in training.
+"""Checkpoints of finished folds and folds in training, by orbax.
 
-    weights/seed0/sub01           a finished fold's variables, written first
-    checkpoints/seed0/sub01       its result: its presence means finished
-    unfinished/seed0/sub01/12     a fold after 12 epochs; the last two stay
-    unfinished/seed0/sub01/12.3   and after three steps of the next
+    weights/seed0/sub01           variables of a finished fold, written first
+    checkpoints/seed0/sub01       its result: if it exists, the fold is finished
+    unfinished/seed0/sub01/12     a fold after 12 epochs; the last two are kept
+    unfinished/seed0/sub01/12.3   the same after three steps of the next epoch
 
-A fold is stored without padding or device axis, so that a run stopped on four
-devices goes on with one. Orbax writes to a temporary name and renames: what
-bears its final name is whole. What was damaged later fails its checksum, and
-the one before is taken.
+Folds are stored without padding and device axis, so that a run stopped on four
+devices can be resumed on one. Orbax writes to a temporary name and renames, so
+a checkpoint with its final name is complete. If it is damaged later, its
+checksum differs, and the previous checkpoint is used.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from dianet_jax.core import errors, escape, limits, progress, stopping
-from dianet_jax.training import kept
+from dianet_jax.training import saved_folds
 from dianet_jax.training.results import (
   FoldResult,
   History,
@@ -36,9 +36,9 @@ from dianet_jax.training.results import (
 )
 from dianet_jax.training.state import Sums
 
-# How many of an unfinished fold are kept: should the last one be damaged.
+# Checkpoints kept of an unfinished fold, in case the last one is damaged.
 _KEPT = 2
-# Of a fold without a whole epoch: orbax stores no array of size 0.
+# Placeholder for a fold without a complete epoch: orbax stores no empty arrays.
 _NO_HISTORY = History(loss=None, correct=None, clips=None)
 
 
@@ -47,31 +47,31 @@ def _name(seed: int, subject: str) -> str:
 
 
 def check_names(subjects: Sequence[str]) -> None:
-  """Refuses subjects that would share a folder: one would pass for the other.
+  """Refuses subjects whose checkpoints would have the same folder.
 
   Raises:
-    UserError: there are such.
+    UserError: two subjects have the same folder.
   """
   named: dict[str, str] = {}
   for subject in subjects:
     other = named.setdefault(escape.file_name(subject), subject)
     if other != subject:
       raise errors.UserError(
-        f'The checkpoints of the subjects {other!r} and {subject!r} would lie'
-        ' in one folder. Give one of them another name.'
+        f'The checkpoints of the subjects {other!r} and {subject!r} would be'
+        ' in one folder. Rename one of them.'
       )
 
 
 def _checksum(tree: Any) -> np.ndarray:
   value = 0
   for leaf in jax.tree.leaves(tree):
-    # NumPy's types know the buffer protocol from Python 3.12 on.
+    # NumPy's types declare the buffer protocol only from Python 3.12 on.
     value = zlib.crc32(np.ascontiguousarray(leaf), value)  # pyright: ignore[reportArgumentType]
   return np.array(value, np.uint32)
 
 
 def _encode(made_by: Sequence[str]) -> np.ndarray:
-  """Texts as an array, for orbax."""
+  """Encodes texts as an array, because orbax stores only arrays."""
   return np.frombuffer(json.dumps(made_by).encode(), np.uint8)
 
 
@@ -80,9 +80,9 @@ def _decode(array: np.ndarray) -> tuple[str, ...]:
 
 
 def _only_write() -> None:
-  """For a process that writes: no devices, and no end before its parent's."""
+  """Initialises the writing process: no devices, signals ignored."""
   jax.config.update('jax_platforms', 'cpu')
-  # The terminal and SLURM send signals to every process of a run.
+  # The terminal and SLURM send signals to all processes; the parent stops this.
   for number in stopping.SIGNALS:
     signal.signal(number, signal.SIG_IGN)
 
@@ -93,7 +93,7 @@ def _save(
   outdated: Sequence[pathlib.Path],
   replaces: bool,
 ) -> None:
-  """Writes a checkpoint; then removes what is outdated."""
+  """Writes a checkpoint, then removes outdated ones."""
   whole = tree | {'checksum': _checksum(tree)}
   with ocp.PyTreeCheckpointer() as checkpointer:
     checkpointer.save(folder, whole, force=replaces)
@@ -103,7 +103,7 @@ def _save(
 
 
 def _reader() -> ocp.Checkpointer:
-  """A reader that waits for no other process: each reads what it needs."""
+  """A reader that does not wait for other processes."""
   index = jax.process_index()
   alone = ocp.options.MultiprocessingOptions(
     primary_host=index,
@@ -115,10 +115,10 @@ def _reader() -> ocp.Checkpointer:
 
 
 def _restore(folder: pathlib.Path, target: Any = None) -> Any:
-  """The arrays of a checkpoint, in the form of `target` if there is one.
+  """The arrays of a checkpoint, in the structure of `target` if given.
 
   Raises:
-    ValueError: its checksum differs. Orbax raises many other kinds.
+    ValueError: its checksum differs. Orbax raises many other exceptions.
   """
   with _reader() as checkpointer:
     like = target or checkpointer.metadata(folder).item_metadata.tree
@@ -134,23 +134,27 @@ class Checkpoints:
   """The folds of a run."""
 
   def __init__(self, workdir: pathlib.Path):
-    """`workdir`: of the run; made by the first `save`.
+    """Constructs it for a run.
+
+    Args:
+      workdir: of the run; made by the first `save`.
 
     Raises:
-      UserError: orbax could not read what it writes there.
+      UserError: orbax cannot read checkpoints in a folder of this name.
     """
     self._workdir = workdir.absolute()
     if escape.UNREADABLE & set(str(self._workdir)):
       raise errors.UserError(
-        f'{self._workdir}: checkpoints in a folder with [ or \\ in its path'
-        ' cannot be read again. Choose another --workdir.'
+        f'{self._workdir}: checkpoints cannot be read from a folder with [ or'
+        ' \\ in its path. Choose another --workdir.'
       )
-    # One after another, while training goes on. Orbax's own background would
-    # hold up training from the second fold of a group on.
+    # Writes one after another while training continues. Orbax's own background
+    # writing would block training from the second fold of a group on.
     self._writer = futures.ThreadPoolExecutor(1)
     if jax.process_count() > 1:
-      # Every process has folds of its own. Orbax writes arrays of the host in
-      # the first of a run's processes alone: so do it where nobody is second.
+      # Orbax writes host arrays only in the first process of a run, but every
+      # process has its own folds. So writing happens in a separate process,
+      # which is always the first.
       self._writer = futures.ProcessPoolExecutor(
         1, multiprocessing.get_context('spawn'), _only_write
       )
@@ -172,11 +176,11 @@ class Checkpoints:
     outdated: Sequence[pathlib.Path] = (),
     replaces: bool = False,
   ) -> None:
-    """Writes in the background; then removes what is outdated.
+    """Writes in the background, then removes outdated checkpoints.
 
-    `replaces`: an older checkpoint of that name may be there.
+    `replaces`: whether an older checkpoint of that name may exist.
     """
-    # What has failed is told before more is trained.
+    # Report failures before training continues.
     self._settle([past for past in self._writes if past.done()])
     self._writes.append(
       self._writer.submit(_save, folder, tree, outdated, replaces)
@@ -187,26 +191,26 @@ class Checkpoints:
       self._writes.remove(past)
       try:
         past.result()
-      except Exception as error:  # Of the file system, tensorstore or orbax.
+      except Exception as error:  # From the file system, tensorstore or orbax.
         raise errors.UserError(
-          f'{self._workdir} cannot be written: {error}. What was written before'
-          ' is kept. Make room, or give the right to write, and run the same'
-          ' command again: it goes on from there.'
+          f'{self._workdir} cannot be written: {error}. Earlier checkpoints are'
+          ' kept. Free disk space or make the folder writable, and run the same'
+          ' command again to resume.'
         ) from error
 
   def _read(self, folder: pathlib.Path, target: Any = None) -> Any:
-    """What a checkpoint holds; None, and a word of it, if it is damaged."""
+    """The arrays of a checkpoint; None, with a message, if it is damaged."""
     try:
       tree = _restore(folder, target)
       if 'variables' in tree and 'loss' in tree:
-        raise ValueError('an older version has written it')
+        raise ValueError('it was written by an older version')
     except Exception as error:  # Orbax raises many kinds for a damaged file.
       progress.console.print(
         f'The checkpoint {folder} cannot be read ({type(error).__name__}).'
-        ' Training goes on from the one before, or from the start: the result'
+        ' Training resumes from the previous one, or from the start; the result'
         ' is the same.'
       )
-      # Out of the way of the next one, and there for whoever wants to look.
+      # Renamed, so that the next one can be written, and kept for inspection.
       aside = self._workdir / 'damaged' / folder.relative_to(self._workdir)
       shutil.rmtree(aside, ignore_errors=True)
       aside.parent.mkdir(parents=True, exist_ok=True)
@@ -222,20 +226,20 @@ class Checkpoints:
       if field.name not in ('subject', 'seed', 'variables')
     }
     tree['made_by'] = _encode(result.made_by)
-    # What was not asked for is None; orbax stores arrays alone.
+    # Disabled parts are None, but orbax stores only arrays.
     tree = {name: leaf for name, leaf in tree.items() if leaf is not None}
     key = result.seed, result.subject
     weights = {'variables': result.variables}
-    # Of a training that was damaged later and is done anew.
+    # Left over from a fold whose result was damaged and that is trained again.
     self._write(self._weights(*key), weights, replaces=True)
     self._write(self._finished(*key), tree, [self._unfinished(*key)])
 
   def holds(self, seed: int, subject: str) -> bool:
-    """Whether there is a finished fold."""
+    """Whether a fold is finished."""
     return self._finished(seed, subject).exists()
 
   def load(self, seed: int, subject: str) -> FoldResult | None:
-    """A finished fold without its variables; None where there is none."""
+    """Reads a finished fold without its variables; None if there is none."""
     folder = self._finished(seed, subject)
     if not folder.exists():
       return None
@@ -246,10 +250,10 @@ class Checkpoints:
     return FoldResult(subject, seed, variables={}, made_by=made_by, **tree)
 
   def load_variables(self, seed: int, subject: str) -> dict[str, Any]:
-    """The variables of a finished fold.
+    """Reads the variables of a finished fold.
 
     Raises:
-      UserError: there are none, or they are damaged.
+      UserError: they are missing or damaged.
     """
     folder = self._weights(seed, subject)
     try:
@@ -257,7 +261,7 @@ class Checkpoints:
     except Exception as error:  # Orbax raises many kinds for a damaged file.
       raise errors.UserError(
         f'The weights {folder} are missing or damaged ({error}). Copy that'
-        ' folder anew, or train the run again in another --workdir.'
+        ' folder again, or train the run again in another --workdir.'
       ) from error
 
   def save_unfinished(self, fold: Unfinished) -> None:
@@ -277,13 +281,16 @@ class Checkpoints:
   def load_unfinished(
     self, seed: int, subject: str, like: Callable[[int], Training]
   ) -> Unfinished | None:
-    """The latest of a fold that is whole, or None.
+    """Reads the latest valid checkpoint of a fold in training.
 
     Args:
       seed: of the training.
       subject: the held-out subject.
-      like: number of epochs -> a training of that length; of its arrays only
-        shape and dtype matter.
+      like: number of epochs -> a training of that length, for the shapes and
+        dtypes of its arrays.
+
+    Returns:
+      The fold, or None if there is no valid checkpoint.
     """
     folder = self._unfinished(seed, subject)
     for name, (epochs, steps) in _progress(folder).items():
@@ -308,11 +315,11 @@ class Checkpoints:
     return None
 
   def wait(self) -> None:
-    """Waits until everything is on disk; UserError if something is not."""
+    """Waits until everything is on disk; UserError if writing failed."""
     self._settle([*self._writes])
 
   def close(self) -> None:
-    """`wait`, for the last time."""
+    """Waits as `wait` does, and ends the writing process."""
     try:
       self.wait()
     finally:
@@ -320,8 +327,8 @@ class Checkpoints:
 
 
 def _progress(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
-  """Name -> epochs and steps of the checkpoints in it, the latest first."""
-  names = [path.name for path in folder.glob('*') if kept.is_whole(path)]
+  """Name -> epochs and steps of the checkpoints of a fold, latest first."""
+  names = [path.name for path in folder.glob('*') if saved_folds.is_whole(path)]
   found = {}
   for name in names:
     epochs, _, steps = name.partition('.')
@@ -330,7 +337,7 @@ def _progress(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
 
 
 def remove_leavings(workdir: pathlib.Path) -> None:
-  """Removes what orbax was writing when a run was killed."""
+  """Removes incomplete checkpoints of a run that was killed."""
   for kind in ('checkpoints', 'unfinished', 'weights'):
     for path in (workdir / kind).rglob('*orbax-checkpoint-tmp*'):
       shutil.rmtree(path, ignore_errors=True)
@@ -339,16 +346,16 @@ def remove_leavings(workdir: pathlib.Path) -> None:
 def check_space(
   workdir: pathlib.Path, at_once: int, trainings: int, training: Training
 ) -> None:
-  """Refuses a disk that is too small, before anything is trained.
+  """Checks the free disk space before training starts.
 
   Args:
     workdir: of the run.
-    at_once: trainings that are unfinished at the same time.
-    trainings: all that are left.
-    training: one of them; only sizes matter.
+    at_once: number of folds in training at the same time.
+    trainings: number of remaining trainings.
+    training: one of them, for the sizes of its arrays.
 
   Raises:
-    UserError: it is.
+    UserError: there is not enough space.
   """
 
   def size(tree):
@@ -360,7 +367,7 @@ def check_space(
   free = shutil.disk_usage(workdir).free
   if free < needed:
     raise errors.UserError(
-      f'{workdir} has {free / 1e9:.2f} GB left, and the checkpoints of this run'
-      f' take up to {needed / 1e9:.2f} GB. Make room, or choose another'
+      f'{workdir} has {free / 1e9:.2f} GB left, but the checkpoints of this run'
+      f' need up to {needed / 1e9:.2f} GB. Free disk space, or choose another'
       ' --workdir.'
     )

@@ -1,6 +1,6 @@
 """Contrastive losses between two phases of the same clips.
 
-Row k of both sets is clip k; all losses are means over the clips, in nats.
+Row k of both arrays is clip k; all losses are means over clips, in nats.
 """
 
 import jax
@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 Vectors = Float[Array, 'clip feature']
 Queue = Float[Array, 'row feature']
-# A score that no softmax sees.
+# A score with zero probability after a softmax.
 _NEVER = -1e9
 
 
@@ -22,7 +22,7 @@ def normalised(x: Float[Array, '... feature']) -> Float[Array, '... feature']:
 def _matching(
   scores: Float[Array, 'clip clip'], valid: Bool[Array, ' clip'] | None
 ) -> Float[Array, '']:
-  """Mean cross-entropy of each row's own clip among the valid ones."""
+  """Mean cross-entropy of matching each row to its own clip."""
   if valid is None:
     valid = jnp.ones(len(scores), bool)
   logs = jax.nn.log_softmax(jnp.where(valid[None], scores, _NEVER))
@@ -36,13 +36,13 @@ def global_losses(
   valid: Bool[Array, ' clip'] | None = None,
   temperature: float = 0.1,
 ) -> tuple[Float[Array, ''], Float[Array, '']]:
-  """Losses of finding each first vector among the second ones, and back.
+  """Losses of matching the first to the second vectors, and vice versa.
 
   Args:
-    first: of any length.
-    second: of any length.
-    valid: which clips are no padding; None for all of them.
-    temperature: by which cosines are divided.
+    first: one vector per clip, not normalised.
+    second: one vector per clip, not normalised.
+    valid: which clips are not padding; None for all.
+    temperature: divisor of the cosines.
 
   Returns:
     Both losses, each a mean over the valid clips, in nats.
@@ -58,10 +58,9 @@ def word_attention(
   words: Float[Array, 'text word feature'],
   sharpness: float = 4.0,
 ) -> Float[Array, 'clip text word place']:
-  """Where in each clip's map every word of each text looks.
+  """Attention of every word of each text to the places of each clip's map.
 
-  A softmax over the words of a place, then, times `sharpness`, one over the
-  places.
+  A softmax over the words, followed by one over places, scaled by `sharpness`.
   """
   scores = jnp.einsum('cpf,twf->ctwp', places, words)
   return jax.nn.softmax(sharpness * jax.nn.softmax(scores, axis=2), axis=3)
@@ -73,15 +72,15 @@ def local_losses(
   valid: Bool[Array, ' clip'] | None = None,
   sharpness: tuple[float, float, float] = (4.0, 5.0, 10.0),
 ) -> tuple[Float[Array, ''], Float[Array, '']]:
-  """Losses of finding each clip's map among all texts, and back.
+  """Losses of matching each clip's map to its tokens, and vice versa.
 
-  Their cost grows with the square of the batch.
+  Their cost grows with the square of the batch size.
 
   Args:
-    places: the map of one phase.
-    words: the tokens of the other.
-    valid: which clips are no padding; None for all of them.
-    sharpness: of the attention, of the words of a text, of the matching.
+    places: feature map of one phase.
+    words: tokens of the other phase.
+    valid: which clips are not padding; None for all.
+    sharpness: scale of the attention, the words of a text, and the matching.
 
   Returns:
     Both losses, each a mean over the valid clips, in nats.
@@ -110,9 +109,9 @@ def queue_logits(
     queries: of one phase, of length 1.
     keys: of the other phase of the same clips, of length 1.
     queue: keys of earlier clips, of length 1.
-    temperature: by which cosines are divided.
-    own: number of each clip; rows of the queue of the same clip count as none.
-    queued: number of the clip of each row.
+    temperature: divisor of the cosines.
+    own: index of each clip; rows of the queue of the same clip are masked.
+    queued: index of the clip of each row.
 
   Returns:
     float [clip, 1 + row], cosines over the temperature.
@@ -140,12 +139,12 @@ def task_loss(
   other: Float[Array, 'clip one_and_row'],
   valid: Bool[Array, ' clip'] | None = None,
 ) -> Float[Array, '']:
-  """KL divergence between what both phases find in the queue.
+  """KL divergence between both phases' distributions over the queue.
 
   Args:
     logits: of the first phase, see `queue_logits`.
     other: of the second, its queue's rows of the same clips.
-    valid: which clips are no padding; None for all of them.
+    valid: which clips are not padding; None for all.
 
   Returns:
     The mean over the valid clips, in nats.

@@ -1,4 +1,4 @@
-"""Objectives of networks that have more heads than the one that predicts."""
+"""Objectives for networks with auxiliary heads."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -23,11 +23,11 @@ Features = Float[Array, 'clip feature']
 
 @dataclasses.dataclass(frozen=True)
 class AuxiliaryHeadsSettings(CrossEntropySettings):
-  """Cross-entropy of the logits, and of heads that do not predict."""
+  """Cross-entropy of the logits and of auxiliary heads."""
 
   name: str = 'auxiliary_heads'
   weight: float = schema.key(
-    1.0, 'Of each head that does not predict.', schema.at_least(0)
+    1.0, 'Weight of each auxiliary head.', schema.at_least(0)
   )
 
 
@@ -53,13 +53,13 @@ class AuxiliaryHeads:
   def __call__(
     self, outputs: Outputs, batch: Batch, state: tuple[()]
   ) -> tuple[Float[Array, ''], tuple[()]]:
-    """The sum over the heads, each a mean over the valid clips."""
+    """The sum over heads of the means over valid clips."""
     entropy = CrossEntropy(self.settings)
     loss, state = entropy(outputs, batch, state)
     heads = outputs.auxiliary['logits']
     if not heads.shape[1]:
       return loss, state
-    # A mean over the heads, as if they were views.
+    # Heads are averaged like views.
     mean, state = entropy(
       dataclasses.replace(outputs, logits=heads), batch, state
     )
@@ -68,28 +68,28 @@ class AuxiliaryHeads:
 
 @dataclasses.dataclass(frozen=True)
 class SelfDistillationSettings(config.Objective):
-  """Focal loss, and branches that learn from the whole network."""
+  """Focal loss, with branches that learn from the complete network."""
 
   name: str = 'self_distillation'
   focal_gamma: float = schema.key(
-    2.0, 'Clips that are right count less. Stated.', schema.at_least(0)
+    2.0, 'Reduces the weight of correct clips. Stated.', schema.at_least(0)
   )
   alpha: float = schema.key(
     0.1, "Weight of the network's probabilities against labels.", schema.SHARE
   )
   temperature: float = schema.key(
-    3.0, 'By which logits are divided for them.', schema.ABOVE_ZERO
+    3.0, 'Divisor of the logits for these.', schema.ABOVE_ZERO
   )
   beta: float = schema.key(
     1e-6,
-    'Weight of the distance of features; a sum over the batch, so that it'
+    'Weight of the distance of features; it is summed over the batch, so it'
     ' grows with train.batch_size.',
     schema.at_least(0),
   )
 
 
 def focal(logits: Logits, batch: Batch, gamma: float) -> Float[Array, '']:
-  """Focal loss, by classes' weights: a weighted mean over the valid clips."""
+  """Focal loss: the mean over valid clips, weighted by class."""
 
   def summed(labels: Int[Array, ' clip'], weight: Float[Array, ' clip']):
     losses = classification(logits, labels, batch.class_weights, 0.0, gamma)
@@ -108,7 +108,7 @@ def focal(logits: Logits, batch: Batch, gamma: float) -> Float[Array, '']:
 def divergence(
   teacher: Logits, student: Logits, batch: Batch, temperature: float
 ) -> Float[Array, '']:
-  """KL(teacher || student), both softened, over the valid clips; in nats."""
+  """KL(teacher || student) at a temperature, over valid clips, in nats."""
   taught, learnt = (
     jax.nn.log_softmax(logits / temperature) for logits in (teacher, student)
   )
@@ -120,7 +120,7 @@ def divergence(
 def distance(
   teacher: Features, student: Features, batch: Batch
 ) -> Float[Array, '']:
-  """Squared distance where either is above 0, summed over the valid clips."""
+  """Squared distance where either is positive, summed over valid clips."""
   squares = jnp.where(
     (student > 0) | (teacher > 0), (student - teacher) ** 2, 0
   )

@@ -1,6 +1,6 @@
-"""Folds that train at once: between the devices and single folds on the host.
+"""Folds that train at once: converts between devices and single folds.
 
-On the devices arrays are [device, fold_on_device, ...], here [fold, ...].
+Arrays on devices are [device, fold_on_device, ...], on the host [fold, ...].
 """
 
 import dataclasses
@@ -25,14 +25,14 @@ class Group:
   """Folds that train at once.
 
   Attributes:
-    folds: as many as `FoldParallel.group_size`.
-    real: how many are no padding; those come first.
+    folds: `FoldParallel.group_size` folds.
+    real: how many are not padding; those come first.
     fold: the same on the devices.
     state: on the devices.
-    best: on the devices; None where no epoch is chosen.
-    sums: a `Sums` for each step done of the epoch under way, on the devices.
-    history: a `History` an epoch, of arrays that lead with the fold; the last
-      entry is still a tuple of sums, validation loss and oracle on the devices.
+    best: on the devices; None if no epoch is chosen.
+    sums: a `Sums` for each finished step of the current epoch, on the devices.
+    history: a `History` per epoch, of arrays [fold, ...]; the last entry is
+      still a tuple of sums, validation loss and oracle on the devices.
     made_by: of each fold without padding, see `FoldResult`.
     empty: the history of one fold before its first epoch.
   """
@@ -48,7 +48,7 @@ class Group:
   empty: History
 
   def fetch(self, index: int) -> None:
-    """Brings an entry of the history to the host; waits for it."""
+    """Copies an entry of the history to the host, waiting for it."""
     entry = self.history[index]
     if isinstance(entry, History):
       return
@@ -59,9 +59,9 @@ class Group:
     )
 
   def mean_loss(self, index: int) -> float:
-    """Of an entry of the history that was fetched, over folds without padding.
+    """Mean training loss of a fetched entry of the history, in nats.
 
-    A mean over clips, in nats.
+    The mean is over the clips of all folds without padding.
     """
     entry = self.history[index]
     clips = entry.clips[: self.real].sum()
@@ -74,7 +74,7 @@ class Group:
     return [int(c.argmax()) + 1 if c.any() else 0 for c in bad.T]
 
   def whole_history(self) -> History:
-    """[fold, epoch, ...], with padding."""
+    """The history of all epochs, [fold, epoch, ...], with padding."""
     if not self.history:
       return jax.tree.map(
         lambda leaf: np.broadcast_to(leaf, (len(self.folds), *leaf.shape)),
@@ -84,7 +84,7 @@ class Group:
     return jax.tree.map(lambda *x: np.stack(x, axis=1), *self.history)
 
   def snapshot(self) -> list[Unfinished]:
-    """Every fold as it is, copied to the host."""
+    """The current state of every fold, copied to the host."""
     state, best = jax.tree.map(unfold, (self.state, self.best))
     training = Training(state=state, best=best, history=self.whole_history())
     partial = None
@@ -107,10 +107,10 @@ class Group:
   def results(
     self, variables: Any, probabilities: jax.Array
   ) -> list[FoldResult | Diverged]:
-    """One for each fold, without padding.
+    """The result of each fold, without padding.
 
     Args:
-      variables: those that predict.
+      variables: used for prediction.
       probabilities: [device, fold_on_device, clip, class], of the held-out
         clips.
     """
@@ -125,7 +125,7 @@ class Group:
       own = jax.tree.map(lambda leaf, row=row: leaf[row], history)
       finite = np.isfinite(probs[row][valid]).all()
       if own.validation_loss is not None:
-        # There must be an epoch to choose.
+        # Without a finite validation loss there is no epoch to choose.
         finite &= np.isfinite(own.validation_loss).any()
       if epoch or not finite:
         results.append(Diverged(subject, seed, epoch or len(self.history)))
@@ -149,16 +149,16 @@ class Group:
 
 
 def along(tree: Any, number: int) -> list[Any]:
-  """Arrays [fold, number, ...] -> `number` trees of arrays [fold, ...]."""
+  """Splits arrays [fold, number, ...] into `number` trees of [fold, ...]."""
   return [
     jax.tree.map(lambda leaf, at=at: leaf[:, at], tree) for at in range(number)
   ]
 
 
 def unfold(leaf: jax.Array) -> np.ndarray:
-  """[device, fold_on_device, ...] -> [fold, ...] on the host.
+  """Copies [device, fold_on_device, ...] to [fold, ...] on the host.
 
-  A copy: what is donated to the next step must not be looked at.
+  It must be a copy, because the next step donates the original.
   """
   return np.array(leaf).reshape(-1, *leaf.shape[2:])
 

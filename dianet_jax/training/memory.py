@@ -1,4 +1,4 @@
-"""What a run needs of the memory of its devices, before it is trained."""
+"""Checks the device memory that a run needs, before training starts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 import contextlib
@@ -24,9 +24,9 @@ def size(tree: Any) -> int:
 
 
 def free(devices: Devices) -> int | None:
-  """Bytes that are left on each device; None where nobody knows.
+  """Free bytes on each device; None if unknown.
 
-  The cores of a processor share what the process may still take.
+  The cores of a processor share the memory that the process may still use.
   """
   stats = devices[0].memory_stats()
   if stats and 'bytes_limit' in stats:
@@ -36,15 +36,15 @@ def free(devices: Devices) -> int | None:
 
 
 def check_data(data: Any, one_fold: Any, devices: Devices) -> None:
-  """Refuses data that do not fit, before they go to the devices.
+  """Checks that the data fit on a device, before they are copied.
 
   Args:
-    data: what lies on every device.
-    one_fold: the state of a fold; only shapes matter.
+    data: arrays that every device holds.
+    one_fold: state of a fold, for its shapes.
     devices: of the run.
 
   Raises:
-    UserError: they do not, beside the state of one fold.
+    UserError: they do not fit together with the state of one fold.
   """
   clips, state, left = size(data), size(one_fold), free(devices)
   if left is None or clips + state <= left:
@@ -60,7 +60,7 @@ def check_data(data: Any, one_fold: Any, devices: Devices) -> None:
 def check_programs(
   programs: Mapping[str, jax.stages.Compiled], data: Any, devices: Devices
 ) -> None:
-  """Refuses programs that need more than is free.
+  """Checks that programs fit in the free memory.
 
   Args:
     programs: by name, compiled for states that are not on the devices yet.
@@ -68,7 +68,7 @@ def check_programs(
     devices: of the run.
 
   Raises:
-    UserError: one does.
+    UserError: one does not fit.
   """
   left = free(devices)
   there = size(data) // len(devices)
@@ -80,15 +80,15 @@ def check_programs(
   if left is None or needed <= left:
     return
   raise errors.UserError(
-    f'Training does not fit the device: {needed / _GB:.2f} GB are needed beside'
-    f' the data, and {_has(devices, left)}. Set'
+    f'Training does not fit the device: besides the data, {needed / _GB:.2f} GB'
+    f' are needed, and {_has(devices, left)}. Set'
     f' --config.parallel.folds_per_device=1, or lower one of'
     f' {_ADVICE}{_more(devices[0])}.'
   )
 
 
 def _bytes(program: jax.stages.Compiled) -> int:
-  """Of a program's arguments, results and work on each device."""
+  """Bytes of a program's arguments, results and buffers on each device."""
   analysis: Any = program.memory_analysis()
   if analysis is None:
     return 0
@@ -101,11 +101,14 @@ def _bytes(program: jax.stages.Compiled) -> int:
 
 
 @contextlib.contextmanager
-def exhaustion_told(devices: Devices) -> Iterator[None]:
-  """An allocation that fails in this block is a mistake that can be mended.
+def report_exhaustion(devices: Devices) -> Iterator[None]:
+  """Turns failed allocations in this block into a `UserError`.
+
+  Args:
+    devices: of the run.
 
   Raises:
-    UserError: one did.
+    UserError: an allocation failed.
   """
   try:
     yield
@@ -120,7 +123,7 @@ def exhaustion_told(devices: Devices) -> Iterator[None]:
 
 
 def is_exhaustion(error: Exception) -> bool:
-  """Whether XLA says that memory was short."""
+  """Whether an error of XLA reports that memory is exhausted."""
   return 'RESOURCE_EXHAUSTED' in str(error)
 
 
@@ -132,7 +135,7 @@ def _has(devices: Devices, left: int) -> str:
 
 
 def _more(device: Any) -> str:
-  """What gives more memory on such a device."""
+  """Advice on how to get more memory on such a device."""
   if device.platform == 'cpu':
     return '; or --config.parallel.devices=1, or a machine with more memory'
   if device.platform == 'gpu':

@@ -1,11 +1,12 @@
-"""Objectives: what training minimises. One class and one row each.
+"""Objectives, which training minimises; each is a class and a registry row.
 
-An objective is a frozen dataclass made from its settings, with
+An objective is a frozen dataclass constructed from its settings, with
 
     init(variables, outputs, key) -> state   arrays of one fold, checkpointed
     __call__(outputs, batch, state) -> (loss, state)
 
-The loss is a scalar over the batch, padding masked. Most have no state: ().
+The loss is a scalar over the batch, with padding masked. Most objectives have
+no state: ().
 """
 
 from collections.abc import Callable, Mapping
@@ -24,20 +25,20 @@ from dianet_jax.models.registry import Outputs
 
 @flax.struct.dataclass
 class Batch:
-  """What an objective may look at besides the model's outputs.
+  """The batch, as an objective sees it besides the model's outputs.
 
   Attributes:
-    inputs: name -> array as the model got it, augmented and scaled.
+    inputs: name -> input of the model, augmented and scaled.
     labels: class indices.
     partner_labels: class indices of the clips blended in by mixup.
-    own_weight: 0.5..1, the weight of `labels` against `partner_labels`; 1
-      where nothing is blended.
-    valid: which clips are no padding.
+    own_weight: 0.5..1, weight of `labels`; the rest is that of
+      `partner_labels`. 1 without mixup.
+    valid: which clips are not padding.
     class_weights: of the fold's training clips; see `folds.class_weights`.
-    variables: of the model, before this step; differentiable.
+    variables: of the model before this step; differentiable.
     key: random key of the objective in this step.
-    apply: (variables, inputs, train) -> Outputs, statistics left alone; for
-      momentum copies and second views.
+    apply: (variables, inputs, train) -> Outputs, without updating statistics;
+      for momentum copies and second views.
   """
 
   inputs: Mapping[str, Array]
@@ -51,10 +52,10 @@ class Batch:
   apply: Callable[..., Outputs] = flax.struct.field(pytree_node=False)
 
   def mean(self, loss_of: Callable[[Int[Array, ' clip']], Array]) -> Array:
-    """Mean over the valid clips of a loss [clip], blended as the labels are.
+    """Mean over valid clips of a loss [clip], blended like the labels.
 
     Args:
-      loss_of: labels [clip] -> loss of each clip.
+      loss_of: labels [clip] -> loss of each clip, in nats.
     """
     own = loss_of(self.labels)
     other = loss_of(self.partner_labels)
@@ -64,7 +65,7 @@ class Batch:
 
 
 class Objective(Protocol):
-  """One row; `Settings` is a frozen dataclass, a core.config.Objective."""
+  """Interface of objectives; `Settings` is a subclass of `config.Objective`."""
 
   Settings: ClassVar[type[config.Objective]]
 
@@ -80,7 +81,7 @@ class Objective(Protocol):
 
     Args:
       variables: of the untrained model.
-      outputs: of a batch; only their shapes and dtypes.
+      outputs: of a batch, for their shapes and dtypes.
       key: a random key.
     """
     ...
@@ -88,27 +89,36 @@ class Objective(Protocol):
   def __call__(
     self, outputs: Outputs, batch: Batch, state: Any
   ) -> tuple[Float[Array, ''], Any]:
-    """The loss in nats, and the state after this step."""
+    """Computes the loss.
+
+    Args:
+      outputs: of the model.
+      batch: the batch.
+      state: before this step.
+
+    Returns:
+      The loss in nats, and the state after this step.
+    """
     ...
 
 
 def require(outputs: Outputs, objective: str, *names: str) -> None:
-  """Checks that the model gives what an objective reads.
+  """Checks that the model has the outputs that an objective reads.
 
   Args:
     outputs: of the model.
-    objective: its name.
-    *names: entries of `outputs.auxiliary`.
+    objective: name of the objective.
+    *names: required entries of `outputs.auxiliary`.
 
   Raises:
-    UserError: it does not.
+    UserError: an entry is missing.
   """
-  lacking = [name for name in names if name not in outputs.auxiliary]
-  if lacking:
+  missing = [name for name in names if name not in outputs.auxiliary]
+  if missing:
     raise errors.UserError(
-      f'--config.objective.name={objective!r} reads {", ".join(lacking)} of the'
-      ' model besides its logits, which this model does not give. Choose'
-      ' another --config.model.name or --config.objective.name.'
+      f'--config.objective.name={objective!r} needs the auxiliary outputs'
+      f' {", ".join(missing)}, which this model does not have. Choose another'
+      ' --config.model.name or --config.objective.name.'
     )
 
 
@@ -128,7 +138,7 @@ def classification(
   Args:
     logits: float [*batch, class].
     labels: int [*batch], class indices.
-    class_weights: weight w of a sample by its true class; 0 leaves it out.
+    class_weights: weight w of each true class; 0 ignores its samples.
     label_smoothing: share of the target spread evenly over all classes, 0..1.
     focal_gamma: at least 0; 0 is cross-entropy.
 
@@ -163,15 +173,15 @@ class CrossEntropySettings(config.Objective):
   )
   focal_gamma: float = schema.key(
     0.0,
-    'Focal loss (Lin et al., 2017): clips that are right count less; 0 ='
-    ' cross-entropy. Ours.',
+    'Gamma of the focal loss (Lin et al., 2017), which reduces the weight of'
+    ' correct clips; 0 = cross-entropy. Ours.',
     schema.between(0, 100),
   )
 
 
 @dataclasses.dataclass(frozen=True)
 class CrossEntropy:
-  """Each view of a clip is a sample of the clip's class; no state."""
+  """Cross-entropy; each view of a clip is a sample of its class; no state."""
 
   settings: CrossEntropySettings = CrossEntropySettings()
   Settings: ClassVar[type[config.Objective]] = CrossEntropySettings
@@ -186,7 +196,7 @@ class CrossEntropy:
   def __call__(
     self, outputs: Outputs, batch: Batch, state: tuple[()]
   ) -> tuple[Float[Array, ''], tuple[()]]:
-    """Mean over the valid clips of the mean over their views."""
+    """The mean over valid clips of the mean over their views."""
 
     def loss_of(labels):
       views = outputs.logits.shape[1]

@@ -1,6 +1,6 @@
-"""Folds over devices.
+"""Trains many folds, distributed over devices.
 
-Arrays here are [device, fold_on_device, ...].
+Arrays are [device, fold_on_device, ...].
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from dianet_jax.core import errors, stopping
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.training import memory
 from dianet_jax.training import programs as programs_lib
-from dianet_jax.training.ahead import Ahead
+from dianet_jax.training.dispatch import DispatchLimit
 from dianet_jax.training.group import Group, along, fold_arrays
 from dianet_jax.training.results import (
   Diverged,
@@ -30,17 +30,17 @@ from dianet_jax.training.results import (
 from dianet_jax.training.state import Best, Data, Fold, State, Sums
 from dianet_jax.training.trainer import Trainer
 
-# Share of a device's memory that the states of its folds may fill, by default.
-# `vmap` holds the activations of all folds at once.
+# Share of a device's memory for the states of its folds, by default. `vmap`
+# also needs memory for the activations of all folds at once.
 _STATES_OF_MEMORY = {'map': 0.5, 'vmap': 0.125, 'vmap_products': 0.0625}
-# A program of many folds one after another takes long to compile.
+# An unrolled program of many folds takes long to compile.
 _MOST_UNROLLED = 4
 
 
 def choose_devices(
   number: int,
 ) -> list[jax.Device]:  # pyright: ignore[reportInvalidTypeForm]
-  """The first `number` devices, 0 for all; UserError if there are fewer."""
+  """The first `number` devices, or all for 0; UserError if there are fewer."""
   devices = jax.local_devices()
   if not 0 <= number <= len(devices):
     raise errors.UserError(
@@ -51,15 +51,15 @@ def choose_devices(
 
 
 def choose_strategy(strategy: str, platform: str) -> str:
-  """The strategy by which the folds of one device run, unmeasured.
+  """The default strategy for the folds of one device, without measuring.
 
-  loop: a program a step, one fold after another. unroll: the same for several
-  folds. map, vmap: a program an epoch, its steps in a scan; the folds one after
-  another or all in every operation. vmap_products: vmap, convolutions as
-  products of matrices. `tuning` measures them.
+  loop: a program per step, for one fold. unroll: the same for several folds.
+  map, vmap: a program per epoch that scans over its steps, for one fold after
+  the other or vectorised over folds. vmap_products: vmap with convolutions as
+  matrix products. `tuning` measures them.
 
-  On a CPU gradients of convolutions inside a compiled loop run five times
-  slower, and vmap is bound by memory.
+  On a CPU, gradients of convolutions inside a compiled loop run five times
+  slower, and vmap is limited by memory bandwidth.
   """
   if strategy != 'auto':
     return strategy
@@ -67,7 +67,7 @@ def choose_strategy(strategy: str, platform: str) -> str:
 
 
 class FoldParallel:
-  """Trains folds side by side: devices x folds on each device at once."""
+  """Trains folds in parallel: on all devices, several folds on each."""
 
   def __init__(
     self,
@@ -77,17 +77,17 @@ class FoldParallel:
     settings: configuration.Parallel,
     evaluation: configuration.Evaluation,
   ):
-    """Puts the data on every device.
+    """Copies the data to every device.
 
     Args:
-      trainer: what is the same in every fold.
+      trainer: trains one fold.
       data: of all clips.
-      folds: all of the run: however many of them are left to train, as many
-        train at once, so that a resumed run gives the same bits.
+      folds: all folds of the run. The number that trains at once depends on
+        all of them, not on those left, so that a resumed run has the same bits.
       settings: the `parallel` section.
-      evaluation: the `evaluation` section; of it `epochs` and `oracle`.
+      evaluation: the `evaluation` section, for `epochs` and `oracle`.
     """
-    # In training: mean loss, in nats, of the last epoch that is known.
+    # During training: mean loss of the last fetched epoch, in nats.
     self.loss: float | None = None
     self._trainer, self._folds = trainer, folds
     self._chooses_epoch = evaluation.chooses_epoch
@@ -95,7 +95,7 @@ class FoldParallel:
     self.devices = choose_devices(settings.devices)
     self.strategy = choose_strategy(settings.strategy, self.devices[0].platform)
     self._folds_per_device = settings.folds_per_device
-    self._ahead = Ahead()
+    self._ahead = DispatchLimit()
     mesh = jax.sharding.Mesh(np.array(self.devices), ('device',))
     self._sharding = jax.sharding.NamedSharding(
       mesh, jax.sharding.PartitionSpec('device')
@@ -105,7 +105,7 @@ class FoldParallel:
     )
     memory.check_data(data, self.shapes(0), self.devices)
     self._data = jax.tree.map(self._replicate, data)
-    # An epoch as one program; otherwise a program a step.
+    # One program per epoch; otherwise one per step.
     self._scans = self.strategy in programs_lib.SCANNING
     program = functools.partial(
       programs_lib.over_folds, strategy=self.strategy, devices=self.devices
@@ -120,17 +120,17 @@ class FoldParallel:
 
   @property
   def made_by(self) -> str:
-    """What the last bits of a training depend on: dtype, strategy, device."""
+    """What the exact result depends on: dtype, strategy, kind of device."""
     dtype = jnp.dtype(self._trainer.model.dtype or jnp.float32).name
     return f'{dtype}, {self.strategy}, {self.devices[0].device_kind}'
 
   def _replicate(self, array: np.ndarray) -> jax.Array:
-    """[device, ...], one copy on each device."""
+    """Copies an array to each device, [device, ...]."""
     shape = (len(self.devices), *array.shape)
     return jax.device_put(np.broadcast_to(array, shape), self._sharding)
 
   def _put(self, tree: Any) -> Any:
-    """[fold, ...] on the host -> [device, fold_on_device, ...] there."""
+    """Copies [fold, ...] to the devices as [device, fold_on_device, ...]."""
     devices = len(self.devices)
 
     def put(leaf):
@@ -142,7 +142,7 @@ class FoldParallel:
 
   @property
   def group_size(self) -> int:
-    """How many folds train at once; the same however many are left."""
+    """Number of folds that train at once, however many are left."""
     devices = len(self.devices)
     if self.strategy == 'loop':
       return devices
@@ -162,7 +162,7 @@ class FoldParallel:
     return max(int(states / memory.size(self.shapes(0))), 1)
 
   def _groups(self, done: Sequence[tuple[int, int]]) -> Iterator[list[int]]:
-    """Rows of each group, without padding; all are equally far."""
+    """Yields the rows of each group, without padding, of equal progress."""
     size = self.group_size
     for progress in sorted(set(done), reverse=True):
       rows = [row for row, number in enumerate(done) if number == progress]
@@ -175,7 +175,7 @@ class FoldParallel:
     rows: list[int],
     unfinished: Mapping[tuple[int, str], Unfinished],
   ) -> Group:
-    """A group, untrained or as far as it is; its first fold pads it."""
+    """A new or resumed group, padded with copies of its first fold."""
     size = self.group_size
     group = folds.select(rows + rows[:1] * (size - len(rows)))
     fold = self._put(fold_arrays(group))
@@ -211,18 +211,18 @@ class FoldParallel:
     begun: Sequence[Sums] = (),
     stops: Callable[[], bool] = lambda: False,
   ) -> tuple[State, list[Sums], bool]:
-    """An epoch of every fold of a group, or what is left of one.
+    """Runs an epoch of every fold of a group, or the rest of one.
 
-    Nothing goes to the devices or comes from them.
+    Nothing is copied between host and devices.
 
     Args:
       state: of the group.
       fold: of the group.
-      begun: sums of the steps done.
-      stops: asked after every step: whether the epoch is to be broken off.
+      begun: sums of the finished steps.
+      stops: () -> whether to interrupt the epoch; called after every step.
 
     Returns:
-      The state, sums to be added, and whether the epoch is done.
+      The state, the sums of all steps, and whether the epoch is complete.
     """
     with jax.transfer_guard('disallow'):
       if self._scans and not begun:
@@ -239,10 +239,10 @@ class FoldParallel:
     return state, all_sums, len(all_sums) == self._trainer.steps_per_epoch
 
   def _advance(self, group: Group) -> bool:
-    """Queues an epoch, then waits for the one before.
+    """Dispatches an epoch, then waits for the previous one.
 
     Returns:
-      Whether it came to its end; a signal breaks it off between two steps.
+      Whether it is complete; a signal interrupts it between two steps.
     """
     group.state, sums, done = self._run_epoch(
       group.state, group.fold, group.sums, stopping.asked
@@ -270,7 +270,7 @@ class FoldParallel:
 
   @property
   def parameters(self) -> int:
-    """How many numbers of one network are trained."""
+    """Number of trained parameters of one network."""
     leaves = jax.tree.leaves(self.shapes(1).state.params)
     return sum(leaf.size for leaf in leaves)
 
@@ -306,7 +306,14 @@ class FoldParallel:
     )
 
   def compile(self, folds: folds_lib.Folds) -> dict[str, jax.stages.Compiled]:
-    """The programs that training runs, by name; they are kept for it."""
+    """Compiles and keeps the programs of training.
+
+    Args:
+      folds: of the run.
+
+    Returns:
+      Name -> program.
+    """
     rows = next(self._groups([(0, 0)] * len(folds)))
     group = self._begin(folds, rows, {})
     state, fold, data = group.state, group.fold, self._data
@@ -330,9 +337,12 @@ class FoldParallel:
     return compiled
 
   def seconds_per_epoch(self, folds: folds_lib.Folds) -> float:
-    """Times one epoch of one group, thrown away.
+    """Times one epoch of one group and discards it.
 
-    Where a program is a step, two of them are timed.
+    With a program per step, only two steps are timed.
+
+    Args:
+      folds: of the run.
     """
     rows = next(self._groups([(0, 0)] * len(folds)))
     group = self._begin(folds, rows, {})
@@ -360,23 +370,23 @@ class FoldParallel:
     ),
     unfinished: Sequence[Unfinished] = (),
   ) -> Iterator[list[FoldResult | Diverged]]:
-    """Trains every fold; yields the results of a group as it ends.
+    """Trains every fold; yields the results of each group when it finishes.
 
     A fold whose loss becomes NaN or infinite is reported as diverged; the
-    others go on.
+    others continue.
 
     Args:
-      folds: which folds.
-      on_epoch: called after every epoch with the number of folds that ended
-        it, and a function that copies them to the host as they are. After a
-        signal also between two steps, with 0 folds.
-      unfinished: those of them that go on where they were.
+      folds: the folds to train.
+      on_epoch: called after every epoch with the number of folds that finished
+        it, and a function that copies their states to the host. After a signal
+        also between two steps, with 0 folds.
+      unfinished: saved states of those folds that are resumed.
 
     Yields:
       The results of one group, without padding.
     """
     begun = {(fold.seed, fold.subject): fold for fold in unfinished}
-    # They may fill gigabytes, and are not needed once they go on.
+    # These may fill gigabytes, and are not needed once training resumes.
     del unfinished
     keys = list(zip(folds.seeds, folds.subjects))
     done = [begun[key].progress if key in begun else (0, 0) for key in keys]
@@ -390,11 +400,11 @@ class FoldParallel:
         if whole and all(group.diverged(len(group.history) - 1)):
           break
       yield self._results(group)
-      # Before the next one takes its place on the devices: two may not fit.
+      # Free the group before the next one, because two may not fit.
       del group
 
   def _results(self, group: Group) -> list[FoldResult | Diverged]:
-    """One for each fold, without padding."""
+    """The result of each fold, without padding."""
     chosen = group.state if group.best is None else group.best
     probabilities = self._predict(self._data, chosen.variables, group.fold)
     return group.results(chosen.variables, probabilities)

@@ -1,4 +1,4 @@
-"""Cross-entropy, and phases of a clip that are to find each other."""
+"""Cross-entropy plus contrastive losses between the phases of a clip."""
 
 import dataclasses
 import functools
@@ -16,32 +16,32 @@ from dianet_jax.training.objectives import Batch
 
 @dataclasses.dataclass(frozen=True)
 class Settings(objectives.CrossEntropySettings):
-  """Cross-entropy, and BioViL-T's losses between images."""
+  """Cross-entropy plus BioViL-T's losses between images."""
 
   name: str = 'phase_contrast'
   weight: float = schema.key(
     0.1,
-    'Of each of the two losses between phases. Small: other clips of a class'
-    ' count as different. Ours.',
+    'Weight of each of the two losses between phases. Small, because other'
+    ' clips of the same class count as negatives. Ours.',
     schema.at_least(0),
   )
   temperature: float = schema.key(
-    0.1, 'By which cosines of whole phases are divided.', schema.ABOVE_ZERO
+    0.1, 'Divisor of the cosines between phases.', schema.ABOVE_ZERO
   )
   local: bool = schema.key(
     True,
-    'Whether places of one phase look for those of the other, too; the cost'
-    ' grows with the square of train.batch_size.',
+    'Whether to also match places between phases; the cost grows with the'
+    ' square of train.batch_size.',
   )
 
 
 @dataclasses.dataclass(frozen=True)
 class PhaseContrast:
-  """`CrossEntropy`, and losses between the backbones' tokens; no state.
+  """`CrossEntropy` plus losses between the backbones' tokens; no state.
 
   Source: the global and the local loss of BioViL-T, arXiv 2301.04558, after
-  GLoRIA's code; there between an image and a report. Between two phases, and
-  the weights, is ours.
+  GLoRIA's code, which compare an image and a report. Ours: comparing two
+  phases, and the weights.
   """
 
   settings: Settings = Settings()
@@ -53,7 +53,7 @@ class PhaseContrast:
     """No state.
 
     Raises:
-      UserError: the model gives no tokens, or not those of two phases.
+      UserError: the model has no tokens, or not those of two phases.
     """
     del variables, key
     objectives.require(outputs, self.settings.name, 'tokens')
@@ -61,7 +61,7 @@ class PhaseContrast:
     if phases != 2:
       raise errors.UserError(
         f'--config.objective.name={self.settings.name!r} compares two phases,'
-        f' and --config.data.phases has {phases}. Name two, or choose another'
+        f' but --config.data.phases has {phases}. Set two, or choose another'
         ' objective.'
       )
     return ()

@@ -1,8 +1,8 @@
-"""Functions of one fold -> programs over devices and their folds.
+"""Turns functions of one fold into programs over devices and their folds.
 
-The one file that knows `jax.pmap`. Devices need not be here to compile for
-them. Arrays are [device, fold_on_device, ...]; folds never speak to each other:
-no program has a collective.
+Only this file uses `jax.pmap`. Programs can be compiled for devices of another
+machine. Arrays are [device, fold_on_device, ...]; folds never communicate: no
+program has a collective.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,12 +12,12 @@ import jax.numpy as jnp
 
 from dianet_jax.models.layers import products
 
-# Strategies that run an epoch as one program; the others one for every step.
+# Strategies with one program per epoch; the others have one per step.
 SCANNING = ('map', 'vmap', 'vmap_products')
 
 
 def _within_device(strategy: str, one_fold: Callable) -> Callable:
-  """`one_fold(*arguments)` for arguments with a leading fold axis."""
+  """Maps `one_fold` over arguments with a leading fold axis."""
   if strategy == 'vmap':
     return jax.vmap(one_fold)
   if strategy == 'vmap_products':
@@ -52,11 +52,10 @@ def over_folds(
     devices: of one platform.
     shared: how many of the first arguments are the same for all folds of a
       device, [device, ...]; all others lead with [device, fold_on_device].
-    donate: whether the first argument behind the shared ones gives its memory
-      away.
+    donate: whether to donate the first argument after the shared ones.
 
   Returns:
-    To be called, or lowered for devices that are not here.
+    A function to call, or to lower for devices of another machine.
   """
 
   def on_device(*arguments):
@@ -65,7 +64,7 @@ def over_folds(
       *folds
     )
 
-  # As profiles call it.
+  # Its name in profiles.
   on_device.__name__ = function.__name__
   return jax.pmap(
     on_device, devices=devices, donate_argnums=(shared,) if donate else ()

@@ -1,7 +1,7 @@
-"""What random numbers are for: each purpose folds a number of its own in.
+"""Purposes of random numbers, each with its own number for `fold_in`.
 
-A key follows from the seed, the held-out subject, the purpose and the step,
-and so from neither the order nor the company of the folds.
+A key depends on the seed, the held-out subject, the purpose and the step, and
+not on the order of folds or on which folds train together.
 """
 
 import enum

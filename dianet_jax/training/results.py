@@ -11,16 +11,16 @@ from dianet_jax.training.state import Best, State, Sums
 
 @flax.struct.dataclass
 class History:
-  """What is noted of every epoch; [epoch] leads.
+  """Records of every epoch, with a leading axis [epoch].
 
   Attributes:
-    loss: float32, summed over the training clips, in nats.
-    correct: int32, training clips, augmented, that were right in training.
-    clips: int32, training clips.
-    validation_loss: float32, on the clips set aside, in nats; None where none
-      are.
+    loss: float32, sum over the training clips, in nats.
+    correct: int32, number of augmented training clips classified correctly.
+    clips: int32, number of training clips.
+    validation_loss: float32, on the validation clips, in nats; None without
+      validation clips.
     oracle_probabilities: float32 [epoch, clip, class], of the held-out clips;
-      None unless asked for. For the oracle figure alone.
+      None unless enabled. Only for the oracle.
   """
 
   loss: Any
@@ -39,15 +39,16 @@ class FoldResult:
     seed: of this training.
     variables: parameters and batch statistics.
     loss: float32 [epoch], mean over the training clips, in nats.
-    accuracy: float32 [epoch], share of training clips, augmented, in training.
-    test_index: int32 [clip], the held-out subject's clips.
-    probabilities: float32 [clip, class], of those clips.
-    validation_loss: float32 [epoch], on the clips set aside, in nats; None
-      where none are. The first of the lowest gave variables and probabilities.
+    accuracy: float32 [epoch], 0..1, on augmented training clips.
+    test_index: int32 [clip], indices of the held-out subject's clips.
+    probabilities: float32 [clip, class], of those clips, 0..1.
+    validation_loss: float32 [epoch], on the validation clips, in nats; None
+      without validation clips. Variables and probabilities are those of the
+      epoch with the lowest, of ties the first.
     oracle_probabilities: float32 [epoch, clip, class], of the held-out clips
-      after every epoch; None unless asked for. For the oracle figure alone.
-    made_by: dtype, strategy and kind of device that trained it; several where
-      it went on elsewhere.
+      after every epoch; None unless enabled. Only for the oracle.
+    made_by: dtype, strategy and kind of device that trained it; several if it
+      was resumed with others.
   """
 
   subject: str
@@ -63,24 +64,24 @@ class FoldResult:
 
   @property
   def epoch(self) -> int:
-    """The epoch that predicts, from 1."""
+    """Number of the epoch that predicts, from 1."""
     if self.validation_loss is None:
       return len(self.loss)
     return int(np.nanargmin(self.validation_loss)) + 1
 
   def without_variables(self) -> 'FoldResult':
-    """On disk they are safe; those of 26 dual ResNet-18 fill gigabytes."""
+    """The same without variables, which fill gigabytes and are on disk."""
     return dataclasses.replace(self, variables={})
 
 
 @flax.struct.dataclass
 class Training:
-  """All that a training needs to go on; random keys follow from the step.
+  """Everything needed to resume a training; random keys depend on the step.
 
   Attributes:
-    state: after the last epoch.
-    best: the epoch with the lowest validation loss; None where none is chosen.
-    history: of the epochs so far.
+    state: after the last step.
+    best: the epoch with the lowest validation loss; None if none is chosen.
+    history: of the complete epochs.
   """
 
   state: State
@@ -90,15 +91,15 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Unfinished:
-  """One fold in the middle of its training.
+  """One fold that is not completely trained.
 
   Attributes:
     subject: the held-out subject.
     seed: of this training.
     training: its arrays.
     made_by: see `FoldResult`.
-    partial: [step], of the steps done of an epoch that was broken off; None
-      where the last epoch is whole.
+    partial: [step], sums of the finished steps of an interrupted epoch; None
+      if the last epoch is complete.
   """
 
   subject: str
@@ -114,12 +115,12 @@ class Unfinished:
 
   @property
   def steps(self) -> int:
-    """How many are done of the next epoch."""
+    """Number of finished steps of the next epoch."""
     return 0 if self.partial is None else len(self.partial.loss)
 
   @property
   def progress(self) -> tuple[int, int]:
-    """Epochs and steps: only folds that are equally far train together."""
+    """Epochs and steps: only folds of equal progress train together."""
     return self.epochs, self.steps
 
 
@@ -130,7 +131,7 @@ class Diverged:
   Attributes:
     subject: the held-out subject.
     seed: of this training.
-    epoch: in which it was seen, from 1.
+    epoch: number of the first epoch that is not finite, from 1.
   """
 
   subject: str

@@ -1,4 +1,4 @@
-"""Trains the folds that a workdir does not hold yet, so that none is lost."""
+"""Trains the folds of a run that are not finished, with checkpoints."""
 
 from collections.abc import Callable, Sequence
 import contextlib
@@ -23,27 +23,28 @@ def train_folds(
   parallel: parallel_lib.FoldParallel,
   describe_rest: Callable[[float], str] | None = None,
 ) -> list[FoldResult]:
-  """Trains what `workdir` does not hold yet; each process its own folds.
+  """Trains the folds that `workdir` does not have yet.
+
+  Each process trains its own folds.
 
   Args:
-    config: of these folds.
-    workdir: of their checkpoints.
-    folds: all of them.
+    config: of the run.
+    workdir: folder of the checkpoints.
+    folds: all folds of the run.
     parallel: what `run.make_program` returned.
     describe_rest: estimated seconds of this run -> a remark on the rest of the
       study that it belongs to.
 
   Returns:
-    All folds of all processes, without their variables: those are in the
-    checkpoints.
+    All folds of all processes, without variables, which are in checkpoints.
 
   Raises:
-    UserError: a fold diverged, something cannot be written, or what is there
-      was trained in another way (see `parallel.allow_mixed`).
-    Stopped: by a signal; all folds in training were saved.
+    UserError: a fold diverged, the workdir cannot be written, or saved folds
+      were trained in another way (see `parallel.allow_mixed`).
+    Stopped: after a signal; all folds in training are saved.
   """
   checkpoints.check_names(folds.subjects)
-  # Closed in any case: what is being written when a run stops is kept.
+  # Closed in any case, so that checkpoints in writing are completed.
   with contextlib.closing(checkpoints.Checkpoints(workdir)) as saved:
     results = _finished(saved, folds)
     finished = [r for part in hosts.gather(results) for r in part]
@@ -52,12 +53,12 @@ def train_folds(
     left = [row for row, key in enumerate(keys) if key not in found]
     if len(left) < len(folds):
       progress.console.print(
-        f'{len(folds) - len(left)} of {len(folds)} trainings were done before.'
+        f'{len(folds) - len(left)} of {len(folds)} trainings are finished.'
       )
     own, diverged = folds.select(hosts.own(left)), []
     begun = _begun(saved, own, parallel)
     ways = [(f.seed, f.subject, f.made_by) for f in [*finished, *begun]]
-    # All processes have the same list, and raise alike.
+    # Gathered, so that all processes raise the same error.
     _refuse_mixed(config, hosts.gather(ways), parallel.made_by)
     if len(own):
       job = _Job(config, workdir, saved, own, parallel)
@@ -72,7 +73,7 @@ def train_folds(
 def _finished(
   saved: checkpoints.Checkpoints, folds: folds_lib.Folds
 ) -> list[FoldResult]:
-  """The finished folds that this process is the first to have."""
+  """The finished folds of which this is the first process with a copy."""
   keys = list(zip(folds.seeds, folds.subjects))
   held = hosts.gather([saved.holds(*key) for key in keys])
   results = []
@@ -88,7 +89,7 @@ def _begun(
   folds: folds_lib.Folds,
   parallel: parallel_lib.FoldParallel,
 ) -> list[Unfinished]:
-  """Those of the folds that go on where they were."""
+  """Saved states of the folds that can be resumed."""
   found = [
     saved.load_unfinished(seed, subject, parallel.shapes)
     for seed, subject in zip(folds.seeds, folds.subjects)
@@ -101,12 +102,12 @@ def _refuse_mixed(
   ways: Sequence[Sequence[tuple[int, str, tuple[str, ...]]]],
   made_by: str,
 ) -> None:
-  """Refuses to pool, unasked, folds that were trained in different ways.
+  """Refuses to pool folds that were trained in different ways, by default.
 
   Args:
     config: of the run.
-    ways: of each process, (seed, subject, made_by) of what is on disk.
-    made_by: what would train the rest.
+    ways: for each process, (seed, subject, made_by) of its saved folds.
+    made_by: of the folds that this run would train.
   """
   other = sorted(
     {fold for part in ways for fold in part if {*fold[2]} - {made_by}}
@@ -116,9 +117,9 @@ def _refuse_mixed(
   seed, subject, was_made_by = other[0]
   raise errors.UserError(
     f'{len(other)} training(s) in the workdir, the first of {subject} (seed'
-    f' {seed}), are by {" and ".join(was_made_by)}; this run would go on by'
-    f' {made_by}. Go on with the same kind of device, or take'
-    ' --config.parallel.allow_mixed=true: metrics.json and the report then name'
+    f' {seed}), used {" and ".join(was_made_by)}; this run would use'
+    f' {made_by}. Resume with the same kind of device, or set'
+    ' --config.parallel.allow_mixed=true: metrics.json and the report then list'
     ' both.'
   )
 
@@ -133,9 +134,9 @@ def _refuse_diverged(diverged: list[Diverged]) -> None:
     names += f' and {len(diverged) - 5} more'
   raise errors.UserError(
     f'Training diverged in {len(diverged)} fold(s): {names}: the loss or the'
-    ' predictions are not finite. All other folds are trained and kept, but'
+    ' predictions are not finite. All other folds are trained and saved, but'
     ' without these there is no pooled result. Lower'
-    ' --config.train.learning_rate (that is another run).'
+    ' --config.train.learning_rate, which makes it another run.'
   )
 
 
@@ -145,7 +146,7 @@ def _progress(done: tuple[int, int]) -> str:
 
 
 class _Profile:
-  """A trace of the second and third epoch; the first one warms up."""
+  """Traces the second and third epoch; the first one is a warm-up."""
 
   def __init__(self, folder: pathlib.Path):
     self._folder, self._epochs = folder, 0
@@ -158,7 +159,7 @@ class _Profile:
       self._stop()
 
   def close(self) -> None:
-    """Where training was shorter than that."""
+    """Ends the trace if training was shorter."""
     if 1 <= self._epochs < 3:
       self._stop()
 
@@ -190,7 +191,7 @@ class _Job:
     begun: list[Unfinished],
     describe_rest: Callable[[float], str] | None,
   ) -> list[FoldResult | Diverged]:
-    """Trains them all, and writes each when it is finished."""
+    """Trains all folds, and saves each when it is finished."""
     folds, parallel = self._folds, self._parallel
     epochs = self._config.train.epochs
     size, empty = parallel.group_size, parallel.shapes(0)
@@ -198,7 +199,7 @@ class _Job:
     checkpoints.check_space(self._workdir, size, len(folds), empty)
     if begun:
       progress.console.print(
-        f'{len(begun)} training(s) go on after epoch '
+        f'{len(begun)} training(s) resume after epoch '
         + ', '.join(map(_progress, sorted({fold.progress for fold in begun})))
         + '.'
       )
@@ -223,22 +224,22 @@ class _Job:
         self._write(snapshot)
 
       training = parallel.train(folds, on_epoch, begun.copy())
-      # It lets go of each that has gone on.
+      # Frees each saved state once its training has resumed.
       begun.clear()
       for group in training:
         results += map(self._keep, group)
     return results
 
   def _announce(self, begun, size: int, describe_rest) -> None:
-    """Compiles, and says how long training will take."""
+    """Compiles, and prints an estimate of the training time."""
     folds, epochs = self._folds, self._config.train.epochs
     start = time.perf_counter()
-    told = memory.exhaustion_told(self._parallel.devices)
+    told = memory.report_exhaustion(self._parallel.devices)
     with progress.waiting('Compiling'), told:
       programs = self._parallel.compile(folds)
       compiled = time.perf_counter() - start
       seconds = self._parallel.seconds_per_epoch(folds)
-    # Compilers take gigabytes, and free them.
+    # The compiler has freed gigabytes.
     limits.give_back()
     left = len(folds) * epochs - sum(fold.epochs for fold in begun)
     seconds *= left / min(size, len(folds))
@@ -250,12 +251,12 @@ class _Job:
     )
 
   def _write(self, snapshot: Callable) -> None:
-    """Writes folds in training when it is time, or the last thing to do."""
+    """Saves folds in training at intervals, and before stopping."""
     stop = stopping.asked()
     interval = 60 * self._config.parallel.checkpoint_minutes
     if not stop and time.monotonic() - self._written < interval:
       return
-    # What is still being written would otherwise pile up in memory.
+    # Waits, because unwritten checkpoints would accumulate in memory.
     self._saved.wait()
     for fold in snapshot():
       self._saved.save_unfinished(fold)
@@ -263,15 +264,14 @@ class _Job:
     if stop:
       self._saved.wait()
       stopping.check(
-        'all folds in training are saved, and the same command goes on with'
-        ' them'
+        'all folds in training are saved, and the same command resumes them'
       )
 
   def _keep(self, result: FoldResult | Diverged) -> FoldResult | Diverged:
     if isinstance(result, Diverged):
       progress.console.print(
         f'Fold {result.subject} (seed {result.seed}) diverged in epoch'
-        f' {result.epoch}; the others go on.'
+        f' {result.epoch}; the others continue.'
       )
       return result
     self._saved.save(result)

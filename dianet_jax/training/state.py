@@ -13,14 +13,14 @@ from dianet_jax.training.randomness import OfFold
 
 @flax.struct.dataclass
 class Data:
-  """What training looks at, the same for all folds.
+  """The data of all clips, the same for all folds.
 
   Attributes:
-    inputs: name -> float32 [variant, clip, ...], raw; the first variant is the
-      annotated one, by which clips are predicted.
+    inputs: name -> float32 [variant, clip, ...], raw; the first variant has the
+      annotated key frames, and is used for prediction.
     labels: class indices.
-    pretrained: variables that every network starts from instead of random
-      ones, the model's names; {} for none.
+    pretrained: initial variables that replace random ones, by the model's
+      names; {} for none.
   """
 
   inputs: Mapping[str, Float[AnyArray, '...']]
@@ -35,7 +35,7 @@ class Data:
 
 @flax.struct.dataclass
 class Fold:
-  """One row of `folds.Folds`, on the device; or several, `fold` leading."""
+  """One row of `folds.Folds` on a device, or several with a fold axis."""
 
   seed: UInt32[AnyArray, '*fold']
   subject_hash: UInt32[AnyArray, '*fold']
@@ -47,22 +47,22 @@ class Fold:
   class_weights: Float[AnyArray, '*fold class_']
 
   def key(self, purpose: OfFold) -> Key[Array, '']:
-    """A key from the seed and the subject alone."""
+    """A key that depends only on the seed, the subject and the purpose."""
     key = jax.random.fold_in(jax.random.key(self.seed), self.subject_hash)
     return jax.random.fold_in(key, purpose)
 
 
 @flax.struct.dataclass
 class State:
-  """All that changes in training.
+  """All that changes during training.
 
   Attributes:
-    step: steps done.
+    step: number of finished steps.
     params: of the model.
     statistics: the model's other collections, such as batch statistics.
     opt_state: of the optimiser.
     objective: state of the objective; () for most.
-    average: running mean of the variables, None where it is off.
+    average: moving average of the variables; None if disabled.
   """
 
   step: Int[AnyArray, '*fold']
@@ -79,7 +79,7 @@ class State:
 
   @property
   def variables(self) -> dict[str, Any]:
-    """The model's variables to predict with."""
+    """The model's variables for prediction."""
     return self.current if self.average is None else self.average
 
 
@@ -93,9 +93,9 @@ class Best:
 
 @flax.struct.dataclass
 class Batch:
-  """The clips of one step; with `step` leading, those of an epoch.
+  """The clips of one step, or of an epoch with a leading step axis.
 
-  Slots that are not `valid` hold some clip, to be ignored.
+  Slots that are not `valid` contain an arbitrary clip, to be ignored.
   """
 
   inputs: Mapping[str, Float[Array, '...']]
@@ -105,7 +105,7 @@ class Batch:
 
 @flax.struct.dataclass
 class Sums:
-  """Sums over the clips of one or more steps; or several, side by side."""
+  """Sums over the clips of one or more steps, with any leading axes."""
 
   loss: Float[AnyArray, '*many']
   correct: Int[AnyArray, '*many']

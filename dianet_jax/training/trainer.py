@@ -1,4 +1,4 @@
-"""Training and prediction of ONE fold; nothing here knows a fold axis."""
+"""Training and prediction of ONE fold; no array here has a fold axis."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
@@ -19,20 +19,20 @@ from dianet_jax.training import augment, objectives
 from dianet_jax.training.randomness import OfFold, OfStep
 from dianet_jax.training.state import Batch, Best, Data, Fold, State, Sums
 
-# Input name -> array, clips leading.
+# Name of each input -> array [clip, ...].
 Inputs = Mapping[str, Array]
 
 
 @dataclasses.dataclass(frozen=True)
 class Trainer:
-  """What is the same in every fold.
+  """Trains and predicts one fold; the same object serves every fold.
 
   Attributes:
     model: the network, see `models.registry.Model`.
-    objective: what is minimised.
+    objective: the objective to minimise.
     settings: the `train` section.
     scaling: a key of `scaling.SCALINGS`.
-    channels: input -> its channels; () for what is no image.
+    channels: input -> its channels; () if it is not an image.
     max_train_clips: width of `Fold.train_index`.
   """
 
@@ -50,7 +50,7 @@ class Trainer:
 
   @property
   def slots(self) -> int:
-    """Clips a step: as few as `steps_per_epoch` allows, so all are filled."""
+    """Clips per step: the fewest for `steps_per_epoch`, to fill all slots."""
     return -(-self.max_train_clips // self.steps_per_epoch)
 
   def optimizer(self) -> optax.GradientTransformation:
@@ -60,7 +60,7 @@ class Trainer:
     """
     s = self.settings
     steps = s.epochs * self.steps_per_epoch
-    # The cosine needs a step of its own.
+    # The cosine decay needs at least one step.
     warmup = min(round(s.warmup_fraction * steps), steps - 1)
     schedule = optax.warmup_cosine_decay_schedule(
       init_value=0.0 if warmup else s.learning_rate,
@@ -76,7 +76,7 @@ class Trainer:
     )
 
   def prepare(self, inputs: Inputs) -> dict[str, Array]:
-    """Raw inputs as the model takes them: images scaled, all else as it is."""
+    """Scales raw images; other inputs are unchanged."""
     scale = scaling.SCALINGS[self.scaling]
     return {
       name: scale(values) if self.channels[name] else values
@@ -84,7 +84,7 @@ class Trainer:
     }
 
   def init(self, data: Data, fold: Fold) -> State:
-    """The untrained state; of the inputs only the shapes matter."""
+    """The state before training; only the shapes of inputs are used."""
 
     def blank(clips):
       return {
@@ -115,9 +115,9 @@ class Trainer:
   ) -> tuple[Int[Array, 'step slot'], Bool[Array, 'step slot']]:
     """The clips of every step of an epoch, and which slots are filled.
 
-    Shuffled clips are dealt to the steps one by one, so that the steps of a
-    fold with few clips are short by one clip at most, instead of one step by
-    many. Clips in the order of their classes fill one step after the other.
+    Shuffled clips are distributed to the steps in turn, so that the number of
+    clips differs by at most one between steps. Clips in the order of their
+    classes fill one step after the other.
     """
     by_class = self.settings.order == 'by_class'
     if by_class:
@@ -137,9 +137,10 @@ class Trainer:
     return index.reshape(shape).T, valid.reshape(shape).T
 
   def gather(self, data: Data, state: State, fold: Fold) -> Batch:
-    """The clips of every step of the epoch that begins, one variant of each.
+    """The clips of every step of the next epoch, one variant of each.
 
-    Once an epoch: taken in every step, a TPU would slice the whole data set.
+    Gathered once per epoch, because a TPU would process the complete data set
+    for a gather in every step.
     """
     epoch = state.step // self.steps_per_epoch
     index, valid = self.order(fold, epoch, data.labels)
@@ -149,13 +150,13 @@ class Trainer:
     return Batch(inputs, data.labels[index], valid)
 
   def _input(self, key: Key[Array, ''], batch: Batch) -> dict[str, Array]:
-    """Augmented, as the model takes them, and finite in every slot."""
+    """The model's inputs: augmented, scaled, and finite in every slot."""
     inputs = jax.vmap(
       lambda clip_key, clip: augment.augment(
         clip_key, clip, self.channels, self.settings.augment
       )
     )(jax.random.split(key, len(batch.labels)), dict(batch.inputs))
-    # A gradient is a product with the input: what pads must be finite.
+    # Padding must be finite, because gradients are products with the input.
     inputs = jax.tree.map(
       lambda leaf: jnp.where(augment.per_clip(batch.valid, leaf), leaf, 0),
       inputs,
@@ -165,7 +166,7 @@ class Trainer:
   def _objective_batch(
     self, key: Key[Array, ''], state: State, fold: Fold, batch: Batch
   ) -> objectives.Batch:
-    """What the objective sees: augmented and, where asked for, blended."""
+    """The batch for the objective: augmented, and blended if enabled."""
     inputs = self._input(jax.random.fold_in(key, OfStep.AUGMENT), batch)
     partner_labels, weight = batch.labels, jnp.ones(len(batch.labels))
     if alpha := self.settings.augment.mixup_alpha:
@@ -192,7 +193,7 @@ class Trainer:
     )
 
   def _apply(self, key, variables, inputs, valid, train):
-    """Outputs, and the collections besides the parameters after the call."""
+    """Outputs, and the updated collections other than parameters."""
     return self.model.apply(
       variables,
       inputs,
@@ -203,10 +204,10 @@ class Trainer:
     )
 
   def _averaged(self, state: State, new: State) -> Any:
-    """The running mean of the variables after a step.
+    """The moving average of the variables after a step.
 
     A plain mean over the first 1 / (1 - decay) steps, then an exponential one
-    (Polyak averaging): the untrained network has no part in it.
+    (Polyak averaging), so that the untrained network does not contribute.
     """
     if state.average is None:
       return None
@@ -216,8 +217,16 @@ class Trainer:
   def step(self, state: State, fold: Fold, batch: Batch) -> tuple[State, Sums]:
     """One optimiser step.
 
-    Slots that are not valid reach neither the gradient nor the statistics; a
-    step without a valid slot changes nothing but the step's number.
+    Invalid slots affect neither the gradient nor the statistics; a step without
+    valid slots changes only the step number.
+
+    Args:
+      state: before the step.
+      fold: the fold.
+      batch: its clips.
+
+    Returns:
+      The state after the step, and sums over its clips.
     """
     key = jax.random.fold_in(fold.key(OfFold.STEP), state.step)
     seen = self._objective_batch(key, state, fold, batch)
@@ -256,13 +265,13 @@ class Trainer:
   def next_step(
     self, state: State, fold: Fold, epoch: Batch
   ) -> tuple[State, Sums]:
-    """The step of an epoch that comes next, by the state's own count."""
+    """Runs the next step of an epoch, by the step number of the state."""
     number = state.step % self.steps_per_epoch
     batch = jax.tree.map(lambda leaf: leaf[number], epoch)
     return self.step(state, fold, batch)
 
   def epoch(self, data: Data, state: State, fold: Fold) -> tuple[State, Sums]:
-    """All steps of the epoch that begins, as one program."""
+    """Runs all steps of the next epoch as one program."""
     state, sums = jax.lax.scan(
       lambda s, batch: self.step(s, fold, batch),
       state,
@@ -273,7 +282,7 @@ class Trainer:
   def probabilities(
     self, variables: Any, inputs: Inputs
   ) -> Float[Array, 'clip class_']:
-    """Class probabilities of clips by their raw inputs."""
+    """Class probabilities, 0..1, of clips from their raw inputs."""
     outputs = self.model.apply(variables, self.prepare(inputs))
     return _probabilities(outputs.logits)
 
@@ -284,22 +293,22 @@ class Trainer:
   def predict(
     self, data: Data, variables: Any, fold: Fold
   ) -> Float[Array, 'clip class_']:
-    """Class probabilities of the held-out clips."""
+    """Class probabilities, 0..1, of the held-out clips."""
     return self._probabilities_at(data, variables, fold.test_index)
 
   def validation_loss(
     self, data: Data, variables: Any, fold: Fold
   ) -> Float[Array, '']:
-    """Mean over classes of the cross-entropy on the clips set aside, in nats.
+    """Mean over classes of the cross-entropy on the validation clips, in nats.
 
-    Without smoothing, at most 87 a clip. Every class counts the same, as in
-    UF1, of which a few clips would give too coarse a value to choose by.
+    Without label smoothing it is at most 87 per clip. All classes have the same
+    weight, as in UF1, which would be too coarse for few clips.
     """
     index = fold.validation_index
     probs = self._probabilities_at(data, variables, index)
     truth = jax.nn.one_hot(data.labels[index], probs.shape[-1])
     truth = jnp.where(fold.validation_valid[:, None], truth, 0)
-    # The smallest normal number: its logarithm is finite.
+    # The smallest normal number, so that the logarithm is finite.
     logs = jnp.log(jnp.maximum(probs, jnp.finfo(probs.dtype).tiny))
     clips = truth.sum(axis=0)
     losses_of_classes = -(truth * logs).sum(axis=0) / jnp.maximum(clips, 1)
@@ -313,9 +322,9 @@ class Trainer:
   def keep_best(
     self, data: Data, best: Best, state: State, fold: Fold
   ) -> tuple[Best, Float[Array, '']]:
-    """The better of `best` and this epoch, and this epoch's loss.
+    """The better of `best` and this epoch, and this epoch's validation loss.
 
-    The earlier one of equals; never one whose loss is NaN.
+    Of ties the earlier epoch is kept; an epoch whose loss is NaN is never.
     """
     loss = self.validation_loss(data, state.variables, fold)
     new = Best(loss=loss, variables=state.variables)
@@ -326,7 +335,7 @@ class Trainer:
 
 
 def _replaced(variables: Any, others: Any) -> dict[str, Any]:
-  """Variables with those of `others` in their places."""
+  """Variables, replaced by those of `others` where they exist."""
   flat = traverse_util.flatten_dict(dict(variables))
   return traverse_util.unflatten_dict(
     flat | traverse_util.flatten_dict(dict(others))
@@ -336,5 +345,5 @@ def _replaced(variables: Any, others: Any) -> dict[str, Any]:
 def _probabilities(
   logits: Float[Array, 'clip view class_'],
 ) -> Float[Array, 'clip class_']:
-  """Softmax, then the mean over the views."""
+  """Softmax, then the mean over views."""
   return jax.nn.softmax(logits).mean(axis=1)

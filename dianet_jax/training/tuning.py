@@ -1,8 +1,7 @@
-"""Which strategy, and how many folds at once, are fastest: by measuring.
+"""Measures which strategy and number of folds at once are fastest.
 
-The programs of every candidate are compiled and timed on the real data, and
-the choice is kept beside the compiled programs: the next run on such a device
-has it at once.
+The programs of every candidate are compiled and timed on the data of the run.
+The choice is cached with the compiled programs, for later runs on such devices.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,12 +18,12 @@ from dianet_jax.core import config as configuration
 from dianet_jax.core import errors, faults, files
 from dianet_jax.training import memory
 
-# What was fastest by the compilers' estimates first: should the time be short.
+# In order of estimated speed, because the time may not suffice for all.
 STRATEGIES = ('map', 'loop', 'vmap', 'vmap_products', 'unroll')
 BUDGET_SECONDS = 180
-# Folds at once, of the strategies that take several, while they are compared.
+# Folds at once for the comparison of strategies that train several.
 _FOLDS = 4
-# More folds at once must gain so much a fold.
+# More folds at once must be faster by this factor per fold.
 _GAIN = 0.03
 
 
@@ -34,10 +33,10 @@ class Row:
 
   Attributes:
     strategy: see `config.Parallel`.
-    folds: at once on a device.
-    seconds: of an epoch of one fold, on one device; None where it failed.
-    compiled: seconds until its programs were ready.
-    failure: why there is no time; '' otherwise.
+    folds: number of folds at once on a device.
+    seconds: time per fold and epoch on one device; None if it failed.
+    compiled: seconds to compile its programs.
+    failure: why it failed; '' if it did not.
   """
 
   strategy: str
@@ -75,8 +74,8 @@ class Choice:
     return cls(values['strategy'], values['folds'], rows)
 
 
-# Strategy and number of folds -> seconds of an epoch of one fold, and until the
-# programs were ready. Raises where memory is short.
+# (strategy, number of folds) -> (seconds per fold and epoch, seconds to compile
+# the programs). Raises if memory is exhausted.
 Measure = Callable[[str, int], tuple[float, float]]
 
 
@@ -87,17 +86,20 @@ def measured(
   strategies: Sequence[str] = STRATEGIES,
   budget_seconds: float = BUDGET_SECONDS,
 ) -> Choice:
-  """The fastest candidate.
+  """Measures candidates and chooses the fastest.
 
-  All strategies are compared with a few folds at once. The winner then takes
-  twice as many while that makes it faster.
+  All strategies are compared with a few folds at once. For the fastest, the
+  number of folds is then doubled as long as that makes it faster.
 
   Args:
-    measure: see there.
-    folds: that a device will train; no candidate takes more.
-    folds_per_device: at once, where that is not to be chosen; otherwise 0.
-    strategies: in their order, as far as the time suffices.
-    budget_seconds: no candidate is begun later.
+    measure: see `Measure`.
+    folds: number of folds of a device; the upper limit of folds at once.
+    folds_per_device: fixed number of folds at once; 0 to choose it.
+    strategies: candidates, in this order.
+    budget_seconds: no candidate is started later.
+
+  Returns:
+    The choice, with all measurements.
 
   Raises:
     UserError: no candidate fits the device.
@@ -116,8 +118,7 @@ def measured(
   timed = [row for row in rows if row.seconds is not None]
   if not timed:
     raise errors.UserError(
-      'Training fits the device by no strategy:'
-      f' {rows[0].strategy}: {rows[0].failure}'
+      f'No strategy fits the device: {rows[0].strategy}: {rows[0].failure}'
     )
   best = min(timed, key=_seconds)
   while (
@@ -144,7 +145,7 @@ def _row(measure: Measure, strategy: str, folds: int) -> Row:
   except errors.UserError as error:
     failure = str(error)
   except jax.errors.JaxRuntimeError as error:
-    # A compiler may also give up on one form of a program and not on others.
+    # A compiler may also fail on one form of a program and not on others.
     failure = (
       'memory was exhausted'
       if memory.is_exhaustion(error)
@@ -153,15 +154,15 @@ def _row(measure: Measure, strategy: str, folds: int) -> Row:
   return Row(strategy, folds, None, 0.0, failure)
 
 
-def kept(
+def cached(
   folder: pathlib.Path, key: dict[str, Any], choose: Callable[[], Choice]
 ) -> Choice:
-  """The choice that is kept for such a training, or a new one.
+  """The cached choice for such a training, or a new one.
 
   Args:
-    folder: of the cache.
-    key: all that the times depend on, for JSON.
-    choose: measures.
+    folder: the cache folder.
+    key: everything that the times depend on, as JSON values.
+    choose: () -> a new choice, by measuring.
   """
   text = json.dumps(key, sort_keys=True)
   name = hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -169,7 +170,7 @@ def kept(
   try:
     choice = Choice.from_dict(json.loads(path.read_text(encoding='utf-8')))
   except (OSError, ValueError, KeyError, TypeError):
-    # None is there, or it is damaged.
+    # The file is missing or damaged.
     choice = choose()
     folder.mkdir(parents=True, exist_ok=True)
     files.write_json(path, {'key': key} | choice.to_dict())
@@ -179,14 +180,14 @@ def kept(
 def applied(
   settings: configuration.Parallel, choice: Choice
 ) -> configuration.Parallel:
-  """The `parallel` section with the choice in place of `auto` and 0."""
+  """The `parallel` section with `auto` and 0 replaced by the choice."""
   return dataclasses.replace(
     settings, strategy=choice.strategy, folds_per_device=choice.folds
   )
 
 
 def sentences(choice: Choice) -> Iterator[str]:
-  """What to say of a choice, the candidates below it."""
+  """Describes a choice, followed by its candidates."""
   yield (
     f'Strategy: {choice.strategy}, {choice.folds} fold(s) at once on a device,'
     ' the fastest of'

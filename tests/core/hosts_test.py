@@ -41,7 +41,7 @@ def program():
   settings = config.Parallel(
     coordinator=address, processes=2, process=int(number)
   )
-  with stopping.immediate(), hosts.one_fate():
+  with stopping.immediate(), hosts.fail_together():
     hosts.start(settings)
     assert hosts.gather(int(number)) == [0, 1]
     if place == 'well':

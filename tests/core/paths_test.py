@@ -30,5 +30,5 @@ def test_no_home(monkeypatch):
     raise RuntimeError('Could not determine home directory.')
 
   monkeypatch.setattr(pathlib.Path, 'expanduser', no_home)
-  with pytest.raises(errors.UserError, match='DIANET_CACHE=~/x: ~ stands for'):
+  with pytest.raises(errors.UserError, match='DIANET_CACHE=~/x: ~ has no home'):
     paths.normal('~/x', 'DIANET_CACHE')

@@ -48,7 +48,7 @@ def program():
         stopping.check('all is saved')
     if state == 'compiling':
       # The signal comes to another thread, and this one stays in C.
-      stopping._DEAF_SECONDS = 0.2
+      stopping._RESPONSE_SECONDS = 0.2
       signal.pthread_sigmask(signal.SIG_BLOCK, stopping.SIGNALS)
       told = threading.Timer(0.3, lambda: print(state, flush=True))
       told.start()
@@ -118,7 +118,7 @@ def test_a_signal_that_python_does_not_come_to_is_obeyed(begin):
   process.send_signal(signal.SIGTERM)
   _, err = process.communicate(timeout=30)
   assert process.returncode == 128 + signal.SIGTERM, err
-  assert 'stopped by SIGTERM; what was saved before is kept' in err
+  assert 'stopped by SIGTERM; everything saved before is kept' in err
 
 
 def test_a_second_ctrl_c_ends_at_once(begin):

@@ -37,7 +37,7 @@ def test_a_reader_that_goes_away_ends_nothing(pipe, monkeypatch, capsys):
     sys.stdout.writelines(['more\n'])
     print('still here', file=sys.stderr)
   error = capsys.readouterr().err
-  assert error.count('output cannot be written') == 1
+  assert error.count('Output can no longer be written') == 1
   assert error.endswith('still here\n')
 
 

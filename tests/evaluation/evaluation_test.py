@@ -112,7 +112,7 @@ def test_a_whole_run_and_resuming_it(finished, capsys):
   for fold in ('seed0/casme2_sub02', 'seed1/samm_005'):
     shutil.rmtree(workdir / 'checkpoints' / fold)
   again = run.run(config, workdir)
-  assert '10 of 12 trainings were done before' in capsys.readouterr().out
+  assert '10 of 12 trainings are finished' in capsys.readouterr().out
   assert predictions(workdir) == before
   for part in ('evaluation', 'oracle', 'overall'):
     assert json.loads(json.dumps(again[part])) == held[part]

@@ -86,5 +86,7 @@ def test_rows_of_changed_data_are_not_mixed(make, tmp_path, monkeypatch):
 def test_rows_on_other_clips_are_refused(make, tmp_path, monkeypatch):
   monkeypatch.setattr(resume_lib, 'train_folds', None)
   rows = (*ROWS, 'x: data.permute_labels=true')
-  with pytest.raises(errors.UserError, match="'x': its labels are not those"):
+  with pytest.raises(
+    errors.UserError, match="'x': its labels differ from those"
+  ):
     ablation.run(make(study__rows=rows), tmp_path / 'study')

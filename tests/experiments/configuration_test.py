@@ -239,7 +239,7 @@ TURNED = {'train__augment__rotation_degrees': 5.0}
     ),
     (
       FOUND | {'data__flow__coding': 'hsv'},
-      'flip_probability=0.5 .* colours stand for directions',
+      'flip_probability=0.5 .* colours encode directions',
     ),
     (
       {

@@ -73,7 +73,7 @@ def test_epochs_are_the_median_of_those_chosen(make_config):
   assert final.epochs_of(fixed, ()) == 7
   chosen = make_config(evaluation__epochs='inner_split')
   assert final.epochs_of(chosen, (3, 40, 5)) == 5
-  with pytest.raises(errors.UserError, match='No fold was trained by'):
+  with pytest.raises(errors.UserError, match='No fold was trained with'):
     final.epochs_of(chosen, ())
 
 
@@ -99,9 +99,9 @@ def test_a_row_is_named(make_study, make_config, tmp_path):
       match='--row=NAME, expected one of whole, Both, added, f',
     ):
       export.make(ablation, final=False, row=row)
-  with pytest.raises(errors.UserError, match='no workdir'):
+  with pytest.raises(errors.UserError, match='not a workdir'):
     export.make(ablation, final=False, row='whole')
-  with pytest.raises(errors.UserError, match='alone is no ablation'):
+  with pytest.raises(errors.UserError, match='alone is not an abl'):
     export.make(alone, final=False, row='whole')
 
 

@@ -12,7 +12,7 @@ from dianet_jax.core import errors
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.evaluation import metrics
 from dianet_jax.experiments import nested, pace, rows, workdirs
-from dianet_jax.training import checkpoints, kept
+from dianet_jax.training import checkpoints, saved_folds
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import results as results_lib
 from tests.support.slow import slow
@@ -221,7 +221,9 @@ def test_what_candidates_share(make, row):
 def test_other_clips_are_refused_before_training(make, tmp_path, monkeypatch):
   monkeypatch.setattr(parallel_lib.FoldParallel, 'train', None)
   texts = (*CANDIDATES, 'x: data.permute_labels=true')
-  with pytest.raises(errors.UserError, match="'x': its labels are not those"):
+  with pytest.raises(
+    errors.UserError, match="'x': its labels differ from those"
+  ):
     nested.run(make(study__rows=texts, train__epochs=1), tmp_path / 'run')
 
 
@@ -238,7 +240,7 @@ def test_chosen_candidates_may_differ_in_epochs(make, tmp_path, monkeypatch):
   assert '<svg' in (tmp_path / 'run' / 'report.html').read_text()
   for name, trainings in (('short', 2), ('long', 4)):
     place = tmp_path / 'run' / 'chosen' / name
-    assert kept.finished(place) == trainings
+    assert saved_folds.finished(place) == trainings
     assert workdirs.load_config(place).train.epochs == int(name == 'long') + 1
 
 

@@ -103,11 +103,11 @@ def test_data_that_are_gone_or_not_given_are_said(compare, config, raw):
     data = dataclasses.replace(config.data, manual_dir=folder)
     return dataclasses.replace(config, data=data)
 
-  assert 'manual_dir is not given' in compare(config=at(''))[0]
+  assert 'manual_dir is not set' in compare(config=at(''))[0]
   moved = raw.with_name('moved')
   raw.rename(moved)
   said, reads = compare()
-  assert f'{raw} is not there now' in said and not reads
+  assert f'{raw} does not exist' in said and not reads
   assert 'are unchanged' in compare(config=at(str(moved)))[0]
 
 

@@ -35,7 +35,7 @@ def test_rows_are_configurations(make):
   [
     ('no colon', 'expected .name: key=value'),
     (': train.epochs=1', 'expected .name: key=value'),
-    ('x: model.fusion add', "'model.fusion add' is not key=value"),
+    ('x: model.fusion add', "'model.fusion add': expected key=value"),
     ('x: train.epochs=1 train.epochs=2', 'train.epochs is set twice'),
     ('x: name=y', 'name is one for all rows'),
     ('x: study.groups=4', 'study.groups is one for all rows'),
@@ -49,7 +49,7 @@ def test_rows_are_configurations(make):
     ('x: data.phases.no=1', 'is not a configuration key'),
     ('x: train.epochs=many', "'x: train.epochs=many': .* expected int"),
     ('x: train.epochs=0', 'expected at least 1'),
-    ('both added: train.epochs=1', "two rows are called 'Both, added'"),
+    ('both added: train.epochs=1', "two rows have the name 'Both, added'"),
   ],
 )
 def test_mistakes_in_rows_are_named(make, row, message):
@@ -77,7 +77,7 @@ def test_blanks_may_follow_commas(make):
 
 
 def test_nothing_to_run(make):
-  with pytest.raises(errors.UserError, match='can feed none'):
+  with pytest.raises(errors.UserError, match='supports none'):
     rows.parse(make(study__rows=ROWS[:1]))
 
 
@@ -185,5 +185,5 @@ def test_names_in_any_script(make):
     'déjà-vu',
     'both-added-2',
   ]
-  with pytest.raises(errors.UserError, match='no letter and no digit'):
+  with pytest.raises(errors.UserError, match='needs a letter or a digit'):
     rows.parse(make(study__rows=('...: train.epochs=1',)))

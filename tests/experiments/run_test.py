@@ -129,7 +129,7 @@ def test_resuming_gives_the_same_predictions(
   for fold in ('seed0/casme2_sub02', 'seed1/samm_005'):
     shutil.rmtree(again / 'checkpoints' / fold)
   run.run(flow_config(), again)
-  assert '10 of 12 trainings were done before' in capsys.readouterr().out
+  assert '10 of 12 trainings are finished' in capsys.readouterr().out
   assert predictions(again) == before
 
 
@@ -185,7 +185,7 @@ def test_a_damaged_fold_is_trained_anew(workdir, flow_config, tmp_path, capsys):
   run.run(flow_config(), again)
   output = capsys.readouterr().out
   assert 'samm_005 cannot be read' in output
-  assert '11 of 12 trainings were done before' in output
+  assert '11 of 12 trainings are finished' in output
   assert predictions(again) == predictions(workdir)
 
 

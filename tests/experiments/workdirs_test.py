@@ -93,7 +93,7 @@ def test_a_new_key_does_not_lock_old_workdirs(
 @pytest.mark.parametrize(
   'change,message',
   [
-    ({'schema': migrations.SCHEMA + 1}, 'follows schema .* Update dianet-jax'),
+    ({'schema': migrations.SCHEMA + 1}, 'has schema .* Update dianet-jax'),
     ({'config': {'seed': 'x'}}, "config.json: --config.seed='x' is of type"),
     ({'config': {'sed': 1}}, 'config.json: --config.sed is not'),
   ],
@@ -106,7 +106,7 @@ def test_a_config_that_cannot_be_read_is_named(
   path.write_text(json.dumps(json.loads(path.read_text()) | change))
   with pytest.raises(errors.UserError, match=message):
     workdirs.check_config(tmp_path, make_config())
-  with pytest.raises(errors.UserError, match='is no workdir'):
+  with pytest.raises(errors.UserError, match='is not a workdir'):
     workdirs.load_config(tmp_path / 'other')
 
 
@@ -179,7 +179,7 @@ def test_trainings_of_unknown_origin_are_refused(make_config, tmp_path, name):
   workdirs.check_config(tmp_path, make_config())
   workdirs.check_data(tmp_path, make_config(), DATA)
   (tmp_path / 'checkpoints/seed0/s1').mkdir(parents=True)
-  with pytest.raises(errors.UserError, match=f'no {name}: it cannot be known'):
+  with pytest.raises(errors.UserError, match=f'no {name}, so their origin is'):
     workdirs.check_config(tmp_path, make_config())
     workdirs.check_data(tmp_path, make_config(), DATA)
 
@@ -192,7 +192,7 @@ def test_other_versions_are_said_and_kept(
       workdirs, 'versions', lambda v=jax: {'jax': v, 'numpy': '2'}
     )
     workdirs.begin(tmp_path, make_config(), DATA)
-  note = 'trained in sessions of other versions: jax 0.0.1, then 0.0.2'
+  note = 'trained in sessions with different versions: jax 0.0.1, then 0.0.2'
   assert capsys.readouterr().out.strip() == f'note: {note}'
   sessions = workdirs.sessions(tmp_path)
   assert workdirs.version_note(sessions) == note

@@ -34,7 +34,7 @@ def test_a_step_that_does_not_fit_is_refused(run, free):
   state = memory.size(program.shapes(0))
   # For the state, not for the work on it.
   free(state + 1000)
-  with pytest.raises(errors.UserError, match='are needed beside the data'):
+  with pytest.raises(errors.UserError, match='besides the data, .* are needed'):
     program.compile(folds)
   free(100 * 10**6)
   program.compile(folds)
@@ -67,11 +67,11 @@ def test_an_allocation_that_fails_is_told():
   devices = jax.local_devices()[:1]
   with (
     pytest.raises(errors.UserError, match='RESOURCE_EXHAUSTED.*folds_per_dev'),
-    memory.exhaustion_told(devices),
+    memory.report_exhaustion(devices),
   ):
     raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory')
   with (
     pytest.raises(jax.errors.JaxRuntimeError, match='INTERNAL'),
-    memory.exhaustion_told(devices),
+    memory.report_exhaustion(devices),
   ):
     raise jax.errors.JaxRuntimeError('INTERNAL: something else')

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dianet_jax.core import errors, stopping
-from dianet_jax.training import ahead, checkpoints, kept
+from dianet_jax.training import checkpoints, dispatch, saved_folds
 from tests.support.slow import slow
 from tests.support.small_folds import (
   INNER,
@@ -60,7 +60,7 @@ def test_a_broken_off_epoch_goes_on_with_the_same_bits(
     saved.wait()
     name = '.'.join(map(str, fold.progress))
     assert (tmp_path / 'unfinished' / 'seed0' / 'c' / name).exists()
-    assert kept.begun(tmp_path) == 1
+    assert saved_folds.begun(tmp_path) == 1
     found = saved.load_unfinished(0, 'c', program.shapes)
   assert found.progress == fold.progress
   resumed = collect(program.train(folds, unfinished=[found]))
@@ -105,29 +105,29 @@ def device(monkeypatch):
       self.now = max(self.now, ready)
 
   device = Device()
-  monkeypatch.setattr(ahead.time, 'monotonic', lambda: device.now)
-  monkeypatch.setattr(ahead.jax, 'block_until_ready', device.wait)
+  monkeypatch.setattr(dispatch.time, 'monotonic', lambda: device.now)
+  monkeypatch.setattr(dispatch.jax, 'block_until_ready', device.wait)
   return device
 
 
 @pytest.mark.parametrize('seconds', [0.001, 0.02, 0.4, 5.0])
 def test_the_host_stays_a_second_ahead(device, seconds):
   device.seconds = seconds
-  queue = ahead.Ahead()
+  queue = dispatch.DispatchLimit()
   lead = []
   for _ in range(3000):
     queue.queued(device.start())
     # Starting a program takes a little itself.
     device.now += 0.0001
     lead.append(device.busy_until - device.now)
-  assert max(lead) <= max(ahead.MOST_SECONDS, seconds)
+  assert max(lead) <= max(dispatch.MOST_SECONDS, seconds)
   # Short programs are not waited for one by one.
   assert (max(lead) > 0.1) == (seconds < 0.25)
 
 
 def test_a_pause_of_the_host_is_forgotten(device):
   device.seconds = 0.01
-  queue = ahead.Ahead()
+  queue = dispatch.DispatchLimit()
   for step in range(3000):
     queue.queued(device.start())
     if step == 1000:

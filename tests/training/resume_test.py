@@ -167,7 +167,7 @@ def test_sigterm_saves_and_ends(begin, whole, tmp_path):
   epoch = name.split('.')[0]
   assert int(epoch) < EPOCHS
   output = finish(begin(workdir, rarely, '--config.parallel.devices=4'))
-  assert f'4 training(s) go on after epoch {epoch}' in output
+  assert f'4 training(s) resume after epoch {epoch}' in output
   assert_same(workdir, whole[0])
 
 
@@ -221,7 +221,7 @@ def test_a_write_that_fails_is_told(begin, whole, tmp_path):
   assert process.returncode == 1, output
   message = output[output.index('error: ') :]
   # Threads of orbax complain on their own, too.
-  assert 'cannot be written' in message and 'Make room' in message
+  assert 'cannot be written' in message and 'Free disk space' in message
 
 
 def test_too_small_a_disk_is_refused(flow, make_config, tmp_path, monkeypatch):

@@ -93,11 +93,11 @@ def test_a_choice_is_kept_by_all_that_it_depends_on(tmp_path):
     return tuning.measured(planted(lambda s, n: 1 / n), folds=8)
 
   key = {'device': 'H100', 'jax': '0.12'}
-  first = tuning.kept(tmp_path, key, choose)
-  assert tuning.kept(tmp_path, key, choose) == first and len(calls) == 1
+  first = tuning.cached(tmp_path, key, choose)
+  assert tuning.cached(tmp_path, key, choose) == first and len(calls) == 1
   [file] = tmp_path.glob('*.json')
   assert json.loads(file.read_text())['key'] == key
-  tuning.kept(tmp_path, key | {'jax': '0.13'}, choose)
+  tuning.cached(tmp_path, key | {'jax': '0.13'}, choose)
   assert len(calls) == 2
   file.write_text('{')
-  assert tuning.kept(tmp_path, key, choose) == first and len(calls) == 3
+  assert tuning.cached(tmp_path, key, choose) == first and len(calls) == 3

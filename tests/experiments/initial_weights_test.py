@@ -14,8 +14,8 @@ from dianet_jax.core import errors
 from dianet_jax.experiments import (
   configuration,
   export,
+  initial_weights,
   run,
-  starts,
   trained,
   workdirs,
 )
@@ -71,15 +71,15 @@ def test_another_file_is_refused(make_config, tmp_path):
   path.write_bytes(b'one')
   config = make_config(model__pretrained=str(path))
   held = {'file': 'x.pth', 'sha256': pretrained.checksum(path)}
-  starts.refuse_other(held, config, tmp_path)
-  starts.refuse_other({}, make_config(), tmp_path)
+  initial_weights.refuse_other(held, config, tmp_path)
+  initial_weights.refuse_other({}, make_config(), tmp_path)
   path.write_bytes(b'other')
   for before, now in ((held, config), ({}, config), (held, make_config())):
     with pytest.raises(errors.UserError, match='started from'):
-      starts.refuse_other(before, now, tmp_path)
+      initial_weights.refuse_other(before, now, tmp_path)
   path.unlink()
   with pytest.raises(errors.UserError, match='pretrained=.*cannot be read'):
-    starts.refuse_other(held, config, tmp_path)
+    initial_weights.refuse_other(held, config, tmp_path)
 
 
 def test_the_sentence_says_what_is_not_known():
@@ -90,15 +90,15 @@ def test_the_sentence_says_what_is_not_known():
     'unused': ['fc.bias'],
     'new': ['params.fusion.x', 'params.fusion.y', 'params.classifier.z'],
   }
-  text = starts.sentence(held)
+  text = initial_weights.sentence(held)
   for words in (
     'started from x.pth (SHA-256 ab)',
-    '2 of its entries are used, not used: fc.bias',
-    'drawn at random: fusion, classifier.',
+    '2 of its entries are used; unused: fc.bias',
+    'randomly initialised: fusion, classifier.',
     'no leave-one-subject-out result',
   ):
     assert words in text
-  assert starts.sentence({}) == ''
+  assert initial_weights.sentence({}) == ''
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ def test_a_whole_run(short_config, weights, tmp_path, capsys):
   (workdir / 'metrics.json').unlink()
   entries['0/params/classifier/bias'] += 1
   safetensors.save_file(entries, weights)
-  with pytest.raises(errors.UserError, match='Bring back that file'):
+  with pytest.raises(errors.UserError, match='Restore that file'):
     run.run(config, workdir)
   without = dataclasses.replace(
     config, model=dataclasses.replace(config.model, pretrained='')

@@ -1,4 +1,4 @@
-"""Runs whose networks start from a file, `model.pretrained`."""
+"""Initial weights of a run's networks from a file, `model.pretrained`."""
 
 from collections.abc import Mapping
 import pathlib
@@ -19,11 +19,11 @@ _COUNTER = 'num_batches_tracked'
 def load(
   config: configuration.Config, dataset: dataset_lib.Dataset
 ) -> pretrained.Start | None:
-  """What the networks of a run start from; None: from random numbers.
+  """Loads the initial weights of a run; None for random ones.
 
   Args:
     config: of the run.
-    dataset: what is read of its clips.
+    dataset: of the run, for the shapes of inputs.
 
   Raises:
     UserError: see `pretrained.load`.
@@ -43,7 +43,7 @@ def _path(config: configuration.Config) -> pathlib.Path:
 
 
 def find(config: configuration.Config) -> dict[str, str]:
-  """Name and SHA-256 of the file, without what is in it; {} for none.
+  """Name and SHA-256 of the file; {} for none.
 
   Raises:
     UserError: it cannot be read.
@@ -57,7 +57,7 @@ def find(config: configuration.Config) -> dict[str, str]:
 def facts(
   config: configuration.Config, dataset: dataset_lib.Dataset
 ) -> dict[str, Any]:
-  """What `data.json` says of the file; {} where there is none."""
+  """The entry of the file in `data.json`; {} if there is none."""
   start = load(config, dataset)
   if start is None:
     return {}
@@ -71,18 +71,18 @@ def facts(
 
 
 def sentence(held: Mapping[str, Any]) -> str:
-  """What a report has to say of `facts`; '' where they are empty."""
+  """Describes `facts` for a report; '' if they are empty."""
   if not held:
     return ''
-  # Counters last: every normalisation has one, of no use to anybody.
+  # Counters last: every normalisation has one, and none is relevant.
   unused = sorted(held['unused'], key=lambda name: name.endswith(_COUNTER))
   modules = dict.fromkeys(name.split('.')[1] for name in held['new'])
   return (
     f'every network started from {held["file"]} (SHA-256 {held["sha256"]}):'
-    f' {len(held["used"])} of its entries are used, not used:'
-    f' {_listed(unused)}; drawn at random: {_listed(list(modules))}.'
-    ' What the file was trained on is not known here: if that includes subjects'
-    ' who are held out, the result is no leave-one-subject-out result'
+    f' {len(held["used"])} of its entries are used; unused:'
+    f' {_listed(unused)}; randomly initialised: {_listed(list(modules))}.'
+    ' The training data of the file are unknown: if they include held-out'
+    ' subjects, the result is not a leave-one-subject-out result'
   )
 
 
@@ -96,7 +96,7 @@ def _listed(names: list[str]) -> str:
 def refuse_other(
   held: Mapping[str, Any], config: configuration.Config, workdir: pathlib.Path
 ) -> None:
-  """Refuses a file that is not the one a run was begun with.
+  """Refuses a file that is not the one a run was started with.
 
   Args:
     held: `facts` of the run.
@@ -109,13 +109,13 @@ def refuse_other(
   now = find(config)
   if held.get('sha256') != now.get('sha256'):
     raise errors.UserError(
-      f'The networks of the run in {workdir} started from {_named(held)}, and'
-      f' --config.model.pretrained is {_named(now)}. Bring back that file,'
-      ' choose another --workdir, or remove that folder.'
+      f'The networks of the run in {workdir} started from {_named(held)}, but'
+      f' --config.model.pretrained is {_named(now)}. Restore that file, choose'
+      ' another --workdir, or remove that folder.'
     )
 
 
 def _named(held: Mapping[str, Any]) -> str:
   if not held:
-    return 'random numbers'
+    return 'random weights'
   return f'{held["file"]} (SHA-256 {held["sha256"]})'

@@ -2,12 +2,12 @@
 
 import pytest
 
-from dianet_jax.training import kept
+from dianet_jax.training import saved_folds
 
 
 @pytest.mark.parametrize('below', ['.', 'row', 'chosen/row'])
 def test_trainings_are_counted(tmp_path, below):
-  assert kept.sentence(tmp_path) == 'nothing of the training was saved'
+  assert saved_folds.sentence(tmp_path) == 'no training was saved'
   place = tmp_path / below
   for path in (
     'checkpoints/seed0/a',
@@ -19,8 +19,8 @@ def test_trainings_are_counted(tmp_path, below):
     'unfinished/seed0/d/12.orbax-checkpoint-tmp-1',
   ):
     (place / path).mkdir(parents=True)
-  assert (kept.finished(place), kept.begun(place)) == (2, 1)
-  assert kept.sentence(tmp_path) == (
+  assert (saved_folds.finished(place), saved_folds.begun(place)) == (2, 1)
+  assert saved_folds.sentence(tmp_path) == (
     f'2 finished and 1 unfinished training(s) are saved in {tmp_path}, and the'
-    ' same command goes on with them'
+    ' same command resumes them'
   )

@@ -1,6 +1,6 @@
-"""What a workdir keeps of its trainings; imports nothing heavy.
+"""Counts the saved trainings of a workdir; imports nothing slow.
 
-Where they lie, see `checkpoints`.
+`checkpoints` describes the files.
 """
 
 from collections.abc import Iterator
@@ -10,24 +10,24 @@ import re
 
 def _folders(workdir: pathlib.Path, kind: str) -> Iterator[pathlib.Path]:
   for path in (workdir / kind).glob('seed*/*'):
-    # What orbax was writing when a run stopped has a longer name.
+    # Incomplete checkpoints have a longer name.
     if 'orbax-checkpoint-tmp' not in path.name:
       yield path
 
 
 def finished(workdir: pathlib.Path) -> int:
-  """How many trainings of one run are finished."""
+  """Number of finished trainings of one run."""
   return sum(1 for _ in _folders(workdir, 'checkpoints'))
 
 
 def is_whole(path: pathlib.Path) -> bool:
-  """Whether it is a checkpoint of an unfinished fold, named 12 or 12.3."""
-  # What orbax was writing when a run was killed has a longer name.
+  """Whether a path is a complete checkpoint, named 12 or 12.3."""
+  # Incomplete checkpoints have a longer name.
   return re.fullmatch(r'\d+(\.\d+)?', path.name) is not None
 
 
 def begun(workdir: pathlib.Path) -> int:
-  """How many others can go on where they were saved."""
+  """Number of unfinished trainings of one run that can be resumed."""
   return sum(
     any(map(is_whole, path.iterdir()))
     for path in _folders(workdir, 'unfinished')
@@ -35,13 +35,13 @@ def begun(workdir: pathlib.Path) -> int:
 
 
 def sentence(workdir: pathlib.Path) -> str:
-  """What is there of a run or of a study, for whoever has stopped it."""
-  # Of a run; of an ablation's rows; of a nested selection's candidates.
+  """Describes what is saved of a run or of a study, after a stop."""
+  # Of a run, of the rows of an ablation, of candidates of a nested selection.
   places = [workdir, *workdir.glob('*'), *workdir.glob('*/*')]
   done, started = sum(map(finished, places)), sum(map(begun, places))
   if not done and not started:
-    return 'nothing of the training was saved'
+    return 'no training was saved'
   return (
     f'{done} finished and {started} unfinished training(s) are saved in'
-    f' {workdir}, and the same command goes on with them'
+    f' {workdir}, and the same command resumes them'
   )
