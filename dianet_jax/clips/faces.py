@@ -1,11 +1,10 @@
-"""Upright faces of one size from raw frames, by one transform a clip.
+"""Aligns the faces of raw frames, by one transform per clip.
 
-Landmarks jitter by a pixel from frame to frame, as much as a micro-expression
-moves: so the face is found once, on the onset frame, and every frame of the
-clip goes through the same similarity transform. What was still before stays
-still.
+Landmarks jitter by a pixel between frames, as much as a micro-expression moves.
+So the face is detected once, in the onset frame, and the same similarity
+transform is applied to every frame of the clip, which adds no motion.
 
-The detector and the landmarks are dlib's, offline: their files come in the
+Detector and landmarks are dlib's and work offline: their files are in the
 package face-recognition-models (both in the public domain, CC0).
 """
 
@@ -26,22 +25,22 @@ from dianet_jax.clips import images
 from dianet_jax.core import errors, limits, progress
 
 INSTALL = 'pip install dlib-bin face-recognition-models==0.3.0'
-# Where the middles of the eyes go, in shares of the side. With 0.36 of it
-# between them brows, chin and cheeks are inside.
+# Position of the eyes' centres, as fractions of the side. With a distance of
+# 0.36, brows, chin and cheeks are inside.
 EYE_DISTANCE = 0.36
 _EYE_HEIGHT = 0.35
-# The detector finds faces of 80 pixels and more: none that matters is smaller
-# in a frame of this size, and detection takes a tenth of the time.
+# Frames are reduced to this size for detection, which is then ten times faster.
+# The detector finds faces from 80 pixels on, which suffices at this size.
 _DETECTION_PIXELS = 640
 _LANDMARK_FILE = 'models/shape_predictor_5_face_landmarks.dat'
 _MOST_LISTED = 8
 
-# Detectors keep state while they run, and dlib releases the interpreter lock.
+# One per thread: detectors have state, and dlib releases the interpreter lock.
 _thread = threading.local()
 
 
 class NoFaceError(ValueError):
-  """No face was found in a frame."""
+  """No face was detected in a frame."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,10 +48,10 @@ class Face:
   """The largest face of a frame.
 
   Attributes:
-    transform: float64 [2, 3], similarity (rotation, scale, shift) from the
-      frame's (x, y) to those of the aligned image, in pixels, for `apply`.
-    width: of the face as it was found, in pixels of the frame.
-    faces: how many were found.
+    transform: float64 [2, 3], similarity (rotation, scale, shift) from (x, y)
+      of the frame to (x, y) of the aligned image, in pixels, for `apply`.
+    width: width of the detected face, in pixels of the frame.
+    faces: number of detected faces.
   """
 
   transform: Float64[np.ndarray, '2 3']
@@ -61,21 +60,21 @@ class Face:
 
 
 def find(frame: UInt8[np.ndarray, 'height width 3'], size: int) -> Face:
-  """Finds the face in a clip's onset frame and how to bring it upright.
+  """Detects the face in a clip's onset frame and computes its alignment.
 
-  The eyes come to rest on a horizontal line at fixed places. Of several faces
-  the largest counts. Safe to call from several threads.
+  The eyes are aligned to fixed positions on a horizontal line. Of several faces
+  the largest is used. Safe to call from several threads.
 
   Args:
     frame: RGB, 0..255.
     size: side of the aligned image, in pixels.
 
   Raises:
-    NoFaceError: no face was found.
-    errors.UserError: dlib or the landmark file is not installed.
+    NoFaceError: no face was detected.
+    UserError: dlib or the landmark file is not installed.
   """
   left, right, width, faces = _eyes(frame)
-  # From where an eye is to where it belongs, as complex numbers.
+  # From the eyes' positions to the target positions, as complex numbers.
   wanted_left = complex(0.5 - EYE_DISTANCE / 2, _EYE_HEIGHT) * size
   wanted_right = complex(0.5 + EYE_DISTANCE / 2, _EYE_HEIGHT) * size
   turn = (wanted_right - wanted_left) / (right - left)
@@ -92,7 +91,7 @@ def find(frame: UInt8[np.ndarray, 'height width 3'], size: int) -> Face:
 def find_transform(
   frame: UInt8[np.ndarray, 'height width 3'], size: int
 ) -> Float64[np.ndarray, '2 3']:
-  """The transform that `find` finds."""
+  """The transform of the face that `find` detects."""
   return find(frame, size).transform
 
 
@@ -101,10 +100,10 @@ def apply(
   transform: Float64[np.ndarray, '2 3'],
   size: int,
 ) -> UInt8[np.ndarray, 'size size *channel']:
-  """Crops and resizes a frame; outside of it all is black.
+  """Applies a transform to a frame; pixels outside the frame are black.
 
-  A larger face is first drawn at its own resolution and then averaged over
-  areas, so that reducing it does not alias.
+  A larger face is first resampled at its own resolution and then averaged over
+  areas, to avoid aliasing.
 
   Args:
     frame: RGB or grey, 0..255.
@@ -113,8 +112,8 @@ def apply(
   """
   scale = math.hypot(transform[0, 0], transform[1, 0])
   finer = max(1, math.ceil(1 / scale - 1e-6))
-  # Pixel centres lie at whole numbers: 0 of the small image is the middle of
-  # the first `finer` pixels of the large one.
+  # Pixel centres have integer coordinates: 0 of the small image is the centre
+  # of the first `finer` pixels of the large one.
   enlarged = finer * transform
   enlarged[:, 2] += (finer - 1) / 2
   drawn = cv2.warpAffine(
@@ -144,8 +143,8 @@ def find_transforms(
     Clip id -> transform, and (clip id, reason) of every clip left out.
 
   Raises:
-    errors.UserError: a clip shows no face (all are named), no clip is left,
-      or dlib is not installed.
+    UserError: no face is detected in some clips (all are listed), no clip is
+      left, or dlib is not installed.
   """
   _models()
 
@@ -180,8 +179,8 @@ def find_transforms(
     raise errors.UserError(
       f'{len(left_out)} of {len(records)} clips cannot be aligned:\n'
       + '\n'.join(lines)
-      + '\nLook at them (dianet align), leave them out with '
-      '--config.data.skip_bad_clips=true, or do without alignment with '
+      + '\nInspect them (dianet align), leave them out with '
+      '--config.data.skip_bad_clips=true, or disable alignment with '
       '--config.data.align=false.'
     )
   return found, left_out
@@ -198,7 +197,8 @@ def _models() -> tuple[Callable, Callable]:
       import dlib
     except ImportError as error:
       raise _not_installed('dlib') from error
-    # Importing the package fails without pkg_resources: only its file is read.
+    # Importing the package fails without pkg_resources, so only its file is
+    # read.
     spec = importlib.util.find_spec('face_recognition_models')
     folders = (spec.submodule_search_locations or []) if spec else []
     paths = [pathlib.Path(folder, _LANDMARK_FILE) for folder in folders]
@@ -217,18 +217,17 @@ def _not_installed(what: str) -> errors.UserError:
   return errors.UserError(
     f'Alignment of faces needs {what}, which is not installed. Install the '
     f"extra 'align':\n  {INSTALL}\n"
-    'or do without alignment: --config.data.align=false.'
+    'or disable alignment: --config.data.align=false.'
   )
 
 
 def _eyes(frame: np.ndarray) -> tuple[complex, complex, int, int]:
-  """The middles of the eyes at the left and right of the image, x + iy.
+  """Centres of the left and the right eye in the image, as x + iy.
 
-  And the width of the face in pixels, and how many faces there are.
+  Also returns the width of the face in pixels, and the number of faces.
   """
   detect, landmarks = _models()
-  # dlib reads on through what lies between the lines of a part of an image, or
-  # of a frame of a video, and sees no face.
+  # dlib ignores the strides of a view, so it needs a contiguous array.
   frame = np.ascontiguousarray(frame)
   height, width = frame.shape[:2]
   scale = min(1.0, _DETECTION_PIXELS / max(height, width))
@@ -247,5 +246,5 @@ def _eyes(frame: np.ndarray) -> tuple[complex, complex, int, int]:
   # Corners of the person's left eye, then of the right one, then the nose.
   right, left = sum(points[0:2]) / 2, sum(points[2:4]) / 2
   if abs(right - left) < 1:
-    raise NoFaceError('the face that was found has its eyes in one place')
+    raise NoFaceError('the eyes of the detected face coincide')
   return left, right, box.width(), len(boxes)

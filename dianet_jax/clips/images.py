@@ -11,33 +11,33 @@ import numpy as np
 
 from dianet_jax.core import errors
 
-# Of the files that are taken for frames, in lower case.
+# Suffixes of frames, in lower case.
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp')
-# SAMM's frames have 2.2 megapixels. A few kilobytes can claim to be gigabytes,
-# and every core decodes a frame of its own: 100 MB each at this size.
+# SAMM's frames have 2.2 megapixels. The limit protects against headers that
+# claim gigabytes: every core decodes a frame, of 100 MB at this size.
 _MOST_PIXELS = 4096 * 4096
-# A bitmap with four channels of that size has less.
+# A bitmap with four channels of that size is smaller.
 _MOST_BYTES = 72_000_000
 # A crop smaller than this shows no face.
 _LEAST_PIXELS = 16
 
-# Nearly every header ends in these; a thumbnail may come before the size.
+# Nearly every header is within these bytes; a thumbnail may precede the size.
 _HEADER_BYTES = 4096
 _ORIENTATION_TAG = 0x0112
 
-# It would write to stderr what `decode` reports as an error.
+# Otherwise OpenCV also writes errors that `decode` reports to stderr.
 cv2.utils.logging.setLogLevel(0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-  """What the header of an image file says of its pixels.
+  """The size and orientation in the header of an image file.
 
   Attributes:
     height: in pixels, as stored.
     width: in pixels, as stored.
-    orientation: 1..8 as in EXIF: how `decode` turns and mirrors the pixels; 1
-      leaves them as they are.
+    orientation: 1..8 as in EXIF: how `decode` rotates and mirrors the pixels; 1
+      does not change them.
   """
 
   height: int
@@ -47,18 +47,18 @@ class Header:
   @property
   def size(self) -> tuple[int, int]:
     """Height and width of the decoded image."""
-    # From 5 on, rows become columns.
+    # Orientations from 5 on exchange rows and columns.
     if self.orientation >= 5:
       return self.width, self.height
     return self.height, self.width
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
-  """The content of an image file.
+  """Reads an image file.
 
   Raises:
     OSError: it cannot be read.
-    ValueError: it is larger than any image that `decode` takes.
+    ValueError: it is larger than any image that `decode` accepts.
   """
   with open(path, 'rb') as file:
     data = file.read(_MOST_BYTES + 1)
@@ -70,7 +70,7 @@ def read(path: str | os.PathLike[str]) -> bytes:
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
-  """The header of an image file, of which little is read.
+  """Reads only the header of an image file.
 
   Raises:
     OSError: it cannot be read.
@@ -93,9 +93,9 @@ def header(encoded: bytes) -> Header:
     encoded: the content of the file, or its beginning.
 
   Raises:
-    ValueError: empty, truncated, damaged or of another kind; larger than 16
-      megapixels; of another depth than 8 bits a channel, whose values would
-      have to be scaled without knowing by what.
+    ValueError: the file is empty, truncated, damaged or of another kind; larger
+      than 16 megapixels; or has not 8 bits per channel, because the scale of
+      other values is unknown.
   """
   if not encoded:
     raise ValueError('is empty (0 bytes)')
@@ -115,8 +115,9 @@ def header(encoded: bytes) -> Header:
     )
   if bits != 8:
     raise ValueError(
-      f'has {bits} bits a channel, and only 8 are read: no file tells which of '
-      'its bits are used. Convert all frames to 8 bits, all by one factor'
+      f'has {bits} bits per channel, but only 8 are supported, because no file '
+      'states which of its bits are used. Convert all frames to 8 bits by the '
+      'same factor'
     )
   return found
 
@@ -128,8 +129,8 @@ def decode(encoded: bytes) -> UInt8[np.ndarray, 'height width 3']:
     encoded: the content of the file.
 
   Returns:
-    RGB image, uint8, 0..255, turned as its EXIF orientation says; a grey image
-    has three equal channels.
+    RGB image, uint8, 0..255, rotated by its EXIF orientation; a grey image has
+    three equal channels.
 
   Raises:
     ValueError: as `header`, or the rest is truncated or damaged.
@@ -161,18 +162,18 @@ def fit(
   crop: Sequence[float],
   size: int,
 ) -> UInt8[np.ndarray, 'size size *channel']:
-  """Cuts a frame and resizes what is left to a square.
+  """Crops a frame and resizes the crop to a square.
 
   Args:
     image: 0..255.
-    crop: (top, left, bottom, right), shares of the frame, 0..1.
+    crop: (top, left, bottom, right), fractions of the frame, 0..1.
     size: side of the result, in pixels.
 
   Returns:
-    The resized crop; averaged over areas where it is larger than `size`.
+    The resized crop, averaged over areas if it is larger than `size`.
 
   Raises:
-    errors.UserError: the crop leaves too few pixels to show a face.
+    UserError: the crop has too few pixels to show a face.
   """
   height, width = image.shape[:2]
   top, left, bottom, right = crop
@@ -183,28 +184,28 @@ def fit(
   if min(image.shape[:2]) < _LEAST_PIXELS:
     raise errors.UserError(
       f'--config.data.crop={crop} leaves {image.shape[1]} x {image.shape[0]}'
-      f' pixels of a frame of {width} x {height}; at least {_LEAST_PIXELS} a'
+      f' pixels of a frame of {width} x {height}; at least {_LEAST_PIXELS} per'
       ' side are needed.'
     )
   if image.shape[:2] == (size, size):
     return image
-  # Averages over areas where the frame is larger: no aliasing.
+  # Averages over areas if the frame is larger, to avoid aliasing.
   larger = min(image.shape[:2]) >= size
   interpolation = cv2.INTER_AREA if larger else cv2.INTER_LINEAR
   return cv2.resize(image, (size, size), interpolation=interpolation)
 
 
 def _is_complete(data: bytes) -> bool:
-  """Whether the end of a file is there, too.
+  """Whether a file is not truncated.
 
-  OpenCV 4 fills up a truncated JPEG with grey instead of refusing it.
+  OpenCV 4 fills the rest of a truncated JPEG with grey instead of failing.
   """
   if data.startswith(_PNG):
     return b'IEND' in data[-64:]
   if data.startswith(_JPEG):
-    # Neither marker can occur inside the compressed rows.
+    # Neither marker can occur inside the compressed data.
     return data.rfind(b'\xff\xd9') > data.rfind(b'\xff\xda') > 0
-  # OpenCV refuses the other kind itself.
+  # OpenCV itself detects truncated files of the other kinds.
   return True
 
 
@@ -217,18 +218,18 @@ def _png_header(data: bytes) -> tuple[Header, int]:
     if data[position + 4 : position + 8] == b'eXIf':
       orientation = _orientation(data[position + 8 : position + 8 + length])
     position += 12 + length
-  # A palette has 8 bits whatever an index into it has.
+  # A palette has 8 bits, whatever the size of its indices.
   return Header(height, width, orientation), 8 if colours == 3 else bits
 
 
 def _bmp_header(data: bytes) -> tuple[Header, int]:
   """Header and bits a channel."""
   (size,) = struct.unpack_from('<I', data, 14)
-  # The oldest kind has a header of its own.
+  # The oldest kind has another header.
   form, depth_at = ('<HH', 24) if size == 12 else ('<ii', 28)
   width, height = struct.unpack_from(form, data, 18)
   (depth,) = struct.unpack_from('<H', data, depth_at)
-  # A negative height says that the rows run from top to bottom. Of 16 bits a
+  # A negative height means that rows go from top to bottom. With 16 bits per
   # pixel, a channel has 5.
   return Header(abs(height), width), 5 if depth == 16 else 8
 
@@ -254,7 +255,7 @@ def _jpeg_header(data: bytes) -> tuple[Header, int]:
 
 
 def _orientation(exif: bytes) -> int:
-  """The orientation in a block of EXIF data, 1 where it tells none."""
+  """The orientation in a block of EXIF data; 1 if it has none."""
   order = '>' if exif.startswith(b'MM') else '<'
   try:
     (start,) = struct.unpack_from(f'{order}I', exif, 4)
@@ -265,7 +266,7 @@ def _orientation(exif: bytes) -> int:
       if tag == _ORIENTATION_TAG:
         return value if 1 <= value <= 8 else 1
   except struct.error:
-    pass  # Damaged: no viewer turns the image then.
+    pass  # Damaged EXIF data: viewers do not rotate the image either.
   return 1
 
 
@@ -276,12 +277,12 @@ _KINDS = {_PNG: _png_header, b'BM': _bmp_header, _JPEG: _jpeg_header}
 def moved(
   image: Float32[np.ndarray, 'height width'], pose: Float[np.ndarray, ' number']
 ) -> Float32[np.ndarray, 'height width']:
-  """An image as seen after a motion of the head; its border is repeated.
+  """Moves an image as by a head motion; border pixels are repeated.
 
   Args:
     image: grey levels.
-    pose: shift to the right and down, pixels; turn about the centre, radians;
-      and, if there is a fourth number, growth: 0.01 is one percent.
+    pose: shift to the right and down, in pixels; rotation about the centre, in
+      radians; and optionally growth: 0.01 is one percent.
   """
   height, width = image.shape
   x, y, angle, *rest = pose

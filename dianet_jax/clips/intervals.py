@@ -1,7 +1,6 @@
 """Expressions in a long video as intervals of frames, and their CSV files.
 
-Every spotter gives intervals, annotations become intervals, and scores compare
-the two.
+Spotters and annotations both produce intervals, and evaluation compares them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,8 +42,8 @@ class Interval:
     apex: number of the frame of the greatest extent.
     offset: number of the last frame; it belongs to the interval.
     kind: 'micro' or 'macro'.
-    score: larger is surer; no probability. NaN of an annotation.
-    region: 'brows', 'eyes', 'mouth', or '' where nobody says.
+    score: larger is more certain; not a probability. NaN for annotations.
+    region: 'brows', 'eyes', 'mouth', or '' if unknown.
     emotion: its name; '' where nobody says.
   """
 
@@ -72,20 +71,28 @@ class Interval:
     return self.offset - self.onset + 1
 
   def iou(self, other: 'Interval') -> float:
-    """Frames in both over frames in either, 0..1."""
+    """Intersection over union: frames in both over frames in either, 0..1.
+
+    >>> a, b = Interval(0, 5, 9, 'micro'), Interval(5, 8, 14, 'micro')
+    >>> round(a.iou(b), 3)
+    0.333
+    """
     both = min(self.offset, other.offset) - max(self.onset, other.onset) + 1
     return max(both, 0) / (len(self) + len(other) - max(both, 0))
 
 
 def kind_of(onset: int, offset: int, fps: float) -> str:
-  """'micro' of at most half a second, else 'macro'.
+  """'micro' for at most half a second, else 'macro'.
 
   Args:
     onset: number of the first frame.
     offset: number of the last frame.
-    fps: frames a second.
+    fps: frames per second.
+
+  >>> kind_of(0, 99, 200), kind_of(0, 100, 200)
+  ('micro', 'macro')
   """
-  # A hundred frames at 200 a second are micro, whatever rounding says.
+  # The tolerance makes 100 frames at 200 per second micro despite rounding.
   seconds = (offset - onset + 1) / fps
   return KINDS[seconds > MICRO_SECONDS + 1e-6]
 

@@ -1,7 +1,7 @@
-"""One clip out of a stream of frames: cut out, aligned, evenly spaced.
+"""Extracts one clip from a stream of frames: cut, aligned, evenly spaced.
 
-Frames are decoded one by one, and of those before and after the clip nothing
-is kept: memory is that of the clip, and what surrounds it changes nothing.
+Frames are decoded one by one, and only those of the clip are kept, so memory
+depends on the clip alone, and frames around it do not change it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,26 +15,26 @@ import numpy as np
 from dianet_jax.clips import faces, images, spotting
 from dianet_jax.core import config, errors
 
-# What is longer is no clip of one expression, unless key frames say so.
+# A longer source is not a clip of one expression, unless key frames are given.
 _MOST_SECONDS = 2.0
-# At 224 pixels 300 MB.
+# 300 MB at 224 pixels.
 _MOST_FRAMES = 2048
-# A longer step than this many usual ones: frames were dropped.
+# A step longer than this multiple of the usual one means dropped frames.
 _DROPPED = 1.5
-# What a result is warned of. Ours, from trials with planted motion.
+# Limits of warnings. Ours, from trials with synthetic motion.
 LEAST_RATE = 100.0
 _LEAST_FACE_PIXELS = 200
 _MOST_SHIFT, _MOST_TURN = 0.05, 0.1
 
 
 class Frame(NamedTuple):
-  """A frame that is decoded when it is asked for.
+  """A frame that is decoded on demand.
 
   Attributes:
     seconds: since the first frame of its source.
     image: () -> uint8 [height, width, 3], RGB, 0..255.
-    grey: () -> uint8 [height, width], the same, where it is got for less than
-      from `image`.
+    grey: () -> uint8 [height, width], grey levels 0..255, if they can be
+      decoded faster than `image`; otherwise None.
   """
 
   seconds: float
@@ -50,12 +50,12 @@ class Frame(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-  """Which part of a source is the clip; None where nothing is said.
+  """Which part of a source is the clip; None where not given.
 
   Attributes:
     onset: number of the first frame, from 0.
-    apex: number of the frame of the greatest extent.
-    offset: number of the last frame.
+    apex: number of the frame of the greatest extent, from 0.
+    offset: number of the last frame, from 0.
     start: seconds since the source's first frame, instead of `onset`.
     end: seconds, instead of `offset`.
   """
@@ -67,7 +67,7 @@ class Segment:
   end: float | None = None
 
   def check(self) -> None:
-    """UserError where it cannot be a part of anything."""
+    """Raises a UserError if the values are contradictory or out of range."""
     keys = [k for k in (self.onset, self.apex, self.offset) if k is not None]
     if keys != sorted(set(keys)) or min(keys, default=0) < 0:
       raise errors.UserError(
@@ -91,36 +91,36 @@ class Segment:
 
   @property
   def has_end(self) -> bool:
-    """Whether it says where the clip ends."""
+    """Whether the end of the clip is given."""
     return self.offset is not None or self.end is not None
 
   def is_before(self, number: int, seconds: float) -> bool:
-    """Whether a frame lies before the clip."""
+    """Whether a frame is before the clip."""
     return number < (self.onset or 0) or seconds < (self.start or 0)
 
   def is_after(self, number: int, seconds: float) -> bool:
-    """Whether a frame lies after the clip."""
+    """Whether a frame is after the clip."""
     return (self.offset is not None and number > self.offset) or (
       self.end is not None and seconds > self.end
     )
 
 
-# All of a source, if it is short enough.
+# The complete source, if it is short enough.
 WHOLE = Segment()
 
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-  """A clip as a representation takes it.
+  """A preprocessed clip, from which representations are computed.
 
   Attributes:
-    name: of its source, for tables and messages.
-    frames: uint8, onset to offset, cut or aligned to one size.
-    numbers: of each frame in its source, from 0.
-    seconds: float64, of each frame, since the source's first one.
+    name: name of its source, for tables and messages.
+    frames: uint8, 0..255, onset to offset, cropped or aligned to one size.
+    numbers: number of each frame in its source, from 0.
+    seconds: time stamp of each frame, since the source's first one.
     apex: index into `frames`.
-    apex_source: 'given', 'spotted', or 'middle' where nothing moves.
-    warnings: why the result may be worse than the bundle's card says.
+    apex_source: 'given', 'spotted', or 'middle' if nothing moves.
+    warnings: why the result may be worse than the bundle's card states.
   """
 
   name: str
@@ -143,17 +143,21 @@ class Clip:
 
   @property
   def frames_per_second(self) -> float:
-    """From the median step."""
+    """Frame rate, from the median step."""
     return 1 / float(np.median(np.diff(self.seconds)))
 
 
 def of_array(
   frames: UInt8[np.ndarray, 'frame height width 3'], fps: float
 ) -> Iterator[Frame]:
-  """Frames of an array, `fps` a second.
+  """Yields the frames of an array.
+
+  Args:
+    frames: RGB, 0..255.
+    fps: frames per second.
 
   Raises:
-    UserError: another shape or type, or a rate that is none.
+    UserError: another shape or type, or an invalid frame rate.
   """
   frames = np.asarray(frames)
   if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
@@ -167,16 +171,18 @@ def of_array(
 
 
 def check_rate(fps: float) -> None:
-  """UserError where a rate is no rate of a camera."""
+  """Raises a UserError if a frame rate is out of range."""
   if not 1 <= fps <= 100_000:
-    raise errors.UserError(f'fps={fps}: expected frames a second, 1 to 100000.')
+    raise errors.UserError(
+      f'fps={fps}: expected frames per second, 1 to 100000.'
+    )
 
 
 def is_long(frames: Iterable[Frame]) -> bool:
-  """Whether a source is no single clip: it goes on for more than two seconds.
+  """Whether a source is longer than two seconds, so not a single clip.
 
   Args:
-    frames: from its beginning; read no further than that, and none decoded.
+    frames: from the beginning; only as many as needed are read, none decoded.
   """
   return any(frame.seconds > _MOST_SECONDS for frame in frames)
 
@@ -188,14 +194,17 @@ def take(
   data: config.Data,
   first: int = 0,
 ) -> Clip:
-  """Cuts a clip out of a source and prepares it as in training.
+  """Extracts a clip from a source and preprocesses it as in training.
 
   Args:
     name: of the source.
-    frames: from its beginning; read to the end of the clip and no further.
-    segment: the part that is the clip; without an end at most two seconds.
-    data: of it `align`, `crop` and `frame_size`.
+    frames: read only to the end of the clip.
+    segment: part that is the clip; without an end at most two seconds.
+    data: its `align`, `crop` and `frame_size` are used.
     first: number of the first of `frames` in the source.
+
+  Returns:
+    The clip, with warnings.
 
   Raises:
     UserError: see `Bundle.predict`.
@@ -209,7 +218,7 @@ def take(
     if segment.is_after(number, frame.seconds):
       break
     if seconds and frame.seconds <= seconds[-1]:
-      # Two frames of one time: the second one shows nothing new.
+      # Of two frames with the same time stamp, the second is a duplicate.
       continue
     kept.append(cut(frame.image()))
     numbers.append(number)
@@ -221,15 +230,15 @@ def take(
   numbers, kept = np.array(numbers)[steps], np.stack(kept)[steps]
   warnings = [*cut.warnings(), *dropped]
   rate = 1 / float(np.median(np.diff(times)))
-  # Time stamps are rounded: a video of 100 frames a second may have 99.99.
+  # Time stamps are rounded: a video of 100 frames per second may have 99.99.
   if round(rate) < LEAST_RATE:
     warnings.append(
-      f'{rate:.0f} frames a second: with fewer than {LEAST_RATE:.0f} noise'
-      ' weighs more against the motion'
+      f'{rate:.0f} frames per second: with fewer than {LEAST_RATE:.0f}, noise'
+      ' is stronger relative to the motion'
     )
   apex, source = _apex(kept, numbers, segment)
   if source == 'middle':
-    warnings.append('nothing moves: the middle frame stands for the apex')
+    warnings.append('nothing moves: the middle frame is used as the apex')
   return Clip(
     name=name,
     frames=kept,
@@ -244,15 +253,19 @@ def take(
 def equal_steps(
   seconds: Float64[np.ndarray, ' frame'],
 ) -> tuple[Int[np.ndarray, ' step'], list[str]]:
-  """Frames nearest to steps of equal length, the median one.
+  """Replaces dropped frames by their nearest neighbours.
 
-  Only where frames were dropped: otherwise every frame once.
+  The result has steps of equal length, the median step. Without dropped frames
+  it has every frame once.
 
   Args:
-    seconds: of each frame, ascending; two or more.
+    seconds: time stamps, ascending; two or more.
 
   Returns:
-    Indices, ascending, some twice; and what to warn of.
+    Indices of frames, ascending, some twice; and warnings.
+
+  >>> equal_steps(np.array([0, 0.01, 0.02, 0.04, 0.05]))[0].tolist()
+  [0, 1, 2, 2, 3, 4]
   """
   gaps = np.diff(seconds)
   step = np.median(gaps)
@@ -266,12 +279,12 @@ def equal_steps(
   )
   return right - nearer_left, [
     f'frames were dropped (the longest step is {gaps.max() * 1000:.0f} ms, the'
-    f' usual one {step * 1000:.0f}): the nearest ones stand in their place'
+    f' usual one {step * 1000:.0f}): the nearest frames replace them'
   ]
 
 
 class _Cutter:
-  """Cuts frames of one clip by what was found in its first one."""
+  """Crops or aligns the frames of one clip, by the face in its first frame."""
 
   def __init__(self, name: str, data: config.Data):
     self._name, self._data = name, data
@@ -288,36 +301,36 @@ class _Cutter:
         self._face = faces.find(image, size)
       except faces.NoFaceError as error:
         raise errors.UserError(
-          f'{self._name}: {error} in the onset frame. Choose an onset where the'
-          ' face is seen from the front, 80 pixels wide or more.'
+          f'{self._name}: {error} in the onset frame. Choose an onset with a'
+          ' frontal face, at least 80 pixels wide.'
         ) from error
     return faces.apply(image, self._face.transform, size)
 
   def warnings(self) -> Iterator[str]:
-    """About the face, once all frames are cut."""
+    """Warnings about the face, after the last frame."""
     if self._face is None:
       yield (
-        'the bundle was trained on frames that were not aligned: the frames'
-        ' must show the face as those of its data set do'
+        'the bundle was trained on frames without alignment: these frames must'
+        ' show the face like those of its data set'
       )
       return
     if self._face.faces > 1:
-      yield f'{self._face.faces} faces were found: the largest one counts'
+      yield f'{self._face.faces} faces were detected: the largest is used'
     if self._face.width < _LEAST_FACE_PIXELS:
       yield (
         f'the face is {self._face.width} pixels wide: with fewer than'
-        f' {_LEAST_FACE_PIXELS} a small motion is less than a pixel'
+        f' {_LEAST_FACE_PIXELS}, small motions are less than a pixel'
       )
     yield from self._head()
 
   def _head(self) -> Iterator[str]:
-    """Whether the head is where it was."""
+    """Warnings about head motion from the first to the last frame."""
     assert self._face is not None and self._last is not None
     size = self._data.frame_size
     try:
       now = faces.find(self._last, size).transform
     except faces.NoFaceError:
-      yield 'the face is lost before the offset'
+      yield 'no face is detected in the offset frame'
       return
     back = cv2.invertAffineTransform(now)
     middle = np.append(back @ [size / 2, size / 2, 1], 1)
@@ -326,27 +339,27 @@ class _Cutter:
     if np.hypot(x, y) > _MOST_SHIFT * size or abs(turn) > _MOST_TURN:
       yield (
         f'the head moved by {np.hypot(x, y) / size:.0%} of the image and'
-        f' {abs(np.degrees(turn)):.0f} degrees from onset to offset: what is'
-        ' seen may be that'
+        f' {abs(np.degrees(turn)):.0f} degrees from onset to offset, which the'
+        ' network may see as motion of the face'
       )
 
 
 def _check_length(name: str, segment: Segment, seconds: list[float]) -> None:
   if not segment.has_end and seconds[-1] - seconds[0] > _MOST_SECONDS:
     raise errors.UserError(
-      f'{name} goes on for more than {_MOST_SECONDS:.0f} seconds, which is no'
+      f'{name} is longer than {_MOST_SECONDS:.0f} seconds, so it is not a'
       ' single micro-expression. Give its key frames: --onset and --offset'
-      ' (numbers of frames, from 0), or --start and --end (seconds).'
+      ' (frame numbers, from 0), or --start and --end (seconds).'
     )
   if len(seconds) > _MOST_FRAMES:
     raise errors.UserError(
       f'{name}: the clip has more than {_MOST_FRAMES} frames. A'
-      ' micro-expression lasts half a second: bring onset and offset closer.'
+      ' micro-expression lasts half a second: choose a shorter part.'
     )
 
 
 def _check_found(name: str, segment: Segment, numbers: list[int]) -> None:
-  """UserError where the source has not the frames that were asked for."""
+  """Raises a UserError if requested frames are not in the source."""
   given = [k for k in (segment.apex, segment.offset) if k is not None]
   if numbers and (not given or max(given) <= numbers[-1]) and len(numbers) > 1:
     return
@@ -361,10 +374,10 @@ def _check_found(name: str, segment: Segment, numbers: list[int]) -> None:
 
 
 def _apex(frames, numbers, segment: Segment) -> tuple[int, str]:
-  """Index of the apex, and where it comes from."""
+  """Index of the apex, and how it was determined."""
   if segment.apex is not None:
     return int(np.abs(numbers - segment.apex).argmin()), 'given'
-  # Frame by frame: a clip as floats would take four times its memory.
+  # Frame by frame, because a clip as floats would need four times the memory.
   grey = np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames])
   energy = spotting.motion_energy(grey)
   if not energy.max() > 0:

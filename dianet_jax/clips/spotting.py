@@ -1,4 +1,4 @@
-"""Spots the apex of a clip by its motion, where none is annotated."""
+"""Spots the apex of a clip by its motion, if none is annotated."""
 
 import cv2
 from jaxtyping import Float, Float32, UInt8
@@ -6,11 +6,11 @@ import numpy as np
 
 from dianet_jax.clips import images
 
-# Share of the frame's smaller side that is left out around it: 1 / 24.
+# Margin that is left out, as a fraction of the frame's smaller side: 1 / 24.
 _MARGIN = 24
 _STEPS = 3
-# Of the head, as a share of the smaller side and in radians. Beyond it is
-# another scene.
+# Largest head motion, as a fraction of the smaller side and in radians; beyond
+# it the scene has changed.
 _MOST_SHIFT, _MOST_TURN = 0.1, 0.1
 
 
@@ -32,16 +32,16 @@ def spot_apex(frames: UInt8[np.ndarray, 'frame height width']) -> int:
 def motion_energy(
   frames: UInt8[np.ndarray, 'frame height width'],
 ) -> Float[np.ndarray, ' frame']:
-  """How much of each frame's difference to the onset is the face's own motion.
+  """Energy of the facial motion of each frame relative to the onset.
 
-  Head and light are taken out first: each frame is shifted and turned onto the
-  onset frame, and what a gain and an offset of the brightness explain of the
-  difference is left out. Otherwise a drift of a tenth of a pixel and a flicker
-  of half a grey level decide in place of the expression. The energy is the mean
-  square of what remains.
+  Head motion and lighting are removed first: each frame is shifted and rotated
+  onto the onset frame, and the part of the difference that a gain and an offset
+  of the brightness explain is subtracted. Otherwise a drift of a tenth of a
+  pixel or a flicker of half a grey level would dominate the expression. The
+  energy is the mean square of the remaining difference.
 
-  Frames are smoothed before (Gaussian, standard deviation 1 pixel), so that
-  sensor noise, which is of the size of the motion, counts less.
+  Frames are smoothed before (Gaussian, standard deviation 1 pixel) to reduce
+  sensor noise, which is as large as the motion.
 
   Args:
     frames: grey frames, uint8, 0..255, the onset first.
@@ -54,14 +54,14 @@ def motion_energy(
 
   Source: spotting by the greatest difference, as reviewed by Liong et al.,
   "Automatic apex frame spotting in micro-expression database", ACPR 2015. They
-  compare features in facial regions; taking out head and light is ours, and
-  needs no landmarks. The alignment is the one of Lucas and Kanade (IJCAI 1981)
+  compare features in facial regions; removing head motion and lighting is ours,
+  and needs no landmarks. The alignment is that of Lucas and Kanade (IJCAI 1981)
   in its inverse form (Baker and Matthews, IJCV 2004).
   """
   if len(frames) == 0:
     raise ValueError('a clip without frames has no apex')
   onset = _smooth(frames[0])
-  # At the border, an aligned frame shows what it has not seen.
+  # Warping repeats pixels at the border, so a margin is left out.
   margin = min(onset.shape) // _MARGIN
   inner = tuple(slice(margin, size - margin) for size in onset.shape)
   changes = _changes(onset)[(slice(None), *inner)].reshape(5, -1).T
@@ -69,10 +69,10 @@ def motion_energy(
   limits = np.array([*2 * [_MOST_SHIFT * min(onset.shape)], _MOST_TURN])
   pose = np.zeros(3)
   energies = []
-  # Frame by frame: all of a long clip as floats would fill the memory.
+  # Frame by frame, because a long clip as floats would fill the memory.
   for frame in frames:
     smooth = _smooth(frame)
-    # From the pose of the frame before: heads are slow.
+    # Starts from the pose of the previous frame, because heads are slow.
     for _ in range(_STEPS):
       aligned = images.moved(smooth, pose)
       motion = (aligned - onset)[inner].ravel()
@@ -84,14 +84,14 @@ def motion_energy(
 
 
 def _smooth(frame: np.ndarray) -> Float32[np.ndarray, 'height width']:
-  # Float before smoothing: uint8 would round away the small motions.
+  # Floats before smoothing, because uint8 would round small motions to zero.
   return cv2.GaussianBlur(frame.astype(np.float32), (0, 0), sigmaX=1.0)
 
 
 def _changes(
   onset: Float32[np.ndarray, 'height width'],
 ) -> Float32[np.ndarray, '5 height width']:
-  """What a shift (x, y), a turn, a gain and an offset change: first order."""
+  """First-order changes by a shift (x, y), a rotation, a gain and an offset."""
   height, width = onset.shape
   across = cv2.Sobel(onset, cv2.CV_32F, 1, 0, ksize=1, scale=0.5)
   down = cv2.Sobel(onset, cv2.CV_32F, 0, 1, ksize=1, scale=0.5)

@@ -13,14 +13,14 @@ from dianet_jax.clips import frame_names, images, segments
 from dianet_jax.core import errors
 
 INSTALL = "pip install 'dianet-jax[video]'"
-# What a key frame of H.264 is quantised by, 0 to 51, its mean over the blocks.
-# Measured with x264 on a portrait, moving, still, noisy, clean and blurred, and
-# on drawings: 21 to 28 at crf 18, 26 to 33 at crf 23, 33 to 40 at crf 30, where
-# half of a motion of half a pixel is gone. How many bits there are says more
-# about what moves.
+# Mean quantiser of an H.264 key frame, 0 to 51. Measured with x264 on a
+# portrait (moving, still, noisy, clean, blurred) and on drawings: 21 to 28 at
+# crf 18, 26 to 33 at crf 23, 33 to 40 at crf 30, where half of a motion of half
+# a pixel is lost. The bit rate depends more on the motion than on the quality.
 _MOST_QUANTISED = 33
-# Of other codecs, which tell no such number: bits of a pixel in the first key
-# frame, whatever moves. Those of H.264 have 0.2 to 0.8 at crf 30.
+# For other codecs, whose quantiser is not available: bits per pixel in the
+# first key frame, which do not depend on motion. H.264 has 0.2 to 0.8 at crf
+# 30.
 _LEAST_BITS = 0.15
 # Of FFmpeg's AVVideoEncParams: how many blocks there are, where they begin and
 # how long each is; the codec; the frame's quantiser. Of a block: its own,
@@ -44,28 +44,29 @@ class Video:
 
   Attributes:
     name: for tables and messages.
-    warnings: complete when the frames that are wanted have been read.
+    warnings: complete after the needed frames have been read.
   """
 
   def __init__(self, path: pathlib.Path, fps: float | None = None):
-    """Opens nothing yet.
+    """Checks the arguments; the file is opened later.
 
     Args:
-      path: of a video file, or of a folder of frames.
-      fps: frames a second; needed for a folder, and refused for a file, which
-        has time stamps.
+      path: a video file or a folder of frames.
+      fps: frames per second; required for a folder, and refused for a file,
+        which has time stamps.
 
     Raises:
-      UserError: there is no such file or folder, or `fps` does not fit.
+      UserError: the file or folder does not exist, or `fps` is missing or
+        unexpected.
     """
     self.name = str(path)
     self.warnings: list[str] = []
     self._path, self._fps = path, fps
     if not path.exists():
-      raise errors.UserError(f'{path}: there is no such file or folder.')
+      raise errors.UserError(f'{path}: no such file or folder.')
     if path.is_dir() and fps is None:
       raise errors.UserError(
-        f'{path} is a folder of frames: give its rate, --fps=NUMBER.'
+        f'{path} is a folder of frames: give its frame rate, --fps=NUMBER.'
       )
     if fps is not None:
       segments.check_rate(fps)
@@ -75,20 +76,20 @@ class Video:
         )
 
   def frames(self) -> Iterator[segments.Frame]:
-    """All frames in the order of their time, which begins at 0.
+    """Yields all frames in temporal order, with times from 0.
 
     Raises:
-      UserError: no video, no frames, or damage before the last that is wanted.
+      UserError: the file is not a video, has no frames, or is damaged.
     """
     if self._path.is_dir():
       return self._of_folder()
     return self._of_file()
 
   def duration(self) -> float:
-    """Seconds from the first frame of a file to the last; decodes nothing.
+    """Seconds from the first to the last frame of a file, without decoding.
 
     Raises:
-      UserError: no video, no frames, or damage.
+      UserError: the file is not a video, has no frames, or is damaged.
     """
     av = _library()
     with self._opened(av) as (container, stream):
@@ -100,7 +101,7 @@ class Video:
         ]
       except av.FFmpegError as error:
         raise errors.UserError(
-          f'{self._path} is damaged ({_reason(error)}). Copy it anew.'
+          f'{self._path} is damaged ({_reason(error)}). Copy it again.'
         ) from error
     if not times:
       raise errors.UserError(f'{self._path} has no frames.')
@@ -119,8 +120,9 @@ class Video:
       raise errors.UserError(f'{self._path} {error}.') from error
     if not numbered:
       raise errors.UserError(
-        f'{self._path} holds no frames: expected {", ".join(images.SUFFIXES)},'
-        ' called alike but for a number.'
+        f'{self._path} contains no frames: expected'
+        f' {", ".join(images.SUFFIXES)} files whose names differ only in a'
+        ' number.'
       )
     strays = sorted({*names} - {*numbered.values()})
     self.warnings += frame_names.note_strays(strays)
@@ -138,19 +140,19 @@ class Video:
 
   @contextlib.contextmanager
   def _opened(self, av: Any) -> Iterator[tuple[Any, Any]]:
-    """The file and its first stream of frames."""
-    # Of libraries, to stderr, about what is told in a line here.
+    """The file and its first video stream."""
+    # Silences FFmpeg's messages about errors that are reported here.
     av.logging.set_level(av.logging.PANIC)
     try:
       container = av.open(str(self._path))
     except (av.FFmpegError, OSError, ValueError) as error:
       raise errors.UserError(
-        f'{self._path} is no video that can be read ({_reason(error)}).'
+        f'{self._path} is not a readable video ({_reason(error)}).'
       ) from error
     with container:
       if not container.streams.video:
         raise errors.UserError(
-          f'{self._path} has no video, only sound or text.'
+          f'{self._path} has no video stream, only sound or text.'
         )
       yield container, container.streams.video[0]
 
@@ -173,33 +175,33 @@ class Video:
     except av.FFmpegError as error:
       raise errors.UserError(
         f'{self._path} is damaged after {count} frame(s) ({_reason(error)}).'
-        ' Give an earlier offset, or copy the file anew.'
+        ' Give an earlier offset, or copy the file again.'
       ) from error
     if not count:
       raise errors.UserError(f'{self._path} has no frames.')
     if count < 0.98 * (stream.frames or 0):
       self.warnings.append(
-        f'the file is cut short: {count} of {stream.frames} frames are there'
+        f'the file is truncated: it has {count} of {stream.frames} frames'
       )
 
   def _judge(self, packet: Any, frame: Any, context: Any) -> None:
-    """Warns of compression, by the first frame."""
+    """Warns of strong compression, by the first frame."""
     quantiser = _quantiser(frame)
     bits = 8 * packet.size / (frame.width * frame.height)
     if quantiser is None and packet.is_keyframe and bits < _LEAST_BITS:
-      how = f'{bits:.2f} bits a pixel in a key frame, expected {_LEAST_BITS}'
+      how = f'{bits:.2f} bits per pixel in a key frame, expected {_LEAST_BITS}'
     elif quantiser is not None and quantiser > _MOST_QUANTISED:
       how = f'quantiser {quantiser:.1f}, expected at most {_MOST_QUANTISED}'
     else:
       return
     self.warnings.append(
       f'the video is strongly compressed ({context.name}, {how}): small motions'
-      ' get lost'
+      ' may be lost'
     )
 
 
 def _frames(container: Any, stream: Any) -> Iterator[tuple[Any, Any]]:
-  """Every frame, with the first packet that is no empty one."""
+  """Yields every frame, with the first non-empty packet."""
   first = None
   for packet in container.demux(stream):
     first = first or packet
@@ -208,7 +210,7 @@ def _frames(container: Any, stream: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _quantiser(frame: Any) -> float | None:
-  """What H.264 has quantised a frame by; None of other codecs."""
+  """Mean quantiser of an H.264 frame; None for other codecs."""
   parameters = frame.side_data.get('VIDEO_ENC_PARAMS')
   if parameters is None:
     return None
@@ -238,7 +240,7 @@ def _reason(error: Exception) -> str:
 
 
 def _upright(frame: Any) -> np.ndarray:
-  """RGB, turned as the file says."""
+  """RGB, rotated by the metadata of the file."""
   image = frame.to_ndarray(format='rgb24')
   turns = round(frame.rotation / 90) % 4
   return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
@@ -250,7 +252,7 @@ def _has_grey(frame: Any) -> bool:
 
 
 def _grey(frame: Any) -> np.ndarray:
-  """Grey levels, turned as the file says; only their range is converted."""
+  """Grey levels, rotated by the metadata; only their range is converted."""
   plane = frame.planes[0]
   rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
   image = rows[: frame.height, : frame.width]

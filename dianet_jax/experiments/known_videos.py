@@ -128,7 +128,7 @@ def evaluate(
   )
   videos = spotting_files.renamed(videos, classes)
   figures = evaluate_spotting.evaluate(videos)
-  notes = ['The faces are SIMULATED: the figures show nothing about real ones.']
+  notes = ['The faces are SIMULATED: the metrics do not apply to real faces.']
   notes = notes * known.simulated
   if bundle is not None:
     notes.append(seen(known, bundle))

@@ -152,7 +152,7 @@ def describe(
   """What is about to be trained on, and all that is odd about it."""
   say = progress.console.print
   if dataset.simulated:
-    say('The data are SIMULATED: the numbers show nothing about real faces.')
+    say('The data are SIMULATED: the numbers do not apply to real faces.')
   counts = np.bincount(dataset.labels, minlength=len(dataset.classes))
   say(
     f'{len(dataset.clips)} clips ('

@@ -230,7 +230,7 @@ def _depth(suffix: str, bits: int, header_at: int) -> bytes:
 )
 def test_decode_refuses_another_depth(data, bits):
   """OpenCV would drop the lower bits: 8-bit values in 16 bits are all 0."""
-  with pytest.raises(ValueError, match=f'has {bits} bits a channel'):
+  with pytest.raises(ValueError, match=f'has {bits} bits per channel'):
     images.decode(data)
 
 

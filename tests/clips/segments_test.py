@@ -135,7 +135,7 @@ def test_faces_that_are_lost_or_several_are_told(portrait):
   with pytest.raises(errors.UserError, match='no face was found'):
     aligned(np.stack([blank, portrait]))
   lost = aligned(np.stack([portrait, portrait, blank]))
-  assert any('lost before the offset' in text for text in lost.warnings)
+  assert any('is detected in the offset' in text for text in lost.warnings)
   two = np.concatenate([portrait, portrait], axis=1)
   both = aligned(np.stack([two, two]))
   assert any('2 faces were found' in text for text in both.warnings)

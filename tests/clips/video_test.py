@@ -144,7 +144,7 @@ def test_a_video_that_is_cut_short_is_told(tmp_path, frames):
   except errors.UserError as error:
     assert f'damaged after {count} frame(s)' in str(error)
   else:
-    found = f'cut short: {count} of 60'
+    found = f'truncated: it has {count} of 60'
     assert any(found in text for text in source.warnings)
   assert 0 < count < 60
 

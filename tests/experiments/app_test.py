@@ -141,7 +141,7 @@ def test_upload_and_result_in_a_browser(tmp_path):
       predict.click()
       report = page.frame_locator('iframe[title=Report]')
       report.get_by_role('heading', name='.webm').wait_for()
-      assert report.get_by_text('stands for the apex').count() == 1
+      assert report.get_by_text('is used as the apex').count() == 1
       assert report.locator('script').count() == 0
       outside = [a for a in asked if not a.startswith((url, 'data:', 'blob:'))]
       assert len(asked) > 10 and outside == []

@@ -132,10 +132,10 @@ def test_sixteen_bits_are_refused(tmp_path, shift):
     path.unlink()
   guide = prepare.builder_class('casme2', '').FACTS.guide
   found = prepare.builder_class('casme2', '').find(root)
-  with pytest.raises(errors.UserError, match='has 16 bits a channel') as info:
+  with pytest.raises(errors.UserError, match='has 16 bits per channel') as info:
     raw_folder.check(guide, found)
   assert '3 of 3 clips cannot be used' in str(info.value)
-  with pytest.raises(errors.UserError, match='has 16 bits a channel'):
+  with pytest.raises(errors.UserError, match='has 16 bits per channel'):
     check.check('casme2', root)
 
 
