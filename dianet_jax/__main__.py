@@ -1,6 +1,6 @@
-"""The command `dianet`: everything but training, which is main.py.
+"""The command `dianet`: everything except training, which is main.py.
 
-A command is one row of `COMMANDS`; nothing is imported before it is asked for.
+A command is one row of `COMMANDS`; its module is imported on use.
 """
 
 from collections.abc import Sequence
@@ -14,39 +14,39 @@ from dianet_jax.core import entry, stopping
 COMMANDS = {
   'compare': (
     'dianet_jax.evaluation.compare:main',
-    'runs side by side, with intervals and tests',
+    'compare runs, with intervals and tests',
   ),
   'check': (
     'tfds_builders.check:main',
-    'whether a raw data set can be used, in seconds',
+    'check whether a raw data set can be used, in seconds',
   ),
   'simulate': (
     'tfds_builders.simulate:main',
-    "a simulated raw data set in a real one's layout",
+    'simulate a raw data set in the layout of a real one',
   ),
   'simulate-videos': (
     'tfds_builders.simulation.spotting_sets:main',
-    'long simulated videos with known expressions',
+    'simulate long videos with known expressions',
   ),
   'align': (
     'tfds_builders.align:main',
-    'a sheet of aligned faces to look at',
+    'draw a sheet of aligned faces for inspection',
   ),
   'picture': (
     'dianet_jax.evaluation.picture:main',
-    'how one clip becomes what a model reads',
+    'draw one clip and its representations',
   ),
   'export': (
     'dianet_jax.experiments.export:main',
-    'a bundle of a finished run, to predict with',
+    'export a finished run as a bundle for prediction',
   ),
   'predict': (
     'dianet_jax.experiments.predict:main',
-    'the expression in a video, by a bundle',
+    'predict the expressions in videos with a bundle',
   ),
   'spot': (
     'dianet_jax.experiments.spot:main',
-    'expressions in long videos, and when they are',
+    'spot expressions in long videos',
   ),
   'train-spotter': (
     'dianet_jax.experiments.train_spotter:main',
@@ -54,15 +54,15 @@ COMMANDS = {
   ),
   'evaluate-spotting': (
     'dianet_jax.evaluation.evaluate_spotting:main',
-    'how well expressions were spotted in long videos',
+    'score spotted expressions in long videos',
   ),
   'app': (
     'dianet_jax.experiments.app:main',
-    'a page in the browser that predicts videos',
+    'serve a page in the browser that predicts videos',
   ),
   'cache': (
     'dianet_jax.data.caches:main',
-    'what is kept to be made only once: sizes, ages, pruning',
+    'list or remove cached records, inputs and programs',
   ),
 }
 
@@ -84,11 +84,11 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Runs a command.
 
   Args:
-    argv: its name and its arguments; those of the process by default.
+    argv: name and arguments of the command; None for those of the process.
 
   Returns:
-    The exit status: of a command that returns none 0, of a wrong command line
-    2, else see `entry.run`.
+    The exit status: that of the command or 0, 2 for an invalid command line;
+    for errors see `entry.run`.
   """
   arguments = list(sys.argv[1:] if argv is None else argv)
   return entry.run(lambda: _command(*(arguments or ['--help'])))
@@ -101,8 +101,8 @@ def _command(name: str, *rest: str) -> int:
   if name not in COMMANDS:
     [near] = difflib.get_close_matches(name, COMMANDS, 1, 0.0)
     print(
-      f'error: {name!r} is no command of dianet. Did you mean {near!r}? There'
-      f' are: {", ".join(COMMANDS)}.',
+      f'error: {name!r} is not a command of dianet. Did you mean {near!r}?'
+      f' Commands: {", ".join(COMMANDS)}.',
       file=sys.stderr,
     )
     return 2

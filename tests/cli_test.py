@@ -71,7 +71,7 @@ def test_every_row_is_there():
 def test_an_unknown_command_is_answered_with_the_nearest(capsys):
   assert cli.main(['comprae', 'a', 'b']) == 2
   error = capsys.readouterr().err
-  assert error.startswith("error: 'comprae' is no command of dianet. ")
+  assert error.startswith("error: 'comprae' is not a command of dianet. ")
   assert "Did you mean 'compare'?" in error and 'simulate' in error
 
 

@@ -1,7 +1,7 @@
-"""What lies in the cache folder: listed, and removed when asked.
+"""Lists and removes entries of the cache folder.
 
-dianet cache                                        what there is
-dianet cache --prune inputs --older-than 30         removes it, and says what
+dianet cache                                        lists them
+dianet cache --prune inputs --older-than 30         removes and lists some
 """
 
 import argparse
@@ -15,7 +15,7 @@ import time
 from dianet_jax.core import errors, progress, runtime
 from dianet_jax.data import input_cache
 
-# Folder in the cache -> what it holds, and how deep its entries lie in it.
+# Folder in the cache -> its content, and the depth of its entries.
 KINDS = {
   'records': ('prepared records', 2),
   input_cache.FOLDER: ('inputs made of them, such as optical flow', 1),
@@ -27,7 +27,7 @@ _DAY = 24 * 3600
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-  """A folder that is made anew where it is missing.
+  """A folder that is computed again if it is missing.
 
   Attributes:
     name: path in the cache, such as 'inputs/phase_flow-0123456789ab'.
@@ -51,7 +51,7 @@ class Entry:
 
 
 def entries(cache: pathlib.Path) -> Iterator[Entry]:
-  """What a cache folder holds, kind by kind, the largest first."""
+  """Entries of a cache folder by kind, the largest first."""
   for kind, (_, depth) in KINDS.items():
     folders = [cache / kind]
     for _ in range(depth):
@@ -76,7 +76,7 @@ def _entry(cache, folder):
 def choose(
   found: Sequence[Entry], names: Sequence[str], older_than: float
 ) -> list[Entry]:
-  """The entries that `names` mean and that were of no use for some days.
+  """Entries selected by `names` that were not used for some days.
 
   Args:
     found: all entries.
@@ -93,7 +93,7 @@ def choose(
     ]
     if not matching and name not in ('all', *KINDS):
       raise errors.UserError(
-        f'--prune {name}: there is no such entry. Expected all, one of'
+        f'--prune {name}: no such entry. Expected all, one of'
         f' {", ".join(KINDS)}, or a name that `dianet cache` lists.'
       )
     wanted.update(e.name for e in matching)
@@ -101,7 +101,7 @@ def choose(
 
 
 def remove(chosen: Sequence[Entry]) -> None:
-  """Removes entries: renamed first, so that none is ever half there.
+  """Removes entries; they are renamed first, so that none is ever incomplete.
 
   Raises:
     UserError: one cannot be removed.
@@ -144,9 +144,9 @@ def main(argv: Sequence[str] | None = None) -> None:
   """
   parser = argparse.ArgumentParser(
     prog='dianet cache',
-    description='Lists what is kept to be made only once, with its size and the'
-    ' days since it was last of use, or removes some of it. All of it is made'
-    ' again where it is needed. Not while a run is reading it.',
+    description='Lists or removes entries of the cache, with their sizes and'
+    ' the days since their last use. They are computed again when needed. Do'
+    ' not remove entries that a run is using.',
   )
   parser.add_argument(
     '--cache_dir', default='', help='as --config.data.cache_dir of the runs'
@@ -163,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     type=float,
     default=0.0,
     metavar='DAYS',
-    help='of those, what was of no use for so many days',
+    help='only entries not used for this number of days',
   )
   options = parser.parse_args(argv)
   cache = runtime.cache_dir(options.cache_dir)

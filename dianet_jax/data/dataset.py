@@ -24,7 +24,7 @@ from tfds_builders import registry as data_sets
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-  """What is known of a clip besides its images."""
+  """The metadata of a clip."""
 
   clip_id: str
   subject: str
@@ -39,21 +39,21 @@ class Dataset:
 
   Attributes:
     clips: in the order of the records.
-    inputs: a model's input -> float32 [variant, clip, ...]; images raw and
-      signed. With `data.offset_jitter_frames` = j there are 1 + j variants,
-      that of an offset v frames earlier at v, and with
-      `data.key_frame_search` one more: only the first one predicts.
-    representations: a model's input -> the representation it is fed with.
-    channels: a model's input -> its channels; () for what is no image.
-    views: a model's input -> what each of its views shows; () likewise.
-    labels: int32 [clip], class indices (shuffled where the control asks it).
+    inputs: name of each input of the model -> float32 [variant, clip, ...];
+      images are raw and signed. With `data.offset_jitter_frames` = j there are
+      1 + j variants, variant v with an offset v frames earlier, and with
+      `data.key_frame_search` one more. Only variant 0 is used for prediction.
+    representations: name of each input -> its representation.
+    channels: name of each input -> its channels; () if it is not an image.
+    views: name of each input -> titles of its views; () if it is not an image.
+    labels: int32 [clip], class indices (shuffled for the control).
     classes: class names.
     simulated: whether the raw data were simulated.
     control: whether the labels were shuffled.
-    fingerprint: of the clips' records, file contents included: the same after
-      a copy to another place or machine.
-    notes: what was repaired, left out or differs, a sentence each.
-    listing: `raw_files.listing` from before anything was read.
+    fingerprint: of the clips' records, including file contents; a copy in
+      another folder or on another machine has the same.
+    notes: repairs, omissions and anomalies, one sentence each.
+    listing: `raw_files.listing` before anything was read.
   """
 
   clips: tuple[Clip, ...]
@@ -76,7 +76,7 @@ class Dataset:
 
 
 def open_records(config: configuration.Data) -> prepare.PreparedRecords:
-  """The records of the raw data, prepared if need be; see `prepare`."""
+  """Opens the records of the raw data, preparing them if needed."""
   cache = runtime.cache_dir(config.cache_dir)
   return prepare.prepare(
     config.dataset,
@@ -94,30 +94,30 @@ def load(
   seed: int,
   reads: Sequence[str] = ('dynamic_images',),
 ) -> Dataset:
-  """Prepares the records if need be and makes what a model reads.
+  """Loads the clips of a protocol and computes the inputs of a model.
 
   Args:
     config: the `data` section.
-    seed: for the shuffling of labels, where `permute_labels` asks for it.
+    seed: for shuffling labels with `permute_labels`.
     reads: the model's inputs, see `models.registry`.
 
   Returns:
     The clips of the protocol.
 
   Raises:
-    UserError: no raw data, bad clips, no clip of the protocol, or data that
-      cannot feed the model.
+    UserError: no raw data, unreadable clips, no clip of the protocol, or a data
+      set that does not support the model.
   """
   representations = motion.feed(reads, config.inputs)
   stored = data_sets.facts(config.dataset).stored
   if lacking := motion.lacking(representations, config, stored):
     raise errors.UserError(
-      f'--config.data.dataset={config.dataset} cannot feed this model:'
+      f'--config.data.dataset={config.dataset} does not support this model:'
       f' {lacking}. Change --config.data.inputs or --config.data.phases, or'
       ' choose another model.'
     )
   protocol = _protocol(config)
-  # First: what changes in the meantime is then noticed.
+  # Before reading, so that later changes are detected.
   listing = raw_files.listing(config)
   records = open_records(config)
   clips, unusual = [], {}
@@ -170,15 +170,16 @@ def find_transforms(
   indices: Sequence[int],
   config: configuration.Data,
 ) -> tuple[dict[str, Float64[np.ndarray, '2 3']] | None, list]:
-  """Transforms of the clips' faces by clip id, None where `align` is off.
+  """Finds the transforms that align the clips' faces.
 
   Args:
     source: all records.
-    indices: which of them.
+    indices: indices of the records to align.
     config: the `data` section.
 
   Returns:
-    The transforms, and (clip id, reason) of clips left out without one.
+    Clip id -> transform, or None without `align`; and (clip id, reason) of the
+    clips that are left out because they have none.
   """
   if not config.align:
     return None, []
@@ -193,15 +194,15 @@ def find_transforms(
 def _check_memory(
   clips: int, config: configuration.Data, representations: Mapping[str, str]
 ) -> None:
-  """Refuses inputs that this machine cannot hold, before they are made."""
+  """Checks that the inputs fit into memory, before they are computed."""
   specs = motion.specs(representations, config).values()
   values = sum(math.prod(spec.shape) for spec in specs)
-  # Four bytes a value; twice, while the parts are joined.
+  # Four bytes per value, and twice that while parts are concatenated.
   needed = 8 * values * clips * (1 + config.offset_jitter_frames)
   there = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
   if needed > there:
     raise errors.UserError(
-      f'The inputs of {clips} clips take {needed / 1e9:.0f} GB, and this'
+      f'The inputs of {clips} clips need {needed / 1e9:.0f} GB, but this'
       f' machine has {there / 1e9:.0f} GB. Lower'
       f' --config.data.image_size={config.image_size} or'
       f' --config.data.offset_jitter_frames={config.offset_jitter_frames}.'
@@ -218,7 +219,7 @@ class _Chosen:
 
 
 class _Subset(Sequence):
-  """Some records of a source, read when they are asked for."""
+  """Some records of a source, read on demand."""
 
   def __init__(self, source: Sequence[dict[str, Any]], indices: Sequence[int]):
     self._source, self._indices = source, indices
@@ -277,19 +278,19 @@ def _clip(record: dict[str, Any], simulated: bool) -> Clip:
         f' {clip.emotion!r}: a name holds a control character. Rename it.'
       )
   if simulated:
-    # Wherever the data set is named, so that no table passes as a real one.
+    # Marks the name of the data set, so that no table is taken for a real one.
     clip = dataclasses.replace(clip, dataset=f'simulated {clip.dataset}')
   return clip
 
 
 def _noted(clip: Clip, unusual: Sequence[str]) -> Clip:
-  """With what is unusual about it, besides what its record says."""
+  """Adds anomalies to the notes of a clip's record."""
   notes = '; '.join(filter(None, [clip.notes, *unusual]))
   return dataclasses.replace(clip, notes=notes)
 
 
 def _raw_folder(config: configuration.Data, cache: pathlib.Path) -> str:
-  """`manual_dir`, or a simulated tree in a root of its own."""
+  """`manual_dir`, or a simulated raw data set in its own folder."""
   simulation = config.simulation
   if not simulation.enabled:
     return config.manual_dir
@@ -321,7 +322,7 @@ def _notes(
   protocol: protocols.Protocol,
   unusual: Mapping[str, Sequence[str]],
 ) -> list[str]:
-  """What a reader of the result must know about its clips."""
+  """Notes on the clips that matter for the result."""
   notes = [f'{name} left out: {reason}' for name, reason in left_out]
   clips = [c.clip for c in chosen]
   without_clip = {clip.subject for clip in everything}

@@ -1,8 +1,8 @@
-"""Folds as index tables: a subject, a group of them or a data set held out.
+"""Folds as index tables: each holds out a subject, a group or a data set.
 
-A fold holds the indices of its *training clips only*: a held-out clip never
-enters its fold's forward pass. A mask over a shared batch would not do: a
-batch of masked clips has NaN statistics, and 0 x Inf is NaN.
+A fold has the indices of its *training clips only*: a held-out clip never
+enters its fold's forward pass in training. A mask over a shared batch is not
+enough: a batch of masked clips has NaN statistics, and 0 x Inf is NaN.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,23 +20,23 @@ from dianet_jax.data import dataset as dataset_lib
 
 @dataclasses.dataclass(frozen=True)
 class Folds:
-  """Folds, one a (seed, subject), as arrays with `fold` leading.
+  """One fold per seed and subject, as arrays with a leading fold axis.
 
   Attributes:
     subjects: the held-out subject of each fold, or the name of the group.
     seeds: the seed of each fold.
-    subject_hash: what the fold's random numbers depend on besides the seed, so
+    subject_hash: on which the fold's random numbers depend besides the seed, so
       that they do not depend on the order or the number of folds.
     train_index: indices of training clips, padded with the first of them to
-      the most that any fold would have with no clip set aside.
+      the largest number of any fold without validation clips.
     train_valid: False where `train_index` is padding.
-    validation_index: indices of the clips of training subjects that were set
-      aside to choose the epoch by, padded likewise; of width 0 for none.
+    validation_index: indices of validation clips, of training subjects that are
+      not trained on, padded likewise; of width 0 for none.
     validation_valid: False where `validation_index` is padding.
     test_index: indices of the held-out subject's clips, padded likewise.
     test_valid: False where `test_index` is padding.
-    class_weights: from the fold's training clips alone, mean 1 over them; 0
-      for a class that is absent there.
+    class_weights: from the fold's training clips only, with mean 1 over them; 0
+      for a class without training clips.
   """
 
   subjects: tuple[str, ...]
@@ -54,7 +54,7 @@ class Folds:
     return len(self.subjects)
 
   def select(self, rows: Sequence[int]) -> 'Folds':
-    """The folds at `rows`, in that order; padding widths stay as they are."""
+    """The folds at `rows`, in that order, with the same padded widths."""
     index = np.asarray(rows, int)
     return Folds(
       subjects=tuple(self.subjects[row] for row in rows),
@@ -67,7 +67,7 @@ class Folds:
     )
 
   def absent_classes(self) -> list[tuple[str, int]]:
-    """(subject, class) where a fold has no training clip of the class."""
+    """(subject, class index) of folds without a training clip of the class."""
     return sorted(
       {
         (self.subjects[fold], int(class_))
@@ -77,7 +77,7 @@ class Folds:
 
 
 def stable_hash(subject: str) -> int:
-  """32 bits of `subject` that no version of Python changes."""
+  """A 32-bit hash of a name, the same in every version of Python."""
   return zlib.crc32(subject.encode())
 
 
@@ -88,8 +88,8 @@ def _pad(
   valid = np.arange(width) < np.array([[len(r)] for r in rows])
   if not valid.size:
     return valid.astype(np.int32), valid
-  # Padding repeats a clip of the row itself: a held-out clip must not enter
-  # the forward pass even with weight 0.
+  # Padding repeats a clip of the same row, because a held-out clip must not
+  # enter the forward pass even with weight 0.
   index = np.repeat([row[:1] for row in rows], valid.shape[1], axis=1)
   index = index.astype(np.int32)
   index[valid] = np.concatenate(rows)
@@ -103,8 +103,8 @@ def class_weights(
 ) -> Float32[np.ndarray, '*fold class_']:
   """The weight of a training clip by its class.
 
-  inverse_frequency is 1 / n of the class's n clips, as scikit-learn's
-  'balanced'; effective_number is (1 - beta) / (1 - beta^n).
+  With n clips of the class, inverse_frequency is 1 / n, as scikit-learn's
+  'balanced', and effective_number is (1 - beta) / (1 - beta^n).
 
   Args:
     counts: training clips of each class.
@@ -136,14 +136,14 @@ def class_weights(
 def set_aside(
   subjects: Collection[str], share: float, seed: int, name: str
 ) -> list[str]:
-  """Some of a fold's training subjects, to choose its epoch by.
+  """Selects validation subjects among a fold's training subjects.
 
-  Every data set of a composite ('<data set>/<subject>') gives its part. The
-  choice depends on the seed, the fold's name and these subjects' names alone.
+  Every data set of a composite ('<data set>/<subject>') is represented. The
+  selection depends only on the seed, the fold's name and the subjects' names.
 
   Args:
     subjects: the training subjects.
-    share: of them, rounded; one at least, and all but one at most.
+    share: share of them, 0..1, rounded; at least one, at most all but one.
     seed: of the training.
     name: of the fold.
 
@@ -157,7 +157,7 @@ def set_aside(
     )
   rng = np.random.default_rng([seed, stable_hash(name)])
   shuffled = rng.permutation(sorted(subjects)).tolist()
-  # Every so many of a list sorted by data set: all of them are represented.
+  # At equal steps in a list sorted by data set, so that all are represented.
   shuffled.sort(key=lambda subject: subject.rpartition('/')[0])
   number = min(max(round(share * len(subjects)), 1), len(subjects) - 1)
   places = (np.arange(number) + rng.random()) * len(subjects) / number
@@ -182,18 +182,18 @@ def hold_out(
   beta: float = 0.99,
   validation_share: float = 0.0,
 ) -> Folds:
-  """One fold a group of held-out subjects and seed.
+  """Makes one fold for each group of held-out subjects and each seed.
 
   Args:
-    groups: fold name -> the subjects it holds out; groups may overlap.
-    subjects: the subject of each clip.
+    groups: fold name -> held-out subjects; groups may overlap.
+    subjects: subject of each clip.
     labels: class index of each clip.
-    num_classes: how many classes there are.
-    seeds: one training of every fold for each.
+    num_classes: number of classes.
+    seeds: seeds of training.
     balance: see `class_weights`.
     beta: see `class_weights`.
-    validation_share: share of the training subjects that are set aside to
-      choose the epoch by; 0 for none.
+    validation_share: share of the training subjects used for validation; 0 for
+      none.
 
   Returns:
     The folds, [seed x group].
@@ -212,8 +212,8 @@ def hold_out(
       for row, held_out in zip(rows, tested)
     ]
   train = [np.flatnonzero(~(t | a)) for t, a in zip(tested, aside)]
-  # As wide as if nothing were set aside: how much that is depends on which
-  # seeds are drawn, and the number of steps must not.
+  # Padded as if there were no validation clips: their number varies with the
+  # seed, but the number of steps must not.
   width = max(int(np.sum(~held_out)) for held_out in tested)
   train_index, train_valid = _pad(train, width)
   validation_index, validation_valid = _pad([*map(np.flatnonzero, aside)])
@@ -241,7 +241,7 @@ def leave_one_subject_out(
   num_classes: int,
   **options,
 ) -> Folds:
-  """One fold a subject and seed; subjects in sorted order within a seed.
+  """Makes one fold for each seed and subject; subjects are sorted.
 
   Args:
     subjects: the subject of each clip.
@@ -258,7 +258,7 @@ def leave_one_subject_out(
   names = sorted(set(subjects))
   if len(names) < 2:
     raise errors.UserError(
-      f'Leave-one-subject-out needs two subjects or more, found {names}.'
+      f'Leave-one-subject-out needs at least two subjects, found {names}.'
       ' Check --config.data.manual_dir and --config.data.protocol.'
     )
   groups = {name: (name,) for name in names}
@@ -273,7 +273,7 @@ def leave_one_dataset_out(
   datasets: Sequence[str],
   **options,
 ) -> Folds:
-  """One fold a data set of a composite and seed, sorted within a seed.
+  """Makes one fold for each seed and data set of a composite, sorted.
 
   Args:
     subjects: the subject of each clip.
@@ -283,10 +283,10 @@ def leave_one_dataset_out(
     **options: of `hold_out`.
 
   Returns:
-    The folds, [seed x data set], each trained on all the others.
+    The folds, [seed x data set], each trained on all other data sets.
 
   Raises:
-    UserError: there is but one data set, or fewer than two classes.
+    UserError: there is only one data set, or fewer than two classes.
   """
   groups = {
     name: {s for s, d in zip(subjects, datasets) if d == name}
@@ -294,8 +294,8 @@ def leave_one_dataset_out(
   }
   if len(groups) < 2:
     raise errors.UserError(
-      '--config.evaluation.protocol=cross_dataset takes clips of two data sets'
-      f' or more; all are of {", ".join(groups)}. Choose a composite, such as'
+      '--config.evaluation.protocol=cross_dataset needs clips of at least two'
+      f' data sets; all are of {", ".join(groups)}. Choose a composite, such as'
       ' configs/megc2019.py, or leave_one_subject_out.'
     )
   return hold_out(groups, subjects, labels, num_classes, **options)

@@ -38,7 +38,7 @@ def make_all(
   transforms: Mapping[str, Float64[np.ndarray, '2 3']] | None,
   representations: Mapping[str, str],
 ) -> tuple[dict[str, Float[np.ndarray, 'variant clip ...']], str]:
-  """Every input of many clips, made or read from where it was kept.
+  """Every input of many clips, computed or read from the cache.
 
   Args:
     records: one a clip; read once, three times `BATCH` in memory at most: one
@@ -78,7 +78,7 @@ def make_all(
 
 
 class _Pending(NamedTuple):
-  """A clip that lacks some inputs, which are still to be made."""
+  """A clip whose inputs are not all computed yet."""
 
   number: int
   record: dict[str, Any]
@@ -129,7 +129,7 @@ def _read_ahead(
 
 
 def _keep(batch, made, caches, found):
-  """Waits for what a few clips lacked, keeps it, and puts it in its place."""
+  """Waits for the missing inputs of a few clips, and caches and stores them."""
   arrays = _fetch(made, len(batch))
   for row, clip in enumerate(batch):
     for name in clip.lacking:
@@ -145,10 +145,10 @@ def make(
   transforms: Mapping[str, Float64[np.ndarray, '2 3']] | None,
   rows: Mapping[str, motion.Representation],
 ) -> dict[str, Float[np.ndarray, 'variant clip ...']]:
-  """What a model reads of a few clips; at most `BATCH`.
+  """Computes the inputs of at most `BATCH` clips.
 
-  Variant 0 is of the annotated key frames; then those of earlier offsets, then
-  that of the key frames that differ most.
+  Variant 0 has the annotated key frames; then follow earlier offsets, then the
+  key frames that differ most.
   """
   clips = read_clips(records, config, transforms)
   return _fetch(_represent(clips, config, rows), len(records))
@@ -160,7 +160,7 @@ def _represent(
   rows: Mapping[str, motion.Representation],
 ) -> Made:
   """Starts what `make` returns on the devices: a list of variants each."""
-  # A phase that has a motion keeps it: two frames.
+  # A phase with motion keeps at least two frames.
   earliest = np.minimum(clips.offset, clips.apex + 1)
   variants = [
     dataclasses.replace(
@@ -196,11 +196,11 @@ def read_clips(
   Args:
     records: at most `BATCH`.
     config: the `data` section.
-    transforms: of each clip's face, by its name; None to cut and reduce.
+    transforms: clip id -> transform of its face; None to crop and resize.
 
   Returns:
-    Always `BATCH` clips where there are frames, so that the last batch is no
-    other shape to compile; frames on the device.
+    Frames on the device, always `BATCH` clips, so that no second shape has to
+    be compiled for the last batch.
   """
   with _threads() as pool:
     return _begin_reading(pool, records, config, transforms)()
@@ -208,7 +208,7 @@ def read_clips(
 
 @contextlib.contextmanager
 def _threads() -> Iterator[futures.Executor]:
-  """One for each core; after an error what waits for them is not begun."""
+  """A pool of one thread per core; after an error no more work is started."""
   pool = futures.ThreadPoolExecutor(limits.cores())
   try:
     yield pool
@@ -248,12 +248,12 @@ def pad(
   keys: Sequence[Sequence[int]],
   rows: int,
 ) -> motion.ClipBatch:
-  """Clips of several lengths as one batch.
+  """Pads clips of several lengths to one batch.
 
   Args:
     clips: frames of one size, onset to offset.
     keys: onset, apex and offset of each clip, indices into its frames.
-    rows: of the batch; those without a clip hold one black frame.
+    rows: size of the batch; rows without a clip have one black frame.
 
   Returns:
     Frames on the device, padded to a multiple of `_FRAME_MULTIPLE`.
@@ -286,7 +286,7 @@ def _on_device(
   padded_keys = np.zeros((3, len(frames)), np.int32)
   padded_lengths[: len(lengths)] = lengths
   padded_keys[:, : len(keys)] = np.transpose(keys)
-  # Flat, as TPUs want them; here it costs nothing.
+  # Flattened, which is faster on TPUs; on the host it is free.
   flat = jax.device_put(frames.reshape(*frames.shape[:2], -1))
   onset, apex, offset = padded_keys
   return motion.ClipBatch(
@@ -326,7 +326,7 @@ def decode_clip(
 def _stored(
   records: list[dict[str, Any]], config: configuration.Data
 ) -> motion.ClipBatch:
-  """Images that the records hold, phase by phase."""
+  """Images stored in the records, by phase."""
   stored = {
     phase: [images.decode(record[phase]) for record in records]
     for phase in config.phases

@@ -1,4 +1,4 @@
-"""The files of a raw data set, as they lie there: names, sizes, times."""
+"""Names, sizes and times of the files of a raw data set."""
 
 import hashlib
 import os
@@ -14,8 +14,7 @@ def listing(data: configuration.Data) -> str:
     data: the `data` section.
 
   Returns:
-    16 hexadecimal digits; '' where there is nothing to list: the data are
-    simulated, or not there.
+    16 hexadecimal digits; '' if the data are simulated or missing.
   """
   folder = os.path.expanduser(data.manual_dir)
   if data.simulation.enabled or not data.manual_dir:
@@ -25,7 +24,7 @@ def listing(data: configuration.Data) -> str:
   digest, seen = hashlib.sha256(), set()
   with progress.waiting(f'Listing {folder}'):
     for place, folders, names in os.walk(folder, followlinks=True):
-      # A link may lead back to where it lies.
+      # A link may lead to one of its parent folders.
       real = os.path.realpath(place)
       if real in seen:
         folders.clear()
@@ -42,6 +41,6 @@ def listing(data: configuration.Data) -> str:
 def _size_and_time(path: str) -> bytes:
   try:
     status = os.stat(path)
-  except OSError:  # A link to nowhere.
+  except OSError:  # A broken link.
     return b'-'
   return f'{status.st_size} {status.st_mtime_ns} '.encode()

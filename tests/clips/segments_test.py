@@ -71,10 +71,10 @@ def test_key_frames_keep_their_places_where_frames_were_dropped():
 
 
 def test_a_low_rate_is_told():
-  assert any('50 frames a second' in text for text in take(fps=50).warnings)
+  assert any('50 frames per second' in text for text in take(fps=50).warnings)
   for enough in ({}, {'fps': 99.9}):
     said = take(**enough).warnings
-    assert not any('frames a second' in text for text in said)
+    assert not any('frames per second' in text for text in said)
 
 
 @pytest.mark.parametrize(
