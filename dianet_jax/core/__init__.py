@@ -2,6 +2,6 @@
 
 Errors, progress, processes, devices, files, the types of the configuration.
 
-Depends on nothing of this project. Out: helpers and plain data types.
+In: nothing of this project. Out: helpers and plain data types.
 May import: no other package of the project.
 """

@@ -138,4 +138,4 @@ def test_faces_that_are_lost_or_several_are_told(portrait):
   assert any('is detected in the offset' in text for text in lost.warnings)
   two = np.concatenate([portrait, portrait], axis=1)
   both = aligned(np.stack([two, two]))
-  assert any('2 faces were found' in text for text in both.warnings)
+  assert any('2 faces were detected' in text for text in both.warnings)

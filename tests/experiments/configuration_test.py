@@ -379,7 +379,7 @@ def test_texts_are_one_line_without_commands(key):
   value = '/data\x1b[2J'
   if key == 'data__emotions':
     value = (f'{value}=a',)
-  with pytest.raises(errors.UserError, match='holds a control character'):
+  with pytest.raises(errors.UserError, match='contains a control character'):
     build(**{key: value})
 
 
@@ -393,7 +393,7 @@ def test_names_of_runs(name):
   'name', ['../../evil', 'a/b', '', '.hidden', '[/bold]', 'a b', 'x' * 101]
 )
 def test_names_that_are_no_part_of_a_path(name):
-  with pytest.raises(errors.UserError, match='config.name=.* expected letters'):
+  with pytest.raises(errors.UserError, match='config.name=.* expected up to'):
     configuration.default_workdir(build(name=name))
 
 

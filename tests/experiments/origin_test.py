@@ -94,7 +94,7 @@ def test_changed_data_are_an_error(compare, raw, change):
 
 def test_data_that_cannot_be_read_any_more(compare, raw):
   (raw / 'sheet.xlsx').write_text('x')
-  with pytest.raises(errors.UserError, match='2 of 9 clips.*\n.*is not of'):
+  with pytest.raises(errors.UserError, match='2 of 9 clips.*\n.*of other data'):
     compare('')
 
 
