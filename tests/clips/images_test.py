@@ -144,7 +144,7 @@ def test_a_crop_that_shows_no_face_is_refused():
     images.fit(_colourful(), (0.0, 0.0, 0.3, 1.0), 32)
   assert str(info.value) == (
     '--config.data.crop=(0.0, 0.0, 0.3, 1.0) leaves 60 x 12 pixels of a frame'
-    ' of 60 x 40; at least 16 a side are needed.'
+    ' of 60 x 40; at least 16 per side are needed.'
   )
 
 

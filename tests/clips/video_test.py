@@ -70,7 +70,7 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path, frames):
     (0, 'libx264', 23, ''),
     (0, 'libx264', 30, r'\(h264, quantiser 38'),
     (0, 'libvpx-vp9', 10, ''),
-    (0, 'libvpx-vp9', 63, r'\(vp9, 0.\d+ bits a pixel in a key frame'),
+    (0, 'libvpx-vp9', 63, r'\(vp9, 0.\d+ bits per pixel in a key frame'),
   ],
 )
 def test_strong_compression_is_told(tmp_path, shift, codec, crf, told):
@@ -87,13 +87,13 @@ def test_strong_compression_is_told(tmp_path, shift, codec, crf, told):
 
 def test_folders_without_one_series_are_refused(tmp_path):
   for folder, names, reason in (
-    ('unnumbered', ('a.png', 'b.png'), 'frames: .* but for a number'),
+    ('unnumbered', ('a.png', 'b.png'), 'frames: .* only in a'),
     ('two', ('a1.png', 'a2.png', 'b1.png', 'b2.png'), 'several series'),
   ):
     (tmp_path / folder).mkdir()
     for name in names:
       (tmp_path / folder / name).touch()
-    with pytest.raises(errors.UserError, match=f'{folder} holds .*{reason}'):
+    with pytest.raises(errors.UserError, match=f'{folder} .*{reason}'):
       read(tmp_path / folder, 100)
 
 
@@ -105,11 +105,11 @@ def test_what_is_no_video_is_refused(tmp_path, frames):
   # Where its frames lie is told at the end of such a file.
   (tmp_path / 'cut.mp4').write_bytes(whole.read_bytes()[:-200])
   for name, fps, reason in (
-    ('a.mp4', None, 'is no video'),
-    ('empty.mp4', None, 'is no video'),
-    ('cut.mp4', None, 'is no video'),
+    ('a.mp4', None, 'is not a readable video'),
+    ('empty.mp4', None, 'is not a readable video'),
+    ('cut.mp4', None, 'is not a readable video'),
     ('nowhere.mp4', None, 'no such file'),
-    ('no frames', 100, 'holds no frames'),
+    ('no frames', 100, 'contains no frames'),
     ('no frames', None, r'--fps=NUMBER'),
     ('no frames', 0, 'fps=0'),
     ('whole.mp4', 100, 'a video has time stamps'),
@@ -164,7 +164,7 @@ def test_frames_that_are_not_wanted_are_not_kept(tmp_path, monkeypatch):
   clip = segments.take('endless', endless(), wanted, settings)
   assert len(clip.frames) == 21 and asked[-1] == 321
   asked.clear()
-  with pytest.raises(errors.UserError, match='more than 2 seconds'):
+  with pytest.raises(errors.UserError, match='longer than 2 seconds'):
     segments.take('endless', endless(), segments.WHOLE, settings)
   assert len(asked) == 202
 

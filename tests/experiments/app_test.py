@@ -62,7 +62,7 @@ def test_a_video_that_is_too_long_is_refused(tmp_path):
 def test_what_is_no_video_is_refused(tmp_path):
   path = tmp_path / 'clips.csv'
   path.write_text('clip\n/etc/passwd\n')
-  with pytest.raises(errors.UserError, match='is no video'):
+  with pytest.raises(errors.UserError, match='is not a readable video'):
     app.predict(Commands(), path, folder.SHIPPED)
 
 

@@ -95,7 +95,7 @@ def test_the_sentence_says_what_is_not_known():
     'started from x.pth (SHA-256 ab)',
     '2 of its entries are used; unused: fc.bias',
     'randomly initialised: fusion, classifier.',
-    'no leave-one-subject-out result',
+    'not a leave-one-subject-out result',
   ):
     assert words in text
   assert initial_weights.sentence({}) == ''

@@ -109,9 +109,9 @@ def test_the_rest_goes_on_where_one_fails(start, clip, tmp_path):
   bad.write_bytes(b'nothing')
   status, said, out = start(bad, good)
   assert status == 1
-  assert 'is no video' in said.err and '=cmd.mkv' in said.out
+  assert 'is not a readable video' in said.err and '=cmd.mkv' in said.out
   first, second = table(out)
-  assert 'is no video' in first['error'] and not first['prediction']
+  assert 'is not a readable video' in first['error'] and not first['prediction']
   assert second['prediction'] and not second['error']
   page = (out / 'report.html').read_text()
   assert '<img src=x' not in page and '&lt;img src=x' in page

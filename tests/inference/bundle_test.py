@@ -139,7 +139,7 @@ def test_the_surroundings_of_a_segment_change_nothing():
     ({'onset': 12}, '1 frame'),
     ({'fps': 0}, 'fps=0'),
     ({'fps': float('nan')}, 'fps=nan'),
-    ({'fps': 5}, 'more than 2 seconds'),
+    ({'fps': 5}, 'longer than 2 seconds'),
   ],
 )
 def test_what_is_no_clip_is_refused(options, reason):

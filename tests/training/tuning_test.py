@@ -69,7 +69,7 @@ def test_a_loop_takes_one_fold():
 
 def test_where_nothing_fits_the_reason_is_told():
   refusal = errors.UserError('too large: set this and that')
-  with pytest.raises(errors.UserError, match='no strategy.*set this and that'):
+  with pytest.raises(errors.UserError, match='No strategy.*set this and that'):
     tuning.measured(planted(lambda s, n: refusal), folds=5)
 
 
