@@ -29,18 +29,7 @@ _CSV_COLUMNS: Sequence[str] = (
 def pairs_of(
   names: Sequence[str], against: str, all_pairs: bool
 ) -> list[tuple[str, str]]:
-  """Pairs of runs to compare.
-
-  Args:
-    names: of the runs.
-    against: the reference; '' for the first run.
-    all_pairs: compare every run with every other instead.
-
-  Returns:
-    (run, reference) pairs.
-
-  Raises:
-    UserError: there is no run called `against`.
+  """(run, reference) pairs; `against` is the reference, '' for the first run.
 
   >>> pairs_of(['a', 'b', 'c'], '', False)
   [('b', 'a'), ('c', 'a')]
@@ -84,13 +73,7 @@ def parts_of(
   pairs: Sequence[tuple[str, str]],
   by_dataset: bool,
 ) -> Iterator[Part]:
-  """Compares aligned runs on all clips, then on those of each data set.
-
-  Args:
-    runs: name -> run, see `predictions.align`.
-    pairs: (run, reference), see `pairs_of`.
-    by_dataset: whether to compare on each data set, too.
-  """
+  """Compares aligned runs on all clips, then on those of each data set."""
   datasets = next(iter(runs.values())).datasets
   names = sorted(set(datasets.tolist()))
   for part in ['', *names] if by_dataset and len(names) > 1 else ['']:
@@ -331,11 +314,7 @@ def table(
 
 
 def remarks(runs: Mapping[str, Predictions]) -> Iterator[str]:
-  """Warnings for titles, with the runs' names unless they apply to all.
-
-  Args:
-    runs: name -> run.
-  """
+  """Warnings for titles, with the runs' names unless they apply to all."""
   for remark in sorted({run.remark for run in runs.values()} - {''}):
     names = [name for name, run in runs.items() if run.remark == remark]
     of = '' if len(names) == len(runs) else f' ({", ".join(names)})'

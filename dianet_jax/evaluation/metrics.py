@@ -385,14 +385,7 @@ def summarise(
 
 
 def texts_of(summary: dict, class_: str) -> list[str]:
-  """The metrics of one class as text, in the order of `PER_CLASS`.
-
-  Args:
-    summary: what `summarise` returned.
-    class_: name of the class.
-
-  Returns:
-    Values with three digits, or 'none'.
+  """The metrics of one class, as of `PER_CLASS`, with three digits or 'none'.
 
   >>> summary = {'f1_per_class': {'a': 0.5}, 'recall_per_class': {'a': None}}
   >>> texts_of(summary, 'a')

@@ -306,14 +306,7 @@ class FoldParallel:
     )
 
   def compile(self, folds: folds_lib.Folds) -> dict[str, jax.stages.Compiled]:
-    """Compiles and keeps the programs of training.
-
-    Args:
-      folds: of the run.
-
-    Returns:
-      Name -> program.
-    """
+    """Compiles and keeps the programs of training, by name."""
     rows = next(self._groups([(0, 0)] * len(folds)))
     group = self._begin(folds, rows, {})
     state, fold, data = group.state, group.fold, self._data
@@ -340,9 +333,6 @@ class FoldParallel:
     """Times one epoch of one group and discards it.
 
     With a program per step, only two steps are timed.
-
-    Args:
-      folds: of the run.
     """
     rows = next(self._groups([(0, 0)] * len(folds)))
     group = self._begin(folds, rows, {})
