@@ -18,7 +18,7 @@ def test_an_ablation_runs_and_resumes(make, tmp_path, capsys, monkeypatch):
   shown = capsys.readouterr().out
   assert '2 of 3 rows can be run' in shown
   assert 'Row 2 of 2: first only' in shown
-  assert shown.count('for all that is left of the study') == 2
+  assert shown.count('for the rest of the study') == 2
   # The reference is the first row that runs; each data set has its tables.
   markdown = (workdir / 'ablation.md').read_text()
   for text in (shown, markdown):

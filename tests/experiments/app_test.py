@@ -55,7 +55,7 @@ def test_a_command_that_wrote_no_report_is_told(video):
 
 def test_a_video_that_is_too_long_is_refused(tmp_path):
   long = videos.write(tmp_path / 'a.mkv', STILL, np.array([0, 60, 121]))
-  with pytest.raises(errors.UserError, match='lasts 121 seconds.*takes 120'):
+  with pytest.raises(errors.UserError, match='lasts 121 seconds.*allows 120'):
     app.predict(Commands(), long, folder.SHIPPED)
 
 

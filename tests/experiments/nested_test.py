@@ -140,7 +140,7 @@ def test_the_better_candidate_is_chosen(make, planted, tmp_path, capsys):
   shown = capsys.readouterr().out
   assert 'Candidate 2 of 2: default' in shown
   # Two of the selection, one of what was chosen.
-  assert shown.count('for all that is left of the study') == 3
+  assert shown.count('for the rest of the study') == 3
   done = (tmp_path / 'clean/selection').glob('*/checkpoints/*/*')
   assert len(list(done)) == 6
   # Seeds of the selection are not those of the result.
@@ -214,7 +214,7 @@ def test_resuming_selects_the_same(make, planted, tmp_path, monkeypatch):
   'row', ['x: seeds=2', 'x: evaluation.epochs=inner_split', 'x: seed=4']
 )
 def test_what_candidates_share(make, row):
-  with pytest.raises(errors.UserError, match='is one for all rows'):
+  with pytest.raises(errors.UserError, match='must be the same for all rows'):
     rows.parse(make(study__rows=(row,)))
 
 

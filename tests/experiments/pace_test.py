@@ -12,9 +12,9 @@ from dianet_jax.experiments import pace
 def test_the_estimate_is_of_all_that_is_left():
   done = pace.Pace()
   # Before anything is known, the timed step speaks for what follows.
-  assert 'about 0:01:50 for all' in done.remark(10.0, work=10, rest=100)
+  assert 'about 0:01:50 for the rest' in done.remark(10.0, work=10, rest=100)
   done = pace.Pace(seconds=20.0, work=10)
-  assert 'about 0:03:30 for all' in done.remark(10.0, work=10, rest=100)
+  assert 'about 0:03:30 for the rest' in done.remark(10.0, work=10, rest=100)
 
 
 def test_only_work_teaches_the_pace(monkeypatch):

@@ -90,5 +90,5 @@ def test_nested_selection_opens_too(flow, make_config, tmp_path):
 
 def test_a_run_of_an_older_version_is_named():
   kept = ROOT / 'benchmarks/results/ablation-megc2019/onset-apex-only'
-  with pytest.raises(errors.UserError, match='kept no weights'):
+  with pytest.raises(errors.UserError, match='saved no weights'):
     trained.open_run(kept)
