@@ -276,7 +276,7 @@ class FoldParallel:
 
   @functools.cached_property
   def _state_shapes(self) -> State:
-    """Of one fold; tracing the network takes a good part of a second."""
+    """Shapes of one fold's state, cached: tracing takes most of a second."""
     fold = jax.tree.map(lambda leaf: leaf[0], fold_arrays(self._folds))
     data = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(

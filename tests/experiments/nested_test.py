@@ -268,5 +268,7 @@ def test_what_was_chosen_under_other_settings_is_refused(
   place = tmp_path / 'chosen' / 'default'
   place.mkdir(parents=True)
   workdirs.note_config(place, make(train__epochs=3))
-  with pytest.raises(errors.UserError, match='chosen/default contains a run of'):
+  with pytest.raises(
+    errors.UserError, match='chosen/default contains a run of'
+  ):
     nested.run(make(train__epochs=1), tmp_path)
