@@ -134,7 +134,7 @@ def require_devices() -> None:
     raise errors.UserError(
       f'jax cannot start its devices ({faults.one_line(error)});'
       f' JAX_PLATFORMS={os.environ.get("JAX_PLATFORMS", "")!r}. Unset it to'
-      ' take what there is, set it to cpu for the processor, or mend the'
+      ' take what there is, set it to cpu for the processor, or fix the'
       ' driver.'
     ) from error
 

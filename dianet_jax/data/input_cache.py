@@ -96,7 +96,7 @@ class InputCache:
       self.folder.mkdir(parents=True, exist_ok=True)
       if not (self.folder / ABOUT).exists():
         files.write_json(self.folder / ABOUT, self._about)
-      # Aside and renamed: never half there, whoever else writes the same.
+      # Written to a temporary file and renamed, so it is always complete.
       handle, aside = tempfile.mkstemp(dir=self.folder, suffix='.part')
       try:
         with os.fdopen(handle, 'wb') as file:
@@ -145,7 +145,7 @@ def add_record(digest: 'hashlib._Hash', record: dict[str, Any]) -> None:
 
 
 def _code_digest(row: Representation) -> str:
-  """Of all code that an input passes through: an edit makes everything anew."""
+  """A hash of all code that computes inputs: an edit invalidates the cache."""
   sources = {pathlib.Path(inspect.getfile(type(row)))}
   for package in (clips, motion):
     sources.update(pathlib.Path(package.__path__[0]).glob('*.py'))

@@ -31,7 +31,7 @@ Load = Callable[..., dataset_lib.Dataset]
 def read_dataset(
   config: configuration.Config, load: Load = dataset_lib.load
 ) -> dataset_lib.Dataset:
-  """What the configuration's model reads of the configuration's clips."""
+  """Loads the clips of a configuration, with the inputs of its model."""
   reads = models.MODELS[config.model.name].reads
   return load(config.data, config.seed, reads)
 
@@ -42,7 +42,7 @@ def make_program(
   folds: folds_lib.Folds,
   workdir: pathlib.Path | None = None,
 ) -> parallel_lib.FoldParallel:
-  """The program that trains folds of a data set.
+  """Makes the program that trains folds of a data set.
 
   Args:
     config: of these folds.
@@ -78,7 +78,7 @@ def run(
   load: Load = dataset_lib.load,
   describe_rest: Callable[[float], str] | None = None,
 ) -> dict[str, Any]:
-  """Runs `config`, or goes on with it, and writes the results to `workdir`.
+  """Starts or resumes a run, and writes the results to `workdir`.
 
   Args:
     config: the whole configuration.
@@ -149,7 +149,7 @@ def describe(
   dataset: dataset_lib.Dataset,
   folds: folds_lib.Folds,
 ) -> None:
-  """What is about to be trained on, and all that is odd about it."""
+  """Prints the clips, folds and inputs of a run, and notes on the data."""
   say = progress.console.print
   if dataset.simulated:
     say('The data are SIMULATED: the numbers do not apply to real faces.')

@@ -1,10 +1,10 @@
-"""Networks that start from a file: which part of a model it fills.
+"""Initial weights from a file: which part of a model it initialises.
 
-A file of `dianet export` fills the whole network. One of the names that others
-use fills the whole network of a model with `official_names`, and in a model
-with `official_parts` the modules that it lists, such as every backbone. What
-depends on the number of classes is always drawn anew: the classes of a file are
-not known to be ours.
+A file of `dianet export` initialises the complete network. A file with the
+names of other projects initialises the complete network of a model with
+`official_names`, or the modules listed in `official_parts`, such as every
+backbone. Layers whose shape depends on the number of classes are always
+initialised at random, because the classes of a file are unknown.
 """
 
 from collections.abc import Mapping
