@@ -154,7 +154,7 @@ def test_the_better_candidate_is_chosen(make, planted, tmp_path, capsys):
 
 @pytest.mark.parametrize('how_many', [*slow('one subject'), 'its whole group'])
 def test_nothing_leaks(make, planted, tmp_path, how_many):
-  config = make(train__epochs=2)
+  config = make(train__epochs=2, model__widths=(8,))
   nested.run(config, tmp_path / 'clean')
   held = json.loads((tmp_path / 'clean' / 'selection.json').read_text())
   group = 1
