@@ -53,25 +53,35 @@ class Trainer:
     """Clips per step: the fewest for `steps_per_epoch`, to fill all slots."""
     return -(-self.max_train_clips // self.steps_per_epoch)
 
-  def optimizer(self) -> optax.GradientTransformation:
-    """AdamW with linear warm-up, then cosine decay to 0 or a constant rate.
+  def schedule(self) -> optax.Schedule:
+    """Learning rate by the number of updates done.
 
-    Biases and norm parameters (one axis or none) get no weight decay.
+    Linear warm-up, then cosine decay to 0 or a constant rate.
     """
     s = self.settings
     steps = s.epochs * self.steps_per_epoch
     # The cosine decay needs at least one step.
     warmup = min(round(s.warmup_fraction * steps), steps - 1)
-    schedule = optax.warmup_cosine_decay_schedule(
+    return optax.warmup_cosine_decay_schedule(
       init_value=0.0 if warmup else s.learning_rate,
       peak_value=s.learning_rate,
       warmup_steps=warmup,
       decay_steps=steps,
       end_value=s.learning_rate if s.schedule == 'constant' else 0.0,
     )
+
+  def optimizer(
+    self, learning_rate: Float[Array, ''] | None = None
+  ) -> optax.GradientTransformation:
+    """AdamW; biases and norm parameters (at most one axis) are not decayed.
+
+    Args:
+      learning_rate: of the next update; None for that of `schedule`.
+    """
+    given = learning_rate is not None
     return optax.adamw(
-      schedule,
-      weight_decay=s.weight_decay,
+      (lambda count: learning_rate) if given else self.schedule(),
+      weight_decay=self.settings.weight_decay,
       mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
     )
 
@@ -147,7 +157,11 @@ class Trainer:
     key = jax.random.fold_in(fold.key(OfFold.VARIANT), epoch)
     variant = augment.draw_variant(key, index.shape, data.num_variants)
     inputs = jax.tree.map(lambda leaf: leaf[variant, index], dict(data.inputs))
-    return Batch(inputs, data.labels[index], valid)
+    # A step without a clip is no update; each epoch of a fold has as many.
+    filled = valid.any(axis=1)
+    updates = epoch * filled.sum() + jnp.cumsum(filled) - filled
+    rate = jnp.asarray(self.schedule()(updates), jnp.float32)
+    return Batch(inputs, data.labels[index], valid, rate)
 
   def _input(self, key: Key[Array, ''], batch: Batch) -> dict[str, Array]:
     """The model's inputs: augmented, scaled, and finite in every slot."""
@@ -244,7 +258,8 @@ class Trainer:
     gradients, (loss, logits, statistics, objective) = jax.grad(
       loss_of, has_aux=True
     )(state.params)
-    updates, opt_state = self.optimizer().update(
+    optimizer = self.optimizer(batch.learning_rate)
+    updates, opt_state = optimizer.update(
       gradients, state.opt_state, state.params
     )
     new = dataclasses.replace(

@@ -1,6 +1,7 @@
 """One fold: what a step may change, and how clips are dealt to steps."""
 
 import dataclasses
+import types
 
 import jax
 import jax.numpy as jnp
@@ -91,6 +92,44 @@ def test_a_constant_learning_rate(trainer):
   rate = trainer.settings.learning_rate
   assert last_update('constant') == pytest.approx(rate, rel=1e-3)
   assert last_update('cosine') < 0.1 * rate
+
+
+@pytest.mark.parametrize('clips_of_fold', [NUM_CLIPS, 5])
+def test_a_step_takes_the_rate_of_its_update(
+  trainer, fold, clips, clips_of_fold
+):
+  # In the order of classes 5 clips fill two of four steps.
+  settings = dataclasses.replace(trainer.settings, order='by_class')
+  trainer = dataclasses.replace(trainer, settings=settings)
+  valid = jnp.arange(WIDTH) < clips_of_fold
+  own = fold.replace(train_valid=valid)
+  schedule, updates = trainer.schedule(), 0
+  for epoch in range(trainer.settings.epochs):
+    state = types.SimpleNamespace(step=epoch * trainer.steps_per_epoch)
+    taken = trainer.gather(clips, state, own)
+    for filled, rate in zip(taken.valid.any(1), taken.learning_rate):
+      assert rate == pytest.approx(float(schedule(updates)), abs=1e-9)
+      updates += int(filled)
+  assert updates < trainer.settings.epochs * trainer.steps_per_epoch or (
+    clips_of_fold == NUM_CLIPS
+  )
+
+
+def test_rates_and_numbers_of_epochs_share_the_program_of_a_step(
+  trainer, fold, clips
+):
+  def program(**changes):
+    settings = dataclasses.replace(trainer.settings, **changes)
+    own = dataclasses.replace(trainer, settings=settings)
+    state = jax.eval_shape(own.init, clips, fold)
+    batches = jax.eval_shape(own.gather, clips, state, fold)
+    return jax.jit(own.next_step).lower(state, fold, batches).as_text()
+
+  plain = program()
+  assert plain == program(
+    learning_rate=0.1, epochs=7, warmup_fraction=0.5, schedule='constant'
+  )
+  assert plain != program(weight_decay=0.5)
 
 
 @pytest.mark.slow
