@@ -10,13 +10,14 @@ trains fold after fold, from images in memory that are scaled already and not
 augmented. Ours is what `main.py` runs, with scaling and augmentation in the
 step, as many folds at once as there are devices. A fold comprises a new
 network, its steps, and the prediction of the held-out clips. Times are medians
-of repeats, ours and PyTorch's alternating, after a first run that is not
-counted; a separate column shows our compilation in that run. Memory is the peak
-of a separate process for each (Linux).
+of runs in pairs, ours and PyTorch's alternating, after a first run that is not
+counted; how many times as fast ours is, is the median of the pairs, with the
+least and the largest. A separate column shows our compilation in the first run.
+Memory is the peak of a separate process for each (Linux).
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 import importlib.metadata
 import os
@@ -217,11 +218,11 @@ def measure(
   at_once = ours.at_once
   first = seconds_of(ours.train, at_once)
   peer.train(1)
-  times = {'ours': [], 'peer': []}
-  for _ in range(repeats):
-    times['ours'].append(seconds_of(ours.train, at_once))
-    times['peer'].append(seconds_of(peer.train, at_once))
-  again, theirs = (statistics.median(times[side]) for side in ('ours', 'peer'))
+  pairs = [
+    (seconds_of(ours.train, at_once), seconds_of(peer.train, at_once))
+    for _ in range(repeats)
+  ]
+  again, theirs = map(statistics.median, zip(*pairs))
   if case.subjects > 50:
     console.print(growth(name, ours, first))
   steps = at_once * case.steps
@@ -231,10 +232,16 @@ def measure(
     f'{ours.count():,}',
     *(f'{1e3 * seconds / steps:.1f}' for seconds in (theirs, again)),
     *(f'{clips / seconds:.0f}' for seconds in (theirs, again)),
-    f'{theirs / again:.2f}',
+    spread([theirs / again for again, theirs in pairs]),
     f'{first - again:.0f}',
     *(f'{peak_megabytes(name, s, devices):.0f}' for s in ('peer', 'ours')),
   ]
+
+
+def spread(ratios: Sequence[float]) -> str:
+  """The median, the least and the largest, as text."""
+  median = statistics.median(ratios)
+  return f'{median:.2f} ({min(ratios):.2f} to {max(ratios):.2f})'
 
 
 def growth(name: str, ours: Ours, first: float) -> rich.table.Table:
@@ -303,7 +310,7 @@ def main() -> None:
       [options.only] if options.only else _QUICK if options.quick else CASES
     )
     rows = [
-      measure(name, options.devices, 3 if options.quick else 7, console)
+      measure(name, options.devices, 5 if options.quick else 7, console)
       for name in names
     ]
     console.print(_table(rows))

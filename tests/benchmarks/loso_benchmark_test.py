@@ -46,3 +46,7 @@ def test_steps_of_a_case(name):
   kept = [int((~case.held_out(fold)).sum()) for fold in range(case.subjects)]
   assert sum(case.clips - number for number in kept) == case.clips
   assert -(-max(kept) // 32) == case.steps_per_epoch
+
+
+def test_the_median_stands_with_the_least_and_the_largest():
+  assert loso.spread([1.0, 3.0, 1.5]) == '1.50 (1.00 to 3.00)'
