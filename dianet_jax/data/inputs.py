@@ -65,12 +65,14 @@ def make_all(
   # Batches whose inputs the devices may still be making.
   made: collections.deque[tuple[list[_Pending], Made]] = collections.deque()
   with _threads() as pool:
-    for batch, clips in _read_ahead(pool, pending, config, transforms):
+    reader = _Reader(pool, config, transforms)
+    for batch, clips in _read_ahead(reader, pending):
       wanted = {n: row for n, row in rows.items()
                 if any(n in clip.lacking for clip in batch)}  # fmt: skip
       made.append((batch, _represent(clips, config, wanted)))
       if len(made) > 1:
         _keep(*made.popleft(), caches, found)
+        reader.release()
     for batch, values in made:
       _keep(batch, values, caches, found)
   inputs = {name: np.stack(values, axis=1) for name, values in found.items()}
@@ -114,13 +116,12 @@ def _pending(
 
 
 def _read_ahead(
-  pool, pending, config, transforms
+  reader, pending
 ) -> Iterator[tuple[list[_Pending], motion.ClipBatch]]:
   """Batches with their frames; the next one is decoded while one is in use."""
   reading = collections.deque()
   for batch in pending:
-    records = [clip.record for clip in batch]
-    reading.append((batch, _begin_reading(pool, records, config, transforms)))
+    reading.append((batch, reader.begin([clip.record for clip in batch])))
     if len(reading) > 1:
       batch, finish = reading.popleft()
       yield batch, finish()
@@ -203,7 +204,7 @@ def read_clips(
     be compiled for the last batch.
   """
   with _threads() as pool:
-    return _begin_reading(pool, records, config, transforms)()
+    return _Reader(pool, config, transforms).begin(records)()
 
 
 @contextlib.contextmanager
@@ -216,31 +217,60 @@ def _threads() -> Iterator[futures.Executor]:
     pool.shutdown(cancel_futures=True)
 
 
-def _begin_reading(
-  pool, records, config, transforms
-) -> Callable[[], motion.ClipBatch]:
-  """As `read_clips`; returns what waits for the clips."""
-  if data_sets.facts(config.dataset).stored:
-    return functools.partial(_stored, records, config)
-  lengths = [len(record['frames']) for record in records]
-  size = config.frame_size
-  frames = _blank(BATCH, lengths, (size, size, 3))
+class _Reader:
+  """Decodes batches by threads, into memory that is used again.
 
-  def decode(row, record):
+  New pages for every batch would take a sixth of the time of decoding.
+  """
+
+  def __init__(self, pool, config, transforms):
+    self._pool, self._config, self._transforms = pool, config, transforms
+    self._used: collections.deque[np.ndarray] = collections.deque()
+    self._free: list[np.ndarray] = []
+
+  def begin(
+    self, records: list[dict[str, Any]]
+  ) -> Callable[[], motion.ClipBatch]:
+    """As `read_clips`; returns a function that waits for the clips."""
+    config = self._config
+    if data_sets.facts(config.dataset).stored:
+      self._used.append(np.empty(0, np.uint8))
+      return functools.partial(_stored, records, config)
+    lengths = [len(record['frames']) for record in records]
+    shape = _padded_shape(BATCH, lengths, (config.frame_size,) * 2 + (3,))
+    block = self._block(math.prod(shape))
+    frames = block[: math.prod(shape)].reshape(shape)
+    frames[len(records) :] = 0
+    decoding = [
+      self._pool.submit(self._decode, record, frames[row])
+      for row, record in enumerate(records)
+    ]
+    keys = [[r[key] for key in ('onset', 'apex', 'offset')] for r in records]
+
+    def finish() -> motion.ClipBatch:
+      for clip in decoding:
+        clip.result()
+      return _on_device(frames, lengths, keys)
+
+    return finish
+
+  def release(self) -> None:
+    """Gives back the memory of the oldest batch, of which all is fetched."""
+    self._free.append(self._used.popleft())
+
+  def _block(self, size: int) -> UInt8[np.ndarray, ' byte']:
+    # One that is too small is dropped: there are never more than batches.
+    block = self._free.pop() if self._free else np.empty(0, np.uint8)
+    if block.size < size:
+      block = _aligned(size)
+    self._used.append(block)
+    return block
+
+  def _decode(self, record, out):
     name = record['clip_id'].decode()
-    transform = None if transforms is None else transforms[name]
-    # In its place at once: a copy takes a tenth of the time of decoding.
-    decode_clip(record['frames'], config, transform, frames[row])
-
-  decoding = [pool.submit(decode, *item) for item in enumerate(records)]
-  keys = [[r[key] for key in ('onset', 'apex', 'offset')] for r in records]
-
-  def finish() -> motion.ClipBatch:
-    for clip in decoding:
-      clip.result()
-    return _on_device(frames, lengths, keys)
-
-  return finish
+    transform = None if self._transforms is None else self._transforms[name]
+    decode_clip(record['frames'], self._config, transform, out)
+    out[len(record['frames']) :] = 0
 
 
 def pad(
@@ -259,21 +289,26 @@ def pad(
     Frames on the device, padded to a multiple of `_FRAME_MULTIPLE`.
   """
   lengths = [len(clip) for clip in clips]
-  frames = _blank(rows, lengths, clips[0].shape[1:])
+  shape = _padded_shape(rows, lengths, clips[0].shape[1:])
+  frames = _aligned(math.prod(shape)).reshape(shape)
   for row, clip in enumerate(clips):
     frames[row, : len(clip)] = clip
   return _on_device(frames, lengths, keys)
 
 
-def _blank(
+def _padded_shape(
   rows: int, lengths: Sequence[int], frame_shape: tuple[int, ...]
-) -> UInt8[np.ndarray, 'row frame height width channel']:
-  """Black frames: of the longest clip, padded to `_FRAME_MULTIPLE`."""
+) -> tuple[int, ...]:
+  """Of a batch: its frames are a multiple of `_FRAME_MULTIPLE`."""
   padded_length = -(-max(lengths) // _FRAME_MULTIPLE) * _FRAME_MULTIPLE
-  shape = (rows, padded_length, *frame_shape)
-  block = np.zeros(math.prod(shape) + _ALIGNMENT, np.uint8)
+  return rows, padded_length, *frame_shape
+
+
+def _aligned(size: int) -> UInt8[np.ndarray, ' byte']:
+  """Zeros that begin at a multiple of `_ALIGNMENT`."""
+  block = np.zeros(size + _ALIGNMENT, np.uint8)
   start = -block.ctypes.data % _ALIGNMENT
-  return block[start : start + math.prod(shape)].reshape(shape)
+  return block[start : start + size]
 
 
 def _on_device(

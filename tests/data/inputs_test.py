@@ -50,8 +50,12 @@ def events(monkeypatch):
 
     return spy
 
-  for name in ('_begin_reading', '_represent', '_fetch'):
-    monkeypatch.setattr(inputs, name, spied(name, getattr(inputs, name)))
+  for place, name in (
+    (inputs._Reader, 'begin'),
+    (inputs, '_represent'),
+    (inputs, '_fetch'),
+  ):
+    monkeypatch.setattr(place, name, spied(name, getattr(place, name)))
   return found
 
 
@@ -66,6 +70,30 @@ def test_the_bits_are_those_of_one_batch_after_another(records, settings):
   assert len(np.unique(expected[0, :, 0, 0, 0, 0])) == len(records)
 
 
+def test_memory_is_used_again_and_padding_is_black(
+  records, settings, monkeypatch
+):
+  blocks, allocate, put = [], inputs._aligned, inputs._on_device
+
+  def aligned(size):
+    blocks.append(allocate(size))
+    # As if it had been used before.
+    blocks[-1].fill(7)
+    return blocks[-1]
+
+  def on_device(frames, lengths, keys):
+    for row, clip in enumerate(frames):
+      assert not clip[lengths[row] if row < len(lengths) else 0 :].any()
+    clips = put(frames, lengths, keys)
+    assert np.shares_memory(np.asarray(clips.frames), frames)
+    return clips
+
+  monkeypatch.setattr(inputs, '_aligned', aligned)
+  monkeypatch.setattr(inputs, '_on_device', on_device)
+  inputs.make_all(records, settings, None, CHOSEN)
+  assert len(blocks) == 3 < len(records) / inputs.BATCH
+
+
 def test_no_batch_is_waited_for_before_the_next_is_under_way(
   records, settings, events
 ):
@@ -74,7 +102,7 @@ def test_no_batch_is_waited_for_before_the_next_is_under_way(
   for number in range(last):
     fetched = events.index(('_fetch', number))
     assert events.index(('_represent', number + 1)) < fetched
-    decoding = ('_begin_reading', min(number + 2, last))
+    decoding = ('begin', min(number + 2, last))
     assert events.index(decoding) < fetched
 
 
