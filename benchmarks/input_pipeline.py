@@ -52,7 +52,7 @@ _CLIPS_PER_SUBJECT = 40
 # Enough for a steady figure; the slowest encoding writes 9 frames a second.
 _COMPARED_CLIPS = 2
 # Whose time line is drawn: a few batches.
-_TIMED_CLIPS = 32
+_TIMED_CLIPS = 64
 
 
 def write_tree(
@@ -245,7 +245,7 @@ def main() -> None:
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
-  for name, default in {'clips': 24, 'frames': 70, 'size': 256}.items():
+  for name, default in {'clips': 64, 'frames': 70, 'size': 256}.items():
     parser.add_argument(
       f'--{name}', type=int, default=default, help='by default %(default)s'
     )
