@@ -78,9 +78,11 @@ class Trainer:
     Args:
       learning_rate: of the next update; None for that of `schedule`.
     """
-    given = learning_rate is not None
+    schedule = self.schedule()
+    if learning_rate is not None:
+      schedule = optax.constant_schedule(learning_rate)
     return optax.adamw(
-      (lambda count: learning_rate) if given else self.schedule(),
+      schedule,
       weight_decay=self.settings.weight_decay,
       mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
     )
