@@ -53,7 +53,7 @@ def test_a_run_becomes_a_bundle(finished, tmp_path, capsys):
   assert len(final_one.members) == 1
   assert 'all subjects for 2 epochs' in final_one.facts['training']['networks']
   assert final_one.facts['result'] == bundle.facts['result']
-  with pytest.raises(errors.UserError, match='the run was made of x'):
+  with pytest.raises(errors.UserError, match='the run was trained on x'):
     final.train(opened.config, {'fingerprint': 'x'}, 1, finished)
 
 
