@@ -42,7 +42,7 @@ class Float64(trainer_lib.Trainer):
 class Descent(trainer_lib.Trainer):
   """A step of length 1 down the gradient, and no more."""
 
-  def optimizer(self):
+  def optimizer(self, learning_rate=None):
     return optax.sgd(1.0)
 
 
