@@ -88,9 +88,11 @@ def no_frames(draw, tree, clip):
   """A folder without images, or none."""
   for number in list(clip.paths):
     tree.files.pop(clip.paths.pop(number))
-  if draw(st.booleans()):
+  unreadable = draw(st.booleans())
+  if unreadable:
     tree.files[f'{clip.folder}/readme.txt'] = b'empty'
-  if clip.part in tree.sheets:
+  # Where no sheet lists the clips, their folders do.
+  if clip.part in tree.sheets or unreadable:
     tree.must_be_refused(clip.name)
   else:
     # Nobody knows of it.
