@@ -153,25 +153,22 @@ def _read_workbook(
       f'any sheet ({"; ".join(misses)}).'
     )
   # Stable sort: SAMM's workbook may hold macro-expressions as well.
-  fitting.sort(
-    key=lambda found: (
-      found[0].sheet_state != 'visible',
-      'micro' not in found[0].title.casefold(),
-    )
-  )
-  sheets, strange, notes = [], '', []
+  fitting.sort(key=lambda found: _rank(found[0]))
+  sheets, strange, notes, rank = [], '', [], None
   for sheet, row, columns in fitting:
     try:
       read = _read_rows(path, sheet, row, columns, subject_format)
     except errors.UserError as error:
-      # A further sheet may be faulty, but then it was not compared either.
-      if not sheets:
+      # A lesser sheet may be faulty, but then it was not compared either. One
+      # that is as good may be the right one, and contradict what was read.
+      if not sheets or _rank(sheet) == rank:
         raise
       notes.append(f'not compared with what was read: {error}')
       continue
     names = [annotation.clip for annotation in read.annotations]
     if any(re.match(clip_name, name, re.IGNORECASE) for name in names):
       sheets.append(read)
+      rank = _rank(sheet) if rank is None else rank
     else:
       strange = strange or names[0]
   if not sheets:
@@ -184,6 +181,11 @@ def _read_workbook(
     notes.append(f"sheet '{first.name}' was read, not {names}")
   notes = first.notes + notes
   return dataclasses.replace(first, notes=notes, others=tuple(others))
+
+
+def _rank(sheet: Any) -> tuple[bool, bool]:
+  """Of two sheets, the lower one is read."""
+  return sheet.sheet_state != 'visible', 'micro' not in sheet.title.casefold()
 
 
 def _squeeze(cell: Any) -> str:

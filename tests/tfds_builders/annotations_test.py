@@ -112,6 +112,25 @@ def test_prefers_the_sheet_of_micro_expressions(tmp_path):
   assert sheet.notes == ["sheet 'MICRO_ONLY' was read, not 'MACRO'"]
 
 
+@pytest.mark.parametrize('state', ['visible', 'hidden'])
+def test_a_faulty_sheet_is_an_error_if_it_may_be_the_right_one(tmp_path, state):
+  """An older sheet before it must not be read in its place."""
+  workbook = openpyxl.Workbook()
+  for name, onset in (('old', 3), ('Sheet1', None)):
+    sheet = workbook.create_sheet(name)
+    sheet.append(raw_trees.CASME2_HEADER)
+    sheet.append(raw_trees.casme2_row(1, 'EP01', onset=onset))
+  sheet.sheet_state = state
+  workbook.save(tmp_path / 'a.xlsx')
+  if state == 'visible':
+    with pytest.raises(errors.UserError, match="'Sheet1', row 2, .*'onset'"):
+      annotations.read(tmp_path / 'a.xlsx', '{}')
+  else:
+    sheet = annotations.read(tmp_path / 'a.xlsx', '{}')
+    assert sheet.name == 'old'
+    assert 'not compared with what was read: ' in sheet.notes[0]
+
+
 def test_blank_rows_and_remarks_are_passed_over_and_noted(tmp_path):
   sheet = _read_rows(
     tmp_path,
