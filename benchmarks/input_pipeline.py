@@ -47,8 +47,8 @@ from tfds_builders.simulation import layouts as layouts_lib
 
 # Clips whose pictures are drawn; the others link to the same files, since
 # drawing takes longer than all that is measured.
-_DRAWN_CLIPS = 10
-_CLIPS_PER_SUBJECT = 40
+_SUBJECTS = 2
+_DRAWN_PER_SUBJECT = 5
 # Enough for a steady figure; the slowest encoding writes 9 frames a second.
 _COMPARED_CLIPS = 2
 # Whose time line is drawn: a few batches.
@@ -60,8 +60,8 @@ def write_tree(
 ) -> pathlib.Path:
   """A raw tree in CASME II's layout; returns its root."""
   drawn = simulate.write(
-    'casme2', root / 'drawn', subjects=2, clips_per_subject=_DRAWN_CLIPS // 2,
-    frame_height=size, frame_width=size,
+    'casme2', root / 'drawn', subjects=_SUBJECTS,
+    clips_per_subject=_DRAWN_PER_SUBJECT, frame_height=size, frame_width=size,
   )  # fmt: skip
   folders = sorted({path.parent for path in drawn.rglob('*.jpg')})
   sources = [sorted(folder.iterdir()) for folder in folders]
@@ -72,11 +72,13 @@ def write_tree(
      'Estimated Emotion']
   ]  # fmt: skip
   for clip in range(clips):
-    subject, index = divmod(clip, _CLIPS_PER_SUBJECT)
+    # Equal frames in two subjects are refused.
+    subject, index = divmod(clip, -(-clips // _SUBJECTS))
+    drawn_clip = subject * _DRAWN_PER_SUBJECT + index % _DRAWN_PER_SUBJECT
     name = f'EP{index + 1:02d}'
     folder = tree / 'Cropped' / f'sub{subject + 1:02d}' / name
     folder.mkdir(parents=True)
-    source = sources[clip % len(sources)]
+    source = sources[drawn_clip]
     for number in range(frames):
       path = source[number % len(source)]
       os.link(path, folder / f'reg_img{number + 1}.jpg')
