@@ -117,7 +117,7 @@ def overlap(spans: Sequence[Span]) -> float:
 
 
 def lines(spans: Sequence[Span]) -> Iterator[str]:
-  """A line a batch and stage: from when to when, drawn to one scale."""
+  """One line per batch and stage: start, end, and a bar, all to one scale."""
   begin, end = min(s.start for s in spans), max(s.end for s in spans)
   scale = _COLUMNS / (end - begin)
   for batch in sorted({s.batch for s in spans}):
