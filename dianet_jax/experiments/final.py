@@ -1,6 +1,6 @@
 """Trains the configuration of a run once more, on all subjects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import pathlib
 from typing import Any
@@ -12,7 +12,8 @@ from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.experiments import initial_weights, run
-from dianet_jax.training.results import Diverged
+from dianet_jax.training import parallel
+from dianet_jax.training.results import Diverged, FoldResult
 
 # Name of a fold that holds out no subject; its random keys depend on it.
 NAME = 'all subjects'
@@ -103,8 +104,43 @@ def train(
   seeds = config.training_seeds[: evaluation.ensemble]
   folds = everything(config, dataset, seeds)
   program = run.make_program(config, dataset, folds)
-  members = []
-  with progress.bar('Training on all', len(folds) * epochs) as bar:
+  return [
+    result.variables
+    for result in train_all(
+      program,
+      folds,
+      'Training on all',
+      lambda result: (
+        f'Training on all subjects diverged in epoch {result.epoch}, as no fold'
+        ' of the run did. Lower --config.train.learning_rate and train the run'
+        ' again.'
+      ),
+    )
+  ]
+
+
+def train_all(
+  program: parallel.FoldParallel,
+  folds: folds_lib.Folds,
+  title: str,
+  explain: Callable[[Diverged], str],
+) -> list[FoldResult]:
+  """Trains folds with a progress bar; nothing is saved.
+
+  Args:
+    program: trains them.
+    folds: to be trained.
+    title: of the bar.
+    explain: the message if a fold diverged.
+
+  Returns:
+    The results, in the order in which they were trained.
+
+  Raises:
+    UserError: a fold diverged.
+  """
+  found = []
+  with progress.bar(title, len(folds) * program.epochs) as bar:
 
     def on_epoch(number, snapshot):
       del snapshot
@@ -113,10 +149,6 @@ def train(
     for group in program.train(folds, on_epoch):
       for result in group:
         if isinstance(result, Diverged):
-          raise errors.UserError(
-            f'Training on all subjects diverged in epoch {result.epoch}, as no'
-            ' fold of the run did. Lower --config.train.learning_rate and train'
-            ' the run again.'
-          )
-        members.append(result.variables)
-  return members
+          raise errors.UserError(explain(result))
+        found.append(result)
+  return found

@@ -19,6 +19,7 @@ import numpy as np
 
 from dianet_jax.clips import (
   face_blocks,
+  faces,
   intervals,
   long_videos,
   movement_windows,
@@ -29,11 +30,10 @@ from dianet_jax.core import config as configuration
 from dianet_jax.core import errors, paths, progress, runtime
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.evaluation import evaluate_spotting, spotting, thresholds
-from dianet_jax.experiments import known_videos
+from dianet_jax.experiments import final, known_videos
 from dianet_jax.inference import learned
 from dianet_jax.models import movement_network
 from dianet_jax.training import objectives, parallel
-from dianet_jax.training.results import Diverged
 from dianet_jax.training.state import Data
 from dianet_jax.training.trainer import Trainer
 
@@ -147,22 +147,16 @@ def train(found: Steps, folds: folds_lib.Folds) -> dict[str, Any]:
     configuration.Parallel(),
     configuration.Evaluation(),
   )
-  networks: dict[str, Any] = {}
-  with progress.bar('Training', len(folds) * program.epochs) as bar:
-
-    def on_epoch(number, snapshot):
-      del snapshot
-      bar.advance(number)
-
-    for group in program.train(folds, on_epoch):
-      for result in group:
-        if isinstance(result, Diverged):
-          raise errors.UserError(
-            f'The training without {result.subject} diverged. Look for'
-            ' annotations that are not of these videos.'
-          )
-        networks[result.subject] = result.variables
-  return networks
+  results = final.train_all(
+    program,
+    folds,
+    'Training',
+    lambda result: (
+      f'The training without {result.subject} diverged. Look for annotations'
+      ' that are not of these videos.'
+    ),
+  )
+  return {result.subject: result.variables for result in results}
 
 
 def on_everybody(found: Steps) -> dict[str, Any]:
@@ -204,7 +198,7 @@ def held_out(
 
 def run(
   videos: Sequence[Measured], out: pathlib.Path, trained_on: str
-) -> dict[str, Any]:
+) -> tuple[learned.Learned, dict[str, Any]]:
   """Trains, scores, and writes `spotter.safetensors` and `intervals.csv`.
 
   Args:
@@ -213,7 +207,8 @@ def run(
     trained_on: for reports.
 
   Returns:
-    See `evaluate_spotting.evaluate`, of people that were left out.
+    The spotter, trained on everybody; and `evaluate_spotting.evaluate` of the
+    people that were left out.
 
   Raises:
     UserError: one person alone, or no expressions.
@@ -232,7 +227,7 @@ def run(
     on_everybody(found), thresholds.common(judged), trained_on=trained_on
   )
   learned.save(out / 'spotter.safetensors', spotter)
-  return evaluate_spotting.evaluate(judged)
+  return spotter, evaluate_spotting.evaluate(judged)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -276,12 +271,11 @@ def main(arguments: Sequence[str]) -> None:
     folders = [paths.normal(text, '--truth') for text in options.truth]
     known = [known_videos.of_folder(folder) for folder in folders]
   out = paths.normal(options.out, '--out')
-  find = learned.Learned({}).find
-  videos = [one for some in known for one in measure(some, find)]
+  videos = [one for some in known for one in measure(some, faces.find)]
   trained_on = ', '.join(some.name for some in known)
   try:
     out.mkdir(parents=True, exist_ok=True)
-    result = run(videos, out, trained_on)
+    spotter, result = run(videos, out, trained_on)
   except OSError as error:
     raise errors.UserError(
       f'--out={out} cannot be written ({error.strerror}).'
@@ -289,6 +283,7 @@ def main(arguments: Sequence[str]) -> None:
   print('Of each person by the network that has not seen them:\n')
   print(evaluate_spotting.text(result))
   path = out / 'spotter.safetensors'
-  threshold = learned.load(path).threshold
-  print(f'\n{path}, of everybody; its threshold is {threshold:.3f}. Next:\n')
+  print(
+    f'\n{path}, of everybody; its threshold is {spotter.threshold:.3f}. Next:\n'
+  )
   print(f'  dianet spot VIDEO --spotter={path}')

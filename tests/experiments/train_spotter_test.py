@@ -62,7 +62,7 @@ def test_who_is_left_out_changes_nothing_of_his_network():
 
 @pytest.mark.slow
 def test_a_spotter_learns_and_is_kept(tmp_path):
-  result = train_spotter.run(videos(SEEDS), tmp_path, 'nobody')
+  _, result = train_spotter.run(videos(SEEDS), tmp_path, 'nobody')
   assert result['as_given']['both']['misses'] <= 2
   assert result['leave_one_subject_out']['both']['f1'] > 0.5
   spotter = learned.load(tmp_path / 'spotter.safetensors')
