@@ -22,7 +22,7 @@ class _Layers(nn.Module):
     x = self.of.Conv(4, (3, 3), name='few_channels')(x)
     x = self.of.Conv(64, (3, 3), name='four_channels')(x)
     x = self.of.Conv(64, (3, 3), name='many_channels')(x)
-    x = self.of.max_pool(x, *pooling.MAX_OPTIONS)
+    x = self.of.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
     return self.of.avg_pool(x, *pooling.AVG_OPTIONS)
 
 

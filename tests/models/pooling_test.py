@@ -10,7 +10,10 @@ from dianet_jax.models import layers
 from dianet_jax.models.layers.cpu import pooling
 from tests.models.closeness import assert_close, assert_same, draw, precision
 
-OPTIONS = {'avg_pool': pooling.AVG_OPTIONS, 'max_pool': pooling.MAX_OPTIONS}
+OPTIONS = {
+  'avg_pool': pooling.AVG_OPTIONS,
+  'max_pool': ((3, 3), (2, 2), ((1, 1), (1, 1))),
+}
 
 
 @pytest.mark.slow
@@ -28,13 +31,33 @@ def test_pooling_that_has_a_fast_form(precision, name, size):
 
 
 @pytest.mark.parametrize(
+  'options',
+  [
+    ((3, 3), (3, 3), ((1, 1), (1, 1))),
+    ((2, 2), (2, 2)),
+    ((5, 5), (2, 2), ((2, 2), (2, 2))),
+    ((3, 2), (1, 2), 'SAME'),
+    ((2, 2), (3, 3)),
+  ],
+  ids=str,
+)
+def test_max_pool_of_other_windows(options):
+  x = jnp.maximum(draw('float32', 2, 7, 8, 3), 0)
+  assert_same(
+    lambda x: layers.max_pool(x, *options),
+    lambda x: nn.max_pool(x, *options),
+    (x,),
+    'float32',
+  )
+
+
+@pytest.mark.parametrize(
   'name,options',
   [
     ('avg_pool', ((2, 2), (2, 2), 'SAME', True)),
     ('avg_pool', ((2, 2), (2, 2))),
     ('avg_pool', ((3, 2), (1, 2), ((1, 1), (0, 1)), False)),
     ('max_pool', ((3, 3), (2, 2), 'SAME')),
-    ('max_pool', ((3, 3), (3, 3), ((1, 1), (1, 1)))),
     ('max_pool', ((2, 2),)),
   ],
   ids=str,
@@ -65,7 +88,7 @@ def test_pooling_keeps_bfloat16(name):
 
 def test_max_pool_keeps_what_is_not_a_number():
   x = jnp.zeros((1, 4, 4, 1)).at[0, 3, 3].set(jnp.nan)
-  assert jnp.isnan(layers.max_pool(x, *pooling.MAX_OPTIONS)).any()
+  assert jnp.isnan(layers.max_pool(x, *OPTIONS['max_pool'])).any()
 
 
 def test_frames_are_pooled_each_by_itself():

@@ -62,8 +62,8 @@ def max_pool(
 ) -> Map:
   """`flax.linen.max_pool` with any leading axes.
 
-  Fast on a CPU: 3x3 windows in steps of 2, one pixel of padding on all sides.
-  The gradient goes to the first of equal values.
+  Fast on a CPU, but for windows of three dimensions. The gradient goes to the
+  first of equal values.
 
   >>> x = jnp.arange(9.0).reshape(1, 3, 3, 1)
   >>> max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))[0, ..., 0].tolist()
@@ -78,13 +78,18 @@ def max_pool(
   Returns:
     [clip, *, *new pixels, channel].
   """
-  options = window_shape, strides, padding
+  strides = tuple(strides or [1] * len(window_shape))
 
   def pool(x):
-    if cpu.enabled() and x.ndim == 4 and options == pooling.MAX_OPTIONS:
-      return pooling.max_pool(x)
+    if cpu.enabled() and x.ndim == 4:
+      sizes = x.shape[1:3]
+      pads = padding
+      if isinstance(pads, str):
+        pads = jax.lax.padtype_to_pads(sizes, window_shape, strides, pads)
+      pads = tuple(map(tuple, pads))
+      return pooling.max_pool(x, tuple(window_shape), strides, pads)
     # Flax declares padding as text, but takes numbers of pixels, too.
-    return nn.max_pool(x, *options)  # pyright: ignore[reportArgumentType]
+    return nn.max_pool(x, window_shape, strides, padding)  # pyright: ignore[reportArgumentType]
 
   return _each(pool, x, len(window_shape))
 

@@ -3,19 +3,22 @@
 The form is chosen when the program is lowered.
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int8
+from jaxtyping import Array, Float, Int16
 import numpy as np
 
 Map = Float[Array, 'clip height width channel']
 Pooled = Float[Array, 'clip rows columns channel']
 
-# Window, strides, padding (and whether it counts) of the functions below, as
-# flax's functions of the same name take them.
+Pair = tuple[int, int]
+Pads = tuple[Pair, Pair]
+
+# Window, strides, padding and whether it counts, of `avg_pool`.
 AVG_OPTIONS = (2, 2), (2, 2), 'SAME', False
-MAX_OPTIONS = (3, 3), (2, 2), ((1, 1), (1, 1))
 
 
 def avg_pool(x: Map) -> Pooled:
@@ -52,84 +55,83 @@ def _sum_of_slices(x):
   return x * jnp.asarray(1 / pixels, x.dtype)
 
 
-@jax.custom_vjp
-def max_pool(x: Map) -> Pooled:
-  """Maximum of 3x3 windows in steps of 2, with one pixel of padding.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def max_pool(x: Map, window: Pair, strides: Pair, padding: Pads) -> Pooled:
+  """Maximum of windows, with a gradient that is gathered.
 
   The gradient goes to the first of equal values, row by row. XLA scatters it,
-  on a CPU in plain loops, which takes 20 times as long as gathering it.
+  on a CPU in plain loops, which takes 4 to 20 times as long for most windows.
 
-  >>> max_pool(jnp.arange(9.0).reshape(1, 3, 3, 1))[0, ..., 0].tolist()
+  >>> x = jnp.arange(9.0).reshape(1, 3, 3, 1)
+  >>> max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))[0, ..., 0].tolist()
   [[4.0, 5.0], [7.0, 8.0]]
 
   Args:
     x: any float dtype.
+    window: rows and columns of a window.
+    strides: rows and columns from one window to the next.
+    padding: rows above and below, columns left and right; never chosen.
 
   Returns:
-    Half the height and width, rounded up.
+    One value for each window that fits.
   """
-  return _plain_max_pool(x)
+  return _plain(window, strides, padding, x)
 
 
-def _plain_max_pool(x):
+def _plain(window, strides, padding, x):
   # Flax declares padding as text, but takes numbers of pixels, too.
-  return nn.max_pool(x, *MAX_OPTIONS)  # pyright: ignore[reportArgumentType]
+  return nn.max_pool(x, window, strides, padding)  # pyright: ignore[reportArgumentType]
 
 
-def _backward(x, gradient):
+def _forward(x, *options):
+  return max_pool(x, *options), x
+
+
+def _backward(window, strides, padding, x, gradient):
+  options = window, strides, padding
+
   def scattered(x, gradient):
-    return jax.vjp(_plain_max_pool, x)[1](gradient)[0]
+    return jax.vjp(functools.partial(_plain, *options), x)[1](gradient)[0]
 
+  gathered = functools.partial(_gathered, *options)
   return (
-    jax.lax.platform_dependent(x, gradient, cpu=_gathered, default=scattered),
+    jax.lax.platform_dependent(x, gradient, cpu=gathered, default=scattered),
   )
 
 
-max_pool.defvjp(lambda x: (_plain_max_pool(x), x), _backward)
+max_pool.defvjp(_forward, _backward)
 
 
-def _first_largest(x: Map) -> Int8[Array, 'clip rows columns channel']:
-  """Index, row by row, of the largest of each window's nine pixels."""
-  rows, columns = ((size + 1) // 2 for size in x.shape[1:3])
-  ends = 2 * rows - x.shape[1], 2 * columns - x.shape[2]
-  x = jnp.pad(
-    x,
-    ((0, 0), (1, ends[0]), (1, ends[1]), (0, 0)),
-    constant_values=-jnp.inf,
+def _gathered(window, strides, padding, x: Map, gradient: Pooled) -> Map:
+  """The gradient with respect to x: each window's goes to one of its pixels."""
+  padded = jnp.pad(
+    x, ((0, 0), *padding, (0, 0)), constant_values=jnp.array(-jnp.inf, x.dtype)
   )
-  largest = x[:, : 2 * rows : 2, : 2 * columns : 2]
-  which = jnp.zeros(largest.shape, jnp.int8)
-  for pixel in range(1, 9):
-    row, column = divmod(pixel, 3)
-    value = x[:, row : row + 2 * rows : 2, column : column + 2 * columns : 2]
+  chosen = _first_largest(window, strides, padded, gradient.shape)
+  total = jnp.zeros_like(x)
+  for pixel, place in enumerate(np.ndindex(window)):
+    # From the windows to the pixels of x at this place in them.
+    spread = [(0, 0, 0)] * 4
+    for axis in (1, 2):
+      between = strides[axis - 1] - 1
+      before = place[axis - 1] - padding[axis - 1][0]
+      covered = (gradient.shape[axis] - 1) * (between + 1) + 1
+      spread[axis] = before, x.shape[axis] - before - covered, between
+    of_pixel = jnp.where(chosen == pixel, gradient, 0)
+    total += jax.lax.pad(of_pixel, jnp.zeros((), x.dtype), spread)
+  return total
+
+
+def _first_largest(
+  window, strides, padded: Map, shape
+) -> Int16[Array, 'clip rows columns channel']:
+  """Index, row by row, of the largest pixel of each window."""
+  largest = jnp.full(shape, -jnp.inf, padded.dtype)
+  chosen = jnp.zeros(shape, jnp.int16)
+  for pixel, (row, column) in enumerate(np.ndindex(window)):
+    value = padded[:, row :: strides[0], column :: strides[1]]
+    value = value[:, : shape[1], : shape[2]]
     larger = value > largest
     largest = jnp.where(larger, value, largest)
-    which = jnp.where(larger, jnp.int8(pixel), which)
-  return which
-
-
-def _gathered(x: Map, gradient: Pooled) -> Map:
-  """The gradient with respect to x, gathered from at most four windows.
-
-  A pixel in an even row lies in the middle row of one window; a pixel in an odd
-  row lies in the last row of one window and the first row of the next. The same
-  holds for columns.
-  """
-  which = _first_largest(x)
-
-  def of(pixel, down=0, right=0):
-    chosen = jnp.where(which == pixel, gradient, 0)[:, down:, right:]
-    return jnp.pad(chosen, ((0, 0), (0, down), (0, right), (0, 0)))
-
-  even = jnp.stack([of(4), of(5) + of(3, right=1)], axis=3)
-  odd = jnp.stack(
-    [
-      of(7) + of(1, down=1),
-      of(8) + of(6, right=1) + of(2, down=1) + of(0, down=1, right=1),
-    ],
-    axis=3,
-  )
-  clips, rows, columns, _, channels = even.shape
-  both = jnp.stack([even, odd], axis=2)
-  both = both.reshape(clips, 2 * rows, 2 * columns, channels)
-  return both[:, : x.shape[1], : x.shape[2]]
+    chosen = jnp.where(larger, jnp.int16(pixel), chosen)
+  return chosen
