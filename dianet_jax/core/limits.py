@@ -70,6 +70,24 @@ def give_back() -> None:
     ctypes.CDLL(None).malloc_trim(0)
 
 
+# Names of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+def keep_freed_memory() -> None:
+  """Lets the C library reuse freed memory of any size.
+
+  The compiled step takes its temporary memory anew each time. Blocks of more
+  than 32 MB would come from the system page by page, and go back: a third of a
+  step of STSTNet with 256 clips. `give_back` still returns what is free.
+  """
+  # Only glibc has this function.
+  with contextlib.suppress(AttributeError, OSError):
+    library = ctypes.CDLL(None)
+    library.mallopt(_M_MMAP_MAX, 0)
+    library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
 def _cached(folder: pathlib.Path) -> int:
   """Bytes of cached files, which the kernel frees when memory is short."""
   lines = (folder / 'memory.stat').read_text().splitlines()

@@ -81,6 +81,7 @@ def configure(cache: pathlib.Path) -> None:
       in_use = True
   if not in_use and _CPU_FLAG not in flags and _flag_helps():
     os.environ['XLA_FLAGS'] = f'{flags} {_CPU_FLAG}={_CPU_FLAG_VALUE}'.strip()
+  limits.keep_freed_memory()
   keep_programs(cache)
   # Orbax reports every save, and asyncio what orbax raises anyway.
   logging.set_verbosity(logging.ERROR)

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -100,6 +101,41 @@ def test_what_was_freed_goes_back_to_the_system():
   limits.give_back()
   assert before - resident() > 100e6
   del last
+
+
+_LARGE_BLOCKS = """
+import ctypes, resource, sys
+from dianet_jax.core import limits
+if sys.argv[1] == 'keep':
+  limits.keep_freed_memory()
+library = ctypes.CDLL(None)
+library.malloc.restype = library.memset.restype = ctypes.c_void_p
+library.memset.argtypes = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
+library.malloc.argtypes = [ctypes.c_size_t]
+library.free.argtypes = [ctypes.c_void_p]
+
+def use(size=100_000_000):
+  block = library.malloc(size)
+  library.memset(block, 1, size)
+  library.free(block)
+
+use()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+use()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='of the C library there')
+@pytest.mark.parametrize('keep', [False, True])
+def test_a_large_block_is_used_again_without_the_system(keep):
+  done = subprocess.run(
+    [sys.executable, '-c', _LARGE_BLOCKS, 'keep' if keep else 'return'],
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  assert (int(done.stdout) < 1000) == keep
 
 
 def resident():
