@@ -81,6 +81,10 @@ PUBLISHED: Mapping[str, Published] = {
     'CausalNet, its blocks', '2508.06640', 'see CausalNet', '', 112,
     'causal blocks',
   ),
+  'cots': Published(
+    'COTS, its pretraining', '2204.07441', _OWN_TITLE, 'images and texts', 112,
+    'COTS pretraining',
+  ),
   'ststnet': Published(
     'STSTNet', '1902.03634',
     'UF1 composite .7353, CASME II .8382, SAMM .6588; its PyTorch code .7209',

@@ -68,6 +68,7 @@ def skd_batch(fixture: Mapping[str, Any]) -> tuple[Any, objectives.Batch]:
     partner_labels=labels,
     own_weight=jnp.ones(4),
     valid=jnp.ones(4, bool),
+    clips=jnp.arange(4),
     class_weights=jnp.asarray(weights / weights.sum()),
     variables={},
     key=jax.random.key(0),

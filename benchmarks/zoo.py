@@ -63,7 +63,8 @@ def measured(config: Config, clips: int) -> tuple[int, float, float, int]:
     class_weights=jnp.ones(_CLASSES),
   )
   labels = jnp.arange(trainer.slots) % _CLASSES
-  batch = Batch(inputs, labels, jnp.ones(trainer.slots, bool))
+  clips = jnp.arange(trainer.slots)
+  batch = Batch(inputs, labels, jnp.ones(trainer.slots, bool), clips)
   one_variant = {name: values[None] for name, values in inputs.items()}
   state = trainer.init(Data(one_variant, labels), fold)
   began = time.perf_counter()

@@ -55,6 +55,7 @@ _STREAMS = (
   ('GBAN', 'gban', {}),
   ('BioViL-T', 'biovilt', {}),
   ('causal blocks', 'causal', {}),
+  ('COTS pretraining', 'cots', {}),
 )
 _LARGE = (
   ('FMANet (our reading)', 'fmanet', {}),
@@ -127,6 +128,13 @@ def _common(
   if issubclass(MODELS[model].Settings, flow_images.Settings):
     # Images come scaled for a learning rate like this one.
     values['model.input_scale'] = 1
+  if model == 'cots':
+    # As many epochs of pretraining besides.
+    values |= {
+      'objective.name': 'cross_phase',
+      'objective.pretraining': 0.5,
+      'train.epochs': 2 * config.train.epochs,
+    }
   return _row(name, model, values | _AUGMENTED.get(model, {}))
 
 

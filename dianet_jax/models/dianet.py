@@ -181,13 +181,22 @@ class DIANet(nn.Module):
     logits = nn.Dense(self.num_classes, name='classifier')(
       fused.astype(jnp.promote_types(fused.dtype, jnp.float32))
     )
-    return Outputs(logits, {'tokens': jnp.stack(tokens, axis=1)})
+    return Outputs(logits, self.auxiliary(jnp.stack(tokens, axis=1), images))
 
   def official_parts(self) -> dict[str, official.Names]:
     """See `registry.Model`: every backbone, where others publish such."""
     if self.settings.backbone != 'resnet18':
       return {}
     return {r'backbone(_\d+)?': ResNet18.official_names}
+
+  def auxiliary(
+    self,
+    tokens: Float[Array, 'clip view token feature'],
+    images: Float[Array, 'clip view height width channel'],
+  ) -> dict[str, Array]:
+    """Outputs for objectives, besides the logits."""
+    del images
+    return {'tokens': tokens}
 
   def fusion_options(self) -> dict[str, Any]:
     """Attributes of the fusion, besides those that all fusions share."""

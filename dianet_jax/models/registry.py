@@ -138,6 +138,7 @@ MODELS: registry.Registry[type[Model]] = registry.Registry(
     'biovilt': 'dianet_jax.models.zoo.fused:BioViLT',
     'gban': 'dianet_jax.models.zoo.fused:GBAN',
     'causal': 'dianet_jax.models.zoo.fused:Causal',
+    'cots': 'dianet_jax.models.zoo.cots:COTS',
     'ststnet': 'dianet_jax.models.zoo.ststnet:STSTNet',
     'offapexnet': 'dianet_jax.models.zoo.offapexnet:OffApexNet',
     'htnet': 'dianet_jax.models.zoo.htnet:HTNet',

@@ -36,4 +36,11 @@ def make_trainer(
     scaling=config.data.scaling,
     channels=channels,
     max_train_clips=max_train_clips,
+    pretraining_epochs=_pretraining_epochs(config),
   )
+
+
+def _pretraining_epochs(config: configuration.Config) -> int:
+  """At least one epoch remains for classification."""
+  share = getattr(config.objective, 'pretraining', 0.0)
+  return min(round(share * config.train.epochs), config.train.epochs - 1)

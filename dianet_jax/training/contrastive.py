@@ -111,7 +111,7 @@ def queue_logits(
     queue: keys of earlier clips, of length 1.
     temperature: divisor of the cosines.
     own: index of each clip; rows of the queue of the same clip are masked.
-    queued: index of the clip of each row.
+    queued: index of the clip of each row; negative for an empty row.
 
   Returns:
     float [clip, 1 + row], cosines over the temperature.
@@ -119,7 +119,8 @@ def queue_logits(
   positive = (queries * keys).sum(axis=-1, keepdims=True)
   negative = queries @ queue.T
   if own is not None:
-    negative = jnp.where(own[:, None] == queued, _NEVER, negative)
+    unusable = (own[:, None] == queued) | (queued < 0)
+    negative = jnp.where(unusable, _NEVER, negative)
   return jnp.concatenate([positive, negative], axis=-1) / temperature
 
 

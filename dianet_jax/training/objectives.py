@@ -34,11 +34,13 @@ class Batch:
     own_weight: 0.5..1, weight of `labels`; the rest is that of
       `partner_labels`. 1 without mixup.
     valid: which clips are not padding.
+    clips: indices of the clips in the data.
     class_weights: of the fold's training clips; see `folds.class_weights`.
     variables: of the model before this step; differentiable.
     key: random key of the objective in this step.
     apply: (variables, inputs, train) -> Outputs, without updating statistics;
       for momentum copies and second views.
+    pretraining: whether this step is one of `Trainer.pretraining_epochs`.
   """
 
   inputs: Mapping[str, Array]
@@ -46,10 +48,12 @@ class Batch:
   partner_labels: Int[Array, ' clip']
   own_weight: Float[Array, ' clip']
   valid: Bool[Array, ' clip']
+  clips: Int[Array, ' clip']
   class_weights: Float[Array, ' class_']
   variables: Any
   key: Key[Array, '']
   apply: Callable[..., Outputs] = flax.struct.field(pytree_node=False)
+  pretraining: bool = flax.struct.field(pytree_node=False, default=False)
 
   def mean(self, loss_of: Callable[[Int[Array, ' clip']], Array]) -> Array:
     """Mean over valid clips of a loss [clip], blended like the labels.
@@ -216,6 +220,7 @@ OBJECTIVES: registry.Registry[type[Objective]] = registry.Registry(
   'objective.name',
   {
     'cross_entropy': CrossEntropy,
+    'cross_phase': 'dianet_jax.training.cross_phase:CrossPhase',
     'phase_contrast': 'dianet_jax.training.phase_contrast:PhaseContrast',
     'auxiliary_heads': 'dianet_jax.training.distillation:AuxiliaryHeads',
     'self_distillation': 'dianet_jax.training.distillation:SelfDistillation',

@@ -112,8 +112,10 @@ class FoldParallel:
     )
     self._init = program(trainer.init, shared=1)
     self._gather = program(trainer.gather, shared=1)
-    self._step = program(trainer.next_step, donate=True)
-    self._epoch = program(trainer.epoch, shared=1, donate=True)
+    # By whether they pretrain.
+    stages = trainer, dataclasses.replace(trainer, pretrains=True)
+    self._step = [program(one.next_step, donate=True) for one in stages]
+    self._epoch = [program(one.epoch, shared=1, donate=True) for one in stages]
     self._predict = program(trainer.predict, shared=1)
     self._no_best = program(trainer.no_best)
     self._keep_best = program(trainer.keep_best, shared=1, donate=True)
@@ -208,6 +210,7 @@ class FoldParallel:
     self,
     state: State,
     fold: Fold,
+    pretrains: bool = False,
     begun: Sequence[Sums] = (),
     stops: Callable[[], bool] = lambda: False,
   ) -> tuple[State, list[Sums], bool]:
@@ -218,6 +221,7 @@ class FoldParallel:
     Args:
       state: of the group.
       fold: of the group.
+      pretrains: whether it is an epoch of pretraining.
       begun: sums of the finished steps.
       stops: () -> whether to interrupt the epoch; called after every step.
 
@@ -226,12 +230,12 @@ class FoldParallel:
     """
     with jax.transfer_guard('disallow'):
       if self._scans and not begun:
-        state, sums = self._epoch(self._data, state, fold)
+        state, sums = self._epoch[pretrains](self._data, state, fold)
         self._ahead.queued(sums)
         return state, [sums], True
       batches, all_sums = self._gather(self._data, state, fold), [*begun]
       while len(all_sums) < self._trainer.steps_per_epoch:
-        state, sums = self._step(state, fold, batches)
+        state, sums = self._step[pretrains](state, fold, batches)
         self._ahead.queued(sums)
         all_sums.append(sums)
         if stops():
@@ -244,8 +248,9 @@ class FoldParallel:
     Returns:
       Whether it is complete; a signal interrupts it between two steps.
     """
+    pretrains = len(group.history) < self._trainer.pretraining_epochs
     group.state, sums, done = self._run_epoch(
-      group.state, group.fold, group.sums, stopping.asked
+      group.state, group.fold, pretrains, group.sums, stopping.asked
     )
     group.sums = [] if done else sums
     if not done:
@@ -313,12 +318,15 @@ class FoldParallel:
     programs: dict[str, tuple[Any, ...]] = {
       'predict': (self._predict, data, state.variables, fold)
     }
-    if self._scans:
-      programs['epoch'] = self._epoch, data, state, fold
-    else:
+    if not self._scans:
       batches = self._gather(data, state, fold)
       programs['gather'] = self._gather, data, state, fold
-      programs['step'] = self._step, state, fold, batches
+    for pretrains in self._stages:
+      name = 'pretraining ' * pretrains
+      if self._scans:
+        programs[f'{name}epoch'] = self._epoch[pretrains], data, state, fold
+      else:
+        programs[f'{name}step'] = self._step[pretrains], state, fold, batches
     if self._chooses_epoch:
       programs['keep_best'] = self._keep_best, data, group.best, state, fold
     compiled = {
@@ -329,25 +337,38 @@ class FoldParallel:
     memory.check_programs(compiled, data, self.devices)
     return compiled
 
+  @property
+  def _stages(self) -> dict[bool, int]:
+    """Whether to pretrain -> number of epochs, without those of none."""
+    first = self._trainer.pretraining_epochs
+    epochs = {True: first, False: self.epochs - first}
+    return {pretrains: number for pretrains, number in epochs.items() if number}
+
   def seconds_per_epoch(self, folds: folds_lib.Folds) -> float:
-    """Times one epoch of one group and discards it.
+    """Times one epoch of one group and discards it; a mean with pretraining.
 
     With a program per step, only two steps are timed.
     """
+    return sum(
+      number / self.epochs * self._seconds(folds, pretrains)
+      for pretrains, number in self._stages.items()
+    )
+
+  def _seconds(self, folds: folds_lib.Folds, pretrains: bool) -> float:
     rows = next(self._groups([(0, 0)] * len(folds)))
     group = self._begin(folds, rows, {})
     if self._scans:
-      state, _, _ = self._run_epoch(group.state, group.fold)
+      state, _, _ = self._run_epoch(group.state, group.fold, pretrains)
       jax.block_until_ready(state)
       start = time.perf_counter()
-      jax.block_until_ready(self._run_epoch(state, group.fold))
+      jax.block_until_ready(self._run_epoch(state, group.fold, pretrains))
       return time.perf_counter() - start
     batches = self._gather(self._data, group.state, group.fold)
-    state, _ = self._step(group.state, group.fold, batches)
+    state, _ = self._step[pretrains](group.state, group.fold, batches)
     jax.block_until_ready(state)
     start = time.perf_counter()
     for _ in range(2):
-      state, _ = self._step(state, group.fold, batches)
+      state, _ = self._step[pretrains](state, group.fold, batches)
     jax.block_until_ready(state)
     seconds = (time.perf_counter() - start) / 2
     return seconds * self._trainer.steps_per_epoch

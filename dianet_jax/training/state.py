@@ -95,15 +95,16 @@ class Best:
 class Batch:
   """The clips of one step, or of an epoch with a leading step axis.
 
-  Slots that are not `valid` contain an arbitrary clip, to be ignored. The
-  learning rate is data, so that the program of a step is the same for all rates
-  and numbers of epochs, and is compiled once; None for the rate of
-  `Trainer.schedule`.
+  `clips` are their indices in the data. Slots that are not `valid` contain an
+  arbitrary clip, to be ignored. The learning rate is data, so that the program
+  of a step is the same for all rates and numbers of epochs, and is compiled
+  once; None for the rate of `Trainer.schedule`.
   """
 
   inputs: Mapping[str, Float[Array, '...']]
   labels: Int[Array, '*step slot']
   valid: Bool[Array, '*step slot']
+  clips: Int[Array, '*step slot']
   learning_rate: Float[Array, '*step'] | None = None
 
 

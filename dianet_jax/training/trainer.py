@@ -34,6 +34,10 @@ class Trainer:
     scaling: a key of `scaling.SCALINGS`.
     channels: input -> its channels; () if it is not an image.
     max_train_clips: width of `Fold.train_index`.
+    pretraining_epochs: the first of all epochs, in which the objective
+      pretrains the model. Then the optimiser and its learning rate start anew.
+    pretrains: whether the steps of this trainer are those of pretraining. Two
+      trainers, because a CPU is slow at branches within a program.
   """
 
   model: Model
@@ -42,6 +46,8 @@ class Trainer:
   scaling: str
   channels: Mapping[str, Sequence[Channel]]
   max_train_clips: int
+  pretraining_epochs: int = 0
+  pretrains: bool = False
 
   @property
   def steps_per_epoch(self) -> int:
@@ -53,13 +59,15 @@ class Trainer:
     """Clips per step: the fewest for `steps_per_epoch`, to fill all slots."""
     return -(-self.max_train_clips // self.steps_per_epoch)
 
-  def schedule(self) -> optax.Schedule:
-    """Learning rate by the number of updates done.
+  def schedule(self, pretraining: bool = False) -> optax.Schedule:
+    """Learning rate by the number of updates done, in pretraining or after it.
 
     Linear warm-up, then cosine decay to 0 or a constant rate.
     """
-    s = self.settings
-    steps = s.epochs * self.steps_per_epoch
+    s, epochs = self.settings, self.pretraining_epochs
+    steps = (
+      epochs if pretraining else s.epochs - epochs
+    ) * self.steps_per_epoch
     # The cosine decay needs at least one step.
     warmup = min(round(s.warmup_fraction * steps), steps - 1)
     return optax.warmup_cosine_decay_schedule(
@@ -162,8 +170,13 @@ class Trainer:
     # A step without a clip is no update; each epoch of a fold has as many.
     filled = valid.any(axis=1)
     updates = epoch * filled.sum() + jnp.cumsum(filled) - filled
-    rate = jnp.asarray(self.schedule()(updates), jnp.float32)
-    return Batch(inputs, data.labels[index], valid, rate)
+    before = self.pretraining_epochs * filled.sum()
+    rate = self.schedule()(updates - before)
+    if self.pretraining_epochs:
+      first = self.schedule(pretraining=True)(updates)
+      rate = jnp.where(epoch < self.pretraining_epochs, first, rate)
+    rate = jnp.asarray(rate, jnp.float32)
+    return Batch(inputs, data.labels[index], valid, index, rate)
 
   def _input(self, key: Key[Array, ''], batch: Batch) -> dict[str, Array]:
     """The model's inputs: augmented, scaled, and finite in every slot."""
@@ -202,10 +215,12 @@ class Trainer:
       partner_labels=partner_labels,
       own_weight=weight,
       valid=batch.valid,
+      clips=batch.clips,
       class_weights=jnp.asarray(fold.class_weights),
       variables=state.current,
       key=jax.random.fold_in(key, OfStep.OBJECTIVE),
       apply=apply,
+      pretraining=self.pretrains,
     )
 
   def _apply(self, key, variables, inputs, valid, train):
@@ -230,6 +245,18 @@ class Trainer:
     weight = jnp.maximum(1 - self.settings.ema_decay, 1 / (state.step + 1))
     return optax.incremental_update(new.current, state.average, weight)
 
+  def _restarted(self, state: State) -> State:
+    """The state with a new optimiser, if pretraining has just ended."""
+    if self.pretrains or not self.pretraining_epochs:
+      return state
+    ended = state.step == self.pretraining_epochs * self.steps_per_epoch
+    opt_state = jax.tree.map(
+      lambda new, old: jnp.where(ended, new, old),
+      self.optimizer().init(state.params),
+      state.opt_state,
+    )
+    return dataclasses.replace(state, opt_state=opt_state)
+
   def step(self, state: State, fold: Fold, batch: Batch) -> tuple[State, Sums]:
     """One optimiser step.
 
@@ -244,6 +271,7 @@ class Trainer:
     Returns:
       The state after the step, and sums over its clips.
     """
+    state = self._restarted(state)
     key = jax.random.fold_in(fold.key(OfFold.STEP), state.step)
     seen = self._objective_batch(key, state, fold, batch)
 

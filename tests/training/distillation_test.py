@@ -36,6 +36,7 @@ def batch():
     partner_labels=labels,
     own_weight=jnp.ones(4),
     valid=jnp.array([True, True, True, False]),
+    clips=jnp.arange(4),
     class_weights=jnp.array([1.0, 2.0, 0.5]),
     variables={},
     key=jax.random.key(0),

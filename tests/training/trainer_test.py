@@ -52,7 +52,7 @@ def with_images(clips, images):
 def batch(clips, index, valid):
   index = jnp.asarray(index)
   images = clips.inputs['dynamic_images'][0, index]
-  return Batch({'dynamic_images': images}, clips.labels[index], valid)
+  return Batch({'dynamic_images': images}, clips.labels[index], valid, index)
 
 
 def test_an_epoch_visits_every_training_clip_once(trainer, fold):

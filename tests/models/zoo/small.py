@@ -27,6 +27,7 @@ SMALL = {
   'biovilt': (COMPACT | {'depth': 1, 'phase_dropout': 0.0}, (2, 12, 12, 3)),
   'gban': (COMPACT | {'gate_width': 8, 'hidden_width': 8}, (2, 12, 12, 3)),
   'causal': (COMPACT | {'depth': 1}, (2, 12, 12, 3)),
+  'cots': (COMPACT | {'projection_width': 8}, (2, 12, 12, 3)),
   'ststnet': ({'input_scale': 1, 'dropout': 0.0}, FLOW),
   'offapexnet': ({'width': 16, 'dropout': 0.0, 'input_scale': 1}, FLOW),
   'htnet': (TRUNK, FLOW),

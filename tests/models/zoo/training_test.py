@@ -101,9 +101,12 @@ def _states(trainer, inputs, seeds):
   states = []
   for seed in seeds:
     variables = dict(small.variables_of(trainer.model, inputs, seed))
+    outputs = jax.eval_shape(trainer.model.apply, variables, inputs)
+    key = jax.random.key(seed)
+    objective = trainer.objective.init(dict(variables), outputs, key)
     params = variables.pop('params')
     opt_state = trainer.optimizer().init(params)
-    states.append(State(jnp.int32(0), params, variables, opt_state))
+    states.append(State(jnp.int32(0), params, variables, opt_state, objective))
   return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 
 
@@ -112,7 +115,8 @@ def _states(trainer, inputs, seeds):
 def test_two_folds_train_side_by_side(name):
   trainer = _trainer(name)
   inputs, labels = small.planted(name, CLIPS)
-  batch = Batch(inputs, jnp.asarray(labels), jnp.ones(CLIPS, bool))
+  clips = jnp.arange(CLIPS)
+  batch = Batch(inputs, jnp.asarray(labels), jnp.ones(CLIPS, bool), clips)
 
   # Step by step: gradients of convolutions are slow in a loop on a CPU.
   step = small.jit(
@@ -213,6 +217,7 @@ FED_BY_FLOW = {
   'biovilt': {},
   'gban': {},
   'causal': {},
+  'cots': {},
   'ststnet': {},
   'offapexnet': {},
   'htnet': {},

@@ -1,0 +1,87 @@
+"""DIANet whose streams are pretrained by contrast between the two phases.
+
+Source: COTS, Lu et al., "COTS: Collaborative Two-Stream Vision-Language
+Pre-Training Model for Cross-Modal Retrieval", arXiv 2204.07441. Stated there,
+for images and texts: momentum contrast with a queue for each stream, masked
+modelling of one stream with the other's feature, agreement of both streams'
+similarities to the queues. No code was published. Ours: phases instead of
+images and texts, cells of the image instead of visual codes, and all numbers.
+The objective `cross_phase` trains it; every fold is pretrained with its own
+training clips.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import math
+from typing import Any, ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from dianet_jax.core import schema
+from dianet_jax.models import dianet
+
+
+@dataclasses.dataclass(frozen=True)
+class COTSSettings(dianet.DIANetSettings):
+  """DIANet with heads for pretraining."""
+
+  name: str = 'cots'
+  fusion: str = schema.key(
+    'cross_attention',
+    'A fusion of two phases.',
+    schema.one_of('cross_attention', 'concat', 'add', 'gated'),
+  )
+  projection_width: int = schema.key(
+    128, 'Features that are compared between phases. Ours.', schema.at_least(1)
+  )
+
+
+class COTS(dianet.DIANet):
+  """`dianet.DIANet` with heads that only pretraining uses.
+
+  `auxiliary` also holds 'projections' [clip, view, projection_width], and
+  'cells' [clip, view, cell, pixel]: each phase's image, predicted from its
+  tokens and the mean token of the other phase; see `training.cross_phase`.
+  """
+
+  settings: COTSSettings = COTSSettings()
+
+  Settings: ClassVar[type[COTSSettings]] = COTSSettings
+  recommended: ClassVar[Mapping[str, Any]] = {
+    'objective.name': 'cross_phase',
+    'train.epochs': 130,
+    'train.batch_size': 32,
+    'objective.pretraining': 100 / 130,
+  }
+
+  def auxiliary(
+    self,
+    tokens: Float[Array, 'clip view token feature'],
+    images: Float[Array, 'clip view height width channel'],
+  ) -> dict[str, Array]:
+    """See `dianet.DIANet.auxiliary`."""
+    _, views, number, width = tokens.shape
+    # The pixels of a token, if tokens lie on a grid; the last may be partial.
+    rows = math.isqrt(number)
+    pixels = math.prod(-(-side // rows) for side in images.shape[2:4])
+    pixels *= images.shape[-1]
+    means = tokens.mean(axis=2)
+    projections, cells = [], []
+    for view in range(views):
+
+      def dense(width, name, view=view):
+        return nn.Dense(width, dtype=self.dtype, name=f'{name}_{view}')
+
+      hidden = nn.relu(dense(width, 'hidden')(means[:, view]))
+      projections.append(
+        dense(self.settings.projection_width, 'projection')(hidden)
+      )
+      other = dense(width, 'other_phase')(means[:, (view + 1) % views])
+      cells.append(dense(pixels, 'cells')(tokens[:, view] + other[:, None]))
+    return {
+      'tokens': tokens,
+      'projections': jnp.stack(projections, axis=1),
+      'cells': jnp.stack(cells, axis=1),
+    }

@@ -1,0 +1,229 @@
+"""Pretraining of every fold by contrast between the phases of its clips."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dianet_jax.core import config, errors
+from dianet_jax.models import layers
+from dianet_jax.models.registry import Outputs
+from dianet_jax.models.zoo import cots
+from dianet_jax.motion.registry import Channel
+from dianet_jax.training import cross_phase
+from dianet_jax.training.state import Data, Fold
+from dianet_jax.training.trainer import Trainer
+from tests.models.zoo import small
+
+TRAINING, EPOCHS, PRETRAINING = 8, 6, 4
+HELD_OUT = TRAINING
+
+
+@pytest.fixture(autouse=True)
+def plain_layers():
+  """Programs compile in a fraction of the time."""
+  with layers.cpu.switched_off():
+    yield
+
+
+@pytest.fixture(scope='module')
+def trainer():
+  model, _ = small.make('cots')
+  settings = cross_phase.Settings(queue=6)
+  train = config.Train(
+    epochs=EPOCHS,
+    batch_size=4,
+    learning_rate=0.01,
+    weight_decay=0.0,
+    warmup_fraction=0.5,
+    augment=config.Augment(flip_probability=0.0, shift_pixels=0),
+  )
+  channels = {'dynamic_images': (Channel('any', ''),)}
+  return Trainer(
+    model,
+    cross_phase.CrossPhase(settings),
+    train,
+    'none',
+    channels,
+    TRAINING,
+    PRETRAINING,
+  )
+
+
+@pytest.fixture(scope='module')
+def data():
+  inputs, labels = small.planted('cots', TRAINING + 1)
+  return Data({k: jnp.asarray(v)[None] for k, v in inputs.items()}, labels)
+
+
+@pytest.fixture(scope='module')
+def fold():
+  index = jnp.arange(TRAINING)
+  none = jnp.zeros(0, jnp.int32)
+  return Fold(
+    seed=jnp.uint32(0),
+    subject_hash=jnp.uint32(7),
+    train_index=index,
+    train_valid=index < TRAINING,
+    validation_index=none,
+    validation_valid=none.astype(bool),
+    test_index=jnp.array([HELD_OUT]),
+    class_weights=jnp.ones(3),
+  )
+
+
+def untrained(trainer, data, fold):
+  """`Trainer.init` without compiling what draws the parameters."""
+  inputs = {name: values[0, :4] for name, values in data.inputs.items()}
+  variables = small.variables_of(trainer.model, inputs)
+  state = jax.eval_shape(trainer.init, data, fold)
+  state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), state)
+  params = variables.pop('params')
+  state = dataclasses.replace(state, params=params, statistics=variables)
+  outputs = jax.eval_shape(trainer.model.apply, state.current, inputs)
+  objective = trainer.objective.init(state.current, outputs, None)
+  return dataclasses.replace(state, objective=objective)
+
+
+@pytest.fixture(scope='module')
+def steps(trainer, fold):
+  """Runs epochs of one fold, as on a CPU: one program per step."""
+  with layers.cpu.switched_off():
+    early, late = (
+      small.jit(dataclasses.replace(trainer, pretrains=pretrains).next_step)
+      for pretrains in (True, False)
+    )
+    gather = small.jit(trainer.gather)
+
+    def run(data, state, epochs):
+      losses = []
+      for _ in range(epochs):
+        batches, total = gather(data, state, fold), 0.0
+        pretrains = state.step < PRETRAINING * trainer.steps_per_epoch
+        step = early if pretrains else late
+        for _ in range(trainer.steps_per_epoch):
+          state, sums = step(state, fold, batches)
+          total += float(sums.loss)
+        losses.append(total / TRAINING)
+      return state, losses
+
+    yield run
+
+
+@pytest.fixture(scope='module')
+def pretrained(trainer, data, fold, steps):
+  with layers.cpu.switched_off():
+    return steps(data, untrained(trainer, data, fold), PRETRAINING)
+
+
+def test_it_pretrains_the_streams_alone(trainer, data, fold, pretrained):
+  before = untrained(trainer, data, fold).params
+  after, losses = pretrained
+  # The queue is full from the second epoch on.
+  assert losses[-1] < losses[1]
+  for name in before:
+    same = jax.tree.map(np.array_equal, before[name], after.params[name])
+    classifies = name in ('fusion', 'classifier')
+    assert all(jax.tree.leaves(same)) == classifies, name
+
+
+def test_then_the_optimiser_starts_anew(data, steps, pretrained):
+  state, _ = pretrained
+  fresh = jax.tree.map(jnp.zeros_like, state.opt_state)
+  assert any(leaf.any() for leaf in jax.tree.leaves(state.opt_state))
+  found, _ = steps(data, state, 1)
+  expected, _ = steps(data, dataclasses.replace(state, opt_state=fresh), 1)
+  jax.tree.map(np.testing.assert_array_equal, found.params, expected.params)
+  queue = found.objective, state.objective
+  jax.tree.map(np.testing.assert_array_equal, *queue)
+  for name in ('fusion', 'classifier', 'backbone_0'):
+    same = jax.tree.map(np.array_equal, found.params[name], state.params[name])
+    assert not all(jax.tree.leaves(same)), name
+
+
+def test_both_parts_have_a_schedule(trainer, data, fold):
+  def rates(epoch):
+    step = jnp.int32(epoch * trainer.steps_per_epoch)
+    state = dataclasses.replace(untrained(trainer, data, fold), step=step)
+    return list(trainer.gather(data, state, fold).learning_rate)
+
+  found = [rate for epoch in range(EPOCHS) for rate in rates(epoch)]
+  first, second = found[: 2 * PRETRAINING], found[2 * PRETRAINING :]
+  for part in (first, second):
+    assert part[0] == 0 and max(part) == pytest.approx(0.01)
+    assert part[-1] < 0.01
+  assert len(first) == 8 and len(second) == 4
+
+
+def spoiled(data, clip):
+  [(name, images)] = data.inputs.items()
+  return data.replace(inputs={name: images.at[:, clip].multiply(-3)})
+
+
+@pytest.mark.parametrize('clip,leaks', [(HELD_OUT, False), (0, True)])
+def test_the_held_out_clip_reaches_no_part_of_it(
+  trainer, data, fold, steps, pretrained, clip, leaks
+):
+  begun = untrained(trainer, data, fold)
+  other, _ = steps(spoiled(data, clip), begun, PRETRAINING)
+  same = jax.tree.map(
+    np.array_equal,
+    (other.current, other.objective),
+    (pretrained[0].current, pretrained[0].objective),
+  )
+  assert all(jax.tree.leaves(same)) != leaks
+
+
+def test_the_queue_holds_the_last_clips_of_both_phases(pretrained):
+  queue = pretrained[0].objective
+  assert queue['queue'].shape == (2, 6, 8)
+  np.testing.assert_allclose(
+    jnp.linalg.norm(queue['queue'], axis=-1), 1, rtol=1e-5
+  )
+  # 4 clips a step, each in one of two steps of an epoch.
+  assert len(set(queue['clips'][:4].tolist())) == 4
+  assert set(queue['clips'].tolist()) <= set(range(TRAINING))
+  assert queue['entered'] == PRETRAINING * TRAINING
+
+
+def test_padding_counts_nothing(trainer, data, fold):
+  state = untrained(trainer, data, fold)
+  batch = jax.tree.map(lambda leaf: leaf[0], trainer.gather(data, state, fold))
+  batch = batch.replace(valid=jnp.array([True, True, True, False]))
+  [(name, images)] = batch.inputs.items()
+  other = batch.replace(inputs={name: images.at[3].multiply(-7)})
+  step = small.jit(dataclasses.replace(trainer, pretrains=True).step)
+  found, again = step(state, fold, batch)[0], step(state, fold, other)[0]
+  jax.tree.map(np.testing.assert_array_equal, found.current, again.current)
+  clips = found.objective['clips']
+  assert clips[3] == -1 and (clips[:3] >= 0).all() and (clips[4:] == -1).all()
+  assert found.objective['entered'] == 3
+
+
+def test_the_cells_cover_an_image_that_they_do_not_divide():
+  images = jax.random.normal(jax.random.key(0), (2, 7, 10, 3))
+  found = cross_phase.cells(images, 9)
+  assert found.shape == (2, 9, 3 * 4 * 3)
+  np.testing.assert_allclose(found.mean(axis=-1), 0, atol=1e-5)
+  np.testing.assert_allclose(found.std(axis=-1), 1, rtol=1e-3)
+  hidden = jnp.zeros((2, 9), bool).at[1, 8].set(True)
+  covered = cross_phase.cover(images, hidden)
+  np.testing.assert_array_equal(covered[0], images[0])
+  assert (covered[1, 6:, 8:] == 0).all()
+  covered = covered.at[1, 6:, 8:].set(images[1, 6:, 8:])
+  np.testing.assert_array_equal(covered, images)
+
+
+def test_a_model_without_its_heads_is_refused():
+  outputs = Outputs(jnp.zeros((2, 1, 3)), {'tokens': jnp.zeros((2, 2, 4, 3))})
+  with pytest.raises(errors.UserError, match='cross_phase.*projections, cells'):
+    cross_phase.CrossPhase().init({}, outputs, jax.random.key(0))
+
+
+def test_one_phase_is_refused():
+  spec = jax.ShapeDtypeStruct((1, 12, 12, 3), 'float32')
+  settings = cots.COTSSettings(backbone='compact')
+  found = cots.COTS.check(settings, {'dynamic_images': spec})
+  assert not all(holds for _, holds, _ in found)
