@@ -135,6 +135,11 @@ def casme2(
   return root
 
 
+def mark_simulated(root: pathlib.Path) -> None:
+  """Marks a raw tree as simulated, as `dianet simulate` does."""
+  (root / 'SIMULATED.md').write_text('Drawn, not filmed.')
+
+
 @dataclasses.dataclass(frozen=True)
 class Clip:
   """A clip, as the spreadsheet has it and as it lies on disk.
