@@ -135,6 +135,11 @@ def row(
     video: its name.
     interval: in it.
     seconds: frame number -> time stamp; a column of an unknown one is ''.
+
+  >>> found = Interval(10, 14, 19, 'micro', 2.5)
+  >>> values = row('v1', found, {10: 0.1})
+  >>> values['score'], values['onset_seconds'], values['apex_seconds']
+  (2.5, 0.1, '')
   """
   values = {'video': video} | dataclasses.asdict(interval)
   score = interval.score
@@ -158,6 +163,14 @@ def read(path: pathlib.Path) -> dict[str, list[Interval]]:
 
   Raises:
     UserError: it cannot be read, a column is missing, or a cell is wrong.
+
+  >>> import tempfile
+  >>> with tempfile.TemporaryDirectory() as folder:
+  ...   path = pathlib.Path(folder) / 'intervals.csv'
+  ...   write(path, {'v1': [Interval(10, 14, 19, 'micro', 2.5)], 'v2': []})
+  ...   found = read(path)
+  >>> found['v1'][0].apex, found['v2']
+  (14, [])
   """
   found: dict[str, list[Interval]] = {}
   try:

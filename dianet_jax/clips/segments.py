@@ -183,6 +183,10 @@ def is_long(frames: Iterable[Frame]) -> bool:
 
   Args:
     frames: from the beginning; only as many as needed are read, none decoded.
+
+  >>> frames = np.zeros((201, 8, 8, 3), np.uint8)
+  >>> is_long(of_array(frames, fps=100)), is_long(of_array(frames, fps=50))
+  (False, True)
   """
   return any(frame.seconds > _MOST_SECONDS for frame in frames)
 
@@ -208,6 +212,12 @@ def take(
 
   Raises:
     UserError: see `Bundle.predict`.
+
+  >>> frames = of_array(np.zeros((20, 64, 64, 3), np.uint8), fps=100)
+  >>> data = config.Data(align=False, frame_size=32)
+  >>> clip = take('v1', frames, Segment(onset=5, apex=8, offset=14), data)
+  >>> clip.frames.shape, clip.apex
+  ((10, 32, 32, 3), 3)
   """
   segment.check()
   cut = _Cutter(name, data)
@@ -264,7 +274,7 @@ def equal_steps(
   Returns:
     Indices of frames, ascending, some twice; and warnings.
 
-  >>> equal_steps(np.array([0, 0.01, 0.02, 0.04, 0.05]))[0].tolist()
+  >>> equal_steps(np.array([0, 0.01, 0.02, 0.041, 0.05]))[0].tolist()
   [0, 1, 2, 2, 3, 4]
   """
   gaps = np.diff(seconds)

@@ -50,6 +50,14 @@ def evaluate(videos: Sequence[spotting.Video]) -> dict[str, Any]:
     kind, and `recognition`. The sets are `as_given` and, if every prediction
     has a score and there are at least two subjects, `leave_one_subject_out` and
     `oracle`. `reference`: `spotting_reference.figures`; `thresholds`.
+
+  >>> from dianet_jax.clips import intervals
+  >>> truth = spotting.Expression(intervals.Interval(0, 5, 9, 'micro'))
+  >>> found = spotting.Expression(intervals.Interval(1, 5, 9, 'micro', 3.0))
+  >>> video = spotting.Video('v1', 's1', 3000, 50.0, (truth,), (found,))
+  >>> result = evaluate([video])
+  >>> result['as_given']['micro']['f1'], result['minutes']
+  (1.0, 1.0)
   """
   silent = [video for video in videos if not video.truth]
   result: dict[str, Any] = {
@@ -189,7 +197,18 @@ def _reference_text(found: Mapping[str, Any]) -> list[str]:
 
 
 def differ(result: Mapping[str, Any]) -> bool:
-  """Whether the published scorer and strict matching count differently."""
+  """Whether the published scorer and strict matching count differently.
+
+  The published scorer ignores a subject without a prediction.
+
+  >>> from dianet_jax.clips import intervals
+  >>> truth = spotting.Expression(intervals.Interval(0, 5, 9, 'micro'))
+  >>> found = spotting.Expression(intervals.Interval(1, 5, 9, 'micro', 3.0))
+  >>> video = spotting.Video('v1', 's1', 3000, 50.0, (truth,), (found,))
+  >>> missed = spotting.Video('v2', 's2', 100, 50.0, (truth,))
+  >>> differ(evaluate([video])), differ(evaluate([video, missed]))
+  (False, True)
+  """
   strict, reference = result['as_given'][spotting.BOTH], result['reference']
   return any(strict[name] != reference[name] for name in _COUNTS)
 
@@ -200,6 +219,13 @@ def text(result: Mapping[str, Any], matching: str = 'strict') -> str:
   Args:
     result: see `evaluate`.
     matching: 'strict', or 'reference' for the published scorer's rules alone.
+
+  >>> from dianet_jax.clips import intervals
+  >>> truth = spotting.Expression(intervals.Interval(0, 5, 9, 'micro'))
+  >>> found = spotting.Expression(intervals.Interval(1, 5, 9, 'micro', 3.0))
+  >>> video = spotting.Video('v1', 's1', 3000, 50.0, (truth,), (found,))
+  >>> print(text(evaluate([video]), 'reference').splitlines()[0])
+  1 videos of 1 subjects, 1.0 minutes.
   """
   parts = [
     f'{result["videos"]} videos of {result["subjects"]} subjects,'
@@ -217,6 +243,9 @@ def classes_of(text: str) -> dict[str, str]:
 
   Raises:
     UserError: it is written otherwise.
+
+  >>> classes_of('Happiness=positive,disgust=negative')
+  {'happiness': 'positive', 'disgust': 'negative'}
   """
   pairs = [part.split('=') for part in text.split(',') if part]
   if any(len(pair) != 2 or not all(pair) for pair in pairs):

@@ -43,6 +43,17 @@ def table(
 
   Raises:
     UserError: the runs are not on the same clips.
+
+  >>> import numpy as np
+  >>> run = predictions.Predictions(
+  ...   (0,), (('lab', 'c1'), ('lab', 'c2')), np.array(['s1', 's2']),
+  ...   np.array(['lab', 'lab']), ('happy', 'sad'), np.array([0, 1]),
+  ...   np.array([[0, 1]]), np.eye(2)[None],
+  ... )
+  >>> costs = {'a': Entry(1000, 2.5), 'b': Entry(2000, None)}
+  >>> lines = table({'a': run, 'b': run}, costs, 'markdown').splitlines()
+  >>> lines[4].split(' | ')[6:8]
+  ['1,000', '2.5']
   """
   runs, notes = predictions.align(runs, False)
   pairs = compare.pairs_of(list(runs), '', False)

@@ -30,7 +30,13 @@ def _import() -> types.ModuleType:
 
 @contextlib.contextmanager
 def own_settings() -> Iterator[types.ModuleType]:
-  """A context with matplotlib's defaults; yields `matplotlib.figure`."""
+  """A context with matplotlib's defaults; yields `matplotlib.figure`.
+
+  >>> with own_settings() as figure:
+  ...   drawing = figure.Figure(figsize=(2, 1))
+  >>> drawing.get_size_inches().tolist()
+  [2.0, 1.0]
+  """
   matplotlib = _import()
   from matplotlib import figure
 

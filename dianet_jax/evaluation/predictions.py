@@ -126,7 +126,7 @@ class _Row(NamedTuple):
 
 
 def load(path: str | os.PathLike) -> Predictions:
-  """Reads the predictions of a run; unknown columns are ignored.
+  r"""Reads the predictions of a run; unknown columns are ignored.
 
   Args:
     path: folder of a run, or a file.
@@ -136,6 +136,17 @@ def load(path: str | os.PathLike) -> Predictions:
       unknown class, a clip that occurs twice in a seed or is missing in
       another, invalid probabilities, or a prediction that is not the most
       probable class.
+
+  >>> import tempfile
+  >>> text = (
+  ...   'seed,fold,dataset,clip_id,truth,prediction,p_happy,p_sad\n'
+  ...   '0,s1,lab,c1,sad,happy,0.6,0.4\n'
+  ... )
+  >>> with tempfile.TemporaryDirectory() as folder:
+  ...   _ = (pathlib.Path(folder) / 'predictions.csv').write_text(text)
+  ...   run = load(folder)
+  >>> run.classes, run.truth.tolist(), run.predictions.tolist()
+  (('happy', 'sad'), [1], [[0]])
   """
   file = pathlib.Path(path)
   if file.is_dir():

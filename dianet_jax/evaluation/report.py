@@ -45,6 +45,17 @@ def pool(results: Sequence[FoldResult], num_clips: int) -> Pooled:
   Raises:
     ValueError: for a seed, a clip was tested not exactly once, which is an
       error of the program.
+
+  Two folds of one clip each:
+
+  >>> loss = accuracy = np.zeros(1, np.float32)
+  >>> shares = np.array([[0.25, 0.75]])
+  >>> folds = [
+  ...   FoldResult(name, 0, {}, loss, accuracy, np.array([clip]), shares)
+  ...   for clip, name in enumerate(['s1', 's2'])
+  ... ]
+  >>> pool(folds, num_clips=2).predictions.tolist()
+  [[1, 1]]
   """
   seeds = tuple(sorted({result.seed for result in results}))
   num_classes = results[0].probabilities.shape[1]
@@ -68,6 +79,16 @@ def ensemble(results: Sequence[FoldResult], size: int) -> list[FoldResult]:
 
   Returns:
     One result for each fold and ensemble.
+
+  >>> loss = accuracy = np.zeros(1, np.float32)
+  >>> shares = np.array([[0.25, 0.75]])
+  >>> folds = [
+  ...   FoldResult('s1', seed, {}, loss, accuracy, np.array([0]), values)
+  ...   for seed, values in enumerate([shares, 1 - shares])
+  ... ]
+  >>> [one] = ensemble(folds, size=2)
+  >>> one.seed, one.probabilities.tolist()
+  (0, [[0.5, 0.5]])
   """
   if size == 1:
     return list(results)
@@ -117,6 +138,17 @@ def oracle(
   Returns:
     `label`, `epoch`, and for each key of `metrics.METRICS` its `mean` and the
     values of the `seeds`.
+
+  A clip of class 0, predicted correctly only after the second of two epochs:
+
+  >>> loss = accuracy = np.zeros(2, np.float32)
+  >>> epochs = np.array([[[0.4, 0.6]], [[0.7, 0.3]]])
+  >>> fold = FoldResult(
+  ...   's1', 0, {}, loss, accuracy, np.array([0]), epochs[0],
+  ...   oracle_probabilities=epochs,
+  ... )
+  >>> oracle([fold], np.array([0]))['accuracy']
+  {'mean': 1.0, 'seeds': [1.0]}
   """
   chosen = []
   for result in results:
@@ -141,7 +173,12 @@ def oracle(
 
 
 def oracle_line(summary: dict[str, Any]) -> str:
-  """The oracle's metrics with their label, as text; '' if there are none."""
+  """The oracle's metrics with their label, as text; '' if there are none.
+
+  >>> figures = {'label': 'oracle', 'accuracy': {'mean': 0.75}}
+  >>> oracle_line({'oracle': figures}), oracle_line({})
+  ('oracle: accuracy 0.750', '')
+  """
   figures = summary.get('oracle')
   if not figures:
     return ''
@@ -176,6 +213,21 @@ def summarise(
   Returns:
     Values that JSON can hold; `overall` and `by_dataset` are those of
     `metrics.summarise`.
+
+  Two clips of two subjects, of which the first is predicted correctly:
+
+  >>> clips = tuple(
+  ...   data_lib.Clip(f'c{n}', f's{n}', 'lab', '', '') for n in range(2)
+  ... )
+  >>> dataset = data_lib.Dataset(
+  ...   clips, {}, {}, {}, {}, np.array([0, 1], np.int32), ('happy', 'sad'),
+  ...   False, False, '', (),
+  ... )
+  >>> shares = np.array([[[0.9, 0.1], [0.8, 0.2]]])
+  >>> pooled = Pooled((0,), shares, shares.argmax(axis=-1))
+  >>> summary = summarise('demo', dataset, pooled, absent_classes=[])
+  >>> summary['folds'], summary['overall']['accuracy']['mean']
+  (2, 0.5)
   """
   datasets = np.array([clip.dataset for clip in dataset.clips])
   subjects = np.array(dataset.subjects)
@@ -262,13 +314,22 @@ def write_events(folder: pathlib.Path, results: Sequence[FoldResult]) -> None:
 
 
 def rows(summary: dict[str, Any]) -> list[list[str]]:
-  """The table of results: a header, then all clips and each data set.
+  r"""The table of results: a header, then all clips and each data set.
 
   The first line of a metric's cell is its mean and standard deviation, the
   second its bootstrap interval.
 
   Args:
     summary: what `summarise` returned.
+
+  >>> overall = metrics.summarise(
+  ...   np.array([0, 1, 1]), np.array([[0, 1, 0]]), ('happy', 'sad'),
+  ...   np.array(['s1', 's1', 's2']),
+  ... )
+  >>> parts = {'overall': overall, 'by_dataset': {}}
+  >>> header, row = rows(parts | {'folds': 2, 'seeds': [0]})
+  >>> dict(zip(header[:4], row))
+  {'clips': 'all', 'n': '3', 'folds': '2', 'accuracy': '0.667\n0.000 to 1.000'}
   """
   shown = list(_metrics_of(summary['overall']))
   labels = [metric.label for _, metric in shown]
@@ -293,7 +354,11 @@ def _interval(bounds: Sequence[float]) -> str:
 
 
 def title(summary: dict[str, Any]) -> str:
-  """A title for the metrics: warnings, name, protocol, classes, seeds."""
+  """A title for the metrics: warnings, name, protocol, classes, seeds.
+
+  >>> title({'name': 'demo', 'classes': ['happy', 'sad'], 'seeds': [0, 1]})
+  'demo: pooled over leave-one-subject-out folds, 2 classes, 2 seeds'
+  """
   seeds = len(summary['seeds'])
   marks = [
     f'{mark}, '

@@ -207,6 +207,16 @@ def check_size(runs: Mapping[str, predictions.Predictions]) -> None:
 
   Raises:
     UserError: a run has too many classes and seeds.
+
+  >>> run = predictions.Predictions(
+  ...   (0,), (('lab', 'c1'),), np.array(['s1']), np.array(['lab']),
+  ...   tuple(map(str, range(400))), np.array([0]), np.array([[0]]),
+  ...   np.eye(400)[None, :1],
+  ... )
+  >>> check_size({'a': run})  # doctest: +ELLIPSIS
+  Traceback (most recent call last):
+    ...
+  dianet_jax.core.errors.UserError: a: 400 classes and 1 seeds are too many ...
   """
   for name, run in runs.items():
     size = 8 * _DRAWS * len(run.seeds) * len(run.classes) ** 2

@@ -71,6 +71,11 @@ class Video:
 
     Args:
       thresholds: kind -> the lowest score that is kept.
+
+    >>> found = Expression(intervals.Interval(0, 5, 9, 'micro', 2.0))
+    >>> video = Video('v1', 's1', 100, 50.0, found=(found,))
+    >>> video.above({'micro': 2.0}) == video, video.above({'micro': 3.0}).found
+    (True, ())
     """
     found = tuple(
       item

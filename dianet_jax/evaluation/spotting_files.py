@@ -63,7 +63,7 @@ def _of_predictions(
 
 
 def read_truth(folder: pathlib.Path) -> list[spotting.Video]:
-  """Reads `videos.csv` and `truth.csv` of a folder.
+  r"""Reads `videos.csv` and `truth.csv` of a folder.
 
   Args:
     folder: `videos.csv` lists all videos, with the columns video, subject,
@@ -73,6 +73,18 @@ def read_truth(folder: pathlib.Path) -> list[spotting.Video]:
   Raises:
     UserError: a file cannot be read or has an invalid cell, or the two files
       disagree.
+
+  >>> import tempfile
+  >>> with tempfile.TemporaryDirectory() as name:
+  ...   folder = pathlib.Path(name)
+  ...   _ = (folder / VIDEOS).write_text(
+  ...     'video,subject,frames,frames_per_second\nv1,s1,3000,50\n'
+  ...   )
+  ...   micro = intervals.Interval(10, 14, 19, 'micro')
+  ...   intervals.write(folder / TRUTH, {'v1': [micro]})
+  ...   [video] = read_truth(folder)
+  >>> video.minutes, video.truth[0].interval.apex
+  (1.0, 14)
   """
   path = folder / VIDEOS
   rows = _rows(path)
@@ -173,6 +185,16 @@ def with_predictions(
   Raises:
     UserError: the file cannot be read, names other videos, or has no row for a
       video: one without predictions has a row with only its name.
+
+  >>> import tempfile
+  >>> video = spotting.Video('v1', 's1', 3000, 50.0)
+  >>> with tempfile.TemporaryDirectory() as folder:
+  ...   path = pathlib.Path(folder) / 'intervals.csv'
+  ...   found = intervals.Interval(10, 14, 19, 'micro', 2.5)
+  ...   intervals.write(path, {'videos/v1.mp4': [found]})
+  ...   [video] = with_predictions([video], path, 'the example')
+  >>> video.found[0].interval == found
+  True
   """
   names = {video.name for video in videos}
   found: dict[str, tuple[spotting.Expression, ...]] = {}
@@ -204,6 +226,11 @@ def renamed(
   Args:
     videos: with truth and predictions.
     classes: emotion, in lower case -> class; other emotions are kept.
+
+  >>> happy = spotting.Expression(intervals.Interval(0, 5, 9, 'micro'), 'Happy')
+  >>> video = spotting.Video('v1', 's1', 3000, 50.0, truth=(happy,))
+  >>> renamed([video], {'happy': 'positive'})[0].truth[0].emotion
+  'positive'
   """
 
   def named(item: spotting.Expression) -> spotting.Expression:

@@ -84,6 +84,16 @@ def figures(videos: Sequence[spotting.Video]) -> dict[str, Any]:
     `true_positives`, `false_positives`, `misses`, `precision`, `recall`, `f1`;
     and `recognition` with `f1`, `uf1`, `uar` (as it is called there) and
     `strs`, or None if the truth or the predictions have no emotions.
+
+  A subject without a prediction is left out, and so is the miss.
+
+  >>> from dianet_jax.clips import intervals
+  >>> truth = spotting.Expression(intervals.Interval(0, 5, 9, 'micro'))
+  >>> right = spotting.Video('v1', 's1', 100, 50.0, (truth,), (truth,))
+  >>> missed = spotting.Video('v2', 's2', 100, 50.0, (truth,))
+  >>> found = figures([right, missed])
+  >>> found['f1'], found['misses']
+  (1.0, 0)
   """
   answered = {video.subject for video in videos if video.found}
   counted = [v for v in videos if v.subject in answered and v.truth]

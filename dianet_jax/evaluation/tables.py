@@ -65,7 +65,11 @@ def p_value(value: float) -> str:
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]]):
-  """A rich table: the first column is left-aligned, the rest right-aligned."""
+  """A rich table: the first column is left-aligned, the rest right-aligned.
+
+  >>> grid(['run', 'UF1'], [['a', '0.500'], ['b', '0.400']]).row_count
+  2
+  """
   table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1))
   for index, name in enumerate(header):
     # `Text`, because names come from files and must not be parsed as markup.

@@ -124,6 +124,15 @@ def common(videos: Sequence[spotting.Video]) -> float:
 
   Raises:
     UserError: nothing was found in them.
+
+  One true interval is found with score 3; one with score 1 is a false positive.
+
+  >>> def expression(onset, score=np.nan):
+  ...   interval = intervals.Interval(onset, onset, onset + 9, 'micro', score)
+  ...   return spotting.Expression(interval)
+  >>> found = (expression(0, 3.0), expression(50, 1.0))
+  >>> common([spotting.Video('v1', 's1', 100, 50.0, (expression(0),), found)])
+  3.0
   """
   values = np.unique(
     np.concatenate([candidates(videos, kind) for kind in intervals.KINDS])

@@ -162,6 +162,15 @@ class Bundle:
 
     Returns:
       Evidence of face regions and attribution maps.
+
+    Without motion, no region of the face is evidence.
+
+    >>> import dianet_jax
+    >>> black, steps = np.zeros((20, 56, 56, 3), np.uint8), np.arange(20)
+    >>> clip = segments.Clip('c', black, steps, steps / 100, 9, 'given', ())
+    >>> bundle = dianet_jax.load_bundle()
+    >>> bundle.explain(bundle.predict_clip(clip)).bars()[0]
+    ('brows', 0.0, '0.00 (+0.00 nats)')
     """
     class_ = self.classes.index(prediction.label)
     return self._explainer(self.members, prediction.inputs, class_)
@@ -210,6 +219,16 @@ class Bundle:
 
     Returns:
       Name of each input -> float32, of the shapes in `specs`.
+
+    The input of a clip without motion is exactly 0.
+
+    >>> import dianet_jax
+    >>> black, steps = np.zeros((20, 56, 56, 3), np.uint8), np.arange(20)
+    >>> clip = segments.Clip('c', black, steps, steps / 100, 9, 'given', ())
+    >>> bundle = dianet_jax.load_bundle()
+    >>> images = bundle.inputs_of(clip)['dynamic_images']
+    >>> images.shape, float(abs(images).max())
+    ((2, 28, 28, 3), 0.0)
     """
     keys = [clip.onset, clip.apex, clip.offset]
     batch = inputs_lib.pad([clip.frames], [keys], 1)
@@ -225,6 +244,13 @@ class Bundle:
 
     Args:
       clip: prepared by `segments.take` with the bundle's `data`.
+
+    >>> import dianet_jax
+    >>> black, steps = np.zeros((20, 56, 56, 3), np.uint8), np.arange(20)
+    >>> clip = segments.Clip('c', black, steps, steps / 100, 9, 'given', ())
+    >>> bundle = dianet_jax.load_bundle()
+    >>> list(bundle.predict_clip(clip).probabilities)
+    ['negative', 'positive', 'surprise']
     """
     inputs = self.inputs_of(clip)
     [probs] = self.probabilities(
@@ -297,6 +323,21 @@ class Bundle:
 
     Raises:
       UserError: see `predict`; or the video cannot be read.
+
+    A folder of black frames, read without alignment because it has no face:
+
+    >>> import tempfile
+    >>> import cv2
+    >>> import dianet_jax
+    >>> bundle = dianet_jax.load_bundle()
+    >>> data = dataclasses.replace(bundle.data, align=False, frame_size=56)
+    >>> bundle = dataclasses.replace(bundle, data=data)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...   for number in range(20):
+    ...     _ = cv2.imwrite(f'{folder}/{number}.png', np.zeros((64, 64, 3)))
+    ...   prediction = bundle.predict_video(folder, fps=100)
+    >>> prediction.clip.warnings[1]
+    'nothing moves: the middle frame is used as the apex'
     """
     source = video.Video(paths.normal(path, 'video'), fps)
     found = segments.take(source.name, source.frames(), segment, self.data)

@@ -68,6 +68,13 @@ def save(bundle: bundle_lib.Bundle, out: str | os.PathLike[str]) -> None:
 
   Raises:
     UserError: `out` is not empty, or cannot be written.
+
+  >>> import tempfile
+  >>> with tempfile.TemporaryDirectory() as out:
+  ...   save(load(), out)
+  ...   names = sorted(os.listdir(out))
+  >>> names[:4]
+  ['README.md', 'SHA256SUMS', 'bundle.json', 'calibration.json']
   """
   out = paths.normal(out, 'OUT')
   if out.exists() and (not out.is_dir() or any(out.iterdir())):

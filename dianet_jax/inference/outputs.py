@@ -92,7 +92,12 @@ class Result:
   failed: bool = False
 
   def bars(self, classes: Sequence[str]) -> list[tuple[str, float, str]]:
-    """(Class, probability 0..1, its text), the most probable first."""
+    """(Class, probability 0..1, its text), the most probable first.
+
+    >>> result = Result({'p_negative': 0.2, 'p_positive': 0.8})
+    >>> result.bars(['negative', 'positive'])
+    [('positive', 0.8, '0.80'), ('negative', 0.2, '0.20')]
+    """
     shares = [(name, self.row[_PROBABILITY + name]) for name in classes]
     shares.sort(key=lambda pair: -pair[1])
     return [(name, share, f'{share:.2f}') for name, share in shares]
@@ -138,6 +143,15 @@ def of_prediction(
     prediction: the prediction.
     explained: whether to explain it, which takes several predictions.
     spotted: the interval, if a spotter found the clip.
+
+  >>> import dianet_jax
+  >>> black, steps = np.zeros((20, 56, 56, 3), np.uint8), np.arange(20)
+  >>> clip = segments.Clip('c', black, steps, steps / 100, 9, 'given', ())
+  >>> bundle = dianet_jax.load_bundle()
+  >>> prediction = bundle.predict_clip(clip)
+  >>> row = of_prediction(bundle, prediction, explained=False).row
+  >>> row['clip'], row['offset'], row['offset_seconds'], row['error']
+  ('c', 19, 0.19, '')
   """
   clip = prediction.clip
   row: dict[str, Any] = {
@@ -213,6 +227,14 @@ def write(
 
   Raises:
     OSError: the folder cannot be written.
+
+  >>> import tempfile
+  >>> import dianet_jax
+  >>> results = [of_error('clip.mp4', 'no face was found')]
+  >>> with tempfile.TemporaryDirectory() as folder:
+  ...   write(pathlib.Path(folder), dianet_jax.load_bundle(), results)
+  ...   sorted(path.name for path in pathlib.Path(folder).iterdir())
+  ['prediction.json', 'predictions.csv', 'report.html']
   """
   folder.mkdir(parents=True, exist_ok=True)
   named = columns(bundle.classes)
