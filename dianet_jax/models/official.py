@@ -43,6 +43,12 @@ class Names:
       its first axis.
     unused: patterns of whole names that have no use here: counters, tables
       that are computed, heads that nothing reads.
+
+  >>> names = Names(rules=(('qkv', 'query|key|value'),))
+  >>> names.pieces('block.qkv.weight')
+  ['block.query.weight', 'block.key.weight', 'block.value.weight']
+  >>> list(names.candidates('block.query.weight'))
+  ['params.block.query.kernel', 'params.block.query.scale']
   """
 
   rules: Sequence[tuple[str, str]] = ()
@@ -138,6 +144,12 @@ def load(
 
   Raises:
     UserError: an entry that is not known, of another shape, or lacking.
+
+  >>> names = Names(rules=(('^fc', 'classifier'),))
+  >>> kernel = np.zeros((2, 3), np.float32)
+  >>> variables = {'params': {'classifier': {'kernel': kernel}}}
+  >>> print(load(names, variables, {'fc.weight': np.ones((3, 2))}).report())
+  fc.weight -> params.classifier.kernel
   """
   held = flax.traverse_util.flatten_dict(variables, sep='.')
   kept = tuple(n for n in held if any(f'.{k}.' in f'.{n}.' for k in keep))
@@ -186,6 +198,13 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
 
   Raises:
     UserError: another kind of file, or one that cannot be read.
+
+  >>> import tempfile
+  >>> with tempfile.TemporaryDirectory() as folder:
+  ...   np.savez(f'{folder}/weights.npz', bias=np.ones(2))
+  ...   entries = read(f'{folder}/weights.npz')
+  >>> entries['bias'].tolist()
+  [1.0, 1.0]
   """
   path = pathlib.Path(path)
   if path.suffix not in _READERS:

@@ -50,6 +50,11 @@ def checksum(path: pathlib.Path) -> str:
 
   Raises:
     UserError: it cannot be read.
+
+  >>> import tempfile
+  >>> with tempfile.NamedTemporaryFile() as empty:
+  ...   checksum(pathlib.Path(empty.name))[:8]
+  'e3b0c442'
   """
   try:
     with path.open('rb') as file:

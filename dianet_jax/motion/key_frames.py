@@ -182,7 +182,11 @@ def _distance(frames, one, other):
 
 
 class KeyFrames(Representation):
-  """The onset, apex and offset frames; what GAMDSS (2603.04766) reads."""
+  """The onset, apex and offset frames; what GAMDSS (2603.04766) reads.
+
+  >>> KEY_FRAMES.views(config.Data())
+  ('onset frame', 'apex frame', 'offset frame')
+  """
 
   title = 'key frames'
 
@@ -221,7 +225,16 @@ class KeyFrames(Representation):
 
 
 class ApexDifference(Representation):
-  """Apex minus onset, and the onset frame; what TSFmicro (2505.16372) reads."""
+  """Apex minus onset, and the onset frame; what TSFmicro (2505.16372) reads.
+
+  Of one pixel, 10 at the onset and 40 at the apex:
+
+  >>> frames = np.array([[[10], [40], [20]]], np.uint8)
+  >>> at = np.array([[3], [0], [1], [2]])
+  >>> clips = ClipBatch(frames, *at, frame_shape=(1, 1, 1))
+  >>> APEX_DIFFERENCE(clips, config.Data(image_size=1)).ravel().tolist()
+  [30.0, 10.0]
+  """
 
   title = 'differences from the apex frame'
 

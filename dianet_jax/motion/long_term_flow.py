@@ -17,6 +17,10 @@ class LongTermFlow(Representation):
   Between neighbouring frames there is hardly any motion, and its errors would
   add up. SLSTT's own: `data.flow.method=farneback`, `data.flow.coding=hsv`,
   `data.sampling.span=apex_window` with 11 frames.
+
+  >>> settings = config.Data(image_size=28, sampling=config.Sampling(frames=11))
+  >>> LONG_TERM_FLOW.shape(settings)
+  (11, 28, 28, 3)
   """
 
   title = 'images of long-term flow'

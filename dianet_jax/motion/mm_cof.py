@@ -66,6 +66,9 @@ class MMCOF(Representation):
 
   With `data.flow.coding=hsv` colours: direction as hue, magnitude as value.
   From stored images approximate, see `phase_flow.displacement`.
+
+  >>> [channel.name for channel in MM_COF.channels(config.Data())]
+  ['x', 'y', 'magnitude']
   """
 
   title = 'MM-COF images'

@@ -22,6 +22,11 @@ class PhaseFlow(Representation):
   `data.flow` says. From a data set that stores such images: those. They are
   grey levels, each channel scaled by an unknown factor, and mid-grey is
   subtracted; `data.flow.coding=grey_levels` makes the same kind from frames.
+
+  >>> PHASE_FLOW.views(config.Data(phases=('onset_apex',)))
+  ('onset to apex',)
+  >>> [channel.name for channel in PHASE_FLOW.channels(config.Data())]
+  ['u', 'v', 'strain']
   """
 
   title = 'images of optical flow'

@@ -140,7 +140,12 @@ def note(
 
 
 class SampledFrames(Representation):
-  """Frames at equal steps, or those around the apex."""
+  """Frames at equal steps, or those around the apex.
+
+  >>> sampling = config.Sampling(frames=3)
+  >>> SAMPLED_FRAMES.views(config.Data(sampling=sampling))
+  ('frame 1 of 3', 'frame 2 of 3', 'frame 3 of 3')
+  """
 
   title = 'sampled frames'
   after_onset = False
@@ -192,6 +197,13 @@ class OnsetDifference(SampledFrames):
   """Frames after the onset minus the onset frame, signed.
 
   15 frames of the clip are what ATM-GCN (2406.08997) reads of 16.
+
+  >>> frames = np.array([[[10], [40], [20]]], np.uint8)
+  >>> at = np.array([[3], [0], [1], [2]])
+  >>> clips = ClipBatch(frames, *at, frame_shape=(1, 1, 1))
+  >>> settings = config.Data(image_size=1, sampling=config.Sampling(frames=2))
+  >>> ONSET_DIFFERENCE(clips, settings).ravel().tolist()
+  [30.0, 10.0]
   """
 
   title = 'differences from the onset frame'

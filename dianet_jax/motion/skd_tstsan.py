@@ -53,6 +53,9 @@ class SkdTstsan(Representation):
   to 33: their 4 x 4 blocks. 34 to 37: u and v of onset to apex and of apex to
   offset, each scaled to its own range; 0.5 where nothing moves at all.
   Published with `data.flow.method=tv_l1`.
+
+  >>> SKD_TSTSAN.shape(config.Data())
+  (1, 48, 48, 38)
   """
 
   title = 'the inputs of SKD-TSTSAN'

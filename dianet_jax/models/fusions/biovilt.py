@@ -174,6 +174,12 @@ class BioViLT(Fusion):
       previous accordingly, and both results are concatenated. Ours.
     depth: see `Pooler`.
     embed_value: see `Pooler`.
+
+  >>> import jax
+  >>> tokens = [jnp.zeros((4, 49, 8)), jnp.ones((4, 49, 8))]
+  >>> key, fusion = jax.random.key(0), BioViLT(depth=1)
+  >>> jax.eval_shape(fusion.init_with_output, key, tokens)[0].shape
+  (4, 1, 16)
   """
 
   views: ClassVar[int | None] = 2

@@ -245,6 +245,11 @@ class Causal(Fusion):
   Attributes:
     depth: see `Blocks`. There 9, the leftover value of a loop variable.
     gamma: see `Blocks`.
+
+  >>> tokens = [jnp.zeros((4, 49, 8)), jnp.ones((4, 49, 8))]
+  >>> key, fusion = jax.random.key(0), Causal(depth=1)
+  >>> jax.eval_shape(fusion.init_with_output, key, tokens)[0].shape
+  (4, 1, 24)
   """
 
   views: ClassVar[int | None] = 2

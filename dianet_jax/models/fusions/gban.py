@@ -130,6 +130,11 @@ class GBAN(Fusion):
     score: see `Alignment`.
     hidden: width of a linear layer with ReLU that follows; 0 for none. There
       128.
+
+  >>> tokens = [jnp.zeros((4, 49, 8)), jnp.ones((4, 49, 8))]
+  >>> key, fusion = jax.random.key(0), GBAN(width=6)
+  >>> jax.eval_shape(fusion.init_with_output, key, tokens)[0].shape
+  (4, 1, 6)
   """
 
   views: ClassVar[int | None] = 2

@@ -56,6 +56,12 @@ class CrossAttention(Fusion):
   Attributes:
     position_stddev: standard deviation of the positions' initial values. Ours,
       the usual value of vision transformers.
+
+  >>> import jax
+  >>> tokens = [jnp.zeros((4, 49, 8)), jnp.ones((4, 49, 8))]
+  >>> key, fusion = jax.random.key(0), CrossAttention()
+  >>> jax.eval_shape(fusion.init_with_output, key, tokens)[0].shape
+  (4, 1, 16)
   """
 
   views: ClassVar[int | None] = 2
@@ -91,7 +97,12 @@ class CrossAttention(Fusion):
 
 
 class Concat(Fusion):
-  """Pooled views side by side."""
+  """Pooled views side by side.
+
+  >>> tokens = [jnp.zeros((4, 49, 8)), jnp.ones((4, 49, 8))]
+  >>> Concat().apply({}, tokens).shape
+  (4, 1, 16)
+  """
 
   @nn.compact
   def __call__(self, tokens: Sequence[Tokens]) -> Vectors:
@@ -100,7 +111,12 @@ class Concat(Fusion):
 
 
 class Add(Fusion):
-  """Sum of the pooled views."""
+  """Sum of the pooled views.
+
+  >>> tokens = [jnp.full((4, 49, 8), 2.0), jnp.ones((4, 49, 8))]
+  >>> float(Add().apply({}, tokens).max())
+  3.0
+  """
 
   @nn.compact
   def __call__(self, tokens: Sequence[Tokens]) -> Vectors:
@@ -113,6 +129,12 @@ class Gated(Fusion):
   """h = z tanh(W1 a) + (1 - z) tanh(W2 b), z = sigmoid(W [a, b]).
 
   Source: the gate of GBAN (Liu et al., arXiv 2201.06309).
+
+  >>> import jax
+  >>> tokens = [jnp.zeros((4, 49, 8)), jnp.ones((4, 49, 8))]
+  >>> key, fusion = jax.random.key(0), Gated()
+  >>> jax.eval_shape(fusion.init_with_output, key, tokens)[0].shape
+  (4, 1, 8)
   """
 
   views: ClassVar[int | None] = 2
@@ -141,6 +163,10 @@ class EachPhase(Fusion):
   Source: phase-aware temporal augmentation, Khuong et al., arXiv 2510.15466:
   dynamic images of the complete clip and of its phases are further samples of
   the same class. Predicting from all of them is ours.
+
+  >>> tokens = [jnp.zeros((4, 49, 8)), jnp.ones((4, 49, 8))]
+  >>> EachPhase().apply({}, tokens).shape
+  (4, 2, 8)
   """
 
   @nn.compact

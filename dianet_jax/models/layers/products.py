@@ -23,7 +23,14 @@ def used() -> bool:
 
 @contextlib.contextmanager
 def everywhere() -> Iterator[None]:
-  """Convolutions that are traced in this context are products of matrices."""
+  """Convolutions that are traced in this context are products of matrices.
+
+  >>> with everywhere():
+  ...   used()
+  True
+  >>> used()
+  False
+  """
   token = _USED.set(True)
   try:
     yield
@@ -48,6 +55,10 @@ def conv(
     padding: pixels of zeros above and below, to the left and to the right, or
       negative ones to cut off; or a name that `jax.lax.conv_general_dilated`
       knows.
+
+  >>> x = jnp.arange(16.0).reshape(1, 4, 4, 1)
+  >>> conv(x, jnp.ones((2, 2, 1, 1)), (2, 2), 'VALID')[0, ..., 0].tolist()
+  [[10.0, 18.0], [42.0, 50.0]]
   """
   rows, columns, _, features = kernel.shape
   if isinstance(padding, str):

@@ -293,7 +293,17 @@ class _Layer(nn.Module):
 
 
 class ATMGCN(nn.Module):
-  """Differences from the onset -> logits; attributes: see `registry.Model`."""
+  """Differences from the onset -> logits; attributes: see `registry.Model`.
+
+  >>> images = jax.ShapeDtypeStruct((4, 15, 112, 112, 3), 'float32')
+  >>> inputs, key = {'onset_difference': images}, jax.random.key(0)
+  >>> model = ATMGCN(3)
+  >>> outputs, variables = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
+  3123577
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  """
 
   num_classes: int
   settings: ATMGCNSettings = ATMGCNSettings()

@@ -138,7 +138,18 @@ class Network(nn.Module):
 
 
 class CausalNet(nn.Module):
-  """Both phases -> logits; attributes: see `registry.Model`."""
+  """Both phases -> logits; attributes: see `registry.Model`.
+
+  >>> settings = CausalNetSettings(
+  ...   width=16, repeats=(1, 1, 1), depth=1, head_width=8
+  ... )
+  >>> images = jax.ShapeDtypeStruct((4, 2, 28, 28, 3), 'float32')
+  >>> inputs, key = {'phase_flow': images}, jax.random.key(0)
+  >>> model = CausalNet(3, settings)
+  >>> outputs, _ = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  """
 
   num_classes: int
   settings: CausalNetSettings = CausalNetSettings()

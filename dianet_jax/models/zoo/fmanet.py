@@ -109,7 +109,17 @@ def magnitude_of(
 
 
 class FMANet(nn.Module):
-  """Both phases -> logits; attributes: see `registry.Model`."""
+  """Both phases -> logits; attributes: see `registry.Model`.
+
+  >>> images = jax.ShapeDtypeStruct((4, 2, 28, 28, 3), 'float32')
+  >>> inputs, key = {'phase_flow': images}, jax.random.key(0)
+  >>> model = FMANet(3)
+  >>> outputs, variables = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
+  356599
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  """
 
   num_classes: int
   settings: FMANetSettings = FMANetSettings()

@@ -55,7 +55,16 @@ class BioViLTSettings(dianet.DIANetSettings):
 
 
 class BioViLT(dianet.DIANet):
-  """`dianet.DIANet` with `fusions.BioViLT`."""
+  """`dianet.DIANet` with `fusions.BioViLT`.
+
+  >>> settings = BioViLTSettings(backbone='compact', heads=4)
+  >>> images = jax.ShapeDtypeStruct((4, 2, 28, 28, 3), 'float32')
+  >>> inputs, key = {'dynamic_images': images}, jax.random.key(0)
+  >>> model = BioViLT(3, settings)
+  >>> outputs, _ = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  """
 
   settings: BioViLTSettings = BioViLTSettings()
 
@@ -110,7 +119,16 @@ class GBANSettings(dianet.DIANetSettings):
 
 
 class GBAN(dianet.DIANet):
-  """`dianet.DIANet` with `fusions.GBAN`."""
+  """`dianet.DIANet` with `fusions.GBAN`.
+
+  >>> settings = GBANSettings(backbone='compact', heads=4)
+  >>> images = jax.ShapeDtypeStruct((4, 2, 28, 28, 3), 'float32')
+  >>> inputs, key = {'dynamic_images': images}, jax.random.key(0)
+  >>> model = GBAN(3, settings)
+  >>> outputs, _ = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  """
 
   settings: GBANSettings = GBANSettings()
 
@@ -151,7 +169,16 @@ class CausalSettings(dianet.DIANetSettings):
 
 
 class Causal(dianet.DIANet):
-  """`dianet.DIANet` with `fusions.Causal`."""
+  """`dianet.DIANet` with `fusions.Causal`.
+
+  >>> settings = CausalSettings(backbone='compact', heads=4)
+  >>> images = jax.ShapeDtypeStruct((4, 2, 28, 28, 3), 'float32')
+  >>> inputs, key = {'dynamic_images': images}, jax.random.key(0)
+  >>> model = Causal(3, settings)
+  >>> outputs, _ = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  """
 
   settings: CausalSettings = CausalSettings()
 

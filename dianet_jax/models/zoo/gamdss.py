@@ -38,7 +38,16 @@ class GAMDSSSettings(tsfmicro.RetentionSettings):
 
 
 class GAMDSS(nn.Module):
-  """Onset, apex and offset -> logits; attributes: see `registry.Model`."""
+  """Onset, apex and offset -> logits; attributes: see `registry.Model`.
+
+  >>> settings = GAMDSSSettings(widths=(16, 16, 16, 16))
+  >>> images = jax.ShapeDtypeStruct((4, 3, 112, 112, 3), 'float32')
+  >>> inputs, key = {'key_frames': images}, jax.random.key(0)
+  >>> model = GAMDSS(3, settings)
+  >>> outputs, _ = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  """
 
   num_classes: int
   settings: GAMDSSSettings = GAMDSSSettings()

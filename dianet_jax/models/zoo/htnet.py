@@ -225,7 +225,18 @@ def check_trunk(
 
 
 class HTNet(nn.Module):
-  """Onset to apex -> logits; attributes: see `registry.Model`."""
+  """Onset to apex -> logits; attributes: see `registry.Model`.
+
+  >>> settings = HTNetSettings(width=24, repeats=(1, 1, 2))
+  >>> images = jax.ShapeDtypeStruct((4, 2, 28, 28, 3), 'float32')
+  >>> inputs, key = {'phase_flow': images}, jax.random.key(0)
+  >>> model = HTNet(3, settings)
+  >>> outputs, variables = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
+  314694
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  """
 
   num_classes: int
   settings: HTNetSettings = HTNetSettings()

@@ -43,7 +43,17 @@ class OffApexNetSettings(flow_images.Settings):
 
 
 class OffApexNet(nn.Module):
-  """u and v of onset to apex -> logits; attributes: see `registry.Model`."""
+  """u and v of onset to apex -> logits; attributes: see `registry.Model`.
+
+  >>> images = jax.ShapeDtypeStruct((4, 2, 28, 28, 3), 'float32')
+  >>> inputs, key = {'phase_flow': images}, jax.random.key(0)
+  >>> model = OffApexNet(3)
+  >>> outputs, variables = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
+  2664475
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  """
 
   num_classes: int
   settings: OffApexNetSettings = OffApexNetSettings()

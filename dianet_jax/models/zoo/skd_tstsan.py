@@ -230,7 +230,16 @@ def _flow_onset(flow: Frames, settings: TemporalSettings) -> NewFrames:
 
 
 class SKDTSTSAN(nn.Module):
-  """38 channels -> logits; attributes: see `registry.Model`."""
+  """38 channels -> logits; attributes: see `registry.Model`.
+
+  >>> settings = SKDTSTSANSettings(width=0.125)
+  >>> images = jax.ShapeDtypeStruct((4, 1, 48, 48, 38), 'float32')
+  >>> inputs, key = {'skd_tstsan': images}, jax.random.key(0)
+  >>> model = SKDTSTSAN(3, settings)
+  >>> outputs, _ = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  """
 
   num_classes: int
   settings: SKDTSTSANSettings = SKDTSTSANSettings()
@@ -328,7 +337,16 @@ class SKDTSTSAN(nn.Module):
 
 
 class SKDTSTSANFlow(nn.Module):
-  """Flow of both phases -> logits; attributes: see `registry.Model`."""
+  """Flow of both phases -> logits; attributes: see `registry.Model`.
+
+  >>> settings = FlowSettings(width=0.125)
+  >>> images = jax.ShapeDtypeStruct((4, 2, 28, 28, 3), 'float32')
+  >>> inputs, key = {'phase_flow': images}, jax.random.key(0)
+  >>> model = SKDTSTSANFlow(3, settings)
+  >>> outputs, _ = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  """
 
   num_classes: int
   settings: FlowSettings = FlowSettings()

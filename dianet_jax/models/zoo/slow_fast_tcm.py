@@ -57,7 +57,16 @@ class TCMNetSettings(frames.Settings):
 
 
 class TCMNet(nn.Module):
-  """Frames -> logits; attributes: see `registry.Model`."""
+  """Frames -> logits; attributes: see `registry.Model`.
+
+  >>> settings = TCMNetSettings(widths=(8, 8))
+  >>> images = jax.ShapeDtypeStruct((4, 16, 112, 112, 3), 'float32')
+  >>> inputs, key = {'sampled_frames': images}, jax.random.key(0)
+  >>> model = TCMNet(3, settings)
+  >>> outputs, _ = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  """
 
   num_classes: int
   settings: TCMNetSettings = TCMNetSettings()

@@ -163,7 +163,16 @@ class LSTM(nn.Module):
 
 
 class SLSTT(nn.Module):
-  """Flow images -> logits; attributes: see `registry.Model`."""
+  """Flow images -> logits; attributes: see `registry.Model`.
+
+  >>> settings = SLSTTSettings(depth=1)
+  >>> images = jax.ShapeDtypeStruct((4, 11, 112, 112, 3), 'float32')
+  >>> inputs, key = {'long_term_flow': images}, jax.random.key(0)
+  >>> model = SLSTT(3, settings)
+  >>> outputs, _ = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  """
 
   num_classes: int
   settings: SLSTTSettings = SLSTTSettings()

@@ -54,7 +54,17 @@ class STSTNetSettings(flow_images.Settings):
 
 
 class STSTNet(nn.Module):
-  """Flow images -> logits; attributes: see `registry.Model`."""
+  """Flow images -> logits; attributes: see `registry.Model`.
+
+  >>> images = jax.ShapeDtypeStruct((4, 2, 28, 28, 3), 'float32')
+  >>> inputs, key = {'phase_flow': images}, jax.random.key(0)
+  >>> model = STSTNet(3)
+  >>> outputs, variables = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> sum(leaf.size for leaf in jax.tree.leaves(variables['params']))
+  1683
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  """
 
   num_classes: int
   settings: STSTNetSettings = STSTNetSettings()

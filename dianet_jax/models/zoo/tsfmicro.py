@@ -93,7 +93,16 @@ RECOMMENDED: Mapping[str, Any] = {
 
 
 class TSFmicro(nn.Module):
-  """Apex minus onset, onset -> logits; attributes: see `registry.Model`."""
+  """Apex minus onset, onset -> logits; attributes: see `registry.Model`.
+
+  >>> settings = TSFmicroSettings(widths=(16, 16, 16, 16))
+  >>> images = jax.ShapeDtypeStruct((4, 2, 112, 112, 3), 'float32')
+  >>> inputs, key = {'apex_difference': images}, jax.random.key(0)
+  >>> model = TSFmicro(3, settings)
+  >>> outputs, _ = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> outputs.logits.shape
+  (4, 1, 3)
+  """
 
   num_classes: int
   settings: TSFmicroSettings = TSFmicroSettings()
