@@ -60,7 +60,7 @@ def test_help_fits_one_screen(capsys, arguments):
     assert any(line.split()[:1] == [name] and text in line for line in lines)
 
 
-def test_every_row_is_there():
+def test_every_command_has_a_main_function():
   for module, _, function in (
     target.partition(':') for target, _ in cli.COMMANDS.values()
   ):
@@ -75,7 +75,7 @@ def test_an_unknown_command_is_answered_with_the_nearest(capsys):
   assert "Did you mean 'compare'?" in error and 'simulate' in error
 
 
-def test_how_a_command_ends(capsys, row):
+def test_exit_status_of_a_command(capsys, row):
   seen = []
   row(seen.append)
   assert cli.main(['x', '--a', 'b']) == 0 and seen == [['--a', 'b']]
@@ -152,7 +152,7 @@ def installed(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_it_works_from_a_wheel(installed, two_runs, tmp_path):
+def test_commands_work_from_a_wheel(installed, two_runs, tmp_path):
   ended = start('--help', cwd=tmp_path, path=installed)
   assert ended.returncode == 0 and 'compare' in ended.stdout
   ended = start('compare', *two_runs, cwd=tmp_path, path=installed)

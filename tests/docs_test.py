@@ -21,7 +21,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize('page', PAGES, ids=str)
-def test_what_a_page_names_is_there(page):
+def test_links_and_configurations_of_a_page_exist(page):
   text = (documents.ROOT / page).read_text(encoding='utf-8')
   links = re.findall(r'\]\((?!http)([^)#]+)\)', text)
   named = {documents.ROOT / page.parent / link for link in links}
@@ -32,7 +32,7 @@ def test_what_a_page_names_is_there(page):
   assert re.findall(r'@[A-Z_]+@|TODO|XXX', text) == []
 
 
-def test_the_first_page_is_short_and_names_every_other():
+def test_the_readme_is_short_and_links_every_page():
   text = (documents.ROOT / 'README.md').read_text(encoding='utf-8')
   assert len(text.splitlines()) <= 200
   pages = [p for p in PAGES if p.parent == pathlib.Path('docs')]
@@ -40,7 +40,7 @@ def test_the_first_page_is_short_and_names_every_other():
   assert [str(page) for page in pages if f'({page})' not in text] == []
 
 
-def test_every_command_is_one_that_there_is():
+def test_every_command_on_a_page_exists():
   from dianet_jax import __main__
 
   commands = {

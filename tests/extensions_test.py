@@ -289,7 +289,7 @@ def test_a_metric(config, tmp_path):
     metrics.METRICS.pop('precision')
 
 
-def test_a_row_that_is_not_there_is_named(config):
+def test_an_unknown_name_is_refused_with_the_nearest(config):
   with pytest.raises(errors.UserError, match="'two_input'.*mean 'two_inputs'"):
     config(model__name='two_input')
   with pytest.raises(errors.UserError, match='objective.name=.contrasts.'):
@@ -298,7 +298,7 @@ def test_a_row_that_is_not_there_is_named(config):
     config(data__inputs=('flow',))
 
 
-def test_a_name_is_given_once():
+def test_registering_a_name_twice_is_refused():
   with pytest.raises(errors.UserError, match='another model called'):
     MODELS.register('two_inputs', 'someones_package.model:Other')
   assert importlib.import_module('someones_package')

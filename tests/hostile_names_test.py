@@ -182,7 +182,7 @@ def test_control_characters_in_records_are_refused(field):
     dataset_lib._clip(record | {field: b'x\x1b[2J'}, simulated=False)
 
 
-def test_the_data_class_has_no_name_that_is_not_looked_at():
+def test_all_names_of_a_clip_are_tested():
   assert {f.name for f in dataclasses.fields(dataset_lib.Clip)} == {
     'clip_id', 'subject', 'dataset', 'emotion', 'notes'
   }  # fmt: skip

@@ -65,7 +65,7 @@ def upward(root):
   return sorted(found)
 
 
-def test_no_import_runs_up():
+def test_no_package_imports_a_higher_one():
   assert upward(ROOT) == []
 
 
@@ -80,7 +80,7 @@ def test_no_import_runs_up():
     'import main',
   ],
 )
-def test_an_import_that_runs_up_is_seen(tmp_path, line):
+def test_an_import_of_a_higher_package_is_detected(tmp_path, line):
   package = tmp_path / 'dianet_jax' / 'data'
   package.mkdir(parents=True)
   (package / 'sound.py').write_text(
@@ -94,7 +94,7 @@ def test_an_import_that_runs_up_is_seen(tmp_path, line):
   assert found.startswith('dianet_jax.data.planted -> ')
 
 
-def test_nothing_lies_at_the_root_but_packages():
+def test_the_root_has_only_packages():
   files = {path.name for path in (ROOT / 'dianet_jax').glob('*.py')}
   assert files == {'__init__.py', '__main__.py'}
   packages = {
@@ -115,7 +115,7 @@ def test_nothing_lies_at_the_root_but_packages():
   ],
   ids=lambda path: str(path.parent),
 )
-def test_a_package_says_what_comes_in_and_out(path):
+def test_every_package_documents_its_inputs_and_outputs(path):
   text = ast.get_docstring(ast.parse((ROOT / path).read_text())) or ''
   positions = [text.find(word) for word in ('In:', 'Out:', 'May import:')]
   assert -1 not in positions and positions == sorted(positions), path

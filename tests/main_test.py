@@ -91,7 +91,7 @@ def start(*arguments, cache, **environment):
     ),
   ],
 )
-def test_mistakes(tmp_path, arguments, messages):
+def test_invalid_arguments_are_refused(tmp_path, arguments, messages):
   (tmp_path / 'file').write_text('')
   (tmp_path / 'broken.py').write_text('1 / 0\n')
   fill = {'tmp': tmp_path}
@@ -105,7 +105,7 @@ def test_mistakes(tmp_path, arguments, messages):
 
 
 @pytest.mark.slow
-def test_a_device_that_is_not_there(tmp_path):
+def test_a_missing_device_is_reported(tmp_path):
   ended = start(
     '--config=configs/demo.py',
     f'--workdir={tmp_path / "run"}',
@@ -158,12 +158,12 @@ LATE = {
     'import dianet_jax.experiments.predict, dianet_jax.experiments.spot',
   ],
 )
-def test_what_comes_late_is_imported_late(start):
+def test_heavy_packages_are_imported_late(start):
   code = f'import sys, main\n{start}\nassert not {LATE!r} & set(sys.modules)'
   subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
 
 
-def test_learning_curves_take_no_pytorch_along(tmp_path):
+def test_learning_curves_do_not_import_pytorch(tmp_path):
   (tmp_path / 'torch.py').write_text('raise SystemExit("PyTorch is imported")')
   code = (
     'import importlib.util, pathlib, sys, types\n'

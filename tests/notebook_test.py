@@ -18,7 +18,7 @@ SMALL = (
 )
 
 
-def test_it_is_made_of_its_source():
+def test_it_is_generated_from_its_source():
   jupytext = pytest.importorskip('jupytext', reason='reads the source')
   made = jupytext.read(SOURCE)
   held = json.loads(NOTEBOOK.read_text(encoding='utf-8'))

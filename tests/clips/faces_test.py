@@ -202,7 +202,7 @@ def test_clip_without_a_face_is_named(dlib, records, tmp_path):
   assert records[0]['clip_id'] not in text
 
 
-def test_clip_without_a_face_is_left_out_where_asked(dlib, records, tmp_path):
+def test_clip_without_a_face_is_left_out_on_request(dlib, records, tmp_path):
   bad = _without_face(records, tmp_path)
   transforms, left_out = faces.find_transforms(bad, _SIZE, True)
   assert [clip_id for clip_id, _ in left_out] == [records[1]['clip_id']]
@@ -230,7 +230,7 @@ def test_clips_are_searched_on_several_threads(dlib, records, monkeypatch):
     np.testing.assert_array_equal(together[clip_id], transform)
 
 
-def test_frames_come_as_bytes_too(dlib, records):
+def test_frames_may_be_encoded_bytes(dlib, records):
   record = records[0]
   with open(record['frames'][0], 'rb') as file:
     read = record | {'clip_id': b'sub01/EP', 'frames': [file.read()]}
@@ -259,7 +259,9 @@ def test_without_dlib_the_error_names_the_pip_command(fresh, monkeypatch):
   )
 
 
-def test_without_the_landmarks_likewise(fresh, monkeypatch, dlib):
+def test_without_the_landmarks_the_error_names_the_file(
+  fresh, monkeypatch, dlib
+):
   monkeypatch.setattr(faces.importlib.util, 'find_spec', lambda _: None)
   with pytest.raises(errors.UserError, match='needs the landmark file'):
     faces.find_transforms([], _SIZE)

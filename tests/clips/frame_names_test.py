@@ -48,7 +48,7 @@ def test_frames_are_ordered_by_number_not_name():
     (['004.jpg'], 1),
   ],
 )
-def test_strays_are_no_frames(names, strays):
+def test_stray_images_are_not_frames(names, strays):
   originals = [f'{i}.jpg' for i in range(1, 7)]
   numbered = frame_names.number_frames([*originals, *names])
   assert len({*originals, *names} - {*numbered.values()}) == strays
@@ -64,7 +64,7 @@ def test_a_series_that_was_renamed_as_a_whole():
   assert list(numbered.values()) == names
 
 
-def test_suffixes_may_be_mixed_where_numbers_are_not():
+def test_suffixes_may_be_mixed_if_each_number_occurs_once():
   names = ['img1.JPG', 'img2.bmp', 'IMG3.jpeg', 'img4.png']
   assert list(frame_names.number_frames(names).values()) == names
 

@@ -96,7 +96,7 @@ def test_decode_refuses_an_image_without_pixels():
     images.decode(_png_bomb(0))
 
 
-def test_read_stops_at_what_no_frame_has(tmp_path, monkeypatch):
+def test_read_refuses_files_larger_than_any_frame(tmp_path, monkeypatch):
   path = tmp_path / 'img1.jpg'
   path.write_bytes(b'12345')
   monkeypatch.setattr(images, '_MOST_BYTES', 5)
@@ -172,7 +172,7 @@ def _with_exif(suffix: str, exif: bytes) -> bytes:
 @pytest.mark.parametrize('order', ['<', '>'])
 @pytest.mark.parametrize('suffix', ['.jpg', '.png'])
 @pytest.mark.parametrize('orientation', range(1, 9))
-def test_header_says_how_the_image_is_turned(suffix, orientation, order):
+def test_header_has_the_exif_orientation(suffix, orientation, order):
   data = _with_exif(suffix, _exif(orientation, order))
   header = images.header(data)
   assert header.orientation == orientation
@@ -188,7 +188,7 @@ def test_header_says_how_the_image_is_turned(suffix, orientation, order):
 
 
 @pytest.mark.parametrize('exif', [b'', b'II*\0', _exif(99, '<'), bytes(30)])
-def test_damaged_exif_turns_nothing(exif):
+def test_damaged_exif_is_ignored(exif):
   data = _with_exif('.jpg', exif)
   assert images.header(data).orientation == 1
   assert images.decode(data).shape == (40, 60, 3)

@@ -38,7 +38,7 @@ def test_the_file_gives_back_what_was_written(tmp_path):
     ('video,onset,apex,offset,kind\na,1,2,3,tiny\n', "line 2.*'tiny'"),
   ],
 )
-def test_a_wrong_file_is_refused_with_its_line(tmp_path, text, reason):
+def test_an_invalid_file_is_refused_with_its_line(tmp_path, text, reason):
   path = tmp_path / 'intervals.csv'
   path.write_text(text)
   with pytest.raises(errors.UserError, match=reason):

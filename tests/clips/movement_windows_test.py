@@ -17,7 +17,7 @@ def track():
   return dataclasses.replace(joined, head=head)
 
 
-def test_of_a_mirrored_face_everything_is_mirrored(track):
+def test_a_mirrored_face_has_mirrored_differences(track):
   # Brows, eyes and mouth, each with the patch of the other side.
   other = [4, 3, 2, 1, 0, 6, 5, 10, 9, 8, 7, 12, 11]
   mirrored = dataclasses.replace(
@@ -34,7 +34,7 @@ def test_of_a_mirrored_face_everything_is_mirrored(track):
   )
 
 
-def test_a_way_is_told_from_before_and_to_after():
+def test_differences_are_to_earlier_and_to_later_steps():
   motion = np.zeros((500, measured.PATCHES, 2))
   motion[200:, 0, 0] = 1.0
   track = movements.join(measured.blocks(motion), measured.GRID)

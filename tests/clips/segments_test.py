@@ -70,7 +70,7 @@ def test_key_frames_keep_their_places_where_frames_were_dropped():
   np.testing.assert_array_equal(clip.frames[clip.apex], CLIP[8])
 
 
-def test_a_low_rate_is_told():
+def test_a_low_frame_rate_gives_a_warning():
   assert any('50 frames per second' in text for text in take(fps=50).warnings)
   for enough in ({}, {'fps': 99.9}):
     said = take(**enough).warnings
@@ -91,7 +91,7 @@ def test_a_low_rate_is_told():
     ({'apex': 17}, 'numbers 0 to 16'),
   ],
 )
-def test_what_is_no_segment_is_refused(segment, reason):
+def test_invalid_segments_are_refused(segment, reason):
   with pytest.raises(errors.UserError, match=reason):
     take(**segment)
 
@@ -125,12 +125,12 @@ def test_one_transform_aligns_the_whole_clip(portrait):
   assert not any('head moved' in text for text in clip.warnings)
 
 
-def test_a_head_that_moved_is_told(portrait):
+def test_head_motion_gives_a_warning(portrait):
   frames = np.stack([moved(portrait, right) for right in (0, 15, 30)])
   assert any('head moved' in text for text in aligned(frames).warnings)
 
 
-def test_faces_that_are_lost_or_several_are_told(portrait):
+def test_lost_and_several_faces_give_a_warning(portrait):
   blank = np.zeros_like(portrait)
   with pytest.raises(errors.UserError, match='no face was found'):
     aligned(np.stack([blank, portrait]))

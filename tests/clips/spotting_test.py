@@ -21,7 +21,7 @@ def test_finds_the_greatest_motion(apex):
   assert spotting.spot_apex(_clip(shifts)) == apex
 
 
-def test_noise_of_the_size_of_the_motion_does_not_decide():
+def test_noise_as_large_as_the_motion_does_not_move_the_apex():
   shifts = [2 * np.sin(np.pi * i / 30) for i in range(31)]
   assert abs(spotting.spot_apex(_clip(shifts, noise=3.0)) - 15) <= 4
 
@@ -39,7 +39,7 @@ def test_darkening_counts_like_brightening():
 
 
 @pytest.mark.parametrize('change', ['drift', 'turn', 'gain', 'offset'])
-def test_head_and_light_do_not_decide(change):
+def test_head_motion_and_light_do_not_move_the_apex(change):
   """Each of them changes more pixels by more than the motion does."""
   rows, columns = np.mgrid[:96, :80].astype(np.float32)
 
@@ -84,6 +84,6 @@ def test_frame_error_on_simulated_clips(tmp_path, dataset, frames_per_second):
   assert np.quantile(errors, 0.9) < 0.020
 
 
-def test_no_frames():
+def test_no_frames_are_refused():
   with pytest.raises(ValueError, match='without frames'):
     spotting.spot_apex(np.zeros((0, 8, 8), np.uint8))

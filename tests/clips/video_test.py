@@ -23,7 +23,7 @@ def read(path, fps=None):
   return np.array(seconds), np.stack(images), source.warnings
 
 
-def test_times_are_the_files_own(tmp_path, frames):
+def test_times_are_the_time_stamps_of_the_file(tmp_path, frames):
   written = 0.5 + np.cumsum([0.01] * 9 + [0.05] + [0.02] * 10)
   path = videos.write(tmp_path / 'a.mkv', frames, written)
   seconds, images, warnings = read(path)
@@ -32,7 +32,7 @@ def test_times_are_the_files_own(tmp_path, frames):
   assert warnings == []
 
 
-def test_a_turned_video_is_upright(tmp_path):
+def test_a_rotated_video_is_turned_upright(tmp_path):
   smooth = moving.clip(moving.translation(3, 0), np.linspace(0, 1, 6))[:, :48]
   path = videos.write(tmp_path / 'a.mp4', smooth, codec='libx264', crf='10')
   videos.turn(path)
@@ -73,7 +73,7 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path, frames):
     (0, 'libvpx-vp9', 63, r'\(vp9, 0.\d+ bits per pixel in a key frame'),
   ],
 )
-def test_strong_compression_is_told(tmp_path, shift, codec, crf, told):
+def test_strong_compression_gives_a_warning(tmp_path, shift, codec, crf, told):
   shares = np.linspace(0, 1, 6)
   clip = moving.clip(moving.translation(shift, 0), shares, 128)
   if codec != 'libx264':
@@ -85,7 +85,7 @@ def test_strong_compression_is_told(tmp_path, shift, codec, crf, told):
     assert re.search('the video is strongly compressed ' + told, warnings[0])
 
 
-def test_folders_without_one_series_are_refused(tmp_path):
+def test_folders_without_exactly_one_series_are_refused(tmp_path):
   for folder, names, reason in (
     ('unnumbered', ('a.png', 'b.png'), 'frames: .* only in a'),
     ('two', ('a1.png', 'a2.png', 'b1.png', 'b2.png'), 'several series'),
@@ -97,7 +97,7 @@ def test_folders_without_one_series_are_refused(tmp_path):
       read(tmp_path / folder, 100)
 
 
-def test_what_is_no_video_is_refused(tmp_path, frames):
+def test_a_file_that_is_not_a_video_is_refused(tmp_path, frames):
   (tmp_path / 'a.mp4').write_bytes(b'nothing of the kind')
   (tmp_path / 'empty.mp4').write_bytes(b'')
   (tmp_path / 'no frames').mkdir()
@@ -118,7 +118,7 @@ def test_what_is_no_video_is_refused(tmp_path, frames):
       read(tmp_path / name, fps)
 
 
-def test_a_video_that_is_cut_short_is_told(tmp_path, frames):
+def test_a_truncated_video_is_reported(tmp_path, frames):
   path = videos.write(
     tmp_path / 'a.mp4', np.tile(frames, (3, 1, 1, 1)), codec='libx264'
   )
@@ -149,7 +149,9 @@ def test_a_video_that_is_cut_short_is_told(tmp_path, frames):
   assert 0 < count < 60
 
 
-def test_frames_that_are_not_wanted_are_not_kept(tmp_path, monkeypatch):
+def test_frames_outside_the_segment_are_not_kept_in_memory(
+  tmp_path, monkeypatch
+):
   """Memory does not grow with the video, nor is it read past the clip."""
   asked = []
 

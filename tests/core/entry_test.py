@@ -78,7 +78,7 @@ def test_ctrl_c_after_the_result_is_silent():
     (RecursionError('x' * 5000), 'RecursionError: ' + 'x' * 300 + ' ...'),
   ],
 )
-def test_a_fault_is_a_line_and_a_log(error, said, place, capsys):
+def test_an_unexpected_error_is_one_line_and_a_log(error, said, place, capsys):
   assert entry.run(fail(error)) == 1
   [line] = capsys.readouterr().err.splitlines()
   assert line.startswith(f'error: {said}')
@@ -99,14 +99,16 @@ def test_the_log_lies_in_the_workdir(place, tmp_path, capsys):
   assert str(log) in capsys.readouterr().err
 
 
-def test_developers_see_it(monkeypatch, place, capsys):
+def test_developers_see_the_traceback(monkeypatch, place, capsys):
   monkeypatch.setenv(faults.VARIABLE, '1')
   entry.run(fail(ValueError('x')))
   assert 'Traceback' in capsys.readouterr().err
   assert not list(place.glob('*.log'))
 
 
-def test_where_nothing_can_be_written_it_is_shown(monkeypatch, place, capsys):
+def test_without_a_writable_log_the_traceback_is_shown(
+  monkeypatch, place, capsys
+):
   monkeypatch.setattr(faults.tempfile, 'gettempdir', lambda: str(place / 'no'))
   entry.run(fail(ValueError('x')))
   assert 'Traceback' in capsys.readouterr().err

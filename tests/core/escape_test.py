@@ -21,7 +21,7 @@ def test_a_shown_name_has_no_control_character(name):
   assert escape.is_plain(name) == (escape.line(name) == name)
 
 
-def test_ordinary_names_stay():
+def test_ordinary_names_do_not_change():
   for name in ('表情', 'Müller 2', 'a[b]', "d'or", 'x\ty\nz'):
     assert escape.shown(name) == name
   for name in ('表情', 'sub01/EP02_01f', '006 1_2', 'a\\b'):
@@ -49,7 +49,7 @@ def test_a_file_name_is_one_name_and_can_be_made(name, tmp_path):
   assert [path.name for path in tmp_path.iterdir()] == [made]
 
 
-def test_file_names_of_older_runs_stay_and_hostile_ones_differ():
+def test_file_names_of_older_runs_stay_and_hostile_ones_are_distinct():
   assert escape.file_name('casme2/sub02') == 'casme2_sub02'
   assert escape.file_name('sub 01 (cropped)') == 'sub 01 (cropped)'
   assert escape.file_name('a[b]').startswith('a_b_-')

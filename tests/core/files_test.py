@@ -5,7 +5,7 @@ import pytest
 from dianet_jax.core import errors, files
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_json_files_are_read_as_written(tmp_path):
   path = tmp_path / 'a.json'
   assert files.read_if_there(path) is None
   files.write_json(path, {'a': [1]})

@@ -12,7 +12,7 @@ import pytest
 from dianet_jax.core import config, errors, hosts, progress
 
 
-def test_waiting_for_the_others_is_said(monkeypatch):
+def test_waiting_for_other_processes_is_reported(monkeypatch):
   lines, said = [], threading.Event()
 
   def note(line):
@@ -79,7 +79,7 @@ def run_two(place):
 
 
 @pytest.mark.slow
-def test_processes_that_are_done_end_in_peace():
+def test_finished_processes_exit_with_status_0():
   assert run_two('well')[0] == [0, 0]
 
 

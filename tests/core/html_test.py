@@ -57,7 +57,7 @@ def drawn(name):
 
 
 @pytest.mark.parametrize('name', hostile.NAMES)
-def test_no_name_becomes_markup(name):
+def test_names_never_become_markup(name):
   plain, found = Tags(drawn('name')), Tags(drawn(name))
   # A cell of a table may have lines.
   assert found.elements - {'br'} == plain.elements
@@ -102,7 +102,7 @@ def test_a_curve_of_one_value_and_a_threshold_above_it():
   assert {p.split(',')[1] for p in flat.points.split()} == {'160.0'}
 
 
-def test_marks_and_intervals_lie_where_they_belong():
+def test_marks_and_intervals_are_at_their_times():
   line = curve.Curve(
     'x',
     np.array([10.0, 20.0]),

@@ -92,7 +92,7 @@ def test_this_machine():
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='of the C library there')
-def test_what_was_freed_goes_back_to_the_system():
+def test_freed_memory_returns_to_the_system():
   limits.give_back()
   held = [bytearray(10_000) for _ in range(20_000)]
   # The last one keeps the heap from shrinking by itself.
@@ -128,7 +128,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='of the C library there')
 @pytest.mark.parametrize('keep', [False, True])
-def test_a_large_block_is_used_again_without_the_system(keep):
+def test_large_blocks_are_reused_without_the_system(keep):
   done = subprocess.run(
     [sys.executable, '-c', _LARGE_BLOCKS, 'keep' if keep else 'return'],
     capture_output=True,

@@ -20,7 +20,7 @@ def test_ways_to_write_it(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize('path', ['~nosuchuser/x', 'a\udce4'])
-def test_what_is_no_path_here(path):
+def test_invalid_paths_are_refused(path):
   with pytest.raises(errors.UserError, match='^--workdir='):
     paths.normal(path, '--workdir')
 

@@ -32,12 +32,12 @@ def test_lines_at_intervals(clock, capsys):
   ]
 
 
-def test_what_is_quick_says_one_line(clock, capsys):
+def test_quick_loops_print_one_line(clock, capsys):
   assert list(progress.track('abc', 'Inputs', 3)) == ['a', 'b', 'c']
   assert capsys.readouterr().out == 'Inputs: 3 of 3, in 0:00:00\n'
 
 
-def test_what_fails_is_not_said_to_be_done(capsys):
+def test_a_failed_loop_is_not_reported_as_done(capsys):
   with pytest.raises(ValueError), progress.bar('Training', 2):
     raise ValueError
   assert capsys.readouterr().out == ''
@@ -49,7 +49,7 @@ def test_a_signal_ends_a_loop(monkeypatch):
     list(progress.track('abc', 'Inputs', 3))
 
 
-def test_waiting_is_said(monkeypatch):
+def test_waiting_is_reported(monkeypatch):
   lines, said = [], threading.Event()
 
   def note(line):
@@ -63,7 +63,7 @@ def test_waiting_is_said(monkeypatch):
   assert lines == ['Waiting for [x]: 0:00:00 so far']
 
 
-def test_a_terminal_gets_a_bar(capsys, monkeypatch):
+def test_terminals_show_a_bar(capsys, monkeypatch):
   monkeypatch.setattr(progress, '_draws', lambda on: True)
   with progress.bar('[/x]', 4, done=1) as bar:
     bar.advance(3, 'loss 0.1')

@@ -85,7 +85,9 @@ def test_places_of_the_cache(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize('place', ['file', 'file/below', '~nosuchuser/x'])
 @pytest.mark.parametrize('setting', ['DIANET_CACHE', '--config.data.cache_dir'])
-def test_what_is_no_place_for_a_cache(monkeypatch, tmp_path, place, setting):
+def test_invalid_cache_folders_are_refused(
+  monkeypatch, tmp_path, place, setting
+):
   (tmp_path / 'file').touch()
   place = place if place[0] == '~' else f'{tmp_path}/{place}'
   monkeypatch.setenv('DIANET_CACHE', place)
@@ -102,7 +104,7 @@ def test_64_bits_are_refused(tmp_path):
     runtime.configure(tmp_path)
 
 
-def test_devices_that_are_not_there(monkeypatch):
+def test_missing_devices_are_reported(monkeypatch):
   def none():
     raise AssertionError
 
@@ -111,7 +113,7 @@ def test_devices_that_are_not_there(monkeypatch):
     runtime.require_devices()
 
 
-def test_too_little_address_space_is_said(monkeypatch):
+def test_too_little_address_space_is_refused(monkeypatch):
   monkeypatch.setattr(
     runtime.resource, 'getrlimit', lambda _: (2_000_000_000, -1)
   )

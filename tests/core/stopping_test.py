@@ -113,7 +113,7 @@ def test_a_signal_is_obeyed(begin, state, number, said):
   assert ('saving' in out) == (state == 'training')
 
 
-def test_a_signal_that_python_does_not_come_to_is_obeyed(begin):
+def test_a_signal_during_a_long_call_is_obeyed(begin):
   process = begin('compiling')
   process.send_signal(signal.SIGTERM)
   _, err = process.communicate(timeout=30)
@@ -149,7 +149,7 @@ def test_a_library_that_takes_a_signal_does_not_keep_it():
       os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_what_a_callback_swallows_is_not_told(monkeypatch):
+def test_a_stop_swallowed_in_a_callback_is_not_printed(monkeypatch):
   told = []
   monkeypatch.setattr(sys, 'unraisablehook', told.append)
 
@@ -167,7 +167,7 @@ def test_what_a_callback_swallows_is_not_told(monkeypatch):
   assert len(told) == 1
 
 
-def test_handlers_are_put_back():
+def test_signal_handlers_are_restored():
   before = [signal.getsignal(number) for number in stopping.SIGNALS]
   with stopping.handled():
     with pytest.raises(errors.Stopped) as stopped, stopping.deferred():

@@ -29,7 +29,7 @@ def test_what_is_printed_is_escaped(capsys):
   assert captured.out == 'a\\x1b[2Jb\n\tc\n' and captured.err == 'error\\r\n'
 
 
-def test_a_reader_that_goes_away_ends_nothing(pipe, monkeypatch, capsys):
+def test_a_closed_pipe_does_not_end_the_program(pipe, monkeypatch, capsys):
   monkeypatch.setattr(sys, 'stdout', pipe)
   with streams.guarded():
     print('lost', flush=True)
@@ -41,7 +41,7 @@ def test_a_reader_that_goes_away_ends_nothing(pipe, monkeypatch, capsys):
   assert error.endswith('still here\n')
 
 
-def test_no_stream_at_all(monkeypatch):
+def test_missing_streams_are_ignored(monkeypatch):
   monkeypatch.setattr(sys, 'stdout', None)
   monkeypatch.setattr(sys, 'stderr', None)
   with streams.guarded():
@@ -50,7 +50,7 @@ def test_no_stream_at_all(monkeypatch):
   assert sys.stdout is None
 
 
-def test_a_closed_output_is_no_data_file(tmp_path):
+def test_a_closed_output_is_not_reused_for_a_data_file(tmp_path):
   code = (
     'import os\n'
     'from dianet_jax.core import streams\n'
@@ -67,7 +67,7 @@ def test_a_closed_output_is_no_data_file(tmp_path):
 
 
 @pytest.mark.parametrize('name', hostile.NAMES)
-def test_the_console_prints_names_as_they_are(name, capsys):
+def test_the_console_does_not_interpret_markup_in_names(name, capsys):
   progress.console.print(f'  note: {name}')
   out = capsys.readouterr().out
   assert '\x1b' not in out and '\r' not in out and '\x9b' not in out

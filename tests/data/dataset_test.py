@@ -83,7 +83,7 @@ def test_aligned_faces(load):
   assert np.abs(images_of(aligned) - images_of(plain)).max() > 1
 
 
-def test_a_protocol_of_your_own(load):
+def test_a_custom_protocol(load):
   pairs = ('happiness=positive', 'disgust=negative', 'Repression=negative')
   dataset = load(data__emotions=(*pairs, 'others=', 'surprise='))
   assert dataset.classes == ('positive', 'negative')
@@ -104,7 +104,7 @@ def test_emotions_that_no_clip_has_or_that_contradict_each_other(load):
     load(data__emotions=pairs)
 
 
-def test_images_of_earlier_offsets_come_behind(load):
+def test_images_of_earlier_offsets_are_further_variants(load):
   plain, jittered = load(), load(data__offset_jitter_frames=2)
   plain_images = images_of(plain)
   assert jittered.inputs['dynamic_images'].shape == (3, *plain_images.shape)
@@ -246,7 +246,7 @@ def test_simulation_and_manual_dir_exclude_each_other(load):
     load(data__simulation__enabled=True)
 
 
-def test_a_simulated_tree_that_lost_files_is_made_again(
+def test_a_simulated_tree_that_lost_files_is_rebuilt(
   make_config, tmp_path, capsys
 ):
   config = make_config(
@@ -271,7 +271,7 @@ def test_display_of_a_phase_image(load):
   assert shown.dtype == np.uint8 and (shown.min(), shown.max()) == (0, 255)
 
 
-def test_inputs_that_no_machine_holds_are_refused(make_config):
+def test_inputs_too_large_for_memory_are_refused(make_config):
   data = make_config(
     data__frame_size=2048, data__image_size=1024, data__offset_jitter_frames=99
   ).data
@@ -281,6 +281,6 @@ def test_inputs_that_no_machine_holds_are_refused(make_config):
     dataset_lib._check_memory(10**6, data, chosen)
 
 
-def test_no_clip_of_ones_own_protocol_names_that(load):
+def test_a_custom_protocol_without_clips_is_named(load):
   with pytest.raises(errors.UserError, match='config.data.emotions=.*nope'):
     load(data__emotions=('nope=a', 'nopf=b'))

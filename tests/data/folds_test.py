@@ -107,7 +107,7 @@ def test_limits_of_the_effective_number(beta, balance):
 NAMES = [f'{d}/{s}' for d in ('casme2', 'samm') for s in range(10)]
 
 
-def test_set_aside_takes_of_every_data_set():
+def test_set_aside_takes_subjects_of_every_data_set():
   for seed in range(20):
     chosen = folds.set_aside(NAMES, 0.2, seed, 'casme2/x')
     assert len(set(chosen)) == 4
@@ -121,7 +121,7 @@ def test_set_aside_depends_on_seed_and_fold_alone():
   assert one not in others
 
 
-def test_set_aside_leaves_one_and_takes_one():
+def test_set_aside_takes_and_leaves_at_least_one_subject():
   assert len(folds.set_aside(['a', 'b'], 0.9, 0, 'x')) == 1
   assert len(folds.set_aside(['a', 'b', 'c'], 0.01, 0, 'x')) == 1
   with pytest.raises(errors.UserError, match='1 training subject'):

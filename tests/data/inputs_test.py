@@ -59,7 +59,9 @@ def events(monkeypatch):
   return found
 
 
-def test_the_bits_are_those_of_one_batch_after_another(records, settings):
+def test_overlapped_batches_are_bit_identical_to_sequential_ones(
+  records, settings
+):
   together, _ = inputs.make_all(records, settings, None, CHOSEN)
   batches = [
     inputs.make(records[start : start + inputs.BATCH], settings, None, ROWS)
@@ -94,7 +96,7 @@ def test_memory_is_used_again_and_padding_is_black(
   assert len(blocks) == 3 < len(records) / inputs.BATCH
 
 
-def test_no_batch_is_waited_for_before_the_next_is_under_way(
+def test_the_next_batch_starts_before_a_result_is_fetched(
   records, settings, events
 ):
   inputs.make_all(records, settings, None, CHOSEN)
@@ -145,7 +147,9 @@ def test_three_batches_are_in_memory_at_most(records, settings):
 
 
 @pytest.mark.parametrize('number', [1, inputs.BATCH + 2])
-def test_a_damaged_frame_is_told_as_before(records, settings, number):
+def test_a_damaged_frame_has_the_same_error_as_without_overlap(
+  records, settings, number
+):
   broken = dict(records[number])
   broken['frames'] = [broken['frames'][0][:40], *broken['frames'][1:]]
   damaged = [*records[:number], broken, *records[number + 1 :]]
@@ -158,7 +162,7 @@ def test_a_damaged_frame_is_told_as_before(records, settings, number):
   assert threading.active_count() <= threads
 
 
-def test_what_waits_is_not_decoded_after_an_error(
+def test_waiting_clips_are_not_decoded_after_an_error(
   records, settings, monkeypatch
 ):
   decoded = []

@@ -89,7 +89,7 @@ def test_csv_has_every_class(runs):
     assert [int(row['n']) for row in found] == counts
 
 
-def test_a_planted_difference_is_found_and_none_is_not(runs):
+def test_a_planted_difference_is_significant_and_equal_runs_do_not_differ(runs):
   planted = compare.differences(runs['good'], runs['poor'])
   none = compare.differences(runs['same'], runs['poor'])
   for name, difference in planted.metrics.items():
@@ -104,7 +104,7 @@ def test_a_planted_difference_is_found_and_none_is_not(runs):
   assert (none.mcnemar.only_first, none.mcnemar.p) == (0, 1)
 
 
-def test_differences_turn_their_sign(runs):
+def test_swapping_the_runs_changes_the_sign(runs):
   forth = compare.differences(runs['good'], runs['poor'])
   back = compare.differences(runs['poor'], runs['good'])
   for name, difference in forth.metrics.items():
@@ -128,7 +128,7 @@ def test_mcnemar_votes_by_the_mean_probability_of_the_seeds(runs):
   assert test.only_second == np.sum(~right[0] & right[1])
 
 
-def test_unequal_numbers_of_seeds_are_said(runs):
+def test_unequal_numbers_of_seeds_are_reported(runs):
   pair = {'poor': runs['poor'], 'alone': runs['alone']}
   assert compare.differences(*pair.values()).seeds == 1
   text = compare.table(pair)
@@ -186,7 +186,7 @@ def test_the_reference_can_be_chosen(runs):
     compare.table(runs, against='other')
 
 
-def test_formats_say_the_same(runs):
+def test_all_formats_have_the_same_values(runs):
   values = {
     (row['run'], row['measure']): float(row['value'])
     for row in rows_of(compare.table(runs, 'csv'))
@@ -201,7 +201,7 @@ def test_formats_say_the_same(runs):
     compare.table(runs, 'html')
 
 
-def test_no_run_is_refused():
+def test_comparing_no_runs_is_refused():
   with pytest.raises(errors.UserError, match='no run'):
     compare.table({})
 
@@ -220,7 +220,7 @@ def changed(tmp_path, change, **options):
   return compare.table({'a': first, 'b': second}, **options)
 
 
-def test_other_clips_are_refused_unless_common_ones_will_do(tmp_path):
+def test_different_clips_are_refused_without_the_option_common(tmp_path):
   def shorten(rows):
     gone = {rows[0]['clip_id'], rows[5]['clip_id']}
     return [row for row in rows if row['clip_id'] not in gone]
@@ -237,7 +237,7 @@ def test_other_clips_are_refused_unless_common_ones_will_do(tmp_path):
   assert left_out == {('a', '2'), ('b', '0')}
 
 
-def test_no_common_clip_is_refused(tmp_path):
+def test_runs_without_a_common_clip_are_refused(tmp_path):
   def rename(rows):
     for row in rows:
       row['clip_id'] += 'x'
@@ -247,7 +247,7 @@ def test_no_common_clip_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize('common', [False, True])
-def test_other_truth_or_subjects_are_refused(tmp_path, common):
+def test_different_truth_or_subjects_are_refused(tmp_path, common):
   def relabel(rows):
     for row in rows:
       if row['clip_id'].endswith('c007'):
@@ -265,7 +265,7 @@ def test_other_truth_or_subjects_are_refused(tmp_path, common):
     changed(tmp_path, regroup, common=common)
 
 
-def test_other_classes_are_refused(tmp_path):
+def test_different_classes_are_refused(tmp_path):
   def rename(rows):
     return [
       {key.replace('surprise', 'x'): v for key, v in row.items()}
@@ -277,7 +277,7 @@ def test_other_classes_are_refused(tmp_path):
     changed(tmp_path, rename)
 
 
-def test_another_order_of_classes_is_none(tmp_path):
+def test_the_order_of_classes_does_not_matter(tmp_path):
   def turn(rows):
     return [dict(reversed(row.items())) for row in rows]
 
@@ -304,7 +304,7 @@ def test_simulated_data_are_marked_in_every_format(tmp_path, folders):
   assert 'SIMULATED DATA (sim), all clips' in text
 
 
-def test_command(folders, tmp_path, capsys):
+def test_command_compares_folders_and_files(folders, tmp_path, capsys):
   paths = [str(folders['good']), str(folders['poor'] / 'predictions.csv')]
   compare.main([*paths, f'short={folders["same"]}', '--by_dataset'])
   text = capsys.readouterr().out
@@ -332,7 +332,7 @@ def test_command_line_errors(folders, monkeypatch, arguments, message):
     compare.main(arguments)
 
 
-def test_runs_of_one_name_are_called_by_their_paths(tmp_path, capsys):
+def test_runs_with_equal_names_are_shown_by_their_paths(tmp_path, capsys):
   paths = [
     str(prediction_files.write(tmp_path / name / 'run', rows))
     for name, rows in (
@@ -354,7 +354,9 @@ def test_more_classes_than_memory_can_hold_are_refused(runs):
     compare.table({'many': many})
 
 
-def test_a_long_comparison_says_so(folders, monkeypatch, capsys):
+def test_a_long_comparison_shows_progress_on_stderr(
+  folders, monkeypatch, capsys
+):
   said = threading.Event()
   table, print_ = compare.table, compare.progress.error_console.print
 

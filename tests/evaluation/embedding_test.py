@@ -6,7 +6,7 @@ import pytest
 from dianet_jax.evaluation import embedding
 
 
-def test_clips_of_one_kind_lie_together():
+def test_clips_of_one_class_are_close_together():
   rng = np.random.default_rng(0)
   labels = np.arange(30) % 3
   logits = 4 * np.eye(3)[labels] + rng.normal(0, 0.2, (30, 3))

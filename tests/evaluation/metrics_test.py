@@ -13,7 +13,7 @@ from dianet_jax.training import results as results_lib
 from tests.support import prediction_files
 
 
-def test_the_published_check():
+def test_uf1_and_uar_of_a_published_confusion_matrix():
   # STSTNet, MEGC 2019 composite: pooled (TP, FP, FN) of three classes, 442
   # clips. Off the diagonal any matrix with these margins serves.
   tp, fp, fn = np.array([(195, 48, 55), (68, 46, 41), (64, 21, 19)]).T
@@ -61,7 +61,7 @@ def test_a_class_predicted_but_absent_counts_as_zero_f1():
   assert metrics.uf1(confusion) == pytest.approx((4 / 5 + 0) / 2)
 
 
-def test_chance_interval_covers_chance_and_not_skill():
+def test_chance_interval_contains_chance_but_not_a_good_result():
   rng = np.random.default_rng(1)
   truth = rng.integers(0, 5, 300)
   low, high = metrics.chance_interval(truth, rng.permutation(truth)[None], 5)[
@@ -84,7 +84,7 @@ def test_chance_interval_is_that_of_the_mean_over_seeds():
   assert high - low < 0.6 * (one['uf1'][1] - one['uf1'][0])
 
 
-def test_chance_interval_shuffles_the_truth_alike_for_all_seeds():
+def test_chance_interval_shuffles_the_truth_equally_for_all_seeds():
   rng = np.random.default_rng(3)
   truth = rng.integers(0, 3, 60)
   seeds = rng.integers(0, 3, (2, 60))
@@ -136,7 +136,7 @@ def test_subject_confusions_add_up_to_the_pooled_ones():
     )
 
 
-def test_a_draw_is_the_metric_of_the_drawn_clips():
+def test_a_bootstrap_draw_is_the_metric_of_the_drawn_clips():
   truth, predictions, subjects = random_clips(np.random.default_rng(6))
   names = np.unique(subjects)
   parts = metrics.subject_confusions(truth, predictions, subjects, 3)
@@ -159,7 +159,7 @@ def test_a_draw_is_the_metric_of_the_drawn_clips():
     assert got['uf1'][draw] == pytest.approx(np.mean(uf1))
 
 
-def test_a_class_missing_from_a_draw_is_left_out_of_its_mean():
+def test_a_class_missing_from_a_bootstrap_draw_is_left_out_of_its_mean():
   # Class 1 is one subject's: a draw without that subject has recall 1.
   parts = metrics.subject_confusions(
     np.array([0, 0, 1]), np.array([[0, 0, 0]]), ['a', 'b', 'c'], 2
@@ -167,7 +167,7 @@ def test_a_class_missing_from_a_draw_is_left_out_of_its_mean():
   assert set(metrics.resample(parts)['uar'].tolist()) == {1, 0.5, 0}
 
 
-def test_bootstrap_covers_the_truth_about_as_often_as_it_says():
+def test_bootstrap_intervals_have_their_nominal_coverage():
   # Subjects differ: clips of a subject are not independent. An interval that
   # resamples clips covers the true 0.6 in fewer than 80 of 100 cases here.
   rng = np.random.default_rng(7)
@@ -219,7 +219,7 @@ def precision(confusion):
   return (right / confusion.sum(axis=-2)).mean(axis=-1)
 
 
-def test_a_new_metric_is_one_row(tmp_path, monkeypatch):
+def test_a_new_metric_is_in_summaries_and_comparisons(tmp_path, monkeypatch):
   row = metrics.Metric('Precision', precision)
   monkeypatch.setitem(metrics.METRICS, 'precision', row)
   runs = {

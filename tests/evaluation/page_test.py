@@ -110,7 +110,7 @@ def test_images_of_any_number_of_channels(write, channels):
     np.testing.assert_array_equal(found[channel][1].squeeze(), wanted)
 
 
-def test_one_view_needs_no_name_and_what_is_no_image_is_named(write):
+def test_one_view_has_no_title_and_inputs_without_images_are_listed(write):
   text = write(dataset(views=1))
   assert {title for title, _ in pictures(text)} == {'some_flow'}
   assert 'flow, as some_flow: 1 x 6 x 5 x 3 per clip' in text
@@ -118,7 +118,7 @@ def test_one_view_needs_no_name_and_what_is_no_image_is_named(write):
   assert 'tokens, as some_tokens: 7 x 11 per clip; not an image' in text
 
 
-def test_names_are_text(write):
+def test_names_are_escaped(write):
   text = write(dataset())
   body = text[text.index('<h1>') :]
   assert '<script' not in text and '<i>' not in text and '<b>' in text
@@ -131,7 +131,7 @@ def test_names_are_text(write):
   assert text.count('<svg') == 3 and '&lt;svg' not in text
 
 
-def test_lines_of_a_cell_and_the_tables(write):
+def test_tables_and_their_cells(write):
   text = write(dataset())
   assert re.search(r'<td>\d\.\d{3}<br>\d\.\d{3} to \d\.\d{3}</td>', text)
   for label in ('clips', 'n', 'accuracy', 'UF1', 'chance UF1', 'recall'):
@@ -144,7 +144,7 @@ def test_lines_of_a_cell_and_the_tables(write):
   ]  # fmt: skip
 
 
-def test_banners(write):
+def test_banners_of_simulated_data_and_controls(write):
   simulated, control = 'are <b>simulated</b>', 'A <b>control</b>'
   text = write(dataset())
   assert simulated in text and control not in text
@@ -156,7 +156,7 @@ def test_banners(write):
   assert '<p>None.</p>' in text
 
 
-def test_a_metric_is_one_row(write, monkeypatch):
+def test_a_new_metric_is_in_the_table(write, monkeypatch):
   row = metrics.Metric('P < 1', lambda confusion: confusion[..., 0, 0] / 8)
   monkeypatch.setitem(metrics.METRICS, 'hits', row)
   assert '<th>P &lt; 1</th>' in write(dataset())

@@ -183,7 +183,7 @@ def test_pictures_of_any_representation(shared_cache, tmp_path, monkeypatch):
     (["--config.data.phases=('x',)"], "phases=.'x',.* is out of range"),
   ],
 )
-def test_mistakes(arguments, message, shared_cache):
+def test_invalid_arguments_are_refused(arguments, message, shared_cache):
   values = {'cache_dir': shared_cache, **SMALL}
   keys = [f'--config.data.{key}={value}' for key, value in values.items()]
   with pytest.raises(errors.UserError, match=message):

@@ -11,7 +11,7 @@ import pytest
 from dianet_jax.evaluation import page, picture
 
 
-def test_tex_and_styles_of_the_users(tmp_path, monkeypatch):
+def test_settings_of_the_user_do_not_affect_plots(tmp_path, monkeypatch):
   monkeypatch.setitem(matplotlib.rcParams, 'text.usetex', True)
   monkeypatch.setitem(matplotlib.rcParams, 'axes.facecolor', 'black')
 
@@ -30,7 +30,7 @@ def test_tex_and_styles_of_the_users(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('backend', ['nonsense', 'TkAgg'])
-def test_a_users_settings_in_a_process_of_its_own(tmp_path, backend):
+def test_settings_files_of_the_user_do_not_affect_plots(tmp_path, backend):
   (tmp_path / 'matplotlibrc').write_text('text.usetex: True\n')
   code = (
     'from dianet_jax.evaluation import plots\n'

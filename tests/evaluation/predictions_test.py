@@ -53,7 +53,7 @@ def test_the_order_of_rows_and_columns_does_not_matter(
     )
 
 
-def test_unknown_columns_and_a_byte_order_mark_are_no_matter(tmp_path):
+def test_unknown_columns_and_a_byte_order_mark_are_ignored(tmp_path):
   rows = prediction_files.rows()
   for row in rows:
     row['oracle_prediction'] = 'anything'
@@ -80,7 +80,7 @@ def test_classes_in_another_order(tmp_path):
   assert turned.classes != run.classes
 
 
-def test_simulated_data_and_controls_are_remarked(tmp_path):
+def test_simulated_data_and_controls_are_marked(tmp_path):
   prediction_files.write(tmp_path, prediction_files.rows())
   kept = tmp_path / 'metrics.json'
   kept.write_text(json.dumps({'simulated': True, 'control': True}))
@@ -181,7 +181,7 @@ def test_a_missing_run_is_named(tmp_path):
 
 
 @pytest.mark.parametrize('content', ['[' * 10**5, '[]', 'null', '{"a": 1}'])
-def test_any_metrics_beside_it_are_no_matter(tmp_path, content):
+def test_invalid_metrics_files_are_ignored(tmp_path, content):
   folder = prediction_files.write(tmp_path / 'run', prediction_files.rows())
   (folder / 'metrics.json').write_text(content)
   assert predictions.load(folder).remark == ''

@@ -41,7 +41,7 @@ def test_rows_have_mean_deviation_and_interval():
   assert '±' not in ''.join(one) and '\n' in one[header.index('UF1')]
 
 
-def test_a_finished_run_is_shown_with_the_metrics_of_its_time():
+def test_an_older_run_is_shown_with_the_metrics_it_has():
   values = summary(seeds=1)
   for part in (values['overall'], *values['by_dataset'].values()):
     del part['uar']
@@ -50,7 +50,7 @@ def test_a_finished_run_is_shown_with_the_metrics_of_its_time():
   assert len(row) == len(header)
 
 
-def test_curves_have_lengths_of_their_own(monkeypatch):
+def test_learning_curves_may_have_different_lengths(monkeypatch):
   drawn = []
   plot = axes.Axes.plot
 

@@ -32,7 +32,7 @@ def video(truth=(), found=(), name='v', subject='s', frames=1800, rate=30.0):
   return spotting.Video(name, subject, frames, rate, tuple(truth), tuple(found))
 
 
-def test_half_of_the_frames_are_enough():
+def test_an_iou_of_one_half_is_a_match():
   truth = [interval(10, 19)]
   # Five of ten frames, both inclusive, and four of ten.
   assert spotting.match(truth, [interval(10, 14)]) == [(0, 0)]
@@ -40,7 +40,7 @@ def test_half_of_the_frames_are_enough():
   assert spotting.match(truth, []) == spotting.match([], truth) == []
 
 
-def test_each_is_counted_once():
+def test_each_interval_is_matched_once():
   one = [interval(0, 9)]
   two = [interval(0, 9), interval(1, 10)]
   assert len(spotting.match(one, two)) == len(spotting.match(two, one)) == 1
@@ -84,7 +84,7 @@ def test_no_larger_matching_exists():
     assert len({t for t, _ in matched}) == len({f for _, f in matched}) == most
 
 
-def test_the_other_kind_is_wrong():
+def test_intervals_of_another_kind_do_not_match():
   one = video([expression(0, 9)], [expression(0, 9, kind='macro')])
   for kind, counts in (
     ('micro', (0, 0, 1)), ('macro', (0, 1, 0)), ('both', (0, 1, 1)),
@@ -120,7 +120,7 @@ def test_figures_worked_by_hand():
   assert low == 0.5 and high == 2.0
 
 
-def test_nothing_there_and_nothing_found_is_no_figure():
+def test_f1_is_nan_without_truth_and_predictions():
   got = spotting.figures([video(), video(name='w', subject='t')], 'both')
   assert math.isnan(got['f1']) and math.isnan(got['ap'])
   assert got['f1_95'] is None and got['false_positives_per_minute'] == 0
@@ -171,13 +171,13 @@ def strict(*videos):
   return tuple(got[n] for n in ('true_positives', 'false_positives', 'misses'))
 
 
-def test_the_published_scorer_lets_one_prediction_take_two():
+def test_the_published_scorer_counts_one_prediction_twice():
   one = video([expression(0, 9), expression(2, 11)], [expression(1, 10)])
   assert reference(one) == (2, 0, 0)
   assert strict(one) == (1, 0, 1)
 
 
-def test_the_published_scorer_goes_by_the_order_of_the_file():
+def test_the_published_scorer_depends_on_the_order_of_the_file():
   truth = [expression(0, 9), expression(5, 14)]
   greedy = video(truth, [expression(3, 12), expression(7, 16)])
   # The first takes the second truth, too: nothing is left for the second.
@@ -185,7 +185,7 @@ def test_the_published_scorer_goes_by_the_order_of_the_file():
   assert strict(greedy) == (2, 0, 0)
 
 
-def test_the_published_scorer_leaves_out_who_is_silent():
+def test_the_published_scorer_leaves_out_subjects_without_predictions():
   silent = video([expression(0, 9)], [], 'a', 's1')
   other = video([expression(0, 9)], [expression(0, 9)], 'b', 's2')
   assert reference(silent, other) == (1, 0, 0)
@@ -199,7 +199,7 @@ def test_the_published_scorer_leaves_out_videos_without_expressions():
   assert strict(noisy, other) == (1, 1, 0)
 
 
-def test_the_published_scorer_tells_no_kinds_apart():
+def test_the_published_scorer_ignores_the_kind():
   one = video([expression(0, 9)], [expression(0, 9, kind='macro')])
   assert reference(one) == (1, 0, 0)
   assert strict(one) == (0, 1, 1)
@@ -225,14 +225,14 @@ def test_the_published_scorer_calls_precision_uar():
   ] == pytest.approx(recall)
 
 
-def test_the_published_scorer_gives_nothing_for_one_class_all_right():
+def test_the_published_scorer_gives_zero_for_a_single_class():
   one = of_emotions(('a', 'a'), ('a', 'a'))
   got = spotting_reference.figures([one])['recognition']
   assert got['uf1'] == 0 and math.isnan(got['f1'])
   assert math.isnan(got['strs'])
 
 
-def test_the_published_scorer_has_no_figure_without_true_positives():
+def test_the_published_scorer_gives_nan_without_true_positives():
   one = video(
     [expression(0, 9, emotion='a')], [expression(50, 59, emotion='a')]
   )
@@ -250,7 +250,7 @@ def scored(subject, right, wrong):
   )
 
 
-def test_a_threshold_is_chosen_without_the_subject_it_judges():
+def test_a_threshold_is_chosen_without_its_test_subject():
   videos = [scored('s1', 5, 1), scored('s2', 5, 1), scored('s3', 2, 8)]
   each, oracle = thresholds.chosen(videos)
   # Of s1 and s2 it is 5: of s3 the right one goes, and the false one stays.
@@ -292,7 +292,7 @@ def folder(tmp_path):
   return tmp_path
 
 
-def test_the_command_says_all_sets(folder, capsys):
+def test_the_command_prints_all_results(folder, capsys):
   from dianet_jax import __main__ as cli
 
   arguments = ['evaluate-spotting', str(folder / 'found.csv'), str(folder)]
@@ -323,7 +323,7 @@ def test_the_published_rules_are_shown_where_they_differ(folder, capsys):
   assert 'published scorer' in capsys.readouterr().out
 
 
-def test_what_predict_spots_and_names_is_scored(folder, capsys):
+def test_predictions_of_long_videos_are_scored(folder, capsys):
   rows = [
     'clip,prediction,onset,apex,offset,kind,spotting_score,error',
     'a.mp4,positive,0,5,9,micro,9,',
@@ -362,7 +362,7 @@ def test_what_predict_spots_and_names_is_scored(folder, capsys):
     ('videos.csv', 'subject', 'person', 'has no column(s) subject'),
   ],
 )
-def test_files_that_do_not_fit_are_refused(folder, name, old, new, said):
+def test_inconsistent_files_are_refused(folder, name, old, new, said):
   path = folder / name
   text = path.read_text()
   assert old in text

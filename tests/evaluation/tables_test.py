@@ -55,7 +55,7 @@ def test_latex_has_as_many_columns_as_the_header():
   assert '$-$0.1' in rows[3]
 
 
-def test_latex_leaves_no_special_character_bare():
+def test_latex_escapes_every_special_character():
   escaped = tables.render([TABLE], [], 'latex').split(r'\midrule')[1]
   escaped = escaped.split(r'\bottomrule')[0]
   # What is escaped or grouped, taken away; a row's own parts, too.
@@ -64,7 +64,7 @@ def test_latex_leaves_no_special_character_bare():
   assert set(plain) & set('\\&%$#_{}~^<>|*[]') == set()
 
 
-def test_plus_and_minus_in_words_stay():
+def test_latex_signs_are_math_only_before_numbers():
   table = tables.Table('', ['a-1', 'x'], [['run-2 - b', '+0.1 to -0.2']])
   text = tables.render([table], [], 'latex')
   assert 'a-1' in text and 'run-2 - b' in text
@@ -72,6 +72,6 @@ def test_plus_and_minus_in_words_stay():
 
 
 @pytest.mark.parametrize('format_', ['text', 'markdown', 'latex'])
-def test_no_notes(format_):
+def test_tables_without_notes(format_):
   text = tables.render([TABLE], [], format_)
   assert text and not text.endswith('\n\n')

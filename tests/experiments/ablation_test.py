@@ -49,7 +49,7 @@ def test_an_ablation_runs_and_resumes(make, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_row_that_fails_is_told_and_the_others_go_on(
+def test_a_failing_row_is_reported_and_the_others_run(
   make, tmp_path, capsys, monkeypatch
 ):
   real = run.run

@@ -47,7 +47,7 @@ def test_the_report_names_no_folder(video, tmp_path):
   assert commands.arguments[-2:] == ['--', str(video)]
 
 
-def test_a_command_that_wrote_no_report_is_told(video):
+def test_a_command_without_a_report_is_an_error(video):
   commands = Commands(said='error: end=0.1: expected more.\n')
   with pytest.raises(errors.UserError, match='^end=0.1: expected more.$'):
     app.predict(commands, video, folder.SHIPPED)
@@ -59,7 +59,7 @@ def test_a_video_that_is_too_long_is_refused(tmp_path):
     app.predict(Commands(), long, folder.SHIPPED)
 
 
-def test_what_is_no_video_is_refused(tmp_path):
+def test_a_file_that_is_not_a_video_is_refused(tmp_path):
   path = tmp_path / 'clips.csv'
   path.write_text('clip\n/etc/passwd\n')
   with pytest.raises(errors.UserError, match='is not a readable video'):
@@ -75,7 +75,7 @@ def test_a_computation_that_lasts_too_long_is_ended(monkeypatch):
   assert commands._process.poll() is not None
 
 
-def test_a_file_goes_with_the_last_session_that_holds_it(tmp_path):
+def test_a_file_is_deleted_with_its_last_session(tmp_path):
   mine, shared = tmp_path / '1' / 'a.mp4', tmp_path / '2' / 'b.mp4'
   uploads = app.Uploads()
   for path in (mine, shared):
@@ -96,7 +96,7 @@ def test_a_report_cannot_leave_its_frame():
   assert '<script' not in found and ' sandbox ' in found
 
 
-def test_a_missing_extra_is_told_in_a_line(monkeypatch, capsys):
+def test_a_missing_extra_is_reported_in_one_line(monkeypatch, capsys):
   monkeypatch.setitem(sys.modules, 'gradio', None)
   for name in ('GRADIO_ANALYTICS_ENABLED', 'GRADIO_TEMP_DIR', 'HF_HUB_OFFLINE'):
     monkeypatch.setenv(name, '')

@@ -72,7 +72,7 @@ def others():
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_every_data_set_takes_a_model(others, name):
+def test_every_config_accepts_a_model(others, name):
   module = importlib.import_module(f'configs.{name}')
   if [*inspect.signature(module.get_config).parameters] == ['base']:
     pytest.skip('a study')
@@ -153,7 +153,7 @@ def test_the_model_is_part_of_the_default_workdir(others):
   assert len(names) == 2
 
 
-def test_a_new_key_moves_no_run(monkeypatch):
+def test_a_new_key_does_not_change_default_workdirs(monkeypatch):
   config = build(seed=1)
   before = configuration.digest(config)
   train = dataclasses.make_dataclass(
@@ -186,12 +186,12 @@ def test_names_of_runs(name):
 @pytest.mark.parametrize(
   'name', ['../../evil', 'a/b', '', '.hidden', '[/bold]', 'a b', 'x' * 101]
 )
-def test_names_that_are_no_part_of_a_path(name):
+def test_names_that_are_not_valid_in_a_path(name):
   with pytest.raises(errors.UserError, match='config.name=.* expected up to'):
     configuration.default_workdir(build(name=name))
 
 
-def test_the_default_workdir_knows_no_spelling_of_paths():
+def test_the_default_workdir_does_not_depend_on_the_spelling_of_paths():
   ways = ('/data/CASME2', '/data/CASME2/', '/data/../data/CASME2', '~/CASME2')
   digests = {
     configuration.default_workdir(build(data__manual_dir=way)) for way in ways

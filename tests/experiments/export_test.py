@@ -57,7 +57,7 @@ def test_a_run_becomes_a_bundle(finished, tmp_path, capsys):
     final.train(opened.config, {'fingerprint': 'x'}, 1, finished)
 
 
-def test_nobody_is_held_out(flow, make_config):
+def test_a_final_network_trains_on_all_clips(flow, make_config):
   config = make_config(
     megc2019, data__manual_dir=str(flow), evaluation__ensemble=2
   )
@@ -88,7 +88,7 @@ def test_the_temperature_undoes_overconfidence():
   assert found['nats_after'] < found['nats_before']
 
 
-def test_a_row_is_named(make_study, make_config, tmp_path):
+def test_a_study_needs_the_name_of_a_row(make_study, make_config, tmp_path):
   ablation, alone = tmp_path / 'ablation', tmp_path / 'alone'
   for path, config in ((ablation, make_study()), (alone, make_config())):
     path.mkdir()

@@ -52,7 +52,7 @@ def finished(config, places, monkeypatch, capsys, tmp_path):
   return tmp_path / 'run'
 
 
-def test_what_cannot_be_drawn_takes_no_result_away(finished, places):
+def test_a_report_that_fails_does_not_lose_the_result(finished, places):
   said = places['said']
   for name in ('report.html', 'tensorboard'):
     assert f'{name} could not be drawn (RuntimeError: latex could' in said
@@ -63,7 +63,7 @@ def test_what_cannot_be_drawn_takes_no_result_away(finished, places):
   assert (finished / 'predictions.csv').exists()
 
 
-def test_the_same_command_draws_it(finished, config, capsys):
+def test_the_same_command_writes_a_missing_report(finished, config, capsys):
   summary = json.loads((finished / 'metrics.json').read_text())
   assert run.run(config, finished) == summary
   said = capsys.readouterr().out
@@ -81,7 +81,7 @@ def test_the_same_command_draws_it(finished, config, capsys):
   assert (finished / 'report.html').read_text() == 'kept'
 
 
-def test_changed_data_are_no_matter_of_the_shown_result(
+def test_changed_data_of_a_finished_run_are_refused(
   finished, flow, make_config, tmp_path
 ):
   (tmp_path / 'changed').mkdir()
@@ -108,7 +108,7 @@ def test_a_finished_run_that_cannot_be_written_is_shown(
 
 
 @pytest.mark.parametrize('content', ['{"a": 1}', '"x"', '[' * 10**5, '{}'])
-def test_a_damaged_result_is_named_and_can_be_had_again(
+def test_a_damaged_result_is_reported_and_can_be_computed_again(
   finished, config, content
 ):
   before = json.loads((finished / 'metrics.json').read_text())
@@ -130,7 +130,7 @@ def test_a_damaged_result_is_named_and_can_be_had_again(
     ('report', page, 'write'),
   ],
 )
-def test_a_fault_is_a_line_whatever_the_stage(
+def test_an_error_of_any_stage_is_one_line(
   finished, config, monkeypatch, capsys, stage, module, function
 ):
   (finished / 'metrics.json').unlink()

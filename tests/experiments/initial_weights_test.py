@@ -55,7 +55,7 @@ def weights(short_config, tmp_path):
   return path
 
 
-def test_where_the_file_lies_is_no_part_of_a_run(make_config):
+def test_the_folder_of_the_weights_does_not_change_a_run(make_config):
   def make(path):
     return make_config(model__pretrained=path)
 
@@ -82,7 +82,7 @@ def test_another_file_is_refused(make_config, tmp_path):
     initial_weights.refuse_other(held, config, tmp_path)
 
 
-def test_the_sentence_says_what_is_not_known():
+def test_the_sentence_lists_new_and_unused_entries():
   held = {
     'file': 'x.pth',
     'sha256': 'ab',
@@ -102,7 +102,9 @@ def test_the_sentence_says_what_is_not_known():
 
 
 @pytest.mark.slow
-def test_a_whole_run(short_config, weights, tmp_path, capsys):
+def test_a_complete_run_from_initial_weights(
+  short_config, weights, tmp_path, capsys
+):
   workdir = tmp_path / 'run'
   config = short_config(model__pretrained=str(weights))
   summary = run.run(config, workdir)

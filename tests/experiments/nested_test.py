@@ -213,7 +213,7 @@ def test_resuming_selects_the_same(make, planted, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
   'row', ['x: seeds=2', 'x: evaluation.epochs=inner_split', 'x: seed=4']
 )
-def test_what_candidates_share(make, row):
+def test_settings_that_candidates_must_share(make, row):
   with pytest.raises(errors.UserError, match='must be the same for all rows'):
     rows.parse(make(study__rows=(row,)))
 
@@ -245,7 +245,7 @@ def test_chosen_candidates_may_differ_in_epochs(make, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_leavings_of_a_killed_write_are_removed(make, tmp_path, monkeypatch):
+def test_remains_of_a_killed_write_are_removed(make, tmp_path, monkeypatch):
   config = make(train__epochs=1)
   # The last candidate is chosen for every group.
   rising = iter(np.arange(len(CANDIDATES), dtype=float))

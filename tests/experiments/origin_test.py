@@ -98,7 +98,7 @@ def test_data_that_cannot_be_read_any_more(compare, raw):
     compare('')
 
 
-def test_data_that_are_gone_or_not_given_are_said(compare, config, raw):
+def test_missing_or_unspecified_data_are_reported(compare, config, raw):
   def at(folder):
     data = dataclasses.replace(config.data, manual_dir=folder)
     return dataclasses.replace(config, data=data)
@@ -119,6 +119,6 @@ def test_a_loop_of_links_ends(raw, config):
   assert raw_files.listing(config.data) != before
 
 
-def test_what_older_versions_noted(compare):
+def test_notes_of_older_versions(compare):
   held = {'fingerprint': 'ab', 'simulated': True}
   assert origin.sentence(held) == 'simulated, fingerprint ab'

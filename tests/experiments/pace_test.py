@@ -9,7 +9,7 @@ from dianet_jax.data import folds as folds_lib
 from dianet_jax.experiments import pace
 
 
-def test_the_estimate_is_of_all_that_is_left():
+def test_the_estimate_covers_all_remaining_work():
   done = pace.Pace()
   # Before anything is known, the timed step speaks for what follows.
   assert 'about 0:01:50 for the rest' in done.remark(10.0, work=10, rest=100)
@@ -17,7 +17,7 @@ def test_the_estimate_is_of_all_that_is_left():
   assert 'about 0:03:30 for the rest' in done.remark(10.0, work=10, rest=100)
 
 
-def test_only_work_teaches_the_pace(monkeypatch):
+def test_only_completed_work_changes_the_pace(monkeypatch):
   clock = iter([0.0, 1.0, 21.0, 30.0])
   monkeypatch.setattr(pace.time, 'perf_counter', lambda: next(clock))
   done = pace.Pace()

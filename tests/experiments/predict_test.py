@@ -103,7 +103,7 @@ def test_a_program_reads_json_and_nothing_else(
   )
 
 
-def test_the_rest_goes_on_where_one_fails(start, clip, tmp_path):
+def test_a_failing_clip_does_not_stop_the_others(start, clip, tmp_path):
   good = videos.write(tmp_path / '=cmd.mkv', clip)
   bad = tmp_path / '<img src=x onerror=alert(1)>.mp4'
   bad.write_bytes(b'nothing')
@@ -148,7 +148,7 @@ def test_a_list_of_clips(start, clip, tmp_path):
     ('clip\n"a', 'cannot be read'),
   ],
 )
-def test_a_list_that_is_none_is_refused(tmp_path, text, reason):
+def test_an_invalid_list_is_refused(tmp_path, text, reason):
   path = tmp_path / 'list.csv'
   path.write_text(text)
   with pytest.raises(errors.UserError, match=reason):

@@ -67,7 +67,7 @@ from tests.support.configurations import build
     ('seeds', 0, 'at least 1'),
   ],
 )
-def test_mistakes_are_named(key, value, message):
+def test_invalid_values_are_refused(key, value, message):
   with pytest.raises(errors.UserError, match=message):
     build(**{key: value})
 
@@ -146,12 +146,12 @@ TURNED = {'train__augment__rotation_degrees': 5.0}
     ),
   ],
 )
-def test_options_that_do_not_go_together(overrides, message):
+def test_inconsistent_options_are_refused(overrides, message):
   with pytest.raises(errors.UserError, match=message):
     build(**overrides)
 
 
-def test_what_flow_images_may_do():
+def test_options_that_flow_images_allow():
   config = build(**FLOW, data__frame_size=8)
   assert config.data.inputs == ('phase_flow',)
   pixels = {'data__flow__coding': 'pixels'}
@@ -186,7 +186,7 @@ def test_what_flow_images_may_do():
     ('data__emotions', ('happiness=a', 'disgust=b', 'happiness=b')),
   ],
 )
-def test_numbers_that_no_run_can_mean(key, value):
+def test_values_out_of_range_are_refused(key, value):
   name = key.replace('__', '.')
   with pytest.raises(errors.UserError, match=f'{name}=.* is out of range'):
     build(**{key: value})

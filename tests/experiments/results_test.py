@@ -74,7 +74,7 @@ def interval(metric, key='interval_95'):
 @pytest.mark.parametrize(
   'folder', ['ablation-megc2019/dual-cross-attention', 'nested-megc2019']
 )
-def test_pages_quote_the_kept_results(folder):
+def test_pages_quote_the_committed_results(folder):
   summary = json.loads((RESULTS / folder / 'metrics.json').read_text())
   parts = {'all': summary['overall'], **summary['by_dataset']}
   names = {'casme2': 'CASME II', 'samm': 'SAMM', 'all': 'all'}
@@ -94,7 +94,7 @@ ABLATIONS = [path for path in STUDIES if path.match('ablation-*')]
 
 
 @pytest.mark.parametrize('folder', ABLATIONS, ids=name)
-def test_pages_quote_the_kept_tables(folder):
+def test_pages_quote_the_committed_tables(folder):
   held = json.loads((folder / 'ablation.json').read_text())
   table = (folder / 'ablation.md').read_text()
   first = held['rows'][0]['name']
@@ -128,7 +128,7 @@ def test_tables_follow_from_the_predictions(folder):
   assert made in (folder / 'ablation.md').read_text()
 
 
-def test_the_leaderboard_follows_from_what_is_kept():
+def test_the_leaderboard_follows_from_the_committed_results():
   folder = RESULTS / 'zoo-megc2019'
   held = json.loads((folder / 'ablation.json').read_text())
   kept = (folder / 'ablation.md').read_text()

@@ -133,7 +133,7 @@ def test_resuming_gives_the_same_predictions(
   assert predictions(again) == before
 
 
-def test_a_finished_run_says_so(workdir, flow_config, finished, capsys):
+def test_a_finished_run_is_reported(workdir, flow_config, finished, capsys):
   assert run.run(flow_config(), workdir) == json.loads(
     json.dumps(finished['summary'])
   )
@@ -150,7 +150,9 @@ def test_devices_and_cache_are_no_other_config(workdir, flow_config):
   run.run(flow_config(data__cache_dir='/elsewhere'), workdir)
 
 
-def test_a_mistake_does_not_claim_the_workdir(flow_config, tmp_path):
+def test_an_invalid_configuration_does_not_claim_the_workdir(
+  flow_config, tmp_path
+):
   with pytest.raises(errors.UserError, match='does not exist'):
     run.run(flow_config(data__manual_dir='/none'), tmp_path / 'run')
   assert not (tmp_path / 'run').exists()
@@ -175,7 +177,9 @@ def test_a_damaged_workdir_is_named(workdir, flow_config, tmp_path, damaged):
 
 
 @pytest.mark.slow
-def test_a_damaged_fold_is_trained_anew(workdir, flow_config, tmp_path, capsys):
+def test_a_damaged_fold_is_trained_again(
+  workdir, flow_config, tmp_path, capsys
+):
   again = tmp_path / 'again'
   shutil.copytree(workdir, again)
   (again / 'metrics.json').unlink()

@@ -43,7 +43,7 @@ def choose(run, make_config, tmp_path, monkeypatch):
   return go
 
 
-def test_a_choice_is_shown_and_kept_in_the_workdir(
+def test_a_choice_is_shown_and_saved_in_the_workdir(
   choose, tmp_path, monkeypatch, capsys
 ):
   calls = []

@@ -21,7 +21,7 @@ def flow(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_weights_give_the_predictions_again(flow, make_config, tmp_path):
+def test_saved_weights_reproduce_the_predictions(flow, make_config, tmp_path):
   config = make_config(
     megc2019, data__manual_dir=str(flow), seeds=2, train__epochs=2
   )
@@ -60,7 +60,7 @@ def test_weights_give_the_predictions_again(flow, make_config, tmp_path):
 
 
 @pytest.mark.slow
-def test_nested_selection_opens_too(flow, make_config, tmp_path):
+def test_nested_selections_can_be_opened(flow, make_config, tmp_path):
   config = make_config(
     megc2019,
     data__manual_dir=str(flow),
@@ -88,7 +88,7 @@ def test_nested_selection_opens_too(flow, make_config, tmp_path):
       np.testing.assert_allclose(probs, written, atol=2e-6)
 
 
-def test_a_run_of_an_older_version_is_named():
+def test_a_run_without_weights_is_refused():
   kept = ROOT / 'benchmarks/results/ablation-megc2019/onset-apex-only'
   with pytest.raises(errors.UserError, match='saved no weights'):
     trained.open_run(kept)

@@ -16,7 +16,9 @@ DATA = types.SimpleNamespace(
 )
 
 
-def test_what_was_begun_goes_on_and_nothing_else(make_config, tmp_path):
+def test_a_workdir_accepts_only_its_own_configuration_and_data(
+  make_config, tmp_path
+):
   config = make_config()
   workdir = tmp_path / 'new' / 'run'
   workdirs.check_config(workdir, config)
@@ -69,7 +71,7 @@ def test_every_session_is_noted_once(make_config, tmp_path, monkeypatch):
   assert held()['config'] == schema.to_dict(make_config())
 
 
-def test_a_new_key_does_not_lock_old_workdirs(
+def test_old_workdirs_can_be_used_with_a_new_key(
   make_config, tmp_path, monkeypatch
 ):
   config = make_config(seeds=2)
@@ -110,7 +112,7 @@ def test_a_config_that_cannot_be_read_is_named(
     workdirs.load_config(tmp_path / 'other')
 
 
-def test_one_run_at_a_time_and_no_trace_of_none(tmp_path):
+def test_one_run_at_a_time_and_empty_workdirs_are_removed(tmp_path):
   workdir = tmp_path / 'deep' / 'run'
   with workdirs.exclusive(workdir):
     for _ in range(2):
@@ -128,7 +130,7 @@ def test_one_run_at_a_time_and_no_trace_of_none(tmp_path):
     pass
 
 
-def test_a_lock_whose_name_is_gone_is_no_lock(tmp_path, monkeypatch):
+def test_a_deleted_lock_file_does_not_lock(tmp_path, monkeypatch):
   """Another run unlinks the file between our `open` and our `flock`."""
   lock = tmp_path / '.lock'
   flock, times = workdirs.fcntl.flock, []
@@ -163,7 +165,9 @@ def test_a_file_system_without_locks_says_so(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('name', ['config.json', 'data.json'])
 @pytest.mark.parametrize('content', ['[]', 'null', '{"a": 1}', '[' * 10**5])
-def test_what_no_run_has_written_is_named(make_config, tmp_path, name, content):
+def test_invalid_files_in_a_workdir_are_refused(
+  make_config, tmp_path, name, content
+):
   workdirs.begin(tmp_path, make_config(), DATA)
   (tmp_path / name).write_text(content)
   with pytest.raises(errors.UserError, match=name):
@@ -184,7 +188,7 @@ def test_trainings_of_unknown_origin_are_refused(make_config, tmp_path, name):
     workdirs.check_data(tmp_path, make_config(), DATA)
 
 
-def test_other_versions_are_said_and_kept(
+def test_other_versions_are_reported_and_recorded(
   make_config, tmp_path, monkeypatch, capsys
 ):
   for jax in ('0.0.1', '0.0.1', '0.0.2'):
@@ -199,7 +203,7 @@ def test_other_versions_are_said_and_kept(
   assert workdirs.merged_versions(sessions)['numpy'] == '2'
 
 
-def test_the_day_of_the_data_stays(make_config, tmp_path):
+def test_the_date_of_the_data_is_kept(make_config, tmp_path):
   workdirs.begin(tmp_path, make_config(), DATA)
   path = tmp_path / 'data.json'
   held = json.loads(path.read_text()) | {'date': '2001-01-01'}

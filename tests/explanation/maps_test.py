@@ -26,7 +26,7 @@ ATTENTION = {
     for name in MODELS
   ],
 )
-def test_every_model_is_explained_and_stillness_is_empty(name, monkeypatch):
+def test_every_model_has_maps_that_are_empty_without_motion(name, monkeypatch):
   monkeypatch.setattr(jax, 'jit', small.jit)
   model, specs = small.make(name)
   [(read, spec)] = specs.items()
@@ -62,7 +62,7 @@ def test_every_model_is_explained_and_stillness_is_empty(name, monkeypatch):
     assert all(heat.max() <= 1 for heat in found.attention.values())
 
 
-def test_a_stack_is_rolled_out_and_a_class_token_asks():
+def test_attention_rollout_and_attention_of_a_class_token():
   first, second = np.array([[0.5, 0.5], [0.0, 1.0]]), np.eye(2)
   rolled = maps._rollout([first, second])
   np.testing.assert_allclose(rolled, [[0.75, 0.25], [0.0, 1.0]])
@@ -78,5 +78,5 @@ def test_a_stack_is_rolled_out_and_a_class_token_asks():
   assert sorted(names, key=maps._by_number) == ['block_2/a', 'block_10/a']
 
 
-def test_calls_of_one_layer_are_told_apart():
+def test_calls_of_one_layer_are_numbered():
   assert maps._numbered(['a', 'b', 'a']) == ['a', 'b', 'a (2)']

@@ -95,7 +95,7 @@ def test_pictures_lie_over_the_face_and_show_the_hottest_place():
 
 
 @pytest.mark.parametrize('name', REPRESENTATIONS)
-def test_stillness_of_every_representation_stays_as_it_is(name):
+def test_removing_motion_twice_changes_nothing_more(name):
   row = REPRESENTATIONS[name]
   images = np.random.default_rng(0).uniform(size=(4, 6, 6, 38)).astype('f')
   held = np.asarray(row.still(images))

@@ -123,7 +123,7 @@ def test_maps_lie_where_it_moves(trained):
   assert (np.array(inside) > 1.5 * by_chance).all()
 
 
-def test_what_is_untrained_is_explained_otherwise(trained):
+def test_an_untrained_network_has_other_explanations(trained):
   made, before, _, (images, labels, _), found = trained
   learned, drawn = [], []
   for image, label, explanation in zip(images, labels, found):

@@ -20,7 +20,7 @@ from tests.models.zoo import small
 from tests.support import moving, small_bundles
 
 
-def test_it_is_what_training_predicts():
+def test_it_predicts_like_the_trainer():
   bundle = small_bundles.make(members=1)
   trainer = Trainer(
     bundle.network,
@@ -63,7 +63,7 @@ def test_every_model_has_an_inference_form(name):
   np.testing.assert_allclose(found, expected, atol=1e-5 * scale)
 
 
-def test_members_and_temperature():
+def test_probabilities_are_averaged_over_members_and_calibrated():
   bundle = small_bundles.make(members=2)
   inputs = small_bundles.inputs(bundle, 3)
   alone = [
@@ -142,7 +142,7 @@ def test_the_surroundings_of_a_segment_change_nothing():
     ({'fps': 5}, 'longer than 2 seconds'),
   ],
 )
-def test_what_is_no_clip_is_refused(options, reason):
+def test_invalid_clips_are_refused(options, reason):
   bundle = Bundle('x', ('a', 'b'), small_bundles.data(), None, (), {}, {})
   options = {'fps': 100} | options
   with pytest.raises(errors.UserError, match=reason):

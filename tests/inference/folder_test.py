@@ -65,7 +65,7 @@ def test_reading_compiles_what_predicts_a_clip(bundle, written):
   assert loaded._compiled._cache_size() == 1
 
 
-def test_others_can_check_and_run_it(bundle, written):
+def test_other_programs_can_verify_and_run_it(bundle, written):
   checked = subprocess.run(
     ['sha256sum', '--check', '--strict', 'SHA256SUMS'],
     cwd=written,
@@ -85,7 +85,7 @@ def test_others_can_check_and_run_it(bundle, written):
     )
 
 
-def test_the_card_says_how_good_and_not_for_what(written):
+def test_the_card_has_results_and_limits(written):
   text = (written / 'README.md').read_text()
   for words in (
     'SIMULATED',
@@ -106,7 +106,7 @@ def test_a_changed_file_is_refused(folder, name):
     folder_lib.load(folder)
 
 
-def test_what_is_no_bundle_is_refused(folder, tmp_path):
+def test_a_folder_that_is_not_a_bundle_is_refused(folder, tmp_path):
   (folder / 'example.npz').unlink()
   with pytest.raises(errors.UserError, match=r'bundle: example\.npz'):
     folder_lib.load(folder)
@@ -130,7 +130,7 @@ def test_what_is_no_bundle_is_refused(folder, tmp_path):
     ('calibration.json', {'temperature': 'hot'}, 'not supported'),
   ],
 )
-def test_what_does_not_fit_is_refused(folder, name, values, reason):
+def test_inconsistent_contents_are_refused(folder, name, values, reason):
   edit(folder, name, **values)
   with pytest.raises(errors.UserError, match=reason):
     folder_lib.load(folder)
@@ -147,7 +147,7 @@ def change_weights(folder, change):
 KEY = '0/params/classifier/kernel'
 
 
-def test_other_weights_are_refused(folder):
+def test_weights_of_another_shape_are_refused(folder):
   def shape(weights):
     weights[KEY] = weights[KEY][:, :2].copy()
 
@@ -156,7 +156,7 @@ def test_other_weights_are_refused(folder):
     folder_lib.load(folder)
 
 
-def test_weights_that_are_no_numbers_are_refused(folder):
+def test_weights_that_are_not_finite_are_refused(folder):
   def poison(weights):
     weights[KEY][0, 0] = np.nan
 
@@ -165,7 +165,7 @@ def test_weights_that_are_no_numbers_are_refused(folder):
     folder_lib.load(folder)
 
 
-def test_weights_that_say_something_else_are_refused(folder):
+def test_weights_with_other_outputs_are_refused(folder):
   def turn(weights):
     weights[KEY] *= -1
 

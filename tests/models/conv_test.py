@@ -220,7 +220,7 @@ def test_convolution_of_many_channels(precision, clips, size, padding, step):
   assert_same(own, reference, (x, kernel), precision, factor=10)
 
 
-def test_few_bits_are_not_transformed():
+def test_bfloat16_is_not_transformed():
   x, kernel = jnp.ones((3, 8, 8, 64)), jnp.ones((3, 3, 64, 64))
 
   def products(dtype):
@@ -244,7 +244,7 @@ def test_padding_by_name(padding):
 
 
 @pytest.mark.parametrize('channels', [9, 64])
-def test_convolutions_side_by_side(channels):
+def test_vmapped_convolutions(channels):
   x = draw('float32', 2, 3, 6, 6, channels)
   kernel = draw('float32', 2, 3, 3, channels, 64)
 

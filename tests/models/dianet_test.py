@@ -88,7 +88,7 @@ def test_parameter_counts(row):
   assert sum(p.size for p in jax.tree.leaves(params)) == PARAMETERS[row]
 
 
-def test_no_model_or_fusion_is_without_a_row():
+def test_every_backbone_and_fusion_is_tested():
   assert {row[0] for row in PARAMETERS} == set(BACKBONES)
   assert {row[1] for row in PARAMETERS} == set(fusions.FUSIONS)
   assert MODELS['dianet'] is DIANet
@@ -196,7 +196,7 @@ def test_each_view_has_the_batch_statistics_of_all_views():
   assert_close(one, other)
 
 
-def test_a_hidden_view_is_never_both():
+def test_phase_dropout_never_hides_both_views():
   hidden = np.asarray(dianet._hidden(jax.random.key(0), 1000, 2, 0.3))
   assert hidden.shape == (1000, 2)
   assert hidden.sum(axis=1).max() == 1

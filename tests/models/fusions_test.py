@@ -63,7 +63,7 @@ def test_each_phase_keeps_views_apart():
   )
 
 
-def test_cross_attention_lets_each_view_ask_the_other():
+def test_cross_attention_attends_to_the_other_view():
   module = fusions.CrossAttention(pool='mean')
   first, second = _tokens(2)
   variables = module.init(jax.random.key(1), (first, second))
@@ -128,7 +128,7 @@ def test_a_missing_view_reaches_nothing(name, missing):
   assert jnp.abs(one - module.apply(variables, moved, present))[0].max() > 1e-4
 
 
-def test_a_learned_vector_stands_for_what_is_missing():
+def test_a_learned_vector_replaces_a_missing_view():
   module = fusions.BioViLT()
   first, second = _tokens(2)
   variables = module.init(jax.random.key(1), (first, second))

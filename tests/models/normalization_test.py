@@ -49,7 +49,7 @@ def test_normalisation(shape, valid, train):
 
 
 @pytest.mark.parametrize('train', [True, False])
-def test_nothing_is_learned_from_what_it_is_initialised_with(train):
+def test_initialising_does_not_update_the_statistics(train):
   x = draw('float32', 5, 6) + 3
   variables = layers.BatchNorm().init(jax.random.key(0), x, None, train)
   np.testing.assert_array_equal(variables['batch_stats']['mean'], 0)
@@ -65,7 +65,7 @@ def test_no_valid_clip_gives_finite_numbers():
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
 
 
-def test_the_zero_function():
+def test_zero_scale_gives_zeros():
   x = draw('float32', 5, 6)
   norm = layers.BatchNorm(zero_scale=True)
   variables = norm.init(jax.random.key(0), x, None, False)

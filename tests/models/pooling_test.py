@@ -86,7 +86,7 @@ def test_pooling_keeps_bfloat16(name):
     assert pool(x, *OPTIONS[name]).dtype == jnp.bfloat16
 
 
-def test_max_pool_keeps_what_is_not_a_number():
+def test_max_pool_keeps_nan():
   x = jnp.zeros((1, 4, 4, 1)).at[0, 3, 3].set(jnp.nan)
   assert jnp.isnan(layers.max_pool(x, *OPTIONS['max_pool'])).any()
 
@@ -104,7 +104,7 @@ def test_frames_are_pooled_each_by_itself():
 
 
 @pytest.mark.parametrize('axis', [-1, 1, 0])
-def test_the_gradient_of_the_largest_goes_to_the_first_of_them(axis):
+def test_the_gradient_of_the_maximum_goes_to_its_first_position(axis):
   x = jnp.round(jax.random.normal(jax.random.key(0), (4, 5, 6)))
   np.testing.assert_array_equal(layers.largest(x, axis), x.max(axis))
   gradient = jax.grad(lambda x: layers.largest(x, axis).sum())(x)

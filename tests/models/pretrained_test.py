@@ -121,7 +121,7 @@ def own_bundle(members, classes=small_bundles.CLASSES):
 
 
 @pytest.mark.parametrize('classes', [3, 5])
-def test_our_own_weights_come_back(write, classes):
+def test_exported_weights_are_restored(write, classes):
   bundle, flat = own_bundle(1)
   model = dataclasses.replace(bundle.network, num_classes=classes)
   start = pretrained.load(write(flat), model, bundle.specs)
@@ -136,7 +136,7 @@ def test_our_own_weights_come_back(write, classes):
     jax.tree.map(np.testing.assert_array_equal, tree, expected)
 
 
-def test_one_network_is_started_from(write):
+def test_weights_of_exactly_one_fitting_network_are_needed(write):
   bundle, flat = own_bundle(2)
   with pytest.raises(errors.UserError, match='holds 2 networks.*--final'):
     pretrained.load(write(flat), bundle.network, bundle.specs)

@@ -90,7 +90,7 @@ def test_views(tmp_path, monkeypatch, legacy):
     (0.0, (2,), (1,)),
   ],
 )
-def test_what_reaches_beyond_a_storage_is_refused(
+def test_tensors_beyond_their_storage_are_refused(
   tmp_path, monkeypatch, legacy, offset, shape, strides
 ):
   storage = torch_like.Storage('0', np.arange(4, dtype=np.float32))
@@ -178,7 +178,7 @@ def nested_tuples(depth):
   ],
 )
 @both_forms
-def test_rubbish(tmp_path, program, legacy):
+def test_invalid_programs_are_refused(tmp_path, program, legacy):
   path = tmp_path / 'a.pth'
   if legacy:
     head = [0x1950A86A20F9469CFC6C, 1001, {'little_endian': True}]
@@ -191,7 +191,7 @@ def test_rubbish(tmp_path, program, legacy):
     torch_files.read(path)
 
 
-def test_keys_that_take_for_ever(tmp_path):
+def test_keys_of_exponential_size_are_refused(tmp_path):
   path = tmp_path / 'a.pth'
   with zipfile.ZipFile(path, 'w') as archive:
     program = pickle.dumps({'x': {}}, 2)
@@ -203,7 +203,7 @@ def test_keys_that_take_for_ever(tmp_path):
 
 
 @both_forms
-def test_damage_is_told(tmp_path, monkeypatch, entries, legacy):
+def test_damaged_files_are_refused(tmp_path, monkeypatch, entries, legacy):
   path = torch_like.write(tmp_path / 'a.pth', entries, monkeypatch, legacy)
   whole, rng = path.read_bytes(), np.random.default_rng(0)
   for _ in range(100):
@@ -227,7 +227,7 @@ def test_compressed_entries_are_refused(tmp_path, monkeypatch, entries):
 
 
 @both_forms
-def test_as_pytorch_itself(tmp_path, entries, legacy):
+def test_files_of_pytorch_are_read(tmp_path, entries, legacy):
   torch = pytest.importorskip('torch')
   tensors = {name: torch.from_numpy(a) for name, a in entries.items()}
   tensors['parameter'] = torch.nn.Parameter(torch.ones(2))

@@ -59,7 +59,7 @@ def test_a_translation(method):
 
 
 @pytest.mark.parametrize('method', METHODS)
-def test_the_heads_motion_is_taken_off(method):
+def test_the_motion_of_the_head_is_subtracted(method):
   def bump(x, y):
     near = np.exp(-((x - 32) ** 2 + (y - 32) ** 2) / 72)
     return 1.0 + 0.6 * near, -0.5 + 0 * x

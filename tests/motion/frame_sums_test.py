@@ -199,7 +199,7 @@ def test_public_function_runs_here_under_jit_vmap_and_pmap():
 
 @pytest.mark.parametrize('num_frames', [1, 64, 1000, 9000])
 @pytest.mark.parametrize('pixels', [1, 126, 224 * 224 * 3])
-def test_a_block_is_whole_registers_and_fits(num_frames, pixels):
+def test_a_block_is_a_multiple_of_a_register_and_fits(num_frames, pixels):
   columns = frame_sums.block_pixels(num_frames, pixels)
   assert columns % 128 == 0
   assert columns == 128 or columns * num_frames <= 2**20

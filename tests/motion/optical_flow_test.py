@@ -36,7 +36,7 @@ def flow(frames):
   return np.asarray(optical_flow.tv_l1(*frames))
 
 
-def test_the_kept_figures_are_of_these_pairs(pairs):
+def test_the_committed_figures_are_of_these_pairs(pairs):
   assert list(KEPT['names']) == [pair.name for pair in pairs]
 
 
@@ -134,7 +134,7 @@ def test_farneback_has_the_same_interface(pairs, frames):
   ],
 )
 @pytest.mark.usefixtures('unchecked')
-def test_what_is_no_pair_of_images_is_refused(method, first, second, said):
+def test_invalid_pairs_of_images_are_refused(method, first, second, said):
   with pytest.raises(errors.UserError, match=said):
     optical_flow.METHODS[method](first, second)
 
@@ -152,14 +152,14 @@ def test_grey_is_what_opencv_makes_of_colours():
 
 
 @pytest.mark.parametrize('kind', ['median', 'rigid'])
-def test_head_motion_is_taken_out(kind):
+def test_head_motion_is_removed(kind):
   pair = peers.make_pair(64)
   head = np.broadcast_to(np.float32((1.5, -0.75)), pair.flow.shape)
   left = head_motion.without_head_motion((pair.flow + head)[None], kind)[0]
   np.testing.assert_allclose(left, pair.flow, atol=0.02)
 
 
-def test_a_turn_of_the_head_is_taken_out_by_the_rigid_fit_alone():
+def test_only_the_rigid_fit_removes_a_rotation_of_the_head():
   pair = peers.make_pair(64)
   y, x = np.mgrid[:64, :64] - 31.5
   head = np.stack([0.3 - 0.01 * y, 0.01 * x - 0.2], -1)

@@ -60,7 +60,7 @@ def test_coefficients_of_short_clips():
   )
 
 
-def test_linear_coefficients_are_others():
+def test_linear_coefficients_differ_from_rank_pooling():
   for num_frames, cosine in ((5, 0.75), (96, 0.53)):
     alpha = rank_pooling.coefficients(num_frames)
     linear = rank_pooling.linear_coefficients(num_frames)
@@ -166,7 +166,7 @@ def test_frames_outside_the_phase_have_no_influence():
   np.testing.assert_array_equal(pool_one(frames, 2, 5, 8), clean)
 
 
-def test_a_phase_of_one_frame_is_empty_and_order_is_as_asked():
+def test_a_phase_of_one_frame_is_zero_and_phases_are_in_the_given_order():
   frames = np.random.default_rng(2).integers(0, 256, (9, 4, 4, 3), np.uint8)
   images = pool_one(frames, 0, 8, 8, ('apex_offset', 'onset_apex'))
   np.testing.assert_array_equal(images[0], 0)

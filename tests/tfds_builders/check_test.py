@@ -83,7 +83,7 @@ def test_complete_folder_is_ready(tmp_path, monkeypatch, capsys):
   )
 
 
-def test_json_tells_the_same(tmp_path, monkeypatch, capsys):
+def test_json_has_the_same_content(tmp_path, monkeypatch, capsys):
   root = _complete(tmp_path / 'raw', monkeypatch)
   (root / 'Cropped/Cropped/sub01/EP01/reg_img12.jpg').unlink()
   code = check.main(['--dataset=casme2', f'--manual_dir={root}', '--json'])
@@ -232,7 +232,7 @@ def test_no_clip_of_the_protocol(tmp_path):
   assert 'no clip belongs to a protocol (casme2_5class' in report.problems[0]
 
 
-def test_every_data_set_knows_what_is_expected():
+def test_every_data_set_has_expected_counts():
   facts = {name: registry.facts(name) for name in registry.names()}
   known = {name: row for name, row in facts.items() if row.expected}
   # Of CAS(ME)3 none could be checked; of the composite, only the protocol.

@@ -87,7 +87,7 @@ def test_casme2_variants_side_by_side(tmp_path):
   assert notes[1] == "variant cropped (also there: 'raw')"
 
 
-def test_unnamed_folders_serve_any_variant(tmp_path):
+def test_folders_of_unknown_variant_are_used_for_any(tmp_path):
   root = raw_trees.casme2(tmp_path / 'mine', frames_folder='faces')
   assert len(_read(casme2.DATA_SET, root, 'raw')[0]) == 3
   assert len(_read(casme2.DATA_SET, root)[0]) == 3
@@ -175,7 +175,7 @@ def test_apex_beyond_the_frames_is_spotted(tmp_path):
   assert 'apex 24, outside the clip: spotted at frame 16' in record['notes']
 
 
-def test_missing_frames_are_counted_and_indices_hold(tmp_path):
+def test_missing_frames_are_counted_and_key_frames_still_correct(tmp_path):
   row = raw_trees.casme2_row(1, 'EP01')
   record = _one_clip(tmp_path, row, range(8, 23), skip={10, 13, 16})
   assert record['frame_numbers'] == [11, 12, 14, 15, 17, 18, 19]

@@ -182,7 +182,9 @@ def _said(text, place):
 
 
 @pytest.mark.parametrize('kind', _DAMAGE)
-def test_damage_is_named_set_aside_and_made_good(cache, capsys, kind):
+def test_damaged_records_are_reported_set_aside_and_rebuilt(
+  cache, capsys, kind
+):
   place = cache.copy()
   _DAMAGE[kind](place)
   prepared = cache.open(cache.used)
@@ -233,7 +235,7 @@ def _change(place, change):
 @_settings
 @hypothesis.given(changes=st.lists(_bytes_changed(), min_size=1, max_size=3))
 @pytest.mark.slow
-def test_any_bytes_changed(cache, changes):
+def test_any_changed_byte_rebuilds_the_records(cache, changes):
   place = cache.copy()
   before = {path: path.read_bytes() for path in _files(place)}
   for change in changes:
@@ -255,7 +257,7 @@ def _hide(place, shard):
 
 @_settings
 @hypothesis.given(st.floats(0, 1), st.integers(1, 255))
-def test_damage_without_a_trace_shows_when_it_is_read(cache, position, mask):
+def test_damage_with_unchanged_times_is_found_on_reading(cache, position, mask):
   """Inside a large file, of which sizes and times alone are compared."""
   place = cache.copy()
   shard = _shards(place)[0]
@@ -283,7 +285,9 @@ def test_damage_while_records_are_read(cache, capsys):
   assert cache.open(cache.used).from_cache
 
 
-def test_damage_that_cannot_be_made_good(cache, tmp_path):
+def test_damaged_records_cannot_be_rebuilt_from_changed_raw_data(
+  cache, tmp_path
+):
   """The raw data are gone by then."""
   root = tmp_path / 'raw'
   shutil.copytree(cache.root, root)
@@ -300,7 +304,7 @@ def test_damage_that_cannot_be_made_good(cache, tmp_path):
     prepared.source[0]
 
 
-def test_whole_records_that_cannot_be_read(cache, monkeypatch):
+def test_intact_records_that_cannot_be_read_are_not_rebuilt(cache, monkeypatch):
   """Bad memory, say: nothing is deleted, and no end to making them again."""
   prepared = cache.open(cache.whole)
   source = type(prepared.source._prepared.source)
@@ -333,7 +337,7 @@ def _content(folder):
   }
 
 
-def test_whole_records_are_used_without_writing_anything(cache):
+def test_intact_records_are_used_without_writing(cache):
   place = cache.copy()
   # Takes over the times of the copy.
   cache.open(cache.used)
@@ -356,7 +360,7 @@ def test_a_copy_that_cannot_be_written_is_used(cache, monkeypatch):
     assert cache.open(cache.used).from_cache
 
 
-def test_damage_where_nothing_can_be_written(cache, monkeypatch):
+def test_damaged_records_on_a_read_only_disk_are_refused(cache, monkeypatch):
   place = cache.copy()
   _flip(_shards(place)[0])
   monkeypatch.setattr(pathlib.Path, 'rename', _refuse)
@@ -378,7 +382,7 @@ def test_records_of_another_user(cache, monkeypatch):
     cache.open(cache.whole)
 
 
-def test_few_damaged_copies_are_kept(cache):
+def test_the_last_two_damaged_copies_are_kept(cache):
   place = cache.copy()
   for number in range(1, 5):
     (place / 'preparation.json').write_text(json.dumps(number))

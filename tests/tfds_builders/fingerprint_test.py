@@ -48,7 +48,7 @@ def _add_frame(root):
 @pytest.mark.parametrize(
   'change', [_touch, _rewrite, _annotate, _add_frame, raw_trees.mark_simulated]
 )
-def test_a_changed_folder_is_prepared_anew(tmp_path, change):
+def test_a_changed_folder_is_prepared_again(tmp_path, change):
   root = raw_trees.casme2(tmp_path / 'raw')
   before = _prepare(root, tmp_path / 'cache')
   change(root)
@@ -58,7 +58,7 @@ def test_a_changed_folder_is_prepared_anew(tmp_path, change):
   assert after.simulated == (change is raw_trees.mark_simulated)
 
 
-def test_a_file_of_no_clip_changes_nothing(tmp_path):
+def test_unrelated_files_do_not_change_the_fingerprint(tmp_path):
   root = raw_trees.casme2(tmp_path / 'raw')
   _prepare(root, tmp_path / 'cache')
   (root / 'notes.txt').write_text('mine')
@@ -129,7 +129,7 @@ def _fingerprint_of(tmp_path, monkeypatch, name, facts):
 
 
 @pytest.mark.parametrize(('name', 'change'), _READINGS)
-def test_how_a_set_is_read_is_part_of_the_fingerprint(
+def test_reading_rules_are_part_of_the_fingerprint(
   tmp_path, monkeypatch, name, change
 ):
   facts = registry.facts(name)
@@ -141,11 +141,11 @@ def test_how_a_set_is_read_is_part_of_the_fingerprint(
   assert _fingerprint_of(tmp_path, monkeypatch, name, other) == before
 
 
-def test_no_data_set_is_left_out_of_that():
+def test_reading_rules_of_every_data_set_are_tested():
   assert {name for name, _ in _READINGS} == set(registry.names())
 
 
-def test_another_repair_is_prepared_anew(tmp_path, monkeypatch):
+def test_another_repair_is_prepared_again(tmp_path, monkeypatch):
   root = raw_trees.casme2(tmp_path / 'raw')
   before = _prepare(root, tmp_path / 'cache')
   facts = registry.facts('casme2')

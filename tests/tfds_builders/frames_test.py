@@ -110,9 +110,7 @@ def test_unreadable_clip_is_a_bad_clip(tmp_path, monkeypatch):
   assert f'the folder {folder} cannot be read: Permission denied' in found.notes
 
 
-def test_unreadable_folder_where_no_list_tells_what_is_missing(
-  tmp_path, monkeypatch
-):
+def test_unreadable_folder_of_a_data_set_without_a_list(tmp_path, monkeypatch):
   """It may hold clips: it stops the run as a bad clip does."""
   clips = [
     raw_trees.Clip(s, f'{s}_ne_01', emotion='negative') for s in ('s1', 's2')
@@ -144,7 +142,7 @@ def test_names_that_would_forge_output_are_refused(tmp_path, name, kind):
 @pytest.mark.parametrize(
   'name', ['Icon\r', 'caf\udce9', '中文 [x]', 'a\xa0b', 'a\u200cb']
 )
-def test_names_that_are_merely_unusual(tmp_path, name):
+def test_unusual_names_are_accepted(tmp_path, name):
   (tmp_path / name).touch()
   (folder,) = frames.walk(tmp_path)
   assert folder.file_names == (() if name == 'Icon\r' else (name,))
@@ -170,7 +168,7 @@ def test_longer_numbers_are_a_bad_clip(tmp_path):
     check.check('smic', tmp_path)
 
 
-def test_copies_take_the_place_of_no_frame(tmp_path):
+def test_copies_do_not_replace_frames(tmp_path):
   clip = raw_trees.Clip('S01', 'S01-01-001', 1, 4, 9, frames=(1, 12))
   raw_trees.write_tree(tmp_path, 'mmew', [clip])
   folder = next(tmp_path.rglob('S01-01-001'))

@@ -16,7 +16,7 @@ def _read_rows(folder, *rows):
   return annotations.read(path, 'sub{:02d}')
 
 
-def test_a_name_as_long_as_a_book_is_refused_and_cut(tmp_path):
+def test_a_very_long_name_is_refused_and_shortened_in_the_message(tmp_path):
   with pytest.raises(errors.UserError, match=r"column 'clip'.*EPEPEP") as info:
     _read_rows(tmp_path, raw_trees.casme2_row(1, 'EP' * 10_000))
   assert len(str(info.value)) < 600
@@ -46,7 +46,7 @@ def test_formula_with_a_value_is_that_value(tmp_path):
   assert annotation.onset_frame == 10
 
 
-def test_formula_is_never_worked_out(tmp_path):
+def test_formulas_are_never_evaluated(tmp_path):
   """No reference to another file or program is followed."""
   formula = '=WEBSERVICE("http://localhost/")'
   with pytest.raises(errors.UserError, match="column 'emotion': found ''"):
@@ -60,7 +60,7 @@ def test_remarks_are_one_note(tmp_path):
   ]
 
 
-def test_row_number_without_end(tmp_path):
+def test_a_huge_row_number_is_refused(tmp_path):
   """Rows that are missing would be counted up to it, one by one."""
   path = raw_trees.write_sheet(
     tmp_path / 'a.xlsx',
@@ -111,7 +111,7 @@ def test_a_million_rows_take_little_memory(tmp_path, row):
     assert output[0] == '1 clips'
 
 
-def test_entities_that_multiply_are_refused(tmp_path):
+def test_expanding_xml_entities_are_refused(tmp_path):
   """The XML of 'a billion laughs'."""
   path = raw_trees.write_sheet(
     tmp_path / 'a.xlsx', [raw_trees.casme2_row(1, 'EP01')]

@@ -73,7 +73,7 @@ def test_subject_cell_against_the_name_of_the_clip(
     assert part in text
 
 
-def test_check_says_so_too(tmp_path, capsys):
+def test_check_reports_contradicting_subjects(tmp_path, capsys):
   raw_trees.write_tree(tmp_path, 'samm', _SAMM, _swap_subjects(_SAMM))
   assert check.main(['--dataset=samm', f'--manual_dir={tmp_path}']) == 1
   text = capsys.readouterr().out
@@ -141,7 +141,7 @@ def test_a_folder_of_two_subjects(tmp_path):
   assert 'row 2, on the same folder S-01, says S01' in str(info.value)
 
 
-def test_a_name_that_does_not_fit_tells_nothing():
+def test_a_name_of_another_pattern_has_no_subject():
   names = identity.SubjectNames(clip=r's(?P<subject>\d+)_')
   assert names.of_clip('S09_po_01') == 9
   assert names.of_clip('po_s09_01') is None
@@ -213,7 +213,7 @@ def _copy_subject(root, source, target):
   shutil.copytree(root / 'Cropped' / source, root / 'Cropped' / target)
 
 
-def test_noise_of_each_person_twice_stops_the_run(tmp_path):
+def test_copies_of_subjects_under_other_names_stop_the_run(tmp_path):
   """Else a network finds the copy again, and noise seems to be learnt."""
   root = _noise(tmp_path / 'raw', 6)
   assert prepare.prepare('casme2', root, tmp_path / 'cache').notes[2:] == []
@@ -274,7 +274,7 @@ def test_a_single_frame_of_two_subjects_is_a_note(tmp_path):
   assert 'sub01/EP00 and sub02/EP00: 1 of 5' in note
 
 
-def test_frames_of_one_colour_are_of_nobody(tmp_path):
+def test_frames_of_one_colour_are_not_compared(tmp_path):
   root = _noise(tmp_path, 2, clips=1)
   for path in root.rglob('*.png'):
     cv2.imwrite(str(path), np.zeros((24, 32, 3), np.uint8))

@@ -22,7 +22,7 @@ def another(tmp_path):
   file.close()
 
 
-def test_a_long_wait_is_named(tmp_path, another, monkeypatch, capsys):
+def test_a_long_wait_is_reported(tmp_path, another, monkeypatch, capsys):
   monkeypatch.setattr(locks, '_SILENT_SECONDS', 0.0)
   timer = threading.Timer(0.2, another.close)
   timer.start()
@@ -35,7 +35,7 @@ def test_a_long_wait_is_named(tmp_path, another, monkeypatch, capsys):
   )
 
 
-def test_a_short_wait_is_not(tmp_path, another, capsys):
+def test_a_short_wait_is_silent(tmp_path, another, capsys):
   timer = threading.Timer(0.1, another.close)
   timer.start()
   with _hold(tmp_path / 'x.lock'):
@@ -44,7 +44,7 @@ def test_a_short_wait_is_not(tmp_path, another, capsys):
   assert capsys.readouterr().out == ''
 
 
-def test_no_lock(tmp_path, monkeypatch):
+def test_failing_locks_are_reported(tmp_path, monkeypatch):
   (tmp_path / 'folder').mkdir()
   with (
     pytest.raises(errors.UserError, match='folder.*Take another'),

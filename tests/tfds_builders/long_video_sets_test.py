@@ -104,7 +104,7 @@ def test_sheets_of_codes_are_needed(tmp_path):
     casme_sq(tmp_path / 'b', [row('anger1_1', 1, 2, 3)], empty)
 
 
-def test_what_no_rule_can_mend_is_a_problem(tmp_path):
+def test_rows_that_cannot_be_repaired_are_problems(tmp_path):
   found = casme_sq(
     tmp_path,
     [
@@ -157,7 +157,7 @@ def samm_row(clip, onset, apex, offset, kind='Micro - 1/2'):
   return ['006', clip, 1, onset, apex, offset, None, kind, '4', None]
 
 
-def test_samm_long_leaves_out_what_has_no_onset(tmp_path):
+def test_samm_long_leaves_out_expressions_without_an_onset(tmp_path):
   found = samm(
     tmp_path,
     [
@@ -182,7 +182,7 @@ def test_samm_long_works_without_the_sheet_of_emotions(tmp_path):
 
 
 @pytest.mark.parametrize('name', long_video_trees.TREES)
-def test_a_simulated_tree_is_read_as_it_was_acted(
+def test_a_simulated_tree_is_read_with_its_true_intervals(
   tmp_path, capsys, monkeypatch, name
 ):
   written = []

@@ -58,7 +58,7 @@ def test_expressions_come_one_after_the_other_and_are_of_their_kind(
       assert other.onset - one.offset > 0.5 * rate
 
 
-def test_an_expression_is_at_its_greatest_at_the_apex():
+def test_an_expression_is_strongest_at_the_apex():
   found = script()
   moved = {
     item.start: item
@@ -72,7 +72,7 @@ def test_an_expression_is_at_its_greatest_at_the_apex():
     assert np.argmax(weights) == item.apex - item.onset
 
 
-def test_blinks_and_talk_are_no_expressions():
+def test_blinks_and_speech_are_not_expressions():
   def units(content):
     return {unit for item in script(content).movements for unit in item.units}
 
@@ -82,7 +82,7 @@ def test_blinks_and_talk_are_no_expressions():
   assert {25, 'blink'} <= units('talk')
 
 
-def test_a_still_video_is_noise_alone():
+def test_a_still_video_has_only_noise():
   frames = filmed([])
   assert (frames == frames[0]).all()
   noisy = filmed([], camera=long_videos.Camera(drift_pixels=9))
@@ -111,7 +111,7 @@ def test_a_turn_moves_the_head_and_not_the_background():
   assert change[30:60, 40:70].mean() > 10 * change[:, :4].mean()
 
 
-def test_fields_are_kept_while_they_last(monkeypatch):
+def test_displacement_fields_are_computed_when_needed(monkeypatch):
   made = []
   field = long_videos._Stage.field
   monkeypatch.setattr(
@@ -140,7 +140,7 @@ def test_the_sets_share_no_subject_and_no_seed():
   }  # fmt: skip
 
 
-def test_scripts_are_laid_down():
+def test_the_test_set_has_not_changed():
   """Whoever changes them makes another test set: results must be redone."""
   chosen = spotting_sets.SETS['test']
   counts = dict.fromkeys(intervals.KINDS, 0)
@@ -180,7 +180,7 @@ def test_a_set_is_written_and_read_again(tmp_path, monkeypatch):
   assert [row['frames'] for row in rows] == ['240', '30']
 
 
-def test_random_numbers_are_not_those_of_data_sets():
+def test_random_numbers_differ_from_those_of_simulated_data_sets():
   from tfds_builders import registry
 
   streams = {

@@ -72,7 +72,7 @@ def test_the_first_difference_is_named(folder):
   assert manifest.damage(folder) == 'MANIFEST.json: No such file or directory'
 
 
-def test_what_is_left_out_does_not_matter(folder):
+def test_files_left_out_of_the_manifest_may_change(folder):
   manifest.write(folder, leave_out=('notes',))
   (folder / 'notes').write_text('mine')
   manifest.write(folder, leave_out=('notes',))
@@ -80,7 +80,7 @@ def test_what_is_left_out_does_not_matter(folder):
   assert manifest.damage(folder, thorough=True) == ''
 
 
-def test_nothing_is_set_aside_where_nothing_is(tmp_path, capsys):
+def test_setting_a_missing_folder_aside_does_nothing(tmp_path, capsys):
   manifest.set_aside(tmp_path / 'nothing', 'missing', 'Look.')
   assert not list(tmp_path.iterdir())
   assert capsys.readouterr().out == ''

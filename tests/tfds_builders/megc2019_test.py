@@ -86,11 +86,11 @@ def test_three_sets_in_one_folder(tmp_path):
 
 
 @pytest.mark.parametrize('top', ['all of {}', '.', 'x/y/{}'])
-def test_sets_are_told_by_content_not_by_folder(tmp_path, top):
+def test_sets_are_recognised_by_content_not_by_folder(tmp_path, top):
   assert len(_read(_few(tmp_path, top=top))[0]) == 14
 
 
-def test_sheets_of_any_name_are_told_apart(tmp_path):
+def test_sheets_are_recognised_by_content_not_by_name(tmp_path):
   """SAMM's sheet must not be taken for that of CASME II, or the reverse."""
   for dataset, name in (('casme2', 'samm_copy'), ('samm', 'casme2-coding')):
     clips = [_clip(dataset, i, e) for i, e in enumerate(_EMOTIONS[dataset])]
@@ -109,7 +109,7 @@ def test_absent_sets_are_named(tmp_path, there):
   assert len(absent) == 3 - len(there)
 
 
-def test_nothing_there(tmp_path):
+def test_a_folder_without_any_of_the_sets(tmp_path):
   raw_trees.write_clip(tmp_path / 'pictures', [1])
   with pytest.raises(errors.UserError, match='none of the three') as info:
     megc2019.Builder.find(tmp_path)

@@ -150,7 +150,7 @@ def test_a_folder_beside_the_others_is_enough(tmp_path):
   )
 
 
-def test_a_name_is_given_once(new_set):
+def test_registering_a_name_twice_is_refused(new_set):
   with pytest.raises(errors.UserError, match='their_lab.toyset has'):
     registry.register(_NAME, 'another.toyset')
   with pytest.raises(errors.UserError, match='tfds_builders.casme2 has'):

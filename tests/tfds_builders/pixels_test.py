@@ -159,7 +159,7 @@ def test_a_frame_twice_is_no_phase_without_motion(tmp_path):
   assert raw_folder.check(guide, found).notes == []
 
 
-def test_many_clips_are_cut():
+def test_long_lists_of_clips_are_shortened():
   finding = pixels.Finding(
     'black frames', {f'c{i}': '1 of 9' for i in range(99)}
   )

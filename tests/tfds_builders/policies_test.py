@@ -148,7 +148,7 @@ def test_repetition_is_an_error_for_strict_alone(tmp_path, what, policy):
     assert any(problem in note for note in found.notes)
 
 
-def test_a_broken_image_is_no_doubt_of_the_annotation(tmp_path):
+def test_a_broken_image_is_not_an_annotation_problem(tmp_path):
   """`drop` does not hide that a download is damaged."""
   row = raw_trees.casme2_row(1, 'EP01')
   root = _tree(tmp_path, [row], range(8, 23))

@@ -76,7 +76,7 @@ def test_a_clip_may_have_no_action_units(tmp_path):
   assert units == [[[], [], []], [[12], [b'R'], [b'B']]]
 
 
-def test_prepared_says_where_from(tmp_path):
+def test_prepared_has_its_origin(tmp_path):
   root = raw_trees.casme2(tmp_path / 'raw')
   prepared = _prepare(root, tmp_path / 'cache')
   assert not prepared.from_cache
@@ -110,7 +110,7 @@ def test_source_can_be_read_from_several_threads(tmp_path):
   assert read == [f'sub{i + 1:02d}/EP01' for i in order]
 
 
-def test_two_trees_in_one_process_get_each_their_own(tmp_path):
+def test_two_trees_in_one_process_have_their_own_records(tmp_path):
   """TFDS by itself hands back the records of the first folder."""
   first = raw_trees.casme2(tmp_path / 'a')
   second = raw_trees.casme2(tmp_path / 'b', [raw_trees.casme2_row(7, 'EP09')])
@@ -226,7 +226,7 @@ def test_killed_preparation_is_completed_by_the_next(tmp_path):
   assert not list(cache.rglob('*incomplete*'))
 
 
-def test_damaged_cache_is_made_anew(tmp_path):
+def test_damaged_cache_is_rebuilt(tmp_path):
   root = raw_trees.casme2(tmp_path / 'raw')
   prepared = _prepare(root, tmp_path / 'cache')
   place = tmp_path / 'cache' / 'casme2' / prepared.fingerprint

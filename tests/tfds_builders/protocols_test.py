@@ -124,7 +124,7 @@ def test_unknown_labels_name_their_clips():
   assert '30 clips (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, ...)' in text
 
 
-def test_excluded_clips_of_another_name_are_missed():
+def test_excluded_clips_that_are_missing_are_reported():
   """A version that calls them otherwise would keep them in silence."""
   protocol = protocols.get('casme2_5class_246')
   ids = ['sub24/EP07_01', 'sub24/EP07_04', 'sub24/EP10_03']

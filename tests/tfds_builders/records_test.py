@@ -52,7 +52,7 @@ def test_more_than_tfds_keeps_in_memory(tmp_path, monkeypatch):
   assert len(prepare.prepare('casme2', root, tmp_path / 'cache').source) == 6
 
 
-def test_clip_that_no_record_can_hold(tmp_path, monkeypatch):
+def test_clip_too_large_for_a_record_is_refused(tmp_path, monkeypatch):
   monkeypatch.setattr(records, '_MOST_RECORD_BYTES', 1000)
   root = _six_clips(tmp_path / 'raw')
   with pytest.raises(errors.UserError, match='10 images of sub01/EP00') as info:
@@ -72,7 +72,7 @@ def test_frames_numbered_by_the_time_of_day(tmp_path):
   assert list(prepared.source[0]['frame_numbers']) == list(numbers)
 
 
-def test_frame_number_that_no_record_can_hold(tmp_path):
+def test_frame_number_too_large_for_a_record(tmp_path):
   numbers = range(10**18, 10**18 + 6)
   raw_trees.write_clip(tmp_path / 'raw' / _SMIC_CLIP, numbers, '{}.bmp')
   with pytest.raises(errors.UserError, match='18 digits') as info:
@@ -131,7 +131,7 @@ def test_other_features_need_another_version(tmp_path, name):
   'change',
   [{'head_pose': np.float32}, {'onset': np.int64}, {'notes': np.int32}],
 )
-def test_the_schema_tells_features_apart(tmp_path, change):
+def test_the_schema_depends_on_all_features(tmp_path, change):
   builder = registry.builder('casme2')(data_dir=tmp_path)
   features = builder.features()
   assert _schema(features | change) != _schema(features)

@@ -52,7 +52,7 @@ def _sources(weights, fields):
 
 
 @pytest.mark.parametrize('dataset', DATASETS)
-def test_files_lie_where_the_data_set_has_them(trees, dataset):
+def test_files_have_the_layout_of_the_data_set(trees, dataset):
   names = set(contents(trees[dataset]))
   assert names >= {SHEETS[dataset], 'SIMULATED.md'}
   frames = names - {SHEETS[dataset], 'SIMULATED.md'}
@@ -84,7 +84,9 @@ def test_files_lie_where_the_data_set_has_them(trees, dataset):
     ),
   ],
 )  # fmt: skip
-def test_the_header_is_the_real_one_in_its_row(trees, dataset, row, header):
+def test_the_header_is_that_of_the_data_set_in_its_row(
+  trees, dataset, row, header
+):
   rows = _sheet(dataset, trees[dataset])
   assert rows[row - 1] == header
   assert len(rows) == row + 10
@@ -126,7 +128,7 @@ def test_key_frames_are_on_disk_and_in_order(trees, dataset):
 
 
 @pytest.mark.parametrize('dataset', DATASETS)
-def test_emotions_are_the_protocols_and_spread_evenly(dataset):
+def test_emotions_are_those_of_the_protocols_and_balanced(dataset):
   clips = layouts_lib.plan(_layout(dataset), 3, 10, seed=0)
   assert {clip.emotion for clip in clips} == EMOTIONS[dataset]
   for subject in range(3):
@@ -148,7 +150,7 @@ def test_a_remainder_of_clips_favours_no_emotion():
 
 
 @pytest.mark.parametrize('dataset', DATASETS)
-def test_frames_have_the_size_and_colour_asked_for(trees, dataset):
+def test_frames_have_the_requested_size_and_colour(trees, dataset):
   paths = sorted(trees[dataset].rglob('*.jpg'))
   picture = cv2.imread(str(paths[0]), cv2.IMREAD_UNCHANGED)
   assert picture.shape == ((56, 46) if dataset == 'samm' else (56, 46, 3))
@@ -170,7 +172,7 @@ def test_another_seed_gives_other_faces_and_clips(trees, tmp_path):
 
 
 @pytest.mark.parametrize('dataset', DATASETS)
-def test_the_description_says_simulated_and_how(trees, dataset):
+def test_the_description_marks_the_data_as_simulated(trees, dataset):
   text = (trees[dataset] / 'SIMULATED.md').read_text(encoding='utf-8')
   assert text.startswith('# Simulated data')
   assert 'no real\nperson' in text

@@ -33,7 +33,7 @@ def test_an_error_in_a_clip_is_raised_and_leaves_nothing(tmp_path, monkeypatch):
   assert not list(tmp_path.iterdir())
 
 
-def test_the_same_tree_is_kept(tmp_path):
+def test_an_existing_tree_of_the_same_parameters_is_reused(tmp_path):
   root = tmp_path / 'new' / 'root'
   assert simulate.write('mmew', root, **SMALL) == root
   times = {path: path.stat().st_mtime_ns for path in root.rglob('*')}
@@ -45,7 +45,7 @@ def test_the_same_tree_is_kept(tmp_path):
   assert times == {path: path.stat().st_mtime_ns for path in root.rglob('*')}
 
 
-def test_a_tree_of_the_same_parameters_is_kept_whatever_it_is_called(tmp_path):
+def test_a_tree_of_an_older_command_is_reused(tmp_path):
   root = simulate.write('mmew', tmp_path / 'root', **SMALL)
   description = root / 'SIMULATED.md'
   text = description.read_text(encoding='utf-8')
@@ -134,7 +134,7 @@ _IN_CACHE_DAMAGE = {
   [(kind, False) for kind in _TREE_DAMAGE]
   + [(kind, True) for kind in _IN_CACHE_DAMAGE],
 )
-def test_a_damaged_tree_is_made_again(trees, tmp_path, capsys, kind, in_cache):
+def test_a_damaged_tree_is_rebuilt(trees, tmp_path, capsys, kind, in_cache):
   root = tmp_path / 'mmew'
   shutil.copytree(trees['mmew'], root)
   (_TREE_DAMAGE | _IN_CACHE_DAMAGE)[kind](root)
@@ -150,7 +150,7 @@ def test_a_damaged_tree_is_made_again(trees, tmp_path, capsys, kind, in_cache):
 
 
 @pytest.mark.parametrize('kind', _IN_CACHE_DAMAGE)
-def test_what_may_be_real_is_left_alone(trees, tmp_path, kind):
+def test_folders_that_may_hold_real_data_are_not_changed(trees, tmp_path, kind):
   root = tmp_path / 'mmew'
   shutil.copytree(trees['mmew'], root)
   _IN_CACHE_DAMAGE[kind](root)
@@ -168,7 +168,7 @@ def test_what_may_be_real_is_left_alone(trees, tmp_path, kind):
      'do not fit in memory'),
   ],
 )  # fmt: skip
-def test_too_much_is_refused_before_anything_is_made(
+def test_too_many_clips_are_refused_before_anything_is_written(
   tmp_path, monkeypatch, numbers, said
 ):
   monkeypatch.setattr(simulate, '_write_tree', None)
@@ -178,7 +178,7 @@ def test_too_much_is_refused_before_anything_is_made(
 
 
 @pytest.mark.parametrize('root', ['file/below', 'file'])
-def test_a_root_that_cannot_be_made_is_an_error_of_the_user(tmp_path, root):
+def test_a_root_that_cannot_be_created_is_refused(tmp_path, root):
   (tmp_path / 'file').write_text('mine')
   with pytest.raises(errors.UserError, match=root):
     simulate.write('mmew', tmp_path / root, **SMALL)

@@ -76,7 +76,7 @@ def test_two_that_disagree_about_a_clip_are_an_error(
     clip_finder.find(casme2.DATA_SET, tmp_path)
 
 
-def test_spelling_is_no_disagreement(tmp_path):
+def test_different_spellings_are_no_disagreement(tmp_path):
   _write(tmp_path, f'{_NAME}.xlsx')
   row = raw_trees.casme2_row('01', ' ep02', 10.0, '14', 19, 'Happiness ', 12.0)
   _write(tmp_path, 'mine.xlsx', [row])
@@ -93,13 +93,13 @@ def test_other_clips_are_a_note(tmp_path):
   )
 
 
-def test_one_that_cannot_be_compared_is_a_note(tmp_path):
+def test_a_copy_that_cannot_be_compared_is_a_note(tmp_path):
   _write(tmp_path, f'{_NAME}.xlsx')
   _write(tmp_path, 'mine.xlsx', [raw_trees.casme2_row(1, 'EP02', onset='x')])
   assert 'not compared with what was read: ' in _read(tmp_path)[1][1]
 
 
-def test_one_that_is_damaged_does_not_give_way_to_an_old_copy(tmp_path):
+def test_a_damaged_sheet_is_not_replaced_by_an_old_copy(tmp_path):
   _write(tmp_path, 'mine.xlsx')
   path = tmp_path / f'{_NAME}.xlsx'
   path.write_bytes(b'PK\3\4')
@@ -108,7 +108,7 @@ def test_one_that_is_damaged_does_not_give_way_to_an_old_copy(tmp_path):
   assert str(path) in str(info.value)
 
 
-def test_one_without_a_table_gives_way_to_another_and_is_named(tmp_path):
+def test_a_sheet_without_a_table_is_replaced_and_reported(tmp_path):
   _write(tmp_path, 'mine.xlsx')
   raw_trees.write_sheet(tmp_path / f'{_NAME}.xlsx', [], ['Legend'])
   _, notes = _read(tmp_path)
@@ -122,7 +122,7 @@ def test_another_data_set_is_not_compared(tmp_path):
   assert len(_read(tmp_path)[1]) == 1
 
 
-def test_clips_of_one_name_told_apart_by_their_onset(tmp_path):
+def test_clips_of_one_name_are_distinguished_by_their_onset(tmp_path):
   """CAS(ME)3: several clips of a video are no contradiction."""
   columns = raw_trees.LAYOUTS['casme3'].columns
   for name, onsets in (('cas(me)3_part_A', (1, 50)), ('x', (50, 90))):

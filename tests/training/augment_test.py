@@ -31,7 +31,7 @@ def turned(images, degrees, rows=0, columns=0, flipped=False):
 
 @pytest.mark.parametrize('flipped', [False, True])
 @pytest.mark.parametrize('rows,columns', [(0, 0), (3, -2), (-20, 1)])
-def test_a_rotation_by_nothing_is_the_move(rows, columns, flipped):
+def test_a_rotation_by_zero_equals_shift_and_flip(rows, columns, flipped):
   images = noise(2, 9, 12, 3)
   expected = augment.move(images, rows, columns, jnp.bool_(flipped))
   np.testing.assert_array_equal(
@@ -66,7 +66,7 @@ def test_a_rotation_is_that_of_opencv(degrees):
 
 
 @pytest.mark.parametrize('shape', [(2, 9, 12, 3), (1, 16, 8, 1)])
-def test_the_form_for_tpus_is_the_same(shape):
+def test_interpolation_on_tpus_gives_the_same_values(shape):
   rng = np.random.default_rng(1)
   images, (height, width) = noise(*shape), shape[1:3]
   # The border and whole pixels among them.
@@ -92,7 +92,7 @@ def augmented(key, images, **settings):
   )['x']
 
 
-def test_clips_turn_by_themselves_and_phases_alike():
+def test_clips_rotate_independently_and_their_phases_together():
   images = np.broadcast_to(noise(1, 1, 16, 16, 3), (8, 2, 16, 16, 3))
   turn = functools.partial(augmented, rotation_degrees=20.0)
   keys = jax.random.split(jax.random.key(0), 8)
@@ -102,7 +102,7 @@ def test_clips_turn_by_themselves_and_phases_alike():
   np.testing.assert_allclose(found[3], turn(keys[3], images[3]), atol=1e-5)
 
 
-def test_rotation_takes_flip_and_shift_as_they_were():
+def test_rotation_does_not_change_the_flip_and_the_shift():
   images, key = noise(2, 16, 16, 3), jax.random.key(0)
   plain = augmented(key, images)
   # So small an angle moves nothing by more than a thousandth of a pixel.
@@ -177,7 +177,7 @@ def test_vectors_of_unknown_scale_are_not_turned():
   np.testing.assert_array_equal(found, images[:, :, ::-1] * (-1, 1, 1))
 
 
-def test_a_vector_is_found_in_any_order():
+def test_vectors_are_found_in_any_order_of_channels():
   """Of two vectors in one image, y before x in one of them."""
   channels = (
     Channel('v', 'pixels', component='y'),
@@ -195,7 +195,7 @@ def test_a_vector_is_found_in_any_order():
   assert augment.unturnable(channels[2:4]) == ['u', 'right']
 
 
-def test_a_sign_changes_about_its_zero_and_blocks_change_places():
+def test_flips_negate_about_zero_and_exchange_mirrored_channels():
   channels = (
     Channel('left', '1', mirror_channel='right'),
     Channel('u', '', flips_sign=True, component='x', zero=0.5),
@@ -236,7 +236,7 @@ def test_what_cannot_be_augmented_is_refused(channel, refused):
       augment.augment(key, images, {'x': (channel,)}, everything)
 
 
-def test_what_is_no_image_stays_and_images_move_alike():
+def test_all_images_move_together_and_tokens_do_not_change():
   images, tokens = noise(2, 16, 16, 1), noise(5, 7)
   found = augment.augment(
     jax.random.key(4),
@@ -250,7 +250,7 @@ def test_what_is_no_image_stays_and_images_move_alike():
 
 
 @pytest.mark.parametrize('seed', range(20))
-def test_filled_slots_are_blended_with_filled_slots(seed):
+def test_mixup_partners_are_never_padding(seed):
   valid = jnp.array([True, False, True, True, True, False])
   _, partner, share = augment.mix(jax.random.key(seed), IMAGES, valid, 0.4)
   filled = np.flatnonzero(valid)
@@ -260,7 +260,7 @@ def test_filled_slots_are_blended_with_filled_slots(seed):
   assert (share >= 0.5).all() and (share <= 1).all()
 
 
-def test_the_blend_is_of_the_stated_shares():
+def test_mixup_blends_with_the_given_shares():
   key, valid = jax.random.key(3), jnp.ones(6, bool)
   blended, partner, share = augment.mix(key, IMAGES, valid, 1.0)
   expected = share * jnp.arange(6) + (1 - share) * partner
@@ -269,7 +269,7 @@ def test_the_blend_is_of_the_stated_shares():
 
 
 @pytest.mark.parametrize('filled', [0, 1])
-def test_without_a_partner_a_clip_stays_as_it_is(filled):
+def test_mixup_without_a_partner_changes_nothing(filled):
   valid = jnp.arange(6) < filled
   blended, _, _ = augment.mix(jax.random.key(0), IMAGES + 1, valid, 0.4)
   np.testing.assert_allclose(blended[0], IMAGES[0] + 1, rtol=1e-6)

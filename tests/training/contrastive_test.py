@@ -10,14 +10,14 @@ EYE = jnp.eye(3)
 VALID = jnp.array([True, True, False])
 
 
-def test_global_losses_of_clips_that_are_all_told_apart():
+def test_global_losses_of_orthogonal_features():
   found = contrastive.global_losses(5 * EYE, EYE, temperature=0.5)
   # Each own cosine is 1, the two others 0.
   expected = -2 + np.log(np.exp(2) + 2)
   assert found == pytest.approx((expected, expected), rel=1e-5)
 
 
-def test_padding_is_neither_a_clip_nor_another():
+def test_padding_is_neither_an_anchor_nor_a_negative():
   first, second = EYE, EYE.at[2].set(jnp.array([1.0, 0, 0]))
   found = contrastive.global_losses(first, second, VALID)
   alone = contrastive.global_losses(first[:2], second[:2])
@@ -36,7 +36,7 @@ def test_attention_is_over_the_places():
   np.testing.assert_allclose(attention.sum(axis=-1), 1, rtol=1e-5)
 
 
-def test_the_own_clip_in_the_queue_is_no_other():
+def test_a_clip_in_the_queue_is_not_its_own_negative():
   own, queued = jnp.array([7, 8, 9]), jnp.array([8, 1])
   queue = EYE[:2]
   logits = contrastive.queue_logits(EYE, EYE, queue, 1.0, own, queued)
@@ -54,7 +54,7 @@ def test_the_own_clip_in_the_queue_is_no_other():
   )
 
 
-def test_agreeing_phases_have_no_task_loss():
+def test_equal_phases_have_no_task_loss():
   logits = jnp.array([[1.0, 0, -1], [2.0, 1, 0], [9.0, 0, 0]])
   assert contrastive.task_loss(logits, logits) == 0
   shares, others = (np.array(x) for x in ([0.5, 0.5], [0.9, 0.1]))
@@ -64,5 +64,5 @@ def test_agreeing_phases_have_no_task_loss():
   assert contrastive.task_loss(logits, spoiled, VALID) == 0
 
 
-def test_zeros_have_no_length():
+def test_zeros_are_normalised_to_zeros():
   assert (contrastive.normalised(jnp.zeros((2, 3))) == 0).all()

@@ -106,7 +106,7 @@ def test_a_student_that_agrees_has_nothing_to_learn(outputs, batch):
   assert distillation.divergence(y, -y, batch, 3.0) > 0.01
 
 
-def test_features_that_are_off_in_both_do_not_count(batch):
+def test_features_that_are_negative_in_both_do_not_count(batch):
   teacher, student = jnp.array([[-1.0, -1.0]] * 4), jnp.array([[-3.0, 1.0]] * 4)
   assert distillation.distance(teacher, student, batch) == 3 * 4
 

@@ -40,12 +40,12 @@ def test_a_step_that_does_not_fit_is_refused(run, free):
   program.compile(folds)
 
 
-def test_where_nobody_knows_nothing_is_refused(run, free):
+def test_unknown_free_memory_refuses_nothing(run, free):
   free(None)
   run.make(devices=1)
 
 
-def test_devices_say_what_is_free():
+def test_free_memory_is_that_of_the_devices():
   class Device:
     platform, device_kind = 'gpu', 'NVIDIA H100'
 
@@ -63,7 +63,7 @@ def test_devices_say_what_is_free():
     memory.check_data(does_not, (), devices)
 
 
-def test_an_allocation_that_fails_is_told():
+def test_exhausted_memory_is_reported():
   devices = jax.local_devices()[:1]
   with (
     pytest.raises(errors.UserError, match='RESOURCE_EXHAUSTED.*folds_per_dev'),

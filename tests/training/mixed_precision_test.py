@@ -61,7 +61,7 @@ def test_a_scaled_loss_changes_no_bit(gradients):
 
 
 @pytest.mark.slow
-def test_float16_would_need_one(gradients):
+def test_float16_would_need_a_scaled_loss(gradients):
   plain, small = (gradients(jnp.float16, s) for s in (1.0, 2.0**-20))
   assert np.count_nonzero(small) < 0.5 * np.count_nonzero(plain)
 
@@ -75,7 +75,7 @@ def test_gradients_are_those_of_float32_as_far_as_bfloat16_goes(gradients):
 
 
 @pytest.mark.slow
-def test_what_is_kept_between_steps_is_float32(run):
+def test_the_training_state_is_float32(run):
   exact, rounded = (
     run.training_of_one(
       devices=1, strategy='map', rows=[0], compute_dtype=dtype

@@ -42,7 +42,7 @@ def test_any_number_of_devices_gives_the_same_result(run, strategy):
 
 @pytest.mark.usefixtures('users_programs')
 @pytest.mark.slow
-def test_order_and_company_of_folds_do_not_matter(run):
+def test_order_and_grouping_of_folds_do_not_matter(run):
   everything = run(devices=2, seeds=(0, 1))
   few = run(devices=2, rows=[8, 3], seeds=(0, 1))
   assert list(few) == [(1, 'd'), (0, 'd')]
@@ -131,7 +131,7 @@ COLLECTIVE = re.compile(
 
 
 @pytest.mark.parametrize('strategy', ['loop', *slow('unroll', 'map', 'vmap')])
-def test_folds_never_speak(run, strategy):
+def test_no_program_has_a_collective(run, strategy):
   program, folds = run.make(
     devices=4,
     strategy=strategy,
@@ -144,13 +144,13 @@ def test_folds_never_speak(run, strategy):
     assert not COLLECTIVE.search(compiled.as_text())
 
 
-def test_a_collective_would_be_seen():
+def test_a_collective_would_be_detected():
   total = jax.pmap(lambda x: jax.lax.psum(x, 'device'), axis_name='device')
   assert COLLECTIVE.search(total.lower(np.ones(4)).compile().as_text())
 
 
 @pytest.mark.parametrize('strategy', ['loop', *slow('map')])
-def test_an_epoch_takes_nothing_from_the_host(run, strategy, monkeypatch):
+def test_an_epoch_transfers_nothing_from_the_host(run, strategy, monkeypatch):
   program, folds = run.make(devices=2, strategy=strategy)
   group = program._begin(folds, [0, 1], {})
   program._run_epoch(group.state, group.fold)
@@ -215,7 +215,7 @@ def test_validation_clips_are_not_trained_on(run, clips):
 @pytest.mark.usefixtures('users_programs')
 @pytest.mark.parametrize('overrides', [{}, INNER], ids=['fixed', 'inner'])
 @pytest.mark.parametrize('strategy', ['loop', *slow('map')])
-def test_the_oracle_changes_no_bit(run, overrides, strategy):
+def test_the_oracle_does_not_change_the_result(run, overrides, strategy):
   settings = {'devices': 1, 'strategy': strategy, 'rows': [0, 2]}
   plain = run(overrides=overrides, **settings)
   oracle = run(overrides=overrides | {'evaluation__oracle': True}, **settings)
@@ -229,7 +229,7 @@ def test_the_oracle_changes_no_bit(run, overrides, strategy):
 
 @pytest.mark.usefixtures('users_programs')
 @pytest.mark.parametrize('strategy', ['loop', *slow('map', 'vmap')])
-def test_a_fold_that_is_left_alone_keeps_its_bits(run, strategy):
+def test_a_single_remaining_fold_is_bit_identical(run, strategy):
   """As many folds train at once in a resumed run as in one never stopped."""
   settings = {'devices': 1, 'strategy': strategy, 'overrides': OPTIONS}
   everything, left = run(**settings), run(rows=[3], **settings)

@@ -45,7 +45,7 @@ def stopped(program, folds, monkeypatch, after, begun=()):
 @pytest.mark.parametrize(
   'case', [(1, {}), *slow((1, INNER), (2, INNER), (4, INNER), (5, INNER))]
 )
-def test_a_broken_off_epoch_goes_on_with_the_same_bits(
+def test_an_interrupted_epoch_resumes_bit_identically(
   run, tmp_path, monkeypatch, case
 ):
   # Three steps an epoch.
@@ -72,7 +72,9 @@ def test_a_broken_off_epoch_goes_on_with_the_same_bits(
 
 
 @pytest.mark.slow
-def test_a_program_an_epoch_finishes_a_broken_off_one(run, monkeypatch):
+def test_a_strategy_of_whole_epochs_resumes_an_interrupted_epoch(
+  run, monkeypatch
+):
   # Bits may differ between the strategies, steps may not.
   settings = {'devices': 1, 'rows': [2]}
   program, folds = run.make(**settings)
@@ -111,7 +113,7 @@ def device(monkeypatch):
 
 
 @pytest.mark.parametrize('seconds', [0.001, 0.02, 0.4, 5.0])
-def test_the_host_stays_a_second_ahead(device, seconds):
+def test_the_host_queues_at_most_a_second_of_work(device, seconds):
   device.seconds = seconds
   queue = dispatch.DispatchLimit()
   lead = []
@@ -125,7 +127,7 @@ def test_the_host_stays_a_second_ahead(device, seconds):
   assert (max(lead) > 0.1) == (seconds < 0.25)
 
 
-def test_a_pause_of_the_host_is_forgotten(device):
+def test_a_pause_of_the_host_does_not_empty_the_queue_for_good(device):
   device.seconds = 0.01
   queue = dispatch.DispatchLimit()
   for step in range(3000):

@@ -13,7 +13,7 @@ from tests.support.small_folds import clips, data, run  # fixtures
 @pytest.mark.parametrize(
   'strategy', slow_but(('loop', 'unroll', 'map', 'vmap'), ('loop', 'vmap'))
 )
-def test_by_every_strategy(run, clips, strategy):
+def test_every_strategy_starts_from_pretrained_weights(run, clips, strategy):
   program, folds = run.make(overrides={'train__ema_decay': 0.9})
   trainer = program._trainer
   plain = data(*clips)

@@ -176,7 +176,7 @@ def test_sigterm_saves_and_ends(begin, whole, tmp_path):
   assert_same(workdir, whole[0])
 
 
-def test_another_way_of_training_is_not_mixed_in(flow, make_config, tmp_path):
+def test_resuming_with_another_strategy_is_refused(flow, make_config, tmp_path):
   def go_on(**overrides):
     config = make_config(
       megc2019,
@@ -207,7 +207,7 @@ def test_another_way_of_training_is_not_mixed_in(flow, make_config, tmp_path):
   }  # fmt: skip
 
 
-def test_a_damaged_compiled_program_is_made_anew(begin, whole, tmp_path):
+def test_a_damaged_compiled_program_is_compiled_again(begin, whole, tmp_path):
   files = [f for f in begin.cache.glob('compiled/*') if f.is_file()]
   assert len(files) > 5
   for file in files:
@@ -216,7 +216,7 @@ def test_a_damaged_compiled_program_is_made_anew(begin, whole, tmp_path):
   assert_same(tmp_path / 'run', whole[0])
 
 
-def test_a_write_that_fails_is_told(begin, whole, tmp_path):
+def test_a_failing_write_is_reported(begin, whole, tmp_path):
   # No file above 8 kB, as on a disk that is full; the log goes to a pipe.
   # `whole` has made records and programs.
   process = begin(
@@ -264,7 +264,7 @@ def folder(tmp_path, epochs):
   return tmp_path / 'unfinished' / 'seed0' / 'x_s1' / str(epochs)
 
 
-def test_the_last_two_are_kept(saved, tmp_path):
+def test_the_last_two_checkpoints_are_kept(saved, tmp_path):
   found = saved.load_unfinished(0, 'x/s1', like)
   assert found.epochs == 8
   jax.tree.map(np.testing.assert_array_equal, found.training, training(8))
@@ -330,7 +330,7 @@ def test_two_processes_share_the_folds(begin, whole, tmp_path):
   assert_close(workdirs[0], whole[0])
 
 
-def test_the_others_are_missed(begin, tmp_path):
+def test_a_missing_coordinator_is_reported(begin, tmp_path):
   ended = begin(tmp_path / 'run', '--config.parallel.coordinator=auto')
   message = finish(ended, 1)
   assert '--config.parallel.coordinator=auto' in message

@@ -6,7 +6,7 @@ from dianet_jax.training import saved_folds
 
 
 @pytest.mark.parametrize('below', ['.', 'row', 'chosen/row'])
-def test_trainings_are_counted(tmp_path, below):
+def test_finished_and_unfinished_trainings_are_counted(tmp_path, below):
   assert saved_folds.sentence(tmp_path) == 'no training was saved'
   place = tmp_path / below
   for path in (

@@ -137,7 +137,7 @@ def test_a_group_that_diverged_is_not_trained_on(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('strategy', ['loop', 'unroll'])
-def test_what_is_trained_makes_room_on_the_devices(run, strategy, monkeypatch):
+def test_finished_folds_free_their_device_memory(run, strategy, monkeypatch):
   program, folds = run.make(
     devices=1, strategy=strategy, folds_per_device=1, rows=[0, 1, 2]
   )
@@ -160,7 +160,7 @@ def test_what_is_trained_makes_room_on_the_devices(run, strategy, monkeypatch):
   'strategy,options,devices',
   [('loop', True, 2), ('map', True, 2), ('vmap', True, 2), ('loop', False, 1)],
 )
-def test_unfinished_folds_go_on(run, strategy, options, devices):
+def test_unfinished_folds_resume(run, strategy, options, devices):
   """Bit by bit on as many devices, in effect on any number."""
   overrides = {'train__epochs': 4}
   if options:

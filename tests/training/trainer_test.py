@@ -115,7 +115,7 @@ def test_a_step_takes_the_rate_of_its_update(
   )
 
 
-def test_rates_and_numbers_of_epochs_share_the_program_of_a_step(
+def test_learning_rates_and_epochs_do_not_change_the_compiled_step(
   trainer, fold, clips
 ):
   def program(**changes):
@@ -298,7 +298,9 @@ def test_variants_are_for_training_alone(trainer, fold, clips):
     )
 
 
-def test_validation_counts_classes_alike(trainer, fold, clips, monkeypatch):
+def test_validation_loss_weights_classes_equally(
+  trainer, fold, clips, monkeypatch
+):
   probs = jnp.array([[0.5, 0.5], [0.25, 0.75], [0.9, 0.1], [0.1, 0.9]])
   monkeypatch.setattr(
     trainer_lib.Trainer, '_probabilities_at', lambda *_: probs

@@ -26,7 +26,7 @@ def planted(seconds, asked=None):
 EXHAUSTED = jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory')
 
 
-def test_folds_grow_until_a_fold_takes_as_long():
+def test_folds_grow_until_they_get_no_faster():
   asked = []
   # Best with vmap; more than 16 at once gain nothing.
   choice = tuning.measured(
@@ -39,7 +39,7 @@ def test_folds_grow_until_a_fold_takes_as_long():
   assert ('loop', 1) in asked
 
 
-def test_folds_grow_until_memory_ends():
+def test_folds_grow_until_memory_is_exhausted():
   choice = tuning.measured(
     planted(lambda s, n: EXHAUSTED if n > 8 or s == 'vmap' else 1 / n),
     folds=100,
@@ -50,7 +50,7 @@ def test_folds_grow_until_memory_ends():
   assert 'memory was exhausted' in '\n'.join(tuning.sentences(choice))
 
 
-def test_no_more_folds_than_there_are_or_were_asked_for():
+def test_folds_are_limited_by_their_number_and_by_the_setting():
   asked = []
   fast = planted(lambda s, n: 1 / n, asked)
   assert tuning.measured(fast, folds=3).folds == 3
@@ -67,13 +67,13 @@ def test_a_loop_takes_one_fold():
   assert (choice.strategy, choice.folds) == ('loop', 1)
 
 
-def test_where_nothing_fits_the_reason_is_told():
+def test_without_a_strategy_that_fits_the_error_has_the_reason():
   refusal = errors.UserError('too large: set this and that')
   with pytest.raises(errors.UserError, match='No strategy.*set this and that'):
     tuning.measured(planted(lambda s, n: refusal), folds=5)
 
 
-def test_nothing_is_begun_after_the_budget(monkeypatch):
+def test_no_measurement_starts_after_the_time_budget(monkeypatch):
   now = [0.0]
   monkeypatch.setattr(tuning.time, 'monotonic', lambda: now[0])
 
@@ -85,7 +85,7 @@ def test_nothing_is_begun_after_the_budget(monkeypatch):
   assert [row.strategy for row in choice.rows] == ['map', 'loop']
 
 
-def test_a_choice_is_kept_by_all_that_it_depends_on(tmp_path):
+def test_a_choice_is_cached_by_all_that_it_depends_on(tmp_path):
   calls = []
 
   def choose():

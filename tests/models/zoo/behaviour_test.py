@@ -229,7 +229,7 @@ def test_correlation_is_that_of_its_definition():
       )
 
 
-def test_motion_is_found():
+def test_tcm_measures_a_known_displacement():
   rng = np.random.default_rng(0)
   x = rng.normal(size=(1, 1, 9, 9, 32)).astype(np.float32)
   x /= np.linalg.norm(x, axis=-1, keepdims=True)
@@ -243,7 +243,7 @@ def test_motion_is_found():
 
 
 @pytest.mark.slow
-def test_spans_of_frames_are_looked_at_each_by_itself():
+def test_spans_of_frames_are_processed_independently():
   model, variables, inputs = _initialised('slow_fast_tcm', spans=2)
   [images] = inputs.values()
   swapped = {

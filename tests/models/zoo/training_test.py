@@ -32,7 +32,7 @@ def plain_layers():
     yield
 
 
-def test_every_model_is_here():
+def test_every_model_is_tested():
   assert set(small.SMALL) == set(MODELS)
 
 
@@ -175,7 +175,7 @@ def test_padded_clips_reach_nothing(name):
 
 
 @pytest.mark.parametrize('name', slow_but(NAMES, FAST))
-def test_types(name):
+def test_computation_in_bfloat16_and_parameters_in_float32(name):
   """bfloat16 within; parameters, logits and gradients in float32."""
   model, specs = small.make(name, dtype=jnp.bfloat16)
   inputs = {
@@ -205,7 +205,7 @@ def test_types(name):
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_its_own_input_fits(name):
+def test_every_model_accepts_its_own_input(name):
   model, specs = small.make(name)
   for key, holds, expected in model.check(model.settings, specs):
     assert holds, (key, expected)
@@ -231,7 +231,7 @@ FED_BY_FLOW = {
 
 
 @pytest.mark.parametrize('name', FED_BY_FLOW)
-def test_flow_pairs_feed_it(name):
+def test_models_accept_flow_of_two_phases(name):
   model, specs = small.make(name, **FED_BY_FLOW[name])
   specs = {key: jax.ShapeDtypeStruct(small.FLOW, 'float32') for key in specs}
   for key, holds, expected in model.check(model.settings, specs):
