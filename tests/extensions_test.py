@@ -161,8 +161,8 @@ def test_a_model_of_two_inputs(config, tmp_path):
   assert dataset.channels['brightness'] == ()
   summary = run.run(settings, tmp_path / 'run')
   assert summary['overall']['n'] == 20
-  held = json.loads((tmp_path / 'run' / 'config.json').read_text())['config']
-  assert held['model'] == {
+  written = json.loads((tmp_path / 'run' / 'config.json').read_text())['config']
+  assert written['model'] == {
     'name': 'two_inputs', 'pretrained': '', 'width': 5
   }  # fmt: skip
   with pytest.raises(errors.UserError, match='model.widht.*nearest.*width'):

@@ -21,16 +21,16 @@ SMALL = (
 def test_it_is_generated_from_its_source():
   jupytext = pytest.importorskip('jupytext', reason='reads the source')
   made = jupytext.read(SOURCE)
-  held = json.loads(NOTEBOOK.read_text(encoding='utf-8'))
-  assert len(held['cells']) == len(made.cells) > 10
-  for there, cell in zip(held['cells'], made.cells, strict=True):
+  document = json.loads(NOTEBOOK.read_text(encoding='utf-8'))
+  assert len(document['cells']) == len(made.cells) > 10
+  for there, cell in zip(document['cells'], made.cells, strict=True):
     assert there['cell_type'] == cell.cell_type
     assert ''.join(there['source']) == cell.source
 
 
 def test_it_holds_no_outputs():
-  held = json.loads(NOTEBOOK.read_text(encoding='utf-8'))
-  code = [cell for cell in held['cells'] if cell['cell_type'] == 'code']
+  document = json.loads(NOTEBOOK.read_text(encoding='utf-8'))
+  code = [cell for cell in document['cells'] if cell['cell_type'] == 'code']
   assert code and not any(cell['outputs'] for cell in code)
 
 
@@ -56,12 +56,12 @@ def test_it_runs_from_start_to_end(tmp_path, monkeypatch):
     resources={'metadata': {'path': str(SOURCE.parent)}},
   )
   client.execute()
-  said = ''.join(
+  printed = ''.join(
     output.get('text', '')
     for cell in notebook.cells
     for output in cell.get('outputs', [])
   )
-  assert '10 clips' in said and 'brows.mp4: ' in said
+  assert '10 clips' in printed and 'brows.mp4: ' in printed
   shown = [
     kind
     for cell in notebook.cells

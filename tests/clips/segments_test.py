@@ -73,8 +73,8 @@ def test_key_frames_keep_their_places_where_frames_were_dropped():
 def test_a_low_frame_rate_gives_a_warning():
   assert any('50 frames per second' in text for text in take(fps=50).warnings)
   for enough in ({}, {'fps': 99.9}):
-    said = take(**enough).warnings
-    assert not any('frames per second' in text for text in said)
+    texts = take(**enough).warnings
+    assert not any('frames per second' in text for text in texts)
 
 
 @pytest.mark.parametrize(

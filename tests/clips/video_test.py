@@ -60,7 +60,7 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path, frames):
 
 
 @pytest.mark.parametrize(
-  'shift,codec,crf,told',
+  'shift,codec,crf,warning',
   [
     (3, 'libx264', 18, ''),
     (3, 'libx264', 23, ''),
@@ -73,16 +73,18 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path, frames):
     (0, 'libvpx-vp9', 63, r'\(vp9, 0.\d+ bits per pixel in a key frame'),
   ],
 )
-def test_strong_compression_gives_a_warning(tmp_path, shift, codec, crf, told):
+def test_strong_compression_gives_a_warning(
+  tmp_path, shift, codec, crf, warning
+):
   shares = np.linspace(0, 1, 6)
   clip = moving.clip(moving.translation(shift, 0), shares, 128)
   if codec != 'libx264':
     clip = np.stack([cv2.GaussianBlur(frame, (0, 0), 2) for frame in clip])
   path = videos.write(tmp_path / 'a.mp4', clip, codec=codec, crf=str(crf))
   *_, warnings = read(path)
-  assert len(warnings) == bool(told)
-  if told:
-    assert re.search('the video is strongly compressed ' + told, warnings[0])
+  assert len(warnings) == bool(warning)
+  if warning:
+    assert re.search('the video is strongly compressed ' + warning, warnings[0])
 
 
 def test_folders_without_exactly_one_series_are_refused(tmp_path):

@@ -64,13 +64,13 @@ def test_ctrl_c_after_the_result_is_silent():
   ) as process:
     assert process.stdout.readline() == 'result\n'
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
-  assert said == ''
+    _, message = process.communicate(timeout=30)
+  assert message == ''
   assert process.returncode == -signal.SIGINT
 
 
 @pytest.mark.parametrize(
-  'error,said',
+  'error,message',
   [
     (ValueError('two\nlines \x1b[2J'), r'ValueError: two lines \x1b[2J.'),
     (AssertionError(), 'AssertionError.'),
@@ -78,10 +78,12 @@ def test_ctrl_c_after_the_result_is_silent():
     (RecursionError('x' * 5000), 'RecursionError: ' + 'x' * 300 + ' ...'),
   ],
 )
-def test_an_unexpected_error_is_one_line_and_a_log(error, said, place, capsys):
+def test_an_unexpected_error_is_one_line_and_a_log(
+  error, message, place, capsys
+):
   assert entry.run(fail(error)) == 1
   [line] = capsys.readouterr().err.splitlines()
-  assert line.startswith(f'error: {said}')
+  assert line.startswith(f'error: {message}')
   [log] = place.glob('dianet-error-*.log')
   assert str(log) in line
   assert re.search(r'Traceback[\s\S]*in program', log.read_text())

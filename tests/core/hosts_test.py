@@ -13,14 +13,14 @@ from dianet_jax.core import config, errors, hosts, progress
 
 
 def test_waiting_for_other_processes_is_reported(monkeypatch):
-  lines, said = [], threading.Event()
+  lines, printed = [], threading.Event()
 
   def note(line):
     lines.append(line)
-    said.set()
+    printed.set()
 
   def nobody(*_, **__):
-    assert said.wait(60)
+    assert printed.wait(60)
     raise RuntimeError
 
   monkeypatch.setattr(jax.distributed, 'initialize', nobody)
@@ -74,8 +74,8 @@ def run_two(place):
     )
     for number in '01'
   ]
-  said = [process.communicate(timeout=60)[1] for process in processes]
-  return [process.returncode for process in processes], said
+  printed = [process.communicate(timeout=60)[1] for process in processes]
+  return [process.returncode for process in processes], printed
 
 
 @pytest.mark.slow

@@ -94,10 +94,10 @@ def test_this_machine():
 @pytest.mark.skipif(sys.platform != 'linux', reason='of the C library there')
 def test_freed_memory_returns_to_the_system():
   limits.give_back()
-  held = [bytearray(10_000) for _ in range(20_000)]
+  blocks = [bytearray(10_000) for _ in range(20_000)]
   # The last one keeps the heap from shrinking by itself.
-  last, before = held.pop(), resident()
-  del held
+  last, before = blocks.pop(), resident()
+  del blocks
   limits.give_back()
   assert before - resident() > 100e6
   del last

@@ -50,16 +50,16 @@ def test_a_signal_ends_a_loop(monkeypatch):
 
 
 def test_waiting_is_reported(monkeypatch):
-  lines, said = [], threading.Event()
+  lines, printed = [], threading.Event()
 
   def note(line):
     lines.append(line)
-    said.set()
+    printed.set()
 
   monkeypatch.setattr(progress, 'FIRST_LINE_SECONDS', 0.01)
   monkeypatch.setattr(progress.console, 'print', note)
   with progress.waiting('Waiting for [x]'):
-    assert said.wait(60)
+    assert printed.wait(60)
   assert lines == ['Waiting for [x]: 0:00:00 so far']
 
 

@@ -92,7 +92,7 @@ def begin():
 
 
 @pytest.mark.parametrize(
-  'state,number,said',
+  'state,number,message',
   [
     ('importing', signal.SIGINT, 'stopped by SIGINT'),
     ('importing', signal.SIGHUP, 'stopped by SIGHUP'),
@@ -102,13 +102,13 @@ def begin():
     ('training', signal.SIGINT, 'stopped by SIGINT; all is saved'),
   ],
 )
-def test_a_signal_is_obeyed(begin, state, number, said):
+def test_a_signal_is_obeyed(begin, state, number, message):
   process = begin(state)
   process.send_signal(number)
   out, err = process.communicate(timeout=60)
   assert process.returncode == 128 + number, err
   # The answer to Ctrl-C comes from a thread, and may come after it.
-  assert said in err.splitlines()
+  assert message in err.splitlines()
   assert 'never' not in out and 'Traceback' not in err
   assert ('saving' in out) == (state == 'training')
 
@@ -150,8 +150,8 @@ def test_a_library_that_takes_a_signal_does_not_keep_it():
 
 
 def test_a_stop_swallowed_in_a_callback_is_not_printed(monkeypatch):
-  told = []
-  monkeypatch.setattr(sys, 'unraisablehook', told.append)
+  reported = []
+  monkeypatch.setattr(sys, 'unraisablehook', reported.append)
 
   class Deleted:
     def __init__(self, error):
@@ -162,9 +162,9 @@ def test_a_stop_swallowed_in_a_callback_is_not_printed(monkeypatch):
 
   with stopping.handled():
     Deleted(errors.Stopped(signal.SIGINT))
-    assert not told
+    assert not reported
     Deleted(ValueError())
-  assert len(told) == 1
+  assert len(reported) == 1
 
 
 def test_signal_handlers_are_restored():

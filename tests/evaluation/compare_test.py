@@ -357,16 +357,16 @@ def test_more_classes_than_memory_can_hold_are_refused(runs):
 def test_a_long_comparison_shows_progress_on_stderr(
   folders, monkeypatch, capsys
 ):
-  said = threading.Event()
+  printed = threading.Event()
   table, print_ = compare.table, compare.progress.error_console.print
 
   def slow(*arguments, **options):
-    assert said.wait(60)
+    assert printed.wait(60)
     return table(*arguments, **options)
 
   def note(line):
     print_(line)
-    said.set()
+    printed.set()
 
   monkeypatch.setattr(compare.progress, 'FIRST_LINE_SECONDS', 0.01)
   monkeypatch.setattr(compare.progress.error_console, 'print', note)

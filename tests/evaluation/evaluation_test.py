@@ -107,7 +107,7 @@ def test_a_whole_run_and_resuming_it(finished, capsys):
   assert 'not a result)' in capsys.readouterr().out
 
   before = predictions(workdir)
-  held = json.loads((workdir / 'metrics.json').read_text())
+  saved = json.loads((workdir / 'metrics.json').read_text())
   (workdir / 'metrics.json').unlink()
   for fold in ('seed0/casme2_sub02', 'seed1/samm_005'):
     shutil.rmtree(workdir / 'checkpoints' / fold)
@@ -115,4 +115,4 @@ def test_a_whole_run_and_resuming_it(finished, capsys):
   assert '10 of 12 trainings are finished' in capsys.readouterr().out
   assert predictions(workdir) == before
   for part in ('evaluation', 'oracle', 'overall'):
-    assert json.loads(json.dumps(again[part])) == held[part]
+    assert json.loads(json.dumps(again[part])) == saved[part]

@@ -146,8 +146,8 @@ def test_average_precision_worked_by_hand():
 
 
 def test_recognition_worked_by_hand():
-  def pair(true, said):
-    return expression(0, 9, emotion=true), expression(0, 9, emotion=said)
+  def pair(true, predicted):
+    return expression(0, 9, emotion=true), expression(0, 9, emotion=predicted)
 
   pairs = [pair('a', 'a'), pair('a', 'b'), pair('b', 'b'), pair('b', 'b')]
   got = spotting.recognition(pairs)
@@ -343,7 +343,7 @@ def test_predictions_of_long_videos_are_scored(folder, capsys):
 
 
 @pytest.mark.parametrize(
-  'name, old, new, said',
+  'name, old, new, message',
   [
     ('found.csv', 'c,,,,,,\n', '', 'has no row for 1 of 3 videos'),
     ('found.csv', 'c,,,,,,', 'd,,,,,,', '1 video(s) that are not in'),
@@ -362,14 +362,14 @@ def test_predictions_of_long_videos_are_scored(folder, capsys):
     ('videos.csv', 'subject', 'person', 'has no column(s) subject'),
   ],
 )
-def test_inconsistent_files_are_refused(folder, name, old, new, said):
+def test_inconsistent_files_are_refused(folder, name, old, new, message):
   path = folder / name
   text = path.read_text()
   assert old in text
   path.write_text(text.replace(old, new, 1))
   with pytest.raises(errors.UserError, match='(?s)') as raised:
     evaluate_spotting.main([str(folder / 'found.csv'), str(folder)])
-  assert said in str(raised.value)
+  assert message in str(raised.value)
   assert str(folder) in str(raised.value)
 
 

@@ -14,7 +14,7 @@ from tests.experiments.conftest import ROWS
 @pytest.mark.slow
 def test_an_ablation_runs_and_resumes(make, tmp_path, capsys, monkeypatch):
   workdir = tmp_path / 'study'
-  held = ablation.run(make(), workdir)
+  result = ablation.run(make(), workdir)
   shown = capsys.readouterr().out
   assert '2 of 3 rows can be run' in shown
   assert 'Row 2 of 2: first only' in shown
@@ -26,8 +26,8 @@ def test_an_ablation_runs_and_resumes(make, tmp_path, capsys, monkeypatch):
     assert 'whole: left out, megc2019' in text
     assert 'leaderboard, samm' in text
   assert '| run' in markdown and '| run' not in shown
-  assert held == json.loads((workdir / 'ablation.json').read_text())
-  assert [list(row)[2] for row in held['rows']] == [
+  assert result == json.loads((workdir / 'ablation.json').read_text())
+  assert [list(row)[2] for row in result['rows']] == [
     'left_out', 'folder', 'folder',
   ]  # fmt: skip
   with (workdir / 'first-only' / 'predictions.csv').open() as file:
@@ -35,11 +35,11 @@ def test_an_ablation_runs_and_resumes(make, tmp_path, capsys, monkeypatch):
 
   (workdir / 'ablation.json').unlink()
   monkeypatch.setattr(resume_lib, 'train_folds', None)
-  assert ablation.run(make(), workdir)['rows'] == held['rows']
+  assert ablation.run(make(), workdir)['rows'] == result['rows']
   assert 'This run is finished' in capsys.readouterr().out
   # A row may go, and come back.
   fewer = ablation.run(make(study__rows=ROWS[1:]), workdir)
-  assert fewer['rows'] == held['rows'][1:]
+  assert fewer['rows'] == result['rows'][1:]
   for other in (make(seeds=2), make(study__kind='nested', study__groups=3)):
     with pytest.raises(errors.UserError, match='another configuration'):
       ablation.run(other, workdir)
@@ -63,21 +63,21 @@ def test_a_failing_row_is_reported_and_the_others_run(
   with pytest.raises(errors.UserError, match='1 of 2 rows.*added: MemoryError'):
     ablation.run(make(), tmp_path / 'study')
   assert 'Both, added FAILED: MemoryError: too large' in capsys.readouterr().out
-  held = json.loads((tmp_path / 'study/ablation.json').read_text())
-  assert [list(row)[2] for row in held['rows']] == [
+  result = json.loads((tmp_path / 'study/ablation.json').read_text())
+  assert [list(row)[2] for row in result['rows']] == [
     'left_out', 'failed', 'folder',
   ]  # fmt: skip
   assert 'failed, MemoryError' in (tmp_path / 'study/ablation.md').read_text()
   # Mended, the same command goes on with what is missing.
   monkeypatch.setattr(run, 'run', real)
-  held = ablation.run(make(), tmp_path / 'study')
-  assert 'folder' in held['rows'][1]
+  result = ablation.run(make(), tmp_path / 'study')
+  assert 'folder' in result['rows'][1]
 
 
 def test_rows_of_changed_data_are_not_mixed(make, tmp_path, monkeypatch):
-  held = tmp_path / 'study' / 'first-only'
-  held.mkdir(parents=True)
-  (held / 'data.json').write_text('{"fingerprint": "old", "simulated": false}')
+  row = tmp_path / 'study' / 'first-only'
+  row.mkdir(parents=True)
+  (row / 'data.json').write_text('{"fingerprint": "old", "simulated": false}')
   monkeypatch.setattr(resume_lib, 'train_folds', None)
   with pytest.raises(errors.UserError, match='data have changed.*first-only'):
     ablation.run(make(), tmp_path / 'study')

@@ -22,15 +22,15 @@ STILL = np.full((3, 64, 64, 3), 128, np.uint8)
 class Commands:
   """Writes what it is told to, and keeps its arguments."""
 
-  def __init__(self, report=None, said=''):
-    self.report, self.said = report, said
+  def __init__(self, report=None, output=''):
+    self.report, self.output = report, output
 
   def run(self, arguments):
     self.arguments = arguments
     [out] = [a.removeprefix('--out=') for a in arguments if '--out=' in a]
     if self.report:
       (pathlib.Path(out) / 'report.html').write_text(self.report)
-    return self.said
+    return self.output
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_the_report_names_no_folder(video, tmp_path):
 
 
 def test_a_command_without_a_report_is_an_error(video):
-  commands = Commands(said='error: end=0.1: expected more.\n')
+  commands = Commands(output='error: end=0.1: expected more.\n')
   with pytest.raises(errors.UserError, match='^end=0.1: expected more.$'):
     app.predict(commands, video, folder.SHIPPED)
 

@@ -107,13 +107,13 @@ def test_a_study_needs_the_name_of_a_row(make_study, make_config, tmp_path):
 
 def test_a_selection_chooses_by_all_groups():
   scores = {'a': [0.9, 0.1, 0.1], 'b': [0.5, 0.5, 0.5], 'c': [0.5, 0.5, 0.5]}
-  held = {
+  selection = {
     'candidates': [
       {'name': name, 'uf1_without_group': values}
       for name, values in scores.items()
     ]
   }
-  assert nested.choose(held) == 'b'
+  assert nested.choose(selection) == 'b'
 
 
 @pytest.mark.slow
@@ -136,16 +136,16 @@ def test_what_a_selection_chooses_becomes_a_bundle(make_study, tmp_path):
   )
   workdir = tmp_path / 'study'
   nested.run(config, workdir)
-  held = json.loads((workdir / 'selection.json').read_text())
+  selection = json.loads((workdir / 'selection.json').read_text())
 
   def choose(scores, names):
-    for candidate, values in zip(held['candidates'], scores):
+    for candidate, values in zip(selection['candidates'], scores):
       candidate['uf1_without_group'] = values
-    for group, name in zip(held['groups'], names):
+    for group, name in zip(selection['groups'], names):
       group['chosen'] = name
-    (workdir / 'selection.json').write_text(json.dumps(held))
+    (workdir / 'selection.json').write_text(json.dumps(selection))
 
-  names = [candidate['name'] for candidate in held['candidates']]
+  names = [candidate['name'] for candidate in selection['candidates']]
   choose([[0.1] * 3, [0.2] * 3], [names[1], names[1], names[0]])
   with pytest.raises(
     errors.UserError, match=f'several.*{names[1]}, {names[0]}'

@@ -47,17 +47,17 @@ def finished(config, places, monkeypatch, capsys, tmp_path):
       patch.setattr(page, 'write', broken)
       patch.setattr(report, 'write_events', broken)
       run.run(config, places['run'])
-    places['said'] = capsys.readouterr().out
+    places['output'] = capsys.readouterr().out
   shutil.copytree(places['run'], tmp_path / 'run')
   return tmp_path / 'run'
 
 
 def test_a_report_that_fails_does_not_lose_the_result(finished, places):
-  said = places['said']
+  output = places['output']
   for name in ('report.html', 'tensorboard'):
-    assert f'{name} could not be drawn (RuntimeError: latex could' in said
+    assert f'{name} could not be drawn (RuntimeError: latex could' in output
     assert not (finished / name).exists()
-  assert 'pooled over leave-one-subject-out' in said
+  assert 'pooled over leave-one-subject-out' in output
   summary = json.loads((finished / 'metrics.json').read_text())
   assert summary['data']['clips'] == 18 and summary['sessions'][0]['jax']
   assert (finished / 'predictions.csv').exists()
@@ -66,9 +66,9 @@ def test_a_report_that_fails_does_not_lose_the_result(finished, places):
 def test_the_same_command_writes_a_missing_report(finished, config, capsys):
   summary = json.loads((finished / 'metrics.json').read_text())
   assert run.run(config, finished) == summary
-  said = capsys.readouterr().out
-  assert 'are unchanged' in said and 'could not' not in said
-  assert '18 clips of 6 subjects, fingerprint' in said
+  output = capsys.readouterr().out
+  assert 'are unchanged' in output and 'could not' not in output
+  assert '18 clips of 6 subjects, fingerprint' in output
   text = (finished / 'report.html').read_text()
   clips = text.count('<section class="clip">')
   assert text.count('data:image/png;base64') == 2 * clips > 0

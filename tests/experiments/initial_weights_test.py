@@ -70,27 +70,27 @@ def test_another_file_is_refused(make_config, tmp_path):
   path = tmp_path / 'x.pth'
   path.write_bytes(b'one')
   config = make_config(model__pretrained=str(path))
-  held = {'file': 'x.pth', 'sha256': pretrained.checksum(path)}
-  initial_weights.refuse_other(held, config, tmp_path)
+  saved = {'file': 'x.pth', 'sha256': pretrained.checksum(path)}
+  initial_weights.refuse_other(saved, config, tmp_path)
   initial_weights.refuse_other({}, make_config(), tmp_path)
   path.write_bytes(b'other')
-  for before, now in ((held, config), ({}, config), (held, make_config())):
+  for before, now in ((saved, config), ({}, config), (saved, make_config())):
     with pytest.raises(errors.UserError, match='started from'):
       initial_weights.refuse_other(before, now, tmp_path)
   path.unlink()
   with pytest.raises(errors.UserError, match='pretrained=.*cannot be read'):
-    initial_weights.refuse_other(held, config, tmp_path)
+    initial_weights.refuse_other(saved, config, tmp_path)
 
 
 def test_the_sentence_lists_new_and_unused_entries():
-  held = {
+  saved = {
     'file': 'x.pth',
     'sha256': 'ab',
     'used': {'a': ['b'], 'c': ['d', 'e']},
     'unused': ['fc.bias'],
     'new': ['params.fusion.x', 'params.fusion.y', 'params.classifier.z'],
   }
-  text = initial_weights.sentence(held)
+  text = initial_weights.sentence(saved)
   for words in (
     'started from x.pth (SHA-256 ab)',
     '2 of its entries are used; unused: fc.bias',
@@ -156,5 +156,5 @@ def test_a_complete_run_from_initial_weights(
   )
   with pytest.raises(errors.UserError, match='pretrained'):
     run.run(without, workdir)
-  held = json.loads((workdir / 'data.json').read_text())
-  assert workdirs.started(held).startswith('every network started')
+  saved = json.loads((workdir / 'data.json').read_text())
+  assert workdirs.started(saved).startswith('every network started')

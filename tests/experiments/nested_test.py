@@ -129,12 +129,12 @@ def planted(monkeypatch):
 def test_the_better_candidate_is_chosen(make, planted, tmp_path, capsys):
   config = make()
   summary = nested.run(config, tmp_path / 'clean')
-  held = json.loads((tmp_path / 'clean' / 'selection.json').read_text())
-  assert [group['chosen'] for group in held['groups']] == ['default'] * 3
-  assert summary['chosen'] == held['groups']
+  selection = json.loads((tmp_path / 'clean' / 'selection.json').read_text())
+  assert [group['chosen'] for group in selection['groups']] == ['default'] * 3
+  assert summary['chosen'] == selection['groups']
   assert summary['overall']['n'] == 18 and summary['folds'] == 6
   frozen, default = (
-    np.array(c['uf1_without_group']) for c in held['candidates']
+    np.array(c['uf1_without_group']) for c in selection['candidates']
   )
   assert (default > frozen + 0.1).all()
   shown = capsys.readouterr().out
@@ -156,16 +156,16 @@ def test_the_better_candidate_is_chosen(make, planted, tmp_path, capsys):
 def test_nothing_leaks(make, planted, tmp_path, how_many):
   config = make(train__epochs=2, model__widths=(8,))
   nested.run(config, tmp_path / 'clean')
-  held = json.loads((tmp_path / 'clean' / 'selection.json').read_text())
+  selection = json.loads((tmp_path / 'clean' / 'selection.json').read_text())
   group = 1
-  subjects = held['groups'][group]['subjects']
+  subjects = selection['groups'][group]['subjects']
   whole = how_many == 'its whole group'
   planted['subjects'] = set(subjects if whole else subjects[:1])
   nested.run(config, tmp_path / 'spoiled')
   other = json.loads((tmp_path / 'spoiled' / 'selection.json').read_text())
-  assert other['groups'][group] == held['groups'][group]
+  assert other['groups'][group] == selection['groups'][group]
   changed = False
-  for one, two in zip(held['candidates'], other['candidates']):
+  for one, two in zip(selection['candidates'], other['candidates']):
     clean, spoiled = one['uf1_without_group'], two['uf1_without_group']
     # Bit for bit for the group itself; the others must notice.
     assert clean[group] == spoiled[group]
@@ -176,7 +176,7 @@ def test_nothing_leaks(make, planted, tmp_path, how_many):
   # Nor does the subject reach the network that predicts it. The network of
   # the group's other subject was trained on it, by the same configuration: so
   # a leak would show.
-  chosen = held['groups'][group]['chosen']
+  chosen = selection['groups'][group]['chosen']
   held_out, seen = (
     [weights(tmp_path / name / 'chosen' / chosen, subject)
      for name in ('clean', 'spoiled')]

@@ -54,15 +54,15 @@ def compare(config, tmp_path):
         raise errors.UserError('2 of 9 clips cannot be used.')
       return dataset(config, now)
 
-    said = origin.compare(tmp_path, config, files.read_json(path), read)
-    return said, len(calls)
+    message = origin.compare(tmp_path, config, files.read_json(path), read)
+    return message, len(calls)
 
   return compared
 
 
 def test_unchanged_data_are_not_read(compare):
-  said, reads = compare()
-  assert 'are unchanged' in said and not reads
+  message, reads = compare()
+  assert 'are unchanged' in message and not reads
 
 
 def test_touched_data_are_compared_once_by_content(compare, raw):
@@ -106,8 +106,8 @@ def test_missing_or_unspecified_data_are_reported(compare, config, raw):
   assert 'manual_dir is not set' in compare(config=at(''))[0]
   moved = raw.with_name('moved')
   raw.rename(moved)
-  said, reads = compare()
-  assert f'{raw} does not exist' in said and not reads
+  message, reads = compare()
+  assert f'{raw} does not exist' in message and not reads
   assert 'are unchanged' in compare(config=at(str(moved)))[0]
 
 
@@ -120,5 +120,5 @@ def test_a_loop_of_links_ends(raw, config):
 
 
 def test_notes_of_older_versions(compare):
-  held = {'fingerprint': 'ab', 'simulated': True}
-  assert origin.sentence(held) == 'simulated, fingerprint ab'
+  saved = {'fingerprint': 'ab', 'simulated': True}
+  assert origin.sentence(saved) == 'simulated, fingerprint ab'

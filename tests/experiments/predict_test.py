@@ -55,8 +55,8 @@ def table(out):
 
 def test_a_video_becomes_a_report(start, bundle, clip, tmp_path):
   video = videos.write(tmp_path / 'a.mkv', clip)
-  status, said, out = start(video)
-  assert status == 0 and 'surprise 0.' in said.out
+  status, printed, out = start(video)
+  assert status == 0 and 'surprise 0.' in printed.out
   [row] = table(out)
   expected = bundle.predict(clip, fps=100)
   assert row['prediction'] == expected.label
@@ -64,9 +64,9 @@ def test_a_video_becomes_a_report(start, bundle, clip, tmp_path):
     assert float(row[f'p_{name}']) == pytest.approx(probability, abs=1e-6)
   assert (row['onset'], row['apex'], row['offset']) == ('0', '8', '16')
   assert float(row['apex_seconds']) == pytest.approx(0.08)
-  held = json.loads((out / 'prediction.json').read_text())
-  assert [c['name'] for c in held['columns']] == list(row)
-  assert held['clips'][0]['p_surprise'] == float(row['p_surprise'])
+  content = json.loads((out / 'prediction.json').read_text())
+  assert [c['name'] for c in content['columns']] == list(row)
+  assert content['clips'][0]['p_surprise'] == float(row['p_surprise'])
   page = (out / 'report.html').read_text()
   # Three key frames, two motion images, and what explains: the regions and a
   # map of each backbone and of each attention. Nothing from elsewhere.
@@ -96,9 +96,9 @@ def test_a_program_reads_json_and_nothing_else(
 ):
   # Put back afterwards.
   monkeypatch.setattr(progress.console, 'stderr', False)
-  status, said, out = start(videos.write(tmp_path / 'a.mkv', clip), '--json')
-  assert status == 0 and 'Clips' in said.err
-  assert json.loads(said.out) == json.loads(
+  status, printed, out = start(videos.write(tmp_path / 'a.mkv', clip), '--json')
+  assert status == 0 and 'Clips' in printed.err
+  assert json.loads(printed.out) == json.loads(
     (out / 'prediction.json').read_text()
   )
 
@@ -107,9 +107,9 @@ def test_a_failing_clip_does_not_stop_the_others(start, clip, tmp_path):
   good = videos.write(tmp_path / '=cmd.mkv', clip)
   bad = tmp_path / '<img src=x onerror=alert(1)>.mp4'
   bad.write_bytes(b'nothing')
-  status, said, out = start(bad, good)
+  status, printed, out = start(bad, good)
   assert status == 1
-  assert 'is not a readable video' in said.err and '=cmd.mkv' in said.out
+  assert 'is not a readable video' in printed.err and '=cmd.mkv' in printed.out
   first, second = table(out)
   assert 'is not a readable video' in first['error'] and not first['prediction']
   assert second['prediction'] and not second['error']
@@ -156,8 +156,10 @@ def test_an_invalid_list_is_refused(tmp_path, text, reason):
 
 
 def test_key_frames_are_of_one_clip(start, tmp_path):
-  status, said, _ = start(tmp_path / 'a.mkv', tmp_path / 'b.mkv', '--onset=3')
-  assert status == 1 and 'gives 2' in said.err
+  status, printed, _ = start(
+    tmp_path / 'a.mkv', tmp_path / 'b.mkv', '--onset=3'
+  )
+  assert status == 1 and 'gives 2' in printed.err
 
 
 @pytest.mark.parametrize(
@@ -211,12 +213,12 @@ def test_a_long_video_is_spotted_first(
   courses = {'brow': [film.once(1, 1.4, 2)], 'mouth': [film.once(3, 3.4, 2)]}
   images = np.stack([f.image() for f in film.frames(5, courses)])
   seconds = np.arange(len(images)) / film.FPS
-  status, said, out = start(
+  status, printed, out = start(
     videos.write(tmp_path / 'a.mkv', images, seconds),
     videos.write(tmp_path / 'b.mkv', images[:1].repeat(110, 0), seconds[:110]),
   )
-  assert status == 0 and said.out.count('(micro, score ') == 2
-  assert 'no expression was spotted in 2.2 seconds' in said.out
+  assert status == 0 and printed.out.count('(micro, score ') == 2
+  assert 'no expression was spotted in 2.2 seconds' in printed.out
   *rows, silent = table(out)
   assert silent['prediction'] == '' and silent['kind'] == ''
   for row, apex in zip(rows, (60, 160), strict=True):

@@ -50,16 +50,19 @@ def test_metrics_follow_from_the_predictions(folder):
 def test_intervals_follow_from_the_predictions(folder):
   summary = json.loads((folder / 'metrics.json').read_text())
   run = predictions.load(folder)
-  for part, kept in (('', summary['overall']), *summary['by_dataset'].items()):
+  for part, committed in (
+    ('', summary['overall']),
+    *summary['by_dataset'].items(),
+  ):
     chosen = run.only(run.datasets == part) if part else run
     made = metrics.summarise(
       chosen.truth, chosen.predictions, chosen.classes, chosen.subjects
     )
     for name in metrics.METRICS:
       for interval in ('interval_95', 'chance_95'):
-        assert made[name][interval] == pytest.approx(kept[name][interval])
+        assert made[name][interval] == pytest.approx(committed[name][interval])
     for key in ('f1_per_class', 'recall_per_class', 'clips_per_class'):
-      assert made[key] == pytest.approx(kept[key])
+      assert made[key] == pytest.approx(committed[key])
 
 
 def mean_and_deviation(metric):
@@ -78,12 +81,15 @@ def test_pages_quote_the_committed_results(folder):
   summary = json.loads((RESULTS / folder / 'metrics.json').read_text())
   parts = {'all': summary['overall'], **summary['by_dataset']}
   names = {'casme2': 'CASME II', 'samm': 'SAMM', 'all': 'all'}
-  for part, kept in parts.items():
-    folds = kept.get('folds', summary['folds'])
-    uf1 = kept['uf1']
-    cells = [names[part], str(kept['n']), str(folds)]
-    cells += [mean_and_deviation(kept['accuracy']), mean_and_deviation(uf1)]
-    cells += [interval(uf1), mean_and_deviation(kept['uar'])]
+  for part, committed in parts.items():
+    folds = committed.get('folds', summary['folds'])
+    uf1 = committed['uf1']
+    cells = [names[part], str(committed['n']), str(folds)]
+    cells += [
+      mean_and_deviation(committed['accuracy']),
+      mean_and_deviation(uf1),
+    ]
+    cells += [interval(uf1), mean_and_deviation(committed['uar'])]
     line = f'| {" | ".join(cells)} |'
     if 'ablation' in folder:
       line += f' {interval(uf1, "chance_95")} |'
@@ -95,18 +101,18 @@ ABLATIONS = [path for path in STUDIES if path.match('ablation-*')]
 
 @pytest.mark.parametrize('folder', ABLATIONS, ids=name)
 def test_pages_quote_the_committed_tables(folder):
-  held = json.loads((folder / 'ablation.json').read_text())
+  study = json.loads((folder / 'ablation.json').read_text())
   table = (folder / 'ablation.md').read_text()
-  first = held['rows'][0]['name']
-  for row in held['rows']:
+  first = study['rows'][0]['name']
+  for row in study['rows']:
     if 'left_out' in row:
       assert f'| {row["name"]} | left out' in PAGES
       continue
     summary = json.loads((folder / row['folder'] / 'metrics.json').read_text())
-    kept = [summary['overall'], *summary['by_dataset'].values()]
-    values = [mean_and_deviation(part['uf1']) for part in kept]
-    cells = [row['name'], values[0], interval(kept[0]['uf1'])]
-    cells += values[1:] if len(kept) > 2 else []
+    committed = [summary['overall'], *summary['by_dataset'].values()]
+    values = [mean_and_deviation(part['uf1']) for part in committed]
+    cells = [row['name'], values[0], interval(committed[0]['uf1'])]
+    cells += values[1:] if len(committed) > 2 else []
     if row['name'] != first:
       start = f'| {row["name"]} - {first} | UF1 | '
       line = next(x for x in table.splitlines() if x.startswith(start))
@@ -118,10 +124,10 @@ def test_pages_quote_the_committed_tables(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize('folder', STUDIES, ids=name)
 def test_tables_follow_from_the_predictions(folder):
-  held = json.loads((folder / 'ablation.json').read_text())
+  study = json.loads((folder / 'ablation.json').read_text())
   runs = {
     row['name']: compare.load(folder / row['folder'])
-    for row in held['rows']
+    for row in study['rows']
     if 'folder' in row
   }
   made = compare.table(runs, 'markdown', by_dataset=True)
@@ -130,10 +136,10 @@ def test_tables_follow_from_the_predictions(folder):
 
 def test_the_leaderboard_follows_from_the_committed_results():
   folder = RESULTS / 'zoo-megc2019'
-  held = json.loads((folder / 'ablation.json').read_text())
-  kept = (folder / 'ablation.md').read_text()
-  assert ablation.markdown(folder, held) == kept
-  assert 'leaderboard, samm' in kept
+  study = json.loads((folder / 'ablation.json').read_text())
+  committed = (folder / 'ablation.md').read_text()
+  assert ablation.markdown(folder, study) == committed
+  assert 'leaderboard, samm' in committed
 
 
 def test_pages_quote_a_comparison():

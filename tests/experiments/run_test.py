@@ -71,9 +71,9 @@ def test_outputs(workdir, finished):
   assert (summary['overall']['n'], summary['folds']) == (18, 6)
   assert summary['seeds'] == [0, 1] and not summary['simulated']
   assert set(summary['by_dataset']) == {'casme2', 'samm'}
-  held = json.loads((workdir / 'config.json').read_text())
-  assert held['config']['seeds'] == 2
-  [session] = held['sessions']
+  saved = json.loads((workdir / 'config.json').read_text())
+  assert saved['config']['seeds'] == 2
+  [session] = saved['sessions']
   assert {'python', 'jax', 'flax', 'numpy'} <= session.keys()
   assert summary['trained_by'] == {'float32, loop, cpu': 12}
   page = (workdir / 'report.html').read_text()
@@ -238,10 +238,10 @@ def test_one_data_set_is_tested_after_training_on_the_other(
   assert 'leave-one-subject-out' not in shown
   names = {row['subject'] for row in summary['trainings']}
   assert names == set(summary['by_dataset']) and summary['folds'] == len(names)
-  held = predictions_lib.load(tmp_path)
+  saved = predictions_lib.load(tmp_path)
   # Every clip once, its subject beside it: intervals resample those.
-  assert held.cross_dataset and len(held.clips) == summary['overall']['n']
-  assert len(set(held.subjects)) > len(names) == 2
+  assert saved.cross_dataset and len(saved.clips) == summary['overall']['n']
+  assert len(set(saved.subjects)) > len(names) == 2
 
 
 def test_one_class_only(flow_config, tmp_path):

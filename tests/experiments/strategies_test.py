@@ -59,16 +59,16 @@ def test_a_choice_is_shown_and_saved_in_the_workdir(
 
   settings = choose(tmp_path / 'cache', make)
   assert (settings.strategy, settings.folds_per_device) == ('vmap', 4)
-  said = capsys.readouterr().out
-  assert 'Strategy: vmap, 4 fold(s) at once' in said
-  assert 'map, 4 at once' in said and 'ms a fold and epoch' in said
-  held = workdirs.load_choice(choose.workdir)
-  assert held['strategy'] == 'vmap' and len(held['rows']) == len(calls)
+  output = capsys.readouterr().out
+  assert 'Strategy: vmap, 4 fold(s) at once' in output
+  assert 'map, 4 at once' in output and 'ms a fold and epoch' in output
+  saved = workdirs.load_choice(choose.workdir)
+  assert saved['strategy'] == 'vmap' and len(saved['rows']) == len(calls)
   # Kept in the workdir, though the cache is lost; and in the cache.
   assert choose(tmp_path / 'other', None) == settings
   (choose.workdir / 'config.json').write_text('{}')
   assert choose(tmp_path / 'cache', None) == settings
-  assert workdirs.load_choice(choose.workdir) == held
+  assert workdirs.load_choice(choose.workdir) == saved
   # What the user has chosen is not measured.
   assert choose(tmp_path / 'x', None, strategy='map').strategy == 'map'
 

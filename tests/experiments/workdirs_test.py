@@ -57,18 +57,18 @@ def test_data_that_were_moved_are_the_same_run(make_config, tmp_path):
 
 
 def test_every_session_is_noted_once(make_config, tmp_path, monkeypatch):
-  def held():
+  def saved():
     return json.loads((tmp_path / 'config.json').read_text())
 
   monkeypatch.setattr(workdirs, 'versions', lambda: {'jax': '1'})
   workdirs.begin(tmp_path, make_config(), DATA)
   workdirs.begin(tmp_path, make_config(), DATA)
-  assert held()['sessions'] == [{'jax': '1'}]
+  assert saved()['sessions'] == [{'jax': '1'}]
   monkeypatch.setattr(workdirs, 'versions', lambda: {'jax': '2'})
   workdirs.begin(tmp_path, make_config(), DATA)
-  assert held()['sessions'] == [{'jax': '1'}, {'jax': '2'}]
-  assert held()['schema'] == migrations.SCHEMA
-  assert held()['config'] == schema.to_dict(make_config())
+  assert saved()['sessions'] == [{'jax': '1'}, {'jax': '2'}]
+  assert saved()['schema'] == migrations.SCHEMA
+  assert saved()['config'] == schema.to_dict(make_config())
 
 
 def test_old_workdirs_can_be_used_with_a_new_key(
@@ -206,7 +206,7 @@ def test_other_versions_are_reported_and_recorded(
 def test_the_date_of_the_data_is_kept(make_config, tmp_path):
   workdirs.begin(tmp_path, make_config(), DATA)
   path = tmp_path / 'data.json'
-  held = json.loads(path.read_text()) | {'date': '2001-01-01'}
-  path.write_text(json.dumps(held))
+  saved = json.loads(path.read_text()) | {'date': '2001-01-01'}
+  path.write_text(json.dumps(saved))
   workdirs.begin(tmp_path, make_config(), DATA)
   assert workdirs.load_data(tmp_path)['date'] == '2001-01-01'

@@ -38,8 +38,8 @@ def test_every_model_has_maps_that_are_empty_without_motion(name, monkeypatch):
   found = made([variables], inputs, 1)
   assert tuple(found.evidence) == regions.NAMES
   assert any(found.evidence.values())
-  held = occlusion.still(inputs, made.feed, made.channels)
-  empty = made([variables], held, 1)
+  still = occlusion.still(inputs, made.feed, made.channels)
+  empty = made([variables], still, 1)
   assert set(empty.evidence.values()) == {0.0}
   assert set(empty.shares.values()) == {0.0}
   for group, none in (

@@ -32,9 +32,9 @@ def predict(given):
 
 def evidence(class_):
   given = inputs()
-  held = occlusion.still(given, FEED, CHANNELS)
-  np.testing.assert_array_equal(held['flow'], np.full((1, 28, 28, 2), 3.0))
-  return occlusion.by_region(predict, given, held, CHANNELS, class_)
+  still = occlusion.still(given, FEED, CHANNELS)
+  np.testing.assert_array_equal(still['flow'], np.full((1, 28, 28, 2), 3.0))
+  return occlusion.by_region(predict, given, still, CHANNELS, class_)
 
 
 def test_regions_that_matter_and_no_others():
@@ -98,7 +98,7 @@ def test_pictures_lie_over_the_face_and_show_the_hottest_place():
 def test_removing_motion_twice_changes_nothing_more(name):
   row = REPRESENTATIONS[name]
   images = np.random.default_rng(0).uniform(size=(4, 6, 6, 38)).astype('f')
-  held = np.asarray(row.still(images))
-  assert held.shape == images.shape and held.dtype == np.float32
-  np.testing.assert_array_equal(np.asarray(row.still(held)), held)
-  assert (held != images).any()
+  still = np.asarray(row.still(images))
+  assert still.shape == images.shape and still.dtype == np.float32
+  np.testing.assert_array_equal(np.asarray(row.still(still)), still)
+  assert (still != images).any()

@@ -141,14 +141,14 @@ def test_deleting_the_hottest_places_costs_more_than_chance(trained):
   rng = np.random.default_rng(2)
   least = SIZE * SIZE // 10
   for image, label, explanation in zip(images, labels, found):
-    held = occlusion.still({READ: image}, made.feed, made.channels)[READ]
+    still = occlusion.still({READ: image}, made.feed, made.channels)[READ]
     hottest = np.argsort(-heat(explanation).ravel(), kind='stable')
     orders = [hottest, *(rng.permutation(SIZE * SIZE) for _ in range(8))]
     left = []
     for order in orders:
       gone = np.zeros(SIZE * SIZE, bool)
       gone[order[:least]] = True
-      hidden = np.where(gone.reshape(1, SIZE, SIZE, 1), held, image)
+      hidden = np.where(gone.reshape(1, SIZE, SIZE, 1), still, image)
       [probabilities] = np.asarray(made.predict([now], {READ: hidden[None]}))
       left.append(probabilities[label])
     assert left[0] < min(left[1:])

@@ -42,8 +42,8 @@ def seal(folder):
 
 
 def edit(folder, name, **values):
-  held = json.loads((folder / name).read_text())
-  (folder / name).write_text(json.dumps(held | values))
+  stored = json.loads((folder / name).read_text())
+  (folder / name).write_text(json.dumps(stored | values))
   seal(folder)
 
 
@@ -72,8 +72,8 @@ def test_other_programs_can_verify_and_run_it(bundle, written):
     capture_output=True,
   )
   assert checked.returncode == 0
-  held = (written / 'model.stablehlo').read_bytes()
-  program = jax.export.deserialize(bytearray(held))
+  stored = (written / 'model.stablehlo').read_bytes()
+  program = jax.export.deserialize(bytearray(stored))
   assert set(program.platforms) == {'cpu', 'cuda', 'tpu'}
   call = jax.jit(program.call)
   for clips in (1, 3):

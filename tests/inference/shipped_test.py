@@ -29,8 +29,8 @@ def test_it_is_small_and_says_where_it_comes_from(bundle):
   ):
     assert words in card
   # Nothing of a data set: the example is noise.
-  with np.load(folder.SHIPPED / 'example.npz') as held:
-    values = held['input/dynamic_images']
+  with np.load(folder.SHIPPED / 'example.npz') as example:
+    values = example['input/dynamic_images']
   assert abs(values.mean()) < 0.1 and abs(values.std() - 1) < 0.1
 
 

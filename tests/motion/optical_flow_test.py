@@ -125,7 +125,7 @@ def test_farneback_has_the_same_interface(pairs, frames):
 
 @pytest.mark.parametrize('method', optical_flow.METHODS)
 @pytest.mark.parametrize(
-  'first, second, said',
+  'first, second, message',
   [
     (np.zeros((4, 4)), np.zeros((4, 4)), 'pair, height, width'),
     (np.zeros((1, 4, 4)), np.zeros((1, 4, 5)), 'one shape'),
@@ -134,8 +134,8 @@ def test_farneback_has_the_same_interface(pairs, frames):
   ],
 )
 @pytest.mark.usefixtures('unchecked')
-def test_invalid_pairs_of_images_are_refused(method, first, second, said):
-  with pytest.raises(errors.UserError, match=said):
+def test_invalid_pairs_of_images_are_refused(method, first, second, message):
+  with pytest.raises(errors.UserError, match=message):
     optical_flow.METHODS[method](first, second)
 
 

@@ -88,7 +88,7 @@ def _files(folder: pathlib.Path) -> dict[str, tuple[int, int]]:
   return found
 
 
-def _check_refused(root, tmp_path, said):
+def _check_refused(root, tmp_path, message):
   """The clip is named, nothing is left behind, and skipping it works."""
   before = _files(root)
   cache = tmp_path / 'cache'
@@ -96,7 +96,7 @@ def _check_refused(root, tmp_path, said):
     prepare.prepare('casme2', root, cache)
   text = str(info.value)
   assert '1 of 3 clips cannot be used' in text
-  assert f'sub01/EP03_02: {_CLIP}/reg_img12.jpg {said}' in text
+  assert f'sub01/EP03_02: {_CLIP}/reg_img12.jpg {message}' in text
   assert len(text.splitlines()) < 10
   (left,) = (cache / 'casme2').iterdir()
   assert left.suffix == '.lock'
@@ -111,9 +111,9 @@ def _check_refused(root, tmp_path, said):
 @pytest.mark.parametrize('kind', _CONTENTS)
 def test_hostile_frame(tmp_path, kind):
   root, path = _tree(tmp_path)
-  content, said = _CONTENTS[kind]
+  content, message = _CONTENTS[kind]
   path.write_bytes(content)
-  _check_refused(root, tmp_path, said)
+  _check_refused(root, tmp_path, message)
 
 
 def test_file_without_end(tmp_path):

@@ -80,7 +80,7 @@ def test_casme_sq_counts_from_one_and_an_offset_of_0_is_the_apex(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'rows, said',
+  'rows, message',
   [
     ([row('happy1_1', 1, 2, 3)], "video 'happy1'"),
     ([row('anger1_1', 1, 2, 3, subject=9)], "subject '9'"),
@@ -89,10 +89,10 @@ def test_casme_sq_counts_from_one_and_an_offset_of_0_is_the_apex(tmp_path):
     ([row('anger1_1', 1, 2, 3, 'neutral')], "the type 'neutral'"),
   ],
 )
-def test_a_wrong_cell_is_named(tmp_path, rows, said):
+def test_a_wrong_cell_is_named(tmp_path, rows, message):
   with pytest.raises(errors.UserError) as raised:
     casme_sq(tmp_path, rows)
-  assert said in str(raised.value) and 'row 1' in str(raised.value)
+  assert message in str(raised.value) and 'row 1' in str(raised.value)
   assert 'code_final.xlsx' in str(raised.value)
 
 

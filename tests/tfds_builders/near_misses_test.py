@@ -86,13 +86,13 @@ def _check(root):
 
 @pytest.mark.parametrize('name', _CHANGES)
 def test_near_miss_is_named(tmp_path, name):
-  change, said = _CHANGES[name]
+  change, message = _CHANGES[name]
   change(_tree(tmp_path))
   with pytest.raises(errors.UserError, match='1 of 2 clips') as info:
     _check(tmp_path)
   (line,) = [x for x in str(info.value).splitlines() if 'sub01/EP02_01f: ' in x]
   assert 'no folder of this name with images (' in line
-  assert said in line
+  assert message in line
 
 
 def test_another_subject_is_no_near_miss(tmp_path):
@@ -132,5 +132,5 @@ def test_folders_that_are_called_like_clips_and_hold_no_images(
     raw_folder.check(builder_cls.FACTS.guide, found)
   place = 'SMIC_all_cropped/HS/s1/micro/negative/s1_ne_0'
   clip = 1 if all_of_them else 2
-  said = f'{place}{clip} holds no JPEG, PNG or BMP images, but reg_image0000'
-  assert said in str(info.value)
+  message = f'{place}{clip} holds no JPEG, PNG or BMP images, but reg_image0000'
+  assert message in str(info.value)

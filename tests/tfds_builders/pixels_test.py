@@ -96,20 +96,20 @@ _ODD = {
 
 @pytest.mark.parametrize('kind', _ODD)
 def test_odd_clip_is_in_the_notes_of_a_run(tmp_path, kind):
-  change, said = _ODD[kind]
+  change, expected = _ODD[kind]
   root = _tree(tmp_path / 'raw', change)
   for from_cache in (False, True):
     prepared = prepare.prepare('casme2', root, tmp_path / 'cache')
     assert prepared.from_cache == from_cache
-    assert prepared.notes[2:] == said
+    assert prepared.notes[2:] == expected
 
 
 # `check` decodes key frames alone, and of the others it reads the header.
 @pytest.mark.parametrize('kind', sorted(_ODD))
 def test_check_names_the_same_clips(tmp_path, kind):
-  change, said = _ODD[kind]
+  change, expected = _ODD[kind]
   report = check.check('casme2', _tree(tmp_path, change))
-  whats = [text.split(': ')[0] for text in said]
+  whats = [text.split(': ')[0] for text in expected]
   assert [note.split(': ')[0] for note in report.notes[2:]] == whats
 
 

@@ -125,8 +125,8 @@ def test_rows_that_contradict_each_other(tmp_path, policy):
   rows = [raw_trees.casme2_row(1, 'EP01', apex=apex) for apex in (13, 14)]
   records, dropped, bad = _read(_tree(tmp_path, rows, range(8, 23)), policy)
   assert list(records) == ['sub02/EP01']
-  told = dropped if policy == 'drop' else bad
-  assert 'annotated differently in the rows 2, 3' in told['sub01/EP01']
+  problems = dropped if policy == 'drop' else bad
+  assert 'annotated differently in the rows 2, 3' in problems['sub01/EP01']
 
 
 @pytest.mark.parametrize('policy', raw_folder.POLICIES)

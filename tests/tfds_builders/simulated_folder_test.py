@@ -140,9 +140,9 @@ def test_a_damaged_tree_is_rebuilt(trees, tmp_path, capsys, kind, in_cache):
   (_TREE_DAMAGE | _IN_CACHE_DAMAGE)[kind](root)
   simulate.write('mmew', root, in_cache=in_cache, **SMALL)
   assert contents(root) == contents(trees['mmew'])
-  said = capsys.readouterr().out
-  assert said.startswith(f'{root} is damaged (')
-  assert len(said.splitlines()) == 1
+  output = capsys.readouterr().out
+  assert output.startswith(f'{root} is damaged (')
+  assert len(output.splitlines()) == 1
   assert sorted(path.name for path in tmp_path.iterdir()) == [
     '.mmew.damaged-1',
     'mmew',
@@ -161,7 +161,7 @@ def test_folders_that_may_hold_real_data_are_not_changed(trees, tmp_path, kind):
 
 
 @pytest.mark.parametrize(
-  'numbers, said',
+  'numbers, message',
   [
     ({'subjects': 2001, 'clips_per_subject': 10}, '20010 clips'),
     ({'subjects': 100, 'frame_height': 2048, 'frame_width': 2048},
@@ -169,10 +169,10 @@ def test_folders_that_may_hold_real_data_are_not_changed(trees, tmp_path, kind):
   ],
 )  # fmt: skip
 def test_too_many_clips_are_refused_before_anything_is_written(
-  tmp_path, monkeypatch, numbers, said
+  tmp_path, monkeypatch, numbers, message
 ):
   monkeypatch.setattr(simulate, '_write_tree', None)
-  with pytest.raises(errors.UserError, match=said):
+  with pytest.raises(errors.UserError, match=message):
     simulate.write('casme2', tmp_path / 'root', **numbers)
   assert not list(tmp_path.iterdir())
 
@@ -198,11 +198,11 @@ def test_the_command_line_says_what_to_do_next(tmp_path, capsys):
                '--clips_per_subject=2', '--frame_height=48',
                '--frame_width=40']  # fmt: skip
   simulate.main(arguments)
-  said = capsys.readouterr().out
-  assert '2 simulated clips' in said
+  output = capsys.readouterr().out
+  assert '2 simulated clips' in output
   assert (
     'python main.py --config=configs/mmew.py '
-    f"--config.data.manual_dir='{root}'\n" in said
+    f"--config.data.manual_dir='{root}'\n" in output
   )
   with pytest.raises(SystemExit, match='error: .*other parameters'):
     simulate.main([*arguments, '--seed=3'])

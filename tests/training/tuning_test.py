@@ -9,12 +9,12 @@ from dianet_jax.core import errors
 from dianet_jax.training import tuning
 
 
-def planted(seconds, asked=None):
+def planted(seconds, tried=None):
   """Measures as told: (strategy, folds) -> seconds, or what is raised."""
 
   def measure(strategy, folds):
-    if asked is not None:
-      asked.append((strategy, folds))
+    if tried is not None:
+      tried.append((strategy, folds))
     found = seconds(strategy, folds)
     if isinstance(found, Exception):
       raise found
@@ -27,16 +27,16 @@ EXHAUSTED = jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory')
 
 
 def test_folds_grow_until_they_get_no_faster():
-  asked = []
+  tried = []
   # Best with vmap; more than 16 at once gain nothing.
   choice = tuning.measured(
-    planted(lambda s, n: 1 / min(n, 16) if s == 'vmap' else 2.0, asked),
+    planted(lambda s, n: 1 / min(n, 16) if s == 'vmap' else 2.0, tried),
     folds=100,
   )
   assert (choice.strategy, choice.folds) == ('vmap', 16)
-  assert {strategy for strategy, _ in asked} == {*tuning.STRATEGIES}
-  assert [n for s, n in asked if s == 'vmap'] == [4, 8, 16, 32]
-  assert ('loop', 1) in asked
+  assert {strategy for strategy, _ in tried} == {*tuning.STRATEGIES}
+  assert [n for s, n in tried if s == 'vmap'] == [4, 8, 16, 32]
+  assert ('loop', 1) in tried
 
 
 def test_folds_grow_until_memory_is_exhausted():
@@ -51,13 +51,13 @@ def test_folds_grow_until_memory_is_exhausted():
 
 
 def test_folds_are_limited_by_their_number_and_by_the_setting():
-  asked = []
-  fast = planted(lambda s, n: 1 / n, asked)
+  tried = []
+  fast = planted(lambda s, n: 1 / n, tried)
   assert tuning.measured(fast, folds=3).folds == 3
   assert tuning.measured(fast, folds=11).folds == 11
-  asked.clear()
+  tried.clear()
   assert tuning.measured(fast, folds=11, folds_per_device=6).folds == 6
-  assert {n for s, n in asked if s != 'loop'} == {6}
+  assert {n for s, n in tried if s != 'loop'} == {6}
 
 
 def test_a_loop_takes_one_fold():

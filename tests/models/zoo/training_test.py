@@ -43,8 +43,8 @@ def test_what_its_authors_recommend_is_a_configuration(name):
   assert config.model.name == name
   for key, value in MODELS[name].recommended.items():
     section, _, last = key.rpartition('.')
-    held = functools.reduce(getattr, section.split('.'), config)
-    assert getattr(held, last) == value
+    part = functools.reduce(getattr, section.split('.'), config)
+    assert getattr(part, last) == value
   assert inspect.getmodule(MODELS[name]).__doc__
 
 
