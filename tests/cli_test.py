@@ -1,4 +1,4 @@
-"""The command `dianet`: light, readable, and at home anywhere."""
+"""The command `dianet`: quick to start, readable, usable from any folder."""
 
 import os
 import pathlib
@@ -21,7 +21,7 @@ HEAVY = (
 
 
 def start(*arguments, cwd, path):
-  """`python -m dianet_jax` with `path` alone to find the package by."""
+  """Runs `python -m dianet_jax` with only `path` on the module search path."""
   return subprocess.run(
     [sys.executable, '-m', 'dianet_jax', *map(str, arguments)],
     cwd=cwd,

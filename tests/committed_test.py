@@ -1,4 +1,4 @@
-"""Nothing is in the repository that must not be there."""
+"""The repository has no files that must not be committed."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""Four simulated devices and caches that no user has."""
+"""Four simulated devices, and caches of the suite's own."""
 
 import gc
 import os
@@ -39,27 +39,27 @@ compilation.compile_quickly()
 
 
 def pytest_collection_finish():
-  """What was imported is no garbage; tracing makes little of it."""
+  """Imported objects are never garbage, and tracing makes little of it."""
   gc.freeze()
   gc.set_threshold(20_000)
 
 
 @pytest.fixture(scope='module', autouse=True)
 def _forget_programs():
-  """Thousands of compiled programs in one process end in a crash of XLA's."""
+  """XLA crashes with thousands of compiled programs in one process."""
   yield
   jax.clear_caches()
 
 
 @pytest.fixture(scope='session')
 def shared_cache(tmp_path_factory):
-  """One cache folder a session: simulated trees and records are reused."""
+  """One cache folder per session, so that trees and records are reused."""
   return tmp_path_factory.mktemp('cache')
 
 
 @pytest.fixture
 def make_config(shared_cache):
-  """Builds a `Config` from a module's and dotted overrides (`__` for dots)."""
+  """Builds a `Config` from a module and overrides with `__` for dots."""
 
   def make(module=default, **overrides):
     config = module.get_config()

@@ -1,4 +1,4 @@
-"""The documents promise nothing that is not there, and their code runs."""
+"""Everything that the documents refer to exists, and their code runs."""
 
 import importlib.util
 import pathlib

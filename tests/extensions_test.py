@@ -1,4 +1,4 @@
-"""Each extension point takes a package of the user's own, and no other file."""
+"""Each extension point works with a package outside the project alone."""
 
 import importlib
 import json

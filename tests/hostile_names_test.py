@@ -1,4 +1,4 @@
-"""Names of folders, classes and runs stay names at every border."""
+"""Hostile names of folders, classes and runs are escaped in every output."""
 
 import csv
 import dataclasses

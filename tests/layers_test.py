@@ -1,4 +1,4 @@
-"""Imports run one way, and every package says what it is for."""
+"""Packages import only lower ones, and document their purpose."""
 
 import ast
 import pathlib
@@ -35,7 +35,7 @@ def row_of(module):
 
 
 def imported(path):
-  """Names that a file imports, wherever in it, or names for a late import."""
+  """Modules that a file imports anywhere, or names for a late import."""
   for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
     if isinstance(node, ast.Import):
       yield from (alias.name for alias in node.names)
@@ -49,7 +49,7 @@ def imported(path):
 
 
 def upward(root):
-  """'from -> to' of every import that runs up."""
+  """'from -> to' of every import of a higher package."""
   files = [*root.glob('main.py')]
   files += [file for name in FOLDERS for file in (root / name).rglob('*.py')]
   found = set()

@@ -1,4 +1,4 @@
-"""main.py as a user starts it: one screen of words, no wall of traceback."""
+"""main.py as a user starts it: short messages instead of tracebacks."""
 
 import os
 import pathlib

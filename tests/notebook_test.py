@@ -1,4 +1,4 @@
-"""The notebook is what its source says, holds no outputs, and runs."""
+"""The notebook is generated from its source, has no outputs, and runs."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The accelerator's benchmark runs in miniature, and loses no row."""
+"""The accelerator's benchmark, on small sizes and with a failing row."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""The benchmark compares equals."""
+"""The benchmark compares networks of the same size."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""docs/models.md says what registry and kept results say."""
+"""docs/models.md agrees with the registry and the committed results."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""The comparison with others' code, on a fixture that is made here."""
+"""Comparison with other code, on a fixture that is made here."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The support-vector machine sees what a model would predict a clip by."""
+"""The support-vector machine reads the same inputs as a model."""
 
 import csv
 import pathlib

@@ -1,4 +1,4 @@
-"""The benchmark without a compiler for TPUs or GPUs, as most will start it."""
+"""The benchmark without a compiler for TPUs or GPUs, as most users start it."""
 
 import importlib.util
 import subprocess

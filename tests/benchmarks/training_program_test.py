@@ -1,4 +1,4 @@
-"""What is computed around the TPU compiler, which is not needed here."""
+"""Everything around the TPU compiler, which is not needed here."""
 
 import importlib.metadata
 import importlib.util

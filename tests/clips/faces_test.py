@@ -246,7 +246,7 @@ def test_frames_may_be_encoded_bytes(dlib, records):
 
 @pytest.fixture
 def fresh(monkeypatch):
-  """As in a process that has found no face yet."""
+  """Resets the detector, as in a process that has not used it yet."""
   monkeypatch.setattr(faces, '_thread', threading.local())
 
 
@@ -273,7 +273,7 @@ def test_the_package_of_the_landmarks_is_not_imported(dlib, fresh):
 
 
 def test_a_part_of_a_larger_image_shows_its_face(photograph):
-  """As a crop in NumPy is, and a frame that a video's decoder padded."""
+  """A crop in NumPy, or a frame that a decoder padded, is not contiguous."""
   whole = cv2.resize(photograph[:300, 80:380], (600, 600))
   part = np.zeros((600, 608, 3), np.uint8)[:, :600]
   part[:] = whole

@@ -1,4 +1,4 @@
-"""Intervals keep their frames, and their files say everything."""
+"""Intervals, and their CSV files."""
 
 import math
 

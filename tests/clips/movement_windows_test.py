@@ -1,4 +1,4 @@
-"""What a network reads of a step is how the face moved to it and from it."""
+"""Inputs of the learned spotter: motion of the face before and after a step."""
 
 import dataclasses
 

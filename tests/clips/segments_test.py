@@ -1,4 +1,4 @@
-"""A clip is cut out as it was asked for, and warned of where it is weak."""
+"""Clips are cut as requested, with warnings where a result may be worse."""
 
 import cv2
 import numpy as np

@@ -31,7 +31,7 @@ def test_static_clip_has_its_apex_at_the_onset():
 
 
 def test_darkening_counts_like_brightening():
-  """Differences of bytes would wrap around."""
+  """Differences of uint8 would wrap around."""
   frames = np.full((4, 8, 8), 100, np.uint8)
   frames[2, 2:4] = 60
   frames[3, 2:4] = 110

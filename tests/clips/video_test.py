@@ -1,4 +1,4 @@
-"""Videos are read with their times, upright, and told apart from rubbish."""
+"""Videos are read upright and with their times; other files are refused."""
 
 import re
 

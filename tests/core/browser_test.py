@@ -1,4 +1,4 @@
-"""Pages in a browser: names stay names, and nothing is asked for outside."""
+"""Pages in a browser: names are only text, and nothing is requested."""
 
 import html as html_lib
 import shutil
@@ -27,7 +27,7 @@ pytestmark = [
 
 
 def document(path):
-  """The document that the browser has made of a file, as HTML."""
+  """The document that the browser makes of a file, as HTML."""
   done = subprocess.run(
     [
       BROWSER, '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic',
@@ -45,7 +45,7 @@ def document(path):
 
 
 def page(names):
-  """A page on which every name stands in every place that a part has."""
+  """A page with every hostile name in every place of every part."""
   text = html.template('dianet_jax.core', 'base.html.j2').render()
   return text.replace(
     '</style>', '</style>' + ''.join(map(html_test.drawn, names)), 1

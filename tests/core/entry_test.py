@@ -1,4 +1,4 @@
-"""However a program ends, its user reads a line."""
+"""However a program ends, its user reads one line."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""No name leaves its place: terminal, CSV cell, file system."""
+"""Names are escaped for terminals, CSV cells and file systems."""
 
 import csv
 import io

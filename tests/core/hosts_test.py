@@ -1,4 +1,4 @@
-"""Other processes that do not come are waited for aloud, and then named."""
+"""Waiting for other processes is reported, and missing ones are named."""
 
 import pathlib
 import socket
@@ -61,7 +61,7 @@ entry.leave(entry.run(program))
 
 
 def run_two(place):
-  """Exit statuses and last words of two processes."""
+  """Exit statuses and standard errors of two processes."""
   with socket.socket() as free:
     free.bind(('localhost', 0))
     address = f'localhost:{free.getsockname()[1]}'

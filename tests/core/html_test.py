@@ -1,4 +1,4 @@
-"""Templates: what comes from outside stays text, and parts that pages share."""
+"""Templates: names are escaped; and the parts that pages share."""
 
 import html as html_lib
 from html import parser

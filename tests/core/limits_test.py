@@ -1,4 +1,4 @@
-"""What binds a process: affinity, and control groups of both versions."""
+"""Limits of a process: affinity, and control groups of both versions."""
 
 import os
 import pathlib

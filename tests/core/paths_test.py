@@ -1,4 +1,4 @@
-"""A path is the same however it is written."""
+"""Different spellings of a path are the same path."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""Where there is no terminal, a line now and then says how far it is."""
+"""Without a terminal, progress is printed as a line at intervals."""
 
 import threading
 import time

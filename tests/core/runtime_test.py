@@ -1,4 +1,4 @@
-"""What `configure` sets, and what it leaves as the user has it."""
+"""Settings that `configure` changes, and those of the user that it does not."""
 
 import os
 import subprocess

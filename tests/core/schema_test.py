@@ -1,4 +1,4 @@
-"""Keys: declared once, read from nested values, every mistake named."""
+"""Keys: declared once, read from nested values; invalid ones are named."""
 
 import dataclasses
 import math

@@ -1,4 +1,4 @@
-"""Signals in processes of their own: from the first second, in any state."""
+"""Signals to child processes: from the first second, in any state."""
 
 import os
 import pathlib
@@ -63,7 +63,7 @@ entry.leave(entry.run(program))
 
 
 def _listen():
-  """In the child: whoever runs the tests may ignore signals."""
+  """Run in the child, because the tests may be run with ignored signals."""
   for number in stopping.SIGNALS:
     signal.signal(number, signal.SIG_DFL)
 

@@ -1,4 +1,4 @@
-"""Output that names cannot control and readers cannot break."""
+"""Output is escaped, and closed pipes do not end the program."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from tests.support import hostile
 
 @pytest.fixture
 def pipe():
-  """Opens a text stream whose reader has gone."""
+  """Opens a text stream whose reader has closed it."""
   reading, writing = os.pipe()
   os.close(reading)
   with os.fdopen(writing, 'w') as stream:

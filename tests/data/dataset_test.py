@@ -1,4 +1,4 @@
-"""From records to phase images, and what is said about odd data."""
+"""From records to phase images, and the notes about unusual data."""
 
 import shutil
 

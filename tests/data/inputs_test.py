@@ -40,7 +40,7 @@ def settings(tmp_path):
 
 @pytest.fixture
 def events(monkeypatch):
-  """What is begun on the devices, and what is waited for, by the batch."""
+  """Events of each batch: started on the devices, fetched from them."""
   found = []
 
   def spied(name, original):

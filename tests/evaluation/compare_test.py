@@ -212,7 +212,7 @@ def test_one_run_has_no_differences(runs):
 
 
 def changed(tmp_path, change, **options):
-  """A run as `rows` makes it, and one in which `change` spoiled the rows."""
+  """CSV comparison of a run and the same run after `change` of its rows."""
   rows = prediction_files.rows()
   first = compare.load(prediction_files.write(tmp_path / 'a', rows))
   rows = change(rows) or rows

@@ -1,4 +1,4 @@
-"""Points in a plane: where clips lie, and who their neighbours are."""
+"""Clips as points in a plane, and their neighbours."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""report.html: whatever the inputs are, and whatever stands in names."""
+"""report.html, for inputs of any kind and with hostile names."""
 
 import base64
 import re

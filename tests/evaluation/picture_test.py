@@ -78,7 +78,7 @@ SMALL = {'simulation.subjects': 2, 'simulation.clips_per_subject': 2}
 
 
 def turned(records, frame_size, skip_bad_clips, track):
-  """In place of a face's transform: every clip upside down, at half size."""
+  """Replaces face alignment: every clip upside down, at half size."""
   del skip_bad_clips, track
   half = np.array([[-0.5, 0, frame_size], [0, -0.5, frame_size]])
   names = [records[index]['clip_id'].decode() for index in range(len(records))]

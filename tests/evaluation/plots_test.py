@@ -1,4 +1,4 @@
-"""How a user has set up matplotlib decides nothing."""
+"""A user's settings of matplotlib have no effect."""
 
 import os
 import subprocess

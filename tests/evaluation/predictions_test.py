@@ -1,4 +1,4 @@
-"""predictions.csv: read back, whatever its order; hostile files are named."""
+"""predictions.csv: read in any order; invalid files are refused."""
 
 import dataclasses
 import json

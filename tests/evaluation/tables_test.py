@@ -1,4 +1,4 @@
-"""Tables in every format, with names that would spoil them."""
+"""Tables in every format, with names that need escaping."""
 
 import re
 

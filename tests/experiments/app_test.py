@@ -1,4 +1,4 @@
-"""The page: its limits without a browser, and all of it in one."""
+"""The web app: its limits without a browser, and a complete use in one."""
 
 import os
 import pathlib
@@ -20,7 +20,7 @@ STILL = np.full((3, 64, 64, 3), 128, np.uint8)
 
 
 class Commands:
-  """Writes what it is told to, and keeps its arguments."""
+  """Writes a given report and records its arguments."""
 
   def __init__(self, report=None, output=''):
     self.report, self.output = report, output

@@ -1,4 +1,4 @@
-"""A result stays, whatever cannot be drawn, and says what it is of."""
+"""Finished runs: failing reports lose no result, and the data are checked."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ def places(tmp_path_factory):
 
 @pytest.fixture
 def finished(config, places, monkeypatch, capsys, tmp_path):
-  """A copy of a run whose pages could not be drawn."""
+  """A copy of a run whose report could not be written."""
   if not places['run'].exists():
     with monkeypatch.context() as patch:
       patch.setattr(page, 'write', broken)

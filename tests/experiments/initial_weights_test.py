@@ -1,4 +1,4 @@
-"""Runs that start from a file use it, say so, and go on with no other."""
+"""Runs that start from a file of weights record it and resume with no other."""
 
 import dataclasses
 import json

@@ -100,7 +100,7 @@ def make(make_study):
 
 @pytest.fixture
 def planted(monkeypatch):
-  """Clips whose class can be seen; `planted[...]` corrupts some of them."""
+  """Clips whose class is visible; `planted[...]` corrupts some of them."""
   corruption = {'subjects': set()}
 
   def load(config, seed, reads, load=data_lib.load):

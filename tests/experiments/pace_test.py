@@ -1,4 +1,4 @@
-"""The time that a study has left."""
+"""Estimates of the remaining time of a study."""
 
 import types
 

@@ -1,4 +1,4 @@
-"""The kept results are what their predictions say, and what the pages say."""
+"""The committed results follow from their predictions, and pages quote them."""
 
 import csv
 import json

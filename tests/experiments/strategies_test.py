@@ -1,4 +1,4 @@
-"""A run measures strategies once, and goes on by what it chose."""
+"""A run measures strategies once, and resumes with the chosen one."""
 
 import dataclasses
 import json

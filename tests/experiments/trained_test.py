@@ -1,4 +1,4 @@
-"""A finished run can be opened, and predicts as it did."""
+"""A finished run can be opened and reproduces its predictions."""
 
 import csv
 import pathlib

@@ -1,4 +1,4 @@
-"""A workdir of something else is refused, with a message."""
+"""A workdir of another run or other data is refused."""
 
 import dataclasses
 import errno

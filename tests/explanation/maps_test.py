@@ -1,4 +1,4 @@
-"""Every model can be explained, and of a still clip there is nothing to say."""
+"""Every model can be explained; the maps of a still clip are empty."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""What regions are worth, of a function that is known."""
+"""Evidence of regions, for a known function."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def inputs():
 
 
 def predict(given):
-  """The mouth speaks for class 1, the brows half as much against it."""
+  """The mouth is evidence for class 1, the brows half as much against it."""
   flow = given['flow'] - 3
   mouth = flow[:, 0, MOUTH, 0].mean(axis=1)
   brows = flow[:, 0, BROWS, 1].mean(axis=1)

@@ -1,4 +1,4 @@
-"""Regions cover the face once, and lie where the landmarks are."""
+"""Regions cover the face exactly once and contain their landmarks."""
 
 import numpy as np
 import pytest

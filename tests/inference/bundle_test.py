@@ -1,4 +1,4 @@
-"""What a bundle computes is what training computed."""
+"""A bundle computes the same as training."""
 
 import dataclasses
 

@@ -32,7 +32,7 @@ def folder(written, tmp_path):
 
 
 def seal(folder):
-  """Checksums of what is there now, as whoever changes a bundle would."""
+  """Updates the checksums, as someone who changes a bundle would."""
   (folder / 'SHA256SUMS').write_text(
     ''.join(
       f'{folder_lib._digest(folder / name)}  {name}\n'
@@ -175,7 +175,7 @@ def test_weights_with_other_outputs_are_refused(folder):
 
 
 class Evil:
-  """What runs where a pickle is read."""
+  """Runs if it is unpickled."""
 
   def __reduce__(self):
     return (pytest.fail, ('a pickle was read',))

@@ -1,4 +1,4 @@
-"""How close a form of a layer comes to another: values and gradients."""
+"""Compares values and gradients of two forms of a layer."""
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +11,13 @@ TOLERANCE = {'float32': 2e-6, 'float64': 1e-14}
 
 @pytest.fixture(params=TOLERANCE)
 def precision(request):
-  """Each type of `TOLERANCE`, switched on where it is float64."""
+  """Each dtype of `TOLERANCE`; float64 is enabled for its test."""
   with jax.enable_x64(request.param == 'float64'):
     yield request.param
 
 
 def draw(dtype, *shape):
-  """The same normal numbers each time."""
+  """Normally distributed numbers, the same each time."""
   return jnp.asarray(np.random.default_rng(0).normal(size=shape), dtype)
 
 

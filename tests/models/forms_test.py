@@ -1,4 +1,4 @@
-"""Which forms of the layers a program contains."""
+"""The forms of the layers that a program contains."""
 
 import flax.linen as nn
 import jax

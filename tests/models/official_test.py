@@ -1,4 +1,4 @@
-"""Weights of other code: where they go, how they lie, and what is refused."""
+"""Weights of other code: names, order of axes, and what is refused."""
 
 import flax.linen as nn
 import jax

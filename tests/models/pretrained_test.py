@@ -1,4 +1,4 @@
-"""Networks that start from a file: what it fills, and what is refused."""
+"""Networks that start from a file of weights, and files that are refused."""
 
 import dataclasses
 

@@ -101,7 +101,7 @@ def test_tensors_beyond_their_storage_are_refused(
 
 
 class Harm:
-  """What a hostile file does where a pickle is read."""
+  """What a hostile file does if it is unpickled."""
 
   def __init__(self, function, *arguments):
     self.call = function, arguments

@@ -21,7 +21,7 @@ def settings(**values):
 
 
 def inner(flow):
-  """Without the border, where what moves in is not seen."""
+  """Cuts off the border, where motion from outside cannot be measured."""
   return flow[..., 8:-8, 8:-8, :]
 
 

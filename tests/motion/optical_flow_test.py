@@ -1,4 +1,4 @@
-"""Optical flow: against planted motion, and against OpenCV's kept figures."""
+"""Optical flow against planted motion and committed figures of OpenCV."""
 
 import pathlib
 

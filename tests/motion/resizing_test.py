@@ -1,4 +1,4 @@
-"""Resizing is what the field's programs do by OpenCV."""
+"""Resizing gives the values of OpenCV."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Streaming rank pooling: equal to the whole clip at once, however cut."""
+"""Streaming rank pooling equals that of the complete clip."""
 
 import hypothesis
 from hypothesis import strategies as st

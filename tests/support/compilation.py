@@ -1,4 +1,4 @@
-"""How the suite compiles: most of its time is spent so."""
+"""How the suite compiles, which takes most of its time."""
 
 import jax
 from jax._src import compiler

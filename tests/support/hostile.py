@@ -1,4 +1,4 @@
-"""Names that want to be more than names."""
+"""Hostile names: markup, control characters, formulas, paths."""
 
 NAMES = (
   '\x1b[2J\x1b[31mevil',

@@ -1,4 +1,4 @@
-"""Clips of a smooth pattern that moves as told."""
+"""Clips of a smooth pattern with a given motion."""
 
 from collections.abc import Callable, Sequence
 
@@ -28,7 +28,7 @@ def frame(motion: Motion, share: float, size: int = SIZE) -> np.ndarray:
 
 
 def translation(right: float, down: float) -> Motion:
-  """The same everywhere."""
+  """The same displacement everywhere."""
   return lambda x, y: (right + 0 * x, down + 0 * y)
 
 

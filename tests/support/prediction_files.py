@@ -1,4 +1,4 @@
-"""Writes `predictions.csv` files of runs that never were."""
+"""Writes `predictions.csv` files of invented runs."""
 
 import csv
 import pathlib

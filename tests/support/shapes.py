@@ -20,7 +20,7 @@ _ARRAYS = (jax.Array, np.ndarray)
 
 
 def check_calls() -> None:
-  """To be called before the package is imported."""
+  """Installs the checks; must be called before the package is imported."""
   jaxtyping.install_import_hook('dianet_jax', f'{__name__}.check')
 
 
@@ -72,7 +72,7 @@ def _check(name: str, value: Any, hints: tuple[Any, ...]) -> None:
 
 @pytest.fixture
 def unchecked():
-  """For tests of what the program itself says of wrong shapes and dtypes."""
+  """Switches the checks off, for tests of the program's own error messages."""
   jaxtyping.config.update('jaxtyping_disable', True)
   yield
   jaxtyping.config.update('jaxtyping_disable', False)

@@ -33,7 +33,7 @@ _QUICKLY = 'jax_disable_most_optimizations'
 
 @pytest.fixture
 def users_programs(request):
-  """Compiled as users have them where all is run: bits are compared."""
+  """Compiles programs as users do, for tests that compare bits."""
   quickly = jax.config.read(_QUICKLY)
   if not request.config.getoption('markexpr'):
     jax.config.update(_QUICKLY, False)
@@ -140,7 +140,7 @@ def run(clips, make_config):
     return program, folds if rows is None else folds.select(rows)
 
   def training_of_one(images=None, labels=None, **settings):
-    """All that the training of one fold leaves, predictions apart."""
+    """The complete training state of one fold, without predictions."""
     program, folds = make(images, labels, **settings)
     snapshots = []
     for _ in program.train(folds, lambda _, take: snapshots.append(take)):

@@ -1,4 +1,4 @@
-"""Tests of what is special in a data set, and of TFDS's conventions."""
+"""Special rules of data sets, and conventions of TFDS."""
 
 import pathlib
 

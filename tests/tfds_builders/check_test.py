@@ -24,13 +24,13 @@ from tfds_builders.casme2 import facts as casme2
 
 
 def _declare(monkeypatch, **facts):
-  """Has the folder of CASME II declare other facts."""
+  """Replaces facts of CASME II."""
   changed = dataclasses.replace(casme2.FACTS, **facts)
   monkeypatch.setattr(casme2, 'FACTS', changed)
 
 
 def _complete(root, monkeypatch):
-  """CASME II with one clip for ten: frames of three clips are enough."""
+  """CASME II with a tenth of its clips: frames of three clips are enough."""
   rows = [
     raw_trees.casme2_row(1, 'EP01', emotion='happiness'),
     raw_trees.casme2_row(1, 'EP02', emotion='Disgust '),

@@ -1,4 +1,4 @@
-"""Damage to prepared records: noticed, named, set aside, and made good."""
+"""Damaged records are detected, reported, set aside and rebuilt."""
 
 from collections.abc import Callable
 import json
@@ -170,7 +170,7 @@ _DAMAGE: dict[str, Callable[[pathlib.Path], None]] = {
 
 
 def _said(text, place):
-  """The one line on the damage."""
+  """The single line about the damage."""
   (line,) = text.splitlines()
   match = re.fullmatch(
     re.escape(f'{place} is damaged (')
@@ -202,7 +202,7 @@ def _files(place):
 
 @st.composite
 def _bytes_changed(draw):
-  """(which file, what is done to its bytes)."""
+  """Draws (file, change of its bytes)."""
   act = draw(st.sampled_from(['flip', 'cut', 'insert', 'zero', 'delete']))
   return (
     draw(st.floats(0, 0.999)),
@@ -248,7 +248,7 @@ def test_any_changed_byte_rebuilds_the_records(cache, changes):
 
 
 def _hide(place, shard):
-  """Makes the manifest believe that a damaged shard was never touched."""
+  """Restores the times of a damaged shard, so that the manifest trusts it."""
   files = manifest._load(place)
   name = shard.relative_to(place).as_posix()
   files[name]['times'] = manifest._times(shard.stat())
@@ -258,7 +258,7 @@ def _hide(place, shard):
 @_settings
 @hypothesis.given(st.floats(0, 1), st.integers(1, 255))
 def test_damage_with_unchanged_times_is_found_on_reading(cache, position, mask):
-  """Inside a large file, of which sizes and times alone are compared."""
+  """Large files are compared only by size and times."""
   place = cache.copy()
   shard = _shards(place)[0]
   _flip(shard, position, mask)
@@ -288,7 +288,7 @@ def test_damage_while_records_are_read(cache, capsys):
 def test_damaged_records_cannot_be_rebuilt_from_changed_raw_data(
   cache, tmp_path
 ):
-  """The raw data are gone by then."""
+  """The raw data have changed in the meantime."""
   root = tmp_path / 'raw'
   shutil.copytree(cache.root, root)
   prepared = prepare.prepare('casme2', root, tmp_path / 'cache')
@@ -305,7 +305,7 @@ def test_damaged_records_cannot_be_rebuilt_from_changed_raw_data(
 
 
 def test_intact_records_that_cannot_be_read_are_not_rebuilt(cache, monkeypatch):
-  """Bad memory, say: nothing is deleted, and no end to making them again."""
+  """With faulty memory, say, rebuilding would never end."""
   prepared = cache.open(cache.whole)
   source = type(prepared.source._prepared.source)
 
@@ -372,7 +372,7 @@ def test_damaged_records_on_a_read_only_disk_are_refused(cache, monkeypatch):
 
 
 def test_records_of_another_user(cache, monkeypatch):
-  """No folder that may not be read is taken for a damaged one."""
+  """A folder without read permission is not taken for a damaged one."""
 
   def refuse(folder):
     raise PermissionError(13, 'Permission denied', str(folder))

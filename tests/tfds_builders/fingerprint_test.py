@@ -121,7 +121,7 @@ _READINGS = [
 
 
 def _fingerprint_of(tmp_path, monkeypatch, name, facts):
-  """That of an empty folder: of what is not in the files."""
+  """The fingerprint of an empty folder: that of the reading rules alone."""
   builder_cls = registry.builder(name)
   monkeypatch.setattr(builder_cls, 'FACTS', facts)
   found = raw_folder.Found(tmp_path, (), [], [], [])

@@ -41,7 +41,7 @@ def test_walk_passes_over_hidden_files_and_other_suffixes(tmp_path):
 
 
 def _deny(monkeypatch, *names):
-  """As if these folders were those of another user; root may read all."""
+  """Makes folders unreadable, also for root."""
   scandir = os.scandir
 
   def denying(path):
@@ -111,7 +111,7 @@ def test_unreadable_clip_is_a_bad_clip(tmp_path, monkeypatch):
 
 
 def test_unreadable_folder_of_a_data_set_without_a_list(tmp_path, monkeypatch):
-  """It may hold clips: it stops the run as a bad clip does."""
+  """It may hold clips, so it stops the run."""
   clips = [
     raw_trees.Clip(s, f'{s}_ne_01', emotion='negative') for s in ('s1', 's2')
   ]

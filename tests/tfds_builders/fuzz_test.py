@@ -37,7 +37,7 @@ _PROTOCOLS = {
 
 @contextlib.contextmanager
 def _in_time():
-  """Ends what hangs."""
+  """Ends a test that hangs."""
 
   def stop(*_):
     raise AssertionError(f'took more than {_SECONDS} s')

@@ -1,4 +1,4 @@
-"""Spreadsheets that are damaged, or made to do harm."""
+"""Spreadsheets that are damaged or malicious."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Whose a clip is: contradictions of names, and frames that two clips share."""
+"""The subject of a clip: contradicting names, and frames that clips share."""
 
 import dataclasses
 import os
@@ -59,7 +59,7 @@ def _swap_subjects(clips):
 def test_subject_cell_against_the_name_of_the_clip(
   tmp_path, dataset, clips, sheet, row
 ):
-  """A column sorted alone stops the run, and no option skips it."""
+  """A column that was sorted alone stops the run; no option skips it."""
   raw_trees.write_tree(tmp_path, dataset, clips, _swap_subjects(clips))
   with pytest.raises(errors.UserError) as info:
     _read(dataset, tmp_path, skip_bad_clips=True)
@@ -128,7 +128,7 @@ def test_composite_and_its_parts_agree(tmp_path):
 
 
 def test_a_folder_of_two_subjects(tmp_path):
-  """Names of MMEW that tell no subject: still, no folder is of two people."""
+  """Names of MMEW without a subject: no folder may be of two subjects."""
   rows = [Clip('S01', 'S-01'), Clip('S02', 'S-01')]
   raw_trees.write_tree(
     tmp_path, 'mmew', rows[:1], [*rows, dataclasses.replace(rows[0])],
@@ -190,7 +190,7 @@ def test_folder_twice_in_two_spellings(tmp_path, equal):
 
 
 def _noise(root, subjects, clips=2):
-  """CASME II with random labels, of noise: nothing can be learnt from it."""
+  """CASME II of noise with random labels: nothing can be learned from it."""
   rng = np.random.default_rng(0)
   rows = [
     raw_trees.casme2_row(subject, f'EP{clip:02d}', 1, 3, 5,
@@ -214,7 +214,7 @@ def _copy_subject(root, source, target):
 
 
 def test_copies_of_subjects_under_other_names_stop_the_run(tmp_path):
-  """Else a network finds the copy again, and noise seems to be learnt."""
+  """Otherwise the test subject leaks, and even noise seems to be learned."""
   root = _noise(tmp_path / 'raw', 6)
   assert prepare.prepare('casme2', root, tmp_path / 'cache').notes[2:] == []
   for number in (1, 3, 5):

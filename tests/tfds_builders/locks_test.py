@@ -15,7 +15,7 @@ def _hold(path):
 
 @pytest.fixture
 def another(tmp_path):
-  """Somebody else's lock."""
+  """A lock that another process holds."""
   file = (tmp_path / 'x.lock').open('w')
   fcntl.flock(file, fcntl.LOCK_EX)
   yield file

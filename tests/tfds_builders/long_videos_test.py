@@ -1,4 +1,4 @@
-"""Tests of the long videos that spotters are developed on and judged by."""
+"""Simulated long videos, on which spotters are developed and tested."""
 
 import csv
 import dataclasses
@@ -27,7 +27,7 @@ def small_face():
 
 
 def plain(movements, frames=9):
-  """A script of nothing but the movements, in light that does not change."""
+  """A script of the given movements, in constant light."""
   light = np.ones(frames, np.float32)
   return acting.Script(frames, 30, (), tuple(movements), light, False)
 
@@ -141,7 +141,7 @@ def test_the_sets_share_no_subject_and_no_seed():
 
 
 def test_the_test_set_has_not_changed():
-  """Whoever changes them makes another test set: results must be redone."""
+  """If they change, committed results must be computed again."""
   chosen = spotting_sets.SETS['test']
   counts = dict.fromkeys(intervals.KINDS, 0)
   for plan in chosen.plans():

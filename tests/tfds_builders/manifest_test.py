@@ -1,4 +1,4 @@
-"""How much of a cached folder is read to find that it is whole."""
+"""How much of a cached folder is read to check that it is complete."""
 
 import shutil
 

@@ -195,7 +195,7 @@ def test_flow_subject_against_the_name_of_the_clip(tmp_path):
 
 
 def _draw(root):
-  """Gives each image a content of its own."""
+  """Gives each image a different content."""
   for seed, path in enumerate(sorted(root.rglob('*.png'))):
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 256, (28, 28, 3), np.uint8)

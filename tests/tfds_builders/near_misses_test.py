@@ -1,4 +1,4 @@
-"""A clip that is not found: what lies there instead is named, and not read."""
+"""Clips that are not found: similar folders are named but not read."""
 
 import shutil
 
@@ -96,7 +96,7 @@ def test_near_miss_is_named(tmp_path, name):
 
 
 def test_another_subject_is_no_near_miss(tmp_path):
-  """CASME II calls clips of all subjects alike."""
+  """In CASME II, clips of different subjects have equal names."""
   shutil.rmtree(_tree(tmp_path))
   with pytest.raises(errors.UserError) as info:
     _check(tmp_path)
@@ -118,7 +118,7 @@ def test_near_miss_of_a_whole_data_set(tmp_path):
 def test_folders_that_are_called_like_clips_and_hold_no_images(
   tmp_path, all_of_them
 ):
-  """Where no list tells which clips there are, none is skipped."""
+  """Without a list of the clips, none is skipped."""
   clips = [
     raw_trees.Clip('s1', f's1_ne_0{i}', emotion='negative') for i in (1, 2)
   ]

@@ -1,4 +1,4 @@
-"""A data set of another package is one folder: no other file must know it."""
+"""A data set of another package is one folder, and no other file changes."""
 
 import importlib
 import json
@@ -40,7 +40,7 @@ def _write_folder(folder, package):
 
 @pytest.fixture
 def new_set(tmp_path, monkeypatch):
-  """Lies in a package elsewhere, and is registered."""
+  """A registered data set in a package elsewhere."""
   package = f'their_lab.{_NAME}'
   _write_folder(tmp_path / 'their_lab' / _NAME, package)
   (tmp_path / 'their_lab' / '__init__.py').touch()

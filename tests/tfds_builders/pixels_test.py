@@ -1,4 +1,4 @@
-"""Odd pixels are counted and named: in `check`, and in a run's notes."""
+"""Unusual pixels are reported by `check` and in a run's notes."""
 
 import struct
 
@@ -24,7 +24,7 @@ def _tree(root, change):
 
 
 def exif_jpeg(image: np.ndarray, orientation: int) -> bytes:
-  """A JPEG file that asks to be turned."""
+  """A JPEG file with an EXIF orientation."""
   data = cv2.imencode('.jpg', image)[1].tobytes()
   entry = struct.pack('<HHIHHI', 0x0112, 3, 1, orientation, 0, 0)
   exif = b'Exif\0\0II*\0' + struct.pack('<IH', 8, 1) + entry
@@ -124,7 +124,7 @@ def test_most_clips_without_motion_are_a_problem(tmp_path):
 
 @pytest.mark.parametrize('shift', [0, 4, 8])
 def test_sixteen_bits_are_refused(tmp_path, shift):
-  """Values of 8, 12 or 16 bits look alike, and no file tells which they are."""
+  """Files do not say whether their values have 8, 12 or 16 bits."""
   root = raw_trees.casme2(tmp_path)
   for path in list(root.rglob('*.jpg')):
     image = cv2.imread(str(path)).astype(np.uint16) << shift
@@ -169,7 +169,7 @@ def test_long_lists_of_clips_are_shortened():
 
 
 def test_a_phase_of_one_frame_is_not_called_still(tmp_path):
-  """That its apex is the onset is said by the annotation's own note."""
+  """The note of the annotation already says that the apex is the onset."""
   raw_trees.casme2(tmp_path, [raw_trees.casme2_row(1, 'EP01', apex=10)])
   found = prepare.builder_class('casme2', '').find(tmp_path)
   guide = prepare.builder_class('casme2', '').FACTS.guide

@@ -1,4 +1,4 @@
-"""Tests of what the policies do with an annotation in doubt."""
+"""Policies for doubtful annotations."""
 
 import dataclasses
 
@@ -70,7 +70,7 @@ _REPAIRS = {
 
 
 def _tree(root, rows, numbers):
-  """A clip in doubt beside one that is in order."""
+  """A clip with a doubtful annotation and a good one."""
   good = raw_trees.casme2_row(2, 'EP01')
   sheet = root / 'CASME2-coding-20140508.xlsx'
   raw_trees.write_sheet(sheet, [*rows, good])

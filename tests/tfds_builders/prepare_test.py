@@ -111,7 +111,7 @@ def test_source_can_be_read_from_several_threads(tmp_path):
 
 
 def test_two_trees_in_one_process_have_their_own_records(tmp_path):
-  """TFDS by itself hands back the records of the first folder."""
+  """TFDS alone would return the records of the first folder."""
   first = raw_trees.casme2(tmp_path / 'a')
   second = raw_trees.casme2(tmp_path / 'b', [raw_trees.casme2_row(7, 'EP09')])
   cache = tmp_path / 'cache'
@@ -137,7 +137,7 @@ def test_second_time_is_from_cache_and_opens_no_image(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('where', ['at', 'above', 'inside', 'linked'])
 def test_simulated_data_stay_simulated(tmp_path, where):
-  """Whatever folder is named, no result on them may pass for a real one."""
+  """Whichever folder is given, results on them are marked as simulated."""
   tree = raw_trees.casme2(tmp_path / 'all' / 'tree')
   raw_trees.mark_simulated(tree)
   sheet = tree / 'CASME2-coding-20140508.xlsx'

@@ -125,7 +125,7 @@ def test_unknown_labels_name_their_clips():
 
 
 def test_excluded_clips_that_are_missing_are_reported():
-  """A version that calls them otherwise would keep them in silence."""
+  """A data set that names them differently would silently include them."""
   protocol = protocols.get('casme2_5class_246')
   ids = ['sub24/EP07_01', 'sub24/EP07_04', 'sub24/EP10_03']
   (text,) = protocol.unexpected(ids, ['surprise'] * 3)

@@ -268,7 +268,7 @@ _HS = 'SMIC_all_cropped/HS/{subject_folder}/micro/{emotion_folder}/{name}'
 
 
 def _beside(clip, folder):
-  """The clip, and another of the same name in a folder not to be read."""
+  """The clip, and another of its name in a folder that must not be read."""
   other = dataclasses.replace(clip, frames=(1, 30), emotion='surprise')
   return lambda root: raw_trees.write_tree(
     root, 'smic', [other], folder=_HS.replace('HS', folder)

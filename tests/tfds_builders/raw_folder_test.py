@@ -1,4 +1,4 @@
-"""Tests of what a user is told about a folder or clip that cannot be used."""
+"""Messages about folders and clips that cannot be used."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tests of what records hold, and how they are laid out in shards."""
+"""Contents of records, and their order in shards."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Simulated faces move where, when and as much as they should."""
+"""Place, time and size of the motion of simulated faces."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which spreadsheet is read, and what two of them must agree on."""
+"""Which of several spreadsheets is read, and whether they agree."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Augmentation: what moves, and who is blended with whom."""
+"""Augmentation: flips, shifts, rotations and mixup."""
 
 import functools
 import math

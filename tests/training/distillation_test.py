@@ -87,7 +87,7 @@ def test_auxiliary_heads_are_added(outputs, batch):
 
 
 def test_the_network_does_not_learn_from_its_branches(outputs, batch):
-  """Its logits and features teach, and have no gradient of that."""
+  """The network is the teacher and gets no gradient from distillation."""
   settings = distillation.SelfDistillationSettings(beta=1.0)
   objective = distillation.SelfDistillation(settings)
   gradient = jax.grad(lambda o: objective(o, batch, ())[0])(outputs)

@@ -1,4 +1,4 @@
-"""What does not fit the devices is refused before training, with figures."""
+"""Data and programs too large for the devices are refused before training."""
 
 import jax
 import pytest

@@ -1,4 +1,4 @@
-"""bfloat16 computes, float32 keeps, and no loss needs to be scaled."""
+"""Computation in bfloat16, state in float32, without loss scaling."""
 
 import functools
 

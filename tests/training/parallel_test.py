@@ -1,4 +1,4 @@
-"""Folds do not leak, do not speak, and do not care where they run."""
+"""Folds do not leak or communicate, and do not depend on their devices."""
 
 import functools
 import re

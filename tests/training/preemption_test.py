@@ -1,4 +1,4 @@
-"""A signal is obeyed between two steps, and costs no bit."""
+"""A signal stops training between two steps; resuming is bit-identical."""
 
 import contextlib
 import gc
@@ -22,7 +22,7 @@ from tests.support.small_folds import (
 
 
 def stopped(program, folds, monkeypatch, after, begun=()):
-  """Folds as they are when a signal comes in a step; None: it came too late."""
+  """The unfinished folds after a signal in a step; [] if it came too late."""
   steps, taken = [], []
 
   def asked():
@@ -94,7 +94,7 @@ def test_the_later_of_two_steps_is_the_later_checkpoint(tmp_path):
 
 @pytest.fixture
 def device(monkeypatch):
-  """A device whose programs take as long as `device.seconds`."""
+  """A simulated device whose programs take `device.seconds`."""
 
   class Device:
     seconds, now, busy_until = 0.0, 0.0, 0.0

@@ -1,4 +1,4 @@
-"""Every fold starts from the weights that it is given."""
+"""Every fold starts from the given weights."""
 
 import jax
 import numpy as np

@@ -87,7 +87,7 @@ def finish(process, returncode=0):
 
 @pytest.fixture(scope='module')
 def whole(begin, tmp_path_factory):
-  """The workdir of a run that nothing happened to, and its seconds."""
+  """The workdir of an uninterrupted run, and its seconds."""
   workdir = tmp_path_factory.mktemp('whole') / 'run'
   start = time.monotonic()
   finish(begin(workdir))
@@ -95,7 +95,7 @@ def whole(begin, tmp_path_factory):
 
 
 def assert_same(workdir, whole):
-  """Bit by bit: promised on as many devices of one kind."""
+  """Asserts bit-identical results, as on the same number of devices."""
   written, expected = (w / 'predictions.csv' for w in (workdir, whole))
   assert written.read_bytes() == expected.read_bytes()
   folders = sorted(whole.glob('checkpoints/seed*/*'))
@@ -112,7 +112,7 @@ def assert_same(workdir, whole):
 
 
 def assert_close(workdir, whole):
-  """On another number of devices: the same up to rounding."""
+  """Asserts results equal up to rounding, as on other numbers of devices."""
   (one, two) = (predictions.load(path) for path in (workdir, whole))
   assert one.clips == two.clips and one.seeds == two.seeds
   np.testing.assert_allclose(one.probabilities, two.probabilities, atol=5e-3)
@@ -238,7 +238,7 @@ def test_too_small_a_disk_is_refused(flow, make_config, tmp_path, monkeypatch):
 
 
 def training(epochs):
-  """Something with the shape of a training."""
+  """A pytree with the structure of a training."""
   rng = np.random.default_rng(epochs)
   values = rng.normal(size=epochs).astype(np.float32)
   history = History(loss=values, correct=values, clips=values)
@@ -297,7 +297,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(
 
 
 def srun(tasks):
-  """What srun sets for each of so many tasks on this machine."""
+  """The environment that srun sets for each of several tasks."""
   # jax takes the port from the number of the job.
   with socket.socket() as free:
     free.bind(('localhost', 0))

@@ -1,4 +1,4 @@
-"""What a workdir keeps is counted on disk, of runs and of studies."""
+"""Counts of saved trainings in workdirs of runs and studies."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Strategies agree; folds stop and go on one by one."""
+"""Strategies agree; folds diverge, stop and resume independently."""
 
 import gc
 import weakref
@@ -40,7 +40,7 @@ class Float64(trainer_lib.Trainer):
 
 
 class Descent(trainer_lib.Trainer):
-  """A step of length 1 down the gradient, and no more."""
+  """Plain gradient descent with learning rate 1."""
 
   def optimizer(self, learning_rate=None):
     return optax.sgd(1.0)
@@ -98,7 +98,7 @@ def assert_close(one, other, tolerance):
 
 
 class Poisoned(trainer_lib.Trainer):
-  """Subject b starts from what is no number."""
+  """Subject b starts from NaN."""
 
   def init(self, data, fold):
     bad = fold.subject_hash == folds_lib.stable_hash('b')
@@ -161,7 +161,7 @@ def test_finished_folds_free_their_device_memory(run, strategy, monkeypatch):
   [('loop', True, 2), ('map', True, 2), ('vmap', True, 2), ('loop', False, 1)],
 )
 def test_unfinished_folds_resume(run, strategy, options, devices):
-  """Bit by bit on as many devices, in effect on any number."""
+  """Bit-identical on the same number of devices, close on any other."""
   overrides = {'train__epochs': 4}
   if options:
     overrides = OPTIONS | overrides | {'evaluation__oracle': True}

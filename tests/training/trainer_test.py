@@ -1,4 +1,4 @@
-"""One fold: what a step may change, and how clips are dealt to steps."""
+"""One fold: effects of a step, and the order of clips."""
 
 import dataclasses
 import types

@@ -1,4 +1,4 @@
-"""The fastest candidate is chosen, kept, and found again."""
+"""The fastest strategy is chosen, cached and reused."""
 
 import json
 
@@ -10,7 +10,7 @@ from dianet_jax.training import tuning
 
 
 def planted(seconds, tried=None):
-  """Measures as told: (strategy, folds) -> seconds, or what is raised."""
+  """A fake measurement: (strategy, folds) -> seconds, or an error to raise."""
 
   def measure(strategy, folds):
     if tried is not None:

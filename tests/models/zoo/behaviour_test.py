@@ -1,4 +1,4 @@
-"""What sets each system apart, on small networks."""
+"""The characteristic parts of each system, on small networks."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Parameters of the published sizes, class by class and part by part."""
+"""Numbers of parameters of the published sizes, by model and by part."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""What holds of every model: it trains, and clips and folds stay apart."""
+"""Properties of every model: it trains, and clips and folds are independent."""
 
 import functools
 import inspect

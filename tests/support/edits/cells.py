@@ -21,7 +21,7 @@ def _place(tree, clip) -> str:
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_sheet)
 def garbage_in_a_cell(draw, tree, clip):
-  """Neither a number nor a subject."""
+  """A cell holds neither a number nor a subject."""
   field = draw(st.sampled_from(['subject', *_KEY_FRAMES]))
   value = draw(st.sampled_from(_GARBAGE))
   clip.cells[field] = value
@@ -35,7 +35,7 @@ def garbage_in_a_cell(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_sheet)
 def a_blank_cell(draw, tree, clip):
-  """Nothing, or blanks."""
+  """A cell is empty or blank."""
   field = draw(st.sampled_from(['subject', 'clip', 'emotion', *_KEY_FRAMES]))
   clip.cells[field] = draw(st.sampled_from([None, '', '  ', '\xa0']))
   tree.done.append(f'{field} is blank')
@@ -50,7 +50,7 @@ def a_blank_cell(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_sheet)
 def no_apex(draw, tree, clip):
-  """As the data sets write it, or outside the clip."""
+  """The apex is missing in a usual spelling, or outside the clip."""
   clip.cells['apex'] = draw(
     st.sampled_from(['/', '-', 'n/a', 'NaN', clip.offset + 50, 0])
   )
@@ -66,7 +66,7 @@ def row_missing(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_sheet)
 def row_repeated(draw, tree, clip):
-  """The same, perhaps in another spelling."""
+  """The row occurs twice, perhaps in another spelling."""
   again = dict(clip.cells)
   if draw(st.booleans()):
     again['offset'] = tree_strategies.spelled(draw, clip.offset)
@@ -87,7 +87,7 @@ def row_contradicts(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_sheet)
 def onset_after_offset(draw, tree, clip):
-  """The cells are swapped."""
+  """The cells of onset and offset are swapped."""
   clip.cells |= {
     'onset': clip.cells['offset'],
     'offset': clip.cells['onset'],
@@ -97,7 +97,7 @@ def onset_after_offset(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_sheet)
 def another_clips_frames(draw, tree, clip):
-  """The numbers are those of other frames than lie there."""
+  """The key frames are not among the frames on disk."""
   for field in _KEY_FRAMES:
     clip.cells[field] = getattr(clip, field) + 500
   tree.must_be_refused(clip.name, _place(tree, clip))
@@ -105,7 +105,7 @@ def another_clips_frames(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_sheet)
 def unknown_emotion(draw, tree, clip):
-  """It belongs to no class."""
+  """The emotion belongs to no class."""
   clip.emotion = draw(st.sampled_from(['happyness', 'n/a', '?', '3', 'Wut']))
   clip.cells['emotion'] = clip.emotion
   if tree.dataset == 'megc2019':
@@ -114,13 +114,13 @@ def unknown_emotion(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_sheet)
 def name_in_other_case(draw, tree, clip):
-  """The sheet spells the clip's name in other letters than the folder."""
+  """The sheet and the folder spell the clip's name in different cases."""
   clip.cells['clip'] = clip.name.swapcase()
 
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_sheet)
 def name_of_no_folder(draw, tree, clip):
-  """A slip of the key."""
+  """The clip's name is mistyped: no folder has it."""
   name = clip.name + draw(st.sampled_from(['x', '_1', '/..', '*', '9']))
   clip.cells['clip'] = name
   tree.must_be_refused(name, _place(tree, clip))

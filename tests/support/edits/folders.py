@@ -23,7 +23,7 @@ def _move(tree, old: str, new: str) -> None:
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def folder_in_other_case(draw, tree, clip):
-  """As a file system without case would have it."""
+  """A folder's name is in another case, as on some file systems."""
   parts = clip.folder.split('/')
   at = draw(st.integers(max(0, len(parts) - 3), len(parts) - 1))
   parts[at] = draw(st.sampled_from([str.upper, str.lower]))(parts[at])
@@ -32,7 +32,7 @@ def folder_in_other_case(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def a_linked_folder(draw, tree, clip):
-  """On another disk."""
+  """A folder is a link to another disk."""
   folder = clip.folder
 
   def link(root):
@@ -47,7 +47,7 @@ def a_linked_folder(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def a_deeper_copy_of_a_clip(draw, tree, clip):
-  """With other pixels; the one above is read."""
+  """A deeper copy of a clip has other pixels; the upper one is read."""
   other = tree_strategies.encode(tree_strategies.picture(99, 3), 'png')
   top = clip.folder.split('/')[0]
   for path in clip.paths.values():
@@ -68,7 +68,7 @@ _ELSEWHERE = {
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def another_variant(draw, tree, clip):
-  """Of the same clip, with other pixels: what is preferred is read."""
+  """Another variant of the clip has other pixels; the preferred one is read."""
   here, there = _ELSEWHERE[clip.part]
   if here not in clip.folder:
     return
@@ -82,7 +82,7 @@ def another_variant(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_sheet)
 def in_another_variant_alone(draw, tree, clip):
-  """Two variants are never mixed."""
+  """One clip exists only in another variant; variants are never mixed."""
   here, there = _ELSEWHERE[clip.part]
   others = [c for c in tree.clips if c.part == clip.part and c is not clip]
   if here not in clip.folder or not any(
@@ -96,7 +96,7 @@ def in_another_variant_alone(draw, tree, clip):
 
 @tree_edits.edit(of_clip=False, fits=lambda tree: tree.dataset == 'smic')
 def the_slower_cameras(draw, tree):
-  """They filmed the same subjects, and their clips have the same names."""
+  """SMIC's slower cameras have clips of the same subjects and names."""
   other = tree_strategies.encode(tree_strategies.picture(99, 5), 'bmp')
   for camera in draw(st.sampled_from([['VIS'], ['NIR', 'VIS'], ['nir']])):
     for clip in list(tree.clips):
@@ -107,7 +107,7 @@ def the_slower_cameras(draw, tree):
 
 @tree_edits.edit(of_clip=False, fits=lambda tree: True)
 def strays_anywhere(draw, tree):
-  """None of them belongs to the data set."""
+  """Files that do not belong to the data set, in any folder."""
   folders = sorted({os.path.dirname(path) for path in tree.files})
   above = sorted({os.path.dirname(folder) for folder in folders} | {''})
   image = tree_strategies.encode(tree_strategies.picture(99, 6), 'jpg')
@@ -128,7 +128,7 @@ def strays_anywhere(draw, tree):
 
 @tree_edits.edit(of_clip=False, fits=tree_edits.has_frames)
 def everything_deeper(draw, tree):
-  """Unpacked in a folder, and that in another."""
+  """The data set is one or two folders deeper."""
   above = draw(st.sampled_from(['x/', 'My Data (new)/x/', '\u4e2d\u6587/']))
   tree.files = {above + path: data for path, data in tree.files.items()}
   for sheet in tree.sheets.values():

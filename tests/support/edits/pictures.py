@@ -20,7 +20,7 @@ def _say(tree, path, kind):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def a_damaged_frame(draw, tree, clip):
-  """What can be noticed in every file."""
+  """Damage that can be detected in every format."""
   path = clip.paths[_inside(draw, clip)]
   data = tree.files[path]
   kind, content = draw(
@@ -42,7 +42,7 @@ def a_damaged_frame(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def a_flipped_bit(draw, tree, clip):
-  """In a PNG, whose checksums tell; a JPEG or BMP has none."""
+  """A flipped bit in a PNG, which has checksums; JPEG and BMP have none."""
   path = clip.paths[_inside(draw, clip)]
   data = bytearray(tree.files[path])
   if not data.startswith(b'\x89PNG'):
@@ -55,7 +55,7 @@ def a_flipped_bit(draw, tree, clip):
 
 
 def _drop(draw, tree, clip, number):
-  """Takes a frame away, or puts what is no file in its place."""
+  """Removes a frame, or replaces it by something that is not a file."""
   path = clip.paths.pop(number)
   kind, content = draw(
     st.sampled_from(
@@ -76,7 +76,7 @@ def _drop(draw, tree, clip, number):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def a_frame_missing(draw, tree, clip):
-  """The others are the clip."""
+  """A frame is missing; the clip consists of the others."""
   number = _inside(draw, clip)
   _drop(draw, tree, clip, number)
   if number == clip.apex or clip.apex not in sorted(clip.images)[1:-1]:
@@ -85,7 +85,7 @@ def a_frame_missing(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def no_frames(draw, tree, clip):
-  """A folder without images, or none."""
+  """A clip's folder has no images, or is missing."""
   for number in list(clip.paths):
     tree.files.pop(clip.paths.pop(number))
   unreadable = draw(st.booleans())
@@ -101,7 +101,7 @@ def no_frames(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def a_frame_of_another_kind(draw, tree, clip):
-  """Copied, perhaps, by another program."""
+  """A frame is in another format."""
   number = _inside(draw, clip)
   kind = draw(st.sampled_from(['png', 'bmp', 'jpeg', 'JPG', 'rgba png']))
   image = clip.images[number]
@@ -113,7 +113,7 @@ def a_frame_of_another_kind(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def frames_of_16_bits(draw, tree, clip):
-  """The same values, or those of the full range."""
+  """Frames of 16 bits, with the same values or scaled."""
   scale = draw(st.sampled_from([1, 16, 257]))
   for number, image in clip.images.items():
     del tree.files[clip.paths[number]]
@@ -126,7 +126,7 @@ def frames_of_16_bits(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def strays_among_the_frames(draw, tree, clip):
-  """None of them is a frame."""
+  """Images among the frames that are not frames."""
   path = clip.paths[_inside(draw, clip)]
   folder, name = os.path.split(path)
   other = tree_strategies.encode(tree_strategies.picture(99, 1), 'jpg')
@@ -146,7 +146,7 @@ def strays_among_the_frames(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def copies_among_the_frames(draw, tree, clip):
-  """What file managers call a second copy, of other pixels."""
+  """Second copies with other pixels, named as by file managers."""
   path = clip.paths[_inside(draw, clip)]
   stem, suffix = os.path.splitext(path)
   mark = draw(
@@ -160,7 +160,7 @@ def copies_among_the_frames(draw, tree, clip):
 
 @tree_edits.edit(of_clip=True, fits=tree_edits.has_frames)
 def the_frames_of_another_subject(draw, tree, clip):
-  """One person under two names: nothing would be left out of training."""
+  """A subject's frames occur under another name, so it would leak."""
   other = tree.spared
   if (
     (other.part, other.subject) == (clip.part, clip.subject)

@@ -73,7 +73,7 @@ def blank_rows(draw, tree):
 
 @tree_edits.edit(of_clip=False, fits=tree_edits.has_sheet)
 def other_sheets(draw, tree):
-  """Of which none has a table of clips."""
+  """Other sheets without a table of clips."""
   sheet = _sheet(draw, tree)
   state = draw(st.sampled_from(['visible', 'hidden', 'veryHidden']))
   rows = draw(
@@ -116,7 +116,7 @@ def another_file_name(draw, tree):
 
 @tree_edits.edit(of_clip=False, fits=tree_edits.has_sheet)
 def other_spreadsheets(draw, tree):
-  """None of which has a table of these clips."""
+  """Other spreadsheets without a table of these clips."""
   sheet = _sheet(draw, tree)
   folder = draw(st.sampled_from([os.path.dirname(sheet.path), '', 'zz']))
   name, content = draw(
@@ -135,7 +135,7 @@ def other_spreadsheets(draw, tree):
 
 @tree_edits.edit(of_clip=False, fits=tree_edits.has_sheet)
 def a_deeper_spreadsheet_that_contradicts(draw, tree):
-  """An old copy, perhaps; the one above is the right one."""
+  """A deeper spreadsheet with other labels; the upper one is read."""
   sheet = _sheet(draw, tree)
   path = os.path.join(
     os.path.dirname(sheet.path), 'zz/old', os.path.basename(sheet.path)
@@ -146,7 +146,7 @@ def a_deeper_spreadsheet_that_contradicts(draw, tree):
 
 @tree_edits.edit(of_clip=False, fits=tree_edits.has_sheet)
 def a_copy_that_contradicts(draw, tree):
-  """What browsers and file managers call a second copy."""
+  """A second copy with other labels, named as by browsers and file managers."""
   sheet = _sheet(draw, tree)
   stem, suffix = os.path.splitext(sheet.path)
   mark = draw(st.sampled_from([' (1)', ' - Copy', '_old', '(1)', '.bak']))
@@ -156,7 +156,7 @@ def a_copy_that_contradicts(draw, tree):
 
 @tree_edits.edit(of_clip=False, fits=tree_edits.has_sheet)
 def a_damaged_spreadsheet(draw, tree):
-  """By its name it is the one that is meant, whatever lies beside it."""
+  """The spreadsheet of the expected name is damaged, whatever else there is."""
   sheet = _sheet(draw, tree)
   kind = draw(st.sampled_from(['cut', 'empty', 'text', 'zeroed', 'flipped']))
   share, bit = draw(st.floats(0, 0.999)), draw(st.integers(0, 7))
