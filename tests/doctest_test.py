@@ -9,6 +9,8 @@ import pytest
 from dianet_jax.inference import folder
 
 MODULES = (
+  'clips.expressions',
+  'clips.face_blocks',
   'clips.frame_names',
   'clips.intervals',
   'clips.segments',

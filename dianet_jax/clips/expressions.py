@@ -1,7 +1,8 @@
-"""Intervals of expressions out of the movements of a face, and what is none.
+"""Detects the intervals of expressions in the movements of a face.
 
-Blinks, speech and head turns move a face more often than expressions do. What
-is told apart by its signal is excluded with the reason; the rest gets a score.
+Blinks, speech and head rotations move a face more often than expressions do.
+Movements recognised as one of these are excluded, with a reason; all others
+get a score.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,51 +14,54 @@ import numpy as np
 
 from dianet_jax.clips import face_blocks, movements
 
-# What a score must reach: heights of a movement in units of the noise floor.
-# Chosen on the development set of `tfds_builders.simulation.spotting_sets`.
+# Lowest score of an expression, in units of the noise floor. Chosen on the
+# development set of `tfds_builders.simulation.spotting_sets`.
 THRESHOLD = 7.0
 REASONS = {
   'blink': 'the eyes move fast, and more than the brows',
-  'speech': 'the mouth moves again and again',
+  'speech': 'the mouth moves repeatedly',
   'head moved': 'the head moves, and the face much less',
-  'no face': 'no face is seen, or not the same view of one',
+  'no face': 'no face is detected, or the view of the face changes',
 }
-# A blink: its least score, its greatest length, and the height of the eyes over
-# that of the brows, which a lid that closes pulls along.
+# A blink: minimal score, maximal duration, and minimal ratio of the height of
+# the eyes to that of the brows, because a closing eyelid also moves the brows.
 _BLINK_SCORE, _BLINK_SECONDS, _BLINK_RATIO = 10.0, 0.6, 1.1
-# Seconds before and after it, and from its middle to where the eye is open.
+# Seconds added to a blink at both ends; longest lag for the eyes in seconds.
 _BLINK_MARGIN, _BLINK_LAG = 0.03, 0.26
 _BLINK_ROUNDS = 3
-# A mouth that speaks: in so many seconds it goes up or down so often, by this
-# percent of the distance between the eyes. An expression does it twice.
+# Speech: window in seconds, minimal number of swings of the mouth (rises and
+# falls) in it, and amplitude of a swing in percent of the interocular distance.
+# An expression has two swings.
 _SPEECH_SECONDS, _SPEECH_SWINGS, _SWING = 1.5, 5, 0.5
-# Seconds on either side that belong to speech, and the share of a movement of
-# the mouth that must lie in it.
-_SPEECH_MARGIN, _SPEECH_SHARE = 0.2, 0.3
-# Of the head's way within an interval: what registration leaves in the face.
-_HEAD_SHARE = 0.02
-# Percent of the distance between the eyes that a radian moves the brows.
+# Seconds added to speech at both ends; a movement of the mouth is speech if it
+# overlaps with speech for more than this fraction.
+_SPEECH_MARGIN, _SPEECH_OVERLAP = 0.2, 0.3
+# Fraction of the head motion that registration leaves in the facial motion.
+_HEAD_RESIDUE = 0.02
+# Displacement of the brows by a rotation of 1 radian, or by a scale change of
+# 1, in percent of the interocular distance.
 _TURN_PERCENT = 100.0
-# Two peaks that are closer are one.
-_PEAK_SECONDS = 0.1
-# A part of the largest height that a lag must have to be long enough.
-_ENOUGH = 0.8
-# Two points of the rise, in shares of the height: the line through them meets
-# the ground where a coder sees the onset.
+_PEAK_SECONDS = 0.1  # Minimal distance between two peaks.
+# The shortest lag with at least this fraction of the largest height is used.
+_LAG_HEIGHT = 0.8
+# Fractions of the height. The line through these two points of the rise
+# crosses the rest position about where a human coder marks the onset.
 _LOW, _HIGH = 0.15, 0.5
-# Of the height, that both sides of a gap between two movements have.
-_GAP_SHARE = 0.6
-# Lags from the peak in which the ground is sought.
+# Between two movements in the opposite direction, the displacement on both
+# sides exceeds this fraction of the height.
+_GAP_HEIGHT = 0.6
+# Range around the peak, in lags, in which the rest position is searched.
 _REACH = 1.5
-# Seconds: shorter is no movement of a face, longer no expression.
+# Minimal and maximal duration of an expression in seconds.
 _SHORTEST, _LONGEST = 0.08, 4.0
-# Of the shorter of two intervals: with more in common they are one movement.
-_COMMON = 0.3
+# Two intervals that share more than this fraction of the shorter one are the
+# same movement.
+_SAME_OVERLAP = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
 class Excluded:
-  """What is no expression, or cannot be told.
+  """A part of a video that is not an expression, or cannot be judged.
 
   Attributes:
     onset: number of the first frame.
@@ -70,10 +74,21 @@ class Excluded:
   reason: str
 
 
-def unseen(
+def without_face(
   numbers: Int[np.ndarray, ' step'], face: Bool[np.ndarray, ' step']
 ) -> list[Excluded]:
-  """Runs of steps without a face."""
+  """Finds runs of steps without a face.
+
+  Args:
+    numbers: frame number of each step.
+    face: whether a face is detected.
+
+  Returns:
+    The runs in order, with the reason 'no face'.
+
+  >>> without_face(np.arange(5), np.array([True, False, False, True, True]))
+  [Excluded(onset=1, offset=2, reason='no face')]
+  """
   edges = np.flatnonzero(np.diff(np.r_[False, ~face, False]))
   return [
     Excluded(int(numbers[start]), int(numbers[end - 1]), 'no face')
@@ -82,11 +97,18 @@ def unseen(
 
 
 def merge(found: Iterable[Excluded], gap: int = 1) -> list[Excluded]:
-  """In order; what touches and has the same reason is one.
+  """Merges adjacent or overlapping parts that have the same reason.
 
   Args:
     found: in any order.
-    gap: frames from an offset to an onset that touches it.
+    gap: largest distance in frames from an offset to the next onset at which
+      two parts are merged.
+
+  Returns:
+    The parts, sorted by onset.
+
+  >>> merge([Excluded(4, 6, 'blink'), Excluded(1, 3, 'blink')])
+  [Excluded(onset=1, offset=6, reason='blink')]
   """
   merged: list[Excluded] = []
   for one in sorted(found, key=lambda e: (e.reason, e.onset)):
@@ -105,7 +127,16 @@ def merge(found: Iterable[Excluded], gap: int = 1) -> list[Excluded]:
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-  """A movement that came and went; steps are indices into its track."""
+  """A transient movement that may be an expression.
+
+  Attributes:
+    onset: index of the first step in the track.
+    apex: index of the step of the largest displacement.
+    offset: index of the last step.
+    score: in the spotter's unit.
+    region: where the face moves most.
+    reason: a key of `REASONS` if it is not an expression, else ''.
+  """
 
   onset: int
   apex: int
@@ -114,17 +145,25 @@ class Candidate:
   region: str
   reason: str = ''
 
-  def meets(self, other: 'Candidate') -> bool:
-    """Whether both are one movement."""
+  def overlaps(self, other: 'Candidate') -> bool:
+    """Whether both overlap so much that they are the same movement."""
     both = min(self.offset, other.offset) - max(self.onset, other.onset) + 1
     shorter = min(self.offset - self.onset, other.offset - other.onset) + 1
-    return both > _COMMON * shorter
+    return both > _SAME_OVERLAP * shorter
 
 
 class Movements:
-  """A track, and the signals of its regions."""
+  """Finds expressions in a track by thresholds on the signals of its regions.
+
+  Attributes:
+    track: the track.
+    motion: region -> smoothed motion, float64 [step, 2 * patch], percent of
+      the interocular distance; blinks are removed from eyes and brows.
+    signals: region -> transient signal.
+  """
 
   def __init__(self, track: movements.Track):
+    """Computes all signals and detects blinks and speech."""
     self.track = track
     self.motion: dict[str, np.ndarray] = {}
     self.signals: dict[str, movements.Signal] = {}
@@ -132,27 +171,29 @@ class Movements:
     for region in face_blocks.REGIONS:
       part = smooth[:, face_blocks.region_slice(region)]
       self._set(region, part.reshape(len(part), -1))
-    self._blinks = self._bridge_blinks()
-    self._talking = _talking(self.motion['mouth'], track)
+    self._blinks = self._remove_blinks()
+    self._speech = _is_speech(self.motion['mouth'], track)
 
-  def _bridge_blinks(self) -> list[Candidate]:
-    """Takes blinks out of the brows, which a lid that closes pulls along."""
-    shown, found = self.signals['eyes'], []
-    # The second of two blinks is plain once the first one is gone.
+  def _remove_blinks(self) -> list[Candidate]:
+    """Removes blinks from the motion of eyes and brows, and returns them."""
+    signal, found = self.signals['eyes'], []
+    # Of two close blinks, the second is found after the first was removed.
     for _ in range(_BLINK_ROUNDS):
       eyes = self._of_region('eyes', _BLINK_SCORE)
-      blinks = largest(filter(self._is_blink, eyes))
+      blinks = without_overlaps(filter(self._is_blink, eyes))
       if not blinks:
         break
       for region in ('eyes', 'brows'):
-        self._set(region, _bridged(self.motion[region], blinks, self.track))
+        motion = _interpolated(self.motion[region], blinks, self.track)
+        self._set(region, motion)
       found += blinks
-    self.signals['eyes'] = shown
+    # The score of the eyes shows the blinks.
+    self.signals['eyes'] = signal
     return found
 
   def _set(self, region: str, motion: np.ndarray) -> None:
     self.motion[region] = motion
-    self.signals[region] = movements.there_and_back(
+    self.signals[region] = movements.transient_signal(
       motion,
       self.track.part,
       self.track.rate,
@@ -162,19 +203,27 @@ class Movements:
 
   @property
   def scores(self) -> dict[str, Float64[np.ndarray, ' step']]:
-    """Region -> its heights in units of the noise floor."""
+    """Region -> its score, in units of the noise floor."""
     return {name: signal.score for name, signal in self.signals.items()}
 
   def candidates(self, threshold: float) -> list[Candidate]:
-    """What comes and goes, one for each movement, those excluded too."""
-    judged = [
+    """Finds transient movements.
+
+    Args:
+      threshold: lowest score of an expression.
+
+    Returns:
+      One candidate per movement. Those with a `reason` are not expressions.
+    """
+    found = [
       dataclasses.replace(c, reason=self._reason(c, threshold))
       for region in ('brows', 'mouth')
       for c in self._of_region(region, threshold)
     ]
     blinks = [dataclasses.replace(c, reason='blink') for c in self._blinks]
-    kept = largest(c for c in judged if not c.reason)
-    return [*kept, *blinks, *largest(c for c in judged if c.reason)]
+    expressions = without_overlaps(c for c in found if not c.reason)
+    excluded = without_overlaps(c for c in found if c.reason)
+    return [*expressions, *blinks, *excluded]
 
   def _of_region(self, region: str, threshold: float) -> Iterator[Candidate]:
     score = self.signals[region].score
@@ -182,25 +231,26 @@ class Movements:
     for apex in np.flatnonzero(score >= threshold):
       around = score[max(0, apex - reach) : apex + reach + 1]
       if score[apex] == around.max():
-        candidate = self._delineate(region, int(apex))
+        candidate = self._around_peak(region, int(apex))
         if candidate is not None:
           yield candidate
 
-  def _delineate(self, region: str, peak: int) -> Candidate | None:
-    """From where the movement leaves the ground to where it is back."""
+  def _around_peak(self, region: str, peak: int) -> Candidate | None:
+    """The movement around a peak, from the rest position back to it."""
     signal, rate = self.signals[region], self.track.rate
     heights = signal.heights[:, peak]
-    enough = heights >= _ENOUGH * heights.max()
+    enough = heights >= _LAG_HEIGHT * heights.max()
     lag = signal.lags[int(np.flatnonzero(enough)[0])]
     motion = self.motion[region]
-    way = 2 * motion[peak] - motion[peak - lag] - motion[peak + lag]
-    along = motion @ (way / np.linalg.norm(way))
+    direction = 2 * motion[peak] - motion[peak - lag] - motion[peak + lag]
+    along = motion @ (direction / np.linalg.norm(direction))
     part = self.track.part == self.track.part[peak]
     reach = round(_REACH * lag) + 1
     sides = []
     for step in (-1, 1):
       side, same = along[peak::step][:reach], part[peak::step][:reach]
-      sides.append(_walk(side[: len(same) if same.all() else same.argmin()]))
+      end = len(same) if same.all() else same.argmin()
+      sides.append(_steps_to_rest(side[:end]))
     onset, offset = round(peak - sides[0]), round(peak + sides[1])
     length = (offset - onset + 1) / rate
     if not _SHORTEST <= length <= _LONGEST:
@@ -209,16 +259,16 @@ class Movements:
     if _is_gap(along, part, onset, peak, offset):
       return None
     apex = onset + int(np.nanargmax(along[onset : offset + 1]))
-    way = _head_way(self.track.head[onset : offset + 1])
+    head = _head_range(self.track.head[onset : offset + 1])
     best = int((heights / signal.floors).argmax())
-    noise = np.hypot(signal.floors[best], _HEAD_SHARE * way)
+    noise = np.hypot(signal.floors[best], _HEAD_RESIDUE * head)
     score = float(heights[best] / noise)
     return Candidate(onset, apex, offset, score, region)
 
   def _reason(self, candidate: Candidate, threshold: float) -> str:
     inside = slice(candidate.onset, candidate.offset + 1)
-    talks = self._talking[inside].mean()
-    if candidate.region == 'mouth' and talks > _SPEECH_SHARE:
+    speech = self._speech[inside].mean()
+    if candidate.region == 'mouth' and speech > _SPEECH_OVERLAP:
       return 'speech'
     return 'head moved' if candidate.score < threshold else ''
 
@@ -233,26 +283,27 @@ class Movements:
     return eyes > _BLINK_RATIO * brows
 
 
-def _walk(side: Float64[np.ndarray, ' step']) -> float:
-  """Steps from the peak, which is the first, to where it is on the ground."""
+def _steps_to_rest(side: Float64[np.ndarray, ' step']) -> float:
+  """Number of steps from the peak, which is the first, to the rest position."""
   lowest = int(np.argmin(side))
   height = side[0] - side[lowest]
   if not height > 0:
     return 0.0
-  share = (side[: lowest + 1] - side[lowest]) / height
-  low = int(np.flatnonzero(share <= _LOW)[0])
-  high = int(np.flatnonzero(share <= _HIGH)[0])
+  relative = (side[: lowest + 1] - side[lowest]) / height
+  low = int(np.flatnonzero(relative <= _LOW)[0])
+  high = int(np.flatnonzero(relative <= _HIGH)[0])
   return low + (low - high) * _LOW / (_HIGH - _LOW)
 
 
 def _is_gap(along, part, onset: int, peak: int, offset: int) -> bool:
-  """Whether it is the rest between two movements to the other side.
+  """Whether this is the rest between two movements in the opposite direction.
 
-  Before a movement and after it a face rests on the ground; beyond the ends of
-  a gap it is as high as in the gap.
+  Before and after a movement, the face is at its rest position. Before and
+  after such a gap it soon returns to the displacement inside the gap, because
+  that is the rest position.
   """
-  ground = min(along[onset], along[offset])
-  high = ground + _GAP_SHARE * (along[peak] - ground)
+  lowest = min(along[onset], along[offset])
+  high = lowest + _GAP_HEIGHT * (along[peak] - lowest)
   reach = max(2, (offset - onset) // 2)
   outside = []
   for end, step in ((onset, -1), (offset, 1)):
@@ -261,18 +312,18 @@ def _is_gap(along, part, onset: int, peak: int, offset: int) -> bool:
   return all(outside)
 
 
-def _head_way(head: Float64[np.ndarray, 'step 4']) -> float:
-  """The largest way of the head, percent of the distance between the eyes."""
-  way = np.nanmax(head, axis=0) - np.nanmin(head, axis=0)
-  return float((way * [1, 1, _TURN_PERCENT, _TURN_PERCENT]).max())
+def _head_range(head: Float64[np.ndarray, 'step 4']) -> float:
+  """Range of the head motion, percent of the interocular distance."""
+  extent = np.nanmax(head, axis=0) - np.nanmin(head, axis=0)
+  return float((extent * [1, 1, _TURN_PERCENT, _TURN_PERCENT]).max())
 
 
-def _bridged(
+def _interpolated(
   motion: Float64[np.ndarray, 'step value'],
   blinks: Iterable[Candidate],
   track: movements.Track,
 ) -> Float64[np.ndarray, 'step value']:
-  """The motion, going straight from before each blink to after it."""
+  """Replaces the motion during blinks by linear interpolation."""
   motion = motion.copy()
   margin = max(1, round(_BLINK_MARGIN * track.rate))
   for blink in blinks:
@@ -280,51 +331,61 @@ def _bridged(
     last = min(len(motion) - 1, blink.offset + margin)
     if not (track.part[first : last + 1] == track.part[blink.apex]).all():
       continue
-    share = np.linspace(0, 1, last - first + 1)[:, None]
-    motion[first : last + 1] = (1 - share) * motion[first] + share * motion[
-      last
-    ]
+    weight = np.linspace(0, 1, last - first + 1)[:, None]
+    line = (1 - weight) * motion[first] + weight * motion[last]
+    motion[first : last + 1] = line
   return motion
 
 
-def _talking(
+def _is_speech(
   mouth: Float64[np.ndarray, 'step value'], track: movements.Track
 ) -> Bool[np.ndarray, ' step']:
-  """Where a mouth speaks."""
-  talking = np.zeros(len(mouth), bool)
+  """Whether each step belongs to speech."""
+  speech = np.zeros(len(mouth), bool)
   length = round(_SPEECH_SECONDS * track.rate)
   margin = round(_SPEECH_MARGIN * track.rate)
-  # Of the mean square of a patch's motion.
-  least = _SWING * np.sqrt(mouth.shape[1] / 2)
+  # `_SWING` is the root mean square over patches; this is the norm.
+  amplitude = _SWING * np.sqrt(mouth.shape[1] / 2)
   for start in range(0, max(1, len(mouth) - length), max(1, length // 10)):
     part = track.part[start : start + length]
     window = mouth[start : start + length][(part == part[0]) & (part >= 0)]
     if len(window) < length // 2:
       continue
     window = window - window.mean(axis=0)
-    # Along the way on which most of the motion lies.
-    way = np.linalg.eigh(window.T @ window)[1][:, -1]
-    if _swings(window @ way, least) >= _SPEECH_SWINGS:
-      talking[max(0, start - margin) : start + length + margin] = True
-  return talking
+    # The first principal component of the motion.
+    direction = np.linalg.eigh(window.T @ window)[1][:, -1]
+    if _swings(window @ direction, amplitude) >= _SPEECH_SWINGS:
+      speech[max(0, start - margin) : start + length + margin] = True
+  return speech
 
 
-def _swings(along: Float64[np.ndarray, ' step'], least: float) -> int:
-  """How often it goes up or down by so much."""
+def _swings(along: Float64[np.ndarray, ' step'], amplitude: float) -> int:
+  """Number of rises and falls by at least `amplitude`."""
   count, low, high, rising = 0, np.inf, -np.inf, None
   for value in along.tolist():
     low, high = min(low, value), max(high, value)
-    if rising is not True and value - low >= least:
+    if rising is not True and value - low >= amplitude:
       count, rising, high = count + 1, True, value
-    elif rising is not False and high - value >= least:
+    elif rising is not False and high - value >= amplitude:
       count, rising, low = count + 1, False, value
   return count
 
 
-def largest(found: Iterable[Candidate]) -> list[Candidate]:
-  """Of candidates that are one movement, that of the largest score."""
-  kept: list[Candidate] = []
+def without_overlaps(found: Iterable[Candidate]) -> list[Candidate]:
+  """Non-maximum suppression: keeps the highest score of each movement.
+
+  Args:
+    found: candidates of one track, in any order.
+
+  Returns:
+    Candidates that do not overlap much, by descending score.
+
+  >>> small, large = (Candidate(0, 5, 9, s, 'brows') for s in (1.0, 2.0))
+  >>> without_overlaps([small, large]) == [large]
+  True
+  """
+  chosen: list[Candidate] = []
   for candidate in sorted(found, key=lambda c: -c.score):
-    if not any(candidate.meets(other) for other in kept):
-      kept.append(candidate)
-  return kept
+    if not any(candidate.overlaps(other) for other in chosen):
+      chosen.append(candidate)
+  return chosen

@@ -1,15 +1,15 @@
-"""How brows, eyes and mouth of a long video move, block by block.
+"""Measures the motion of brows, eyes and mouth in a long video, in blocks.
 
-A block is a second of video and a little of the next one. The face is found
-once in it, in its first frame, and one transform brings all of its frames
-upright: landmarks that are found anew in every frame jitter as much as a
-micro-expression moves. What the head does within the block is taken out by
-registration against the block's first frames. What is left is measured where
-brows, eyes and mouth are, in shares of the distance between the eyes.
+A block is one second of video and an overlap with the next block. The face is
+detected in the first frame of the block only, and all its frames are aligned by
+the same transform, because the jitter of landmarks detected in each frame is as
+large as a micro-expression. Head motion within the block is removed by
+registration to the first frames of the block. The remaining displacements of
+small patches on brows, eyes and mouth are measured, in percent of the
+interocular distance.
 
-A block knows its own frames and nothing else, so memory does not grow with the
-video, and what surrounds a block changes nothing of it. Blocks begin at whole
-seconds of the source's time.
+A block depends only on its own frames, so memory does not grow with the video.
+Blocks begin at full seconds of the source's time.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -23,17 +23,17 @@ import numpy as np
 
 from dianet_jax.clips import faces, images, segments
 
-# Side of the upright face, in pixels, and the place of the eyes in it.
+# Side of the aligned face in pixels.
 SIZE = 128
 BLOCK_SECONDS, OVERLAP_SECONDS = 1.0, 0.2
-# Frames of a fiftieth of a second are averaged: a movement of the face is
-# slower, and the noise of the sensor halves at 200 frames a second.
+# The frames of each step (1/50 s) are averaged. Facial movements are slower,
+# and at 200 frames per second this halves the sensor noise.
 _STEPS_PER_SECOND = 50
-# From so many frames the rate of a source is known.
+# Number of frames from which the frame rate is estimated.
 _RATE_FRAMES = 48
 
-# Centres of the patches, x and y in shares of the side; the eyes are at .32
-# and .68, height .35.
+# Centres of the patches, (x, y) as fractions of the side. The eyes are at
+# x = 0.32 and 0.68, y = 0.35.
 PATCHES = {
   'brows': ((0.24, 0.25), (0.37, 0.24), (0.50, 0.25), (0.63, 0.24),
             (0.76, 0.25)),
@@ -43,40 +43,43 @@ PATCHES = {
 }  # fmt: skip
 REGIONS = tuple(PATCHES)
 _HALF_WIDTH, _HALF_HEIGHT = 9, 6
-# What is compared for the pose of the head: nose, upper cheeks, forehead, as
-# left, top, right, bottom in shares of the side. Expressions move them least.
+# Regions that determine the head pose, because expressions move them least:
+# nose, upper cheeks and forehead, as (left, top, right, bottom) fractions of
+# the side.
 _STABLE = ((0.40, 0.36, 0.60, 0.62), (0.20, 0.44, 0.80, 0.58),
            (0.28, 0.08, 0.72, 0.18))  # fmt: skip
-# Of the mean squared slope of a patch, in squared grey levels a pixel: below it
-# noise would count as movement.
-_LEAST_SLOPE = 4.0
-_ROUNDS = 3
-# A change of the pose by less, in pixels at the edge of the face, is the last.
+# Regularisation of the displacement of a patch, in (grey levels per pixel)
+# squared; without it, noise in patches of low contrast would appear as motion.
+_GRADIENT_PENALTY = 4.0
+_MAX_ITERATIONS = 3
+# Registration stops at a smaller change of the pose, in pixels; `_REACH`
+# converts shift, rotation and scale into pixels.
 _CONVERGED, _REACH = 0.05, np.array([1, 1, SIZE / 4, SIZE / 4])
-# Beyond these the block shows another view of the head.
-_MOST_SHIFT, _MOST_TURN, _MOST_SCALE = 0.1 * SIZE, 0.1, 0.06
-_LEAST_CORRELATION = 0.6
-# Of the face between blocks, in widths of it: beyond it is another one.
-_JUMP = 0.5
+# Beyond these changes of pose the view of the head differs too much.
+_MAX_SHIFT, _MAX_ROTATION, _MAX_SCALE = 0.1 * SIZE, 0.1, 0.06
+_MIN_CORRELATION = 0.6
+# A face that moves further between blocks, in face widths, is another face.
+_MAX_JUMP = 0.5
 
 Find = Callable[[UInt8[np.ndarray, 'height width 3'], int], faces.Face]
 
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-  """A second of a face, and the overlap with the next one.
+  """Motion of a face during one second and the overlap with the next block.
 
   Attributes:
-    start: index of its first step; steps count from the source's beginning.
-    numbers: of the frames in the middle of each step.
-    seconds: of the same frames.
-    motion: float64 [step, patch, 2], right and down, in percent of the distance
-      between the eyes, against the block's first steps; NaN where the face is
-      not seen, or the head moved too far.
-    head: float64 [step, 4]: shift right and down (percent of the distance
-      between the eyes), turn (radians) and growth (ratio - 1); NaN likewise.
-    face: where it is found in the first frame, x, y and width in pixels of
-      the frame; None where it is not found.
+    start: index of the first step, counted from the beginning of the source.
+    numbers: frame number of the middle frame of each step.
+    seconds: time stamp of that frame.
+    motion: float64 [step, patch, 2], displacement of the patches relative to
+      the first step, x right and y down, in percent of the interocular
+      distance; NaN where no face is detected or the head moved too far.
+    head: float64 [step, 4], head pose relative to the first step: shift x and y
+      (percent of the interocular distance), rotation (radians) and scale
+      (ratio - 1); NaN likewise.
+    face: x, y (centre) and width of the face in the first frame, in pixels of
+      that frame; None if no face was detected.
   """
 
   start: int
@@ -87,23 +90,23 @@ class Block:
   face: tuple[float, float, float] | None
 
   def follows(self, other: 'Block') -> bool:
-    """Whether both show the same face."""
+    """Whether both blocks show the same face, by its position and size."""
     if self.face is None or other.face is None:
       return False
     x, y, width = np.subtract(self.face, other.face)
-    reach = _JUMP * other.face[2]
-    return max(abs(x), abs(y), abs(width)) <= reach
+    limit = _MAX_JUMP * other.face[2]
+    return max(abs(x), abs(y), abs(width)) <= limit
 
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-  """Which frames are which step.
+  """Assignment of frames to steps, and of steps to blocks.
 
   Attributes:
-    fps: frames a second.
-    frames: in a step.
-    steps: in a block, without the overlap.
-    overlap: steps that a block shares with the next one.
+    fps: frames per second.
+    frames: number of frames per step.
+    steps: number of steps per block, without the overlap.
+    overlap: number of steps that a block shares with the next one.
   """
 
   fps: float
@@ -113,12 +116,19 @@ class Grid:
 
   @property
   def rate(self) -> float:
-    """Steps a second."""
+    """Steps per second."""
     return self.fps / self.frames
 
 
 def grid(fps: float) -> Grid:
-  """The grid of a source with so many frames a second."""
+  """The grid for a frame rate.
+
+  Args:
+    fps: frames per second.
+
+  >>> grid(200.0)
+  Grid(fps=200.0, frames=4, steps=50, overlap=10)
+  """
   frames = max(1, round(fps / _STEPS_PER_SECOND))
   rate = fps / frames
   return Grid(
@@ -132,10 +142,14 @@ def grid(fps: float) -> Grid:
 def with_rate(
   frames: Iterable[segments.Frame],
 ) -> tuple[Iterator[segments.Frame], float]:
-  """The same frames, and how many there are a second.
+  """Estimates the frame rate from the first frames, so live sources work.
 
-  By the median step of the first ones, so that a live source works; 1 of fewer
-  than two frames.
+  Args:
+    frames: in temporal order.
+
+  Returns:
+    The same frames; and the frames per second, from the median time between
+    the first frames. It is 1 if there are fewer than two frames.
   """
   source = iter(frames)
   first = list(itertools.islice(source, _RATE_FRAMES))
@@ -148,16 +162,16 @@ def with_rate(
 def measure(
   frames: Iterable[segments.Frame], fps: float, find: Find = faces.find
 ) -> Iterator[Block]:
-  """The blocks of a source, each as soon as its last frame is there.
+  """Measures the blocks of a source.
 
   Args:
-    frames: in the order of their time. Where some were dropped, the next one
-      stands in their place.
-    fps: frames a second.
-    find: finds the face in the first frame of a block.
+    frames: in temporal order. Dropped frames are replaced by the next frame.
+    fps: frames per second.
+    find: detects the face in the first frame of a block.
 
   Yields:
-    Blocks in order; one in which nothing can be seen is there, too.
+    All blocks in order, including those without a face, each as soon as its
+    last frame has been read.
   """
   shape = grid(fps)
   open_blocks: list[_Open] = []
@@ -176,22 +190,22 @@ def measure(
 
 
 def _evenly(frames, fps):
-  """(slot, number, frame, grey levels) of equal steps in time, with no gap."""
+  """Resamples to a constant rate; yields (slot, number, frame, grey image)."""
   expected = 0
   for number, frame in enumerate(frames):
     slot = round(frame.seconds * fps)
     if slot < expected:
       continue
     grey = frame.as_grey()
-    # The frame after a gap stands for what was dropped, so that a step is as
-    # long as any other.
+    # Dropped frames are replaced by the next frame, so that all steps have the
+    # same duration.
     for filled in range(expected, slot + 1):
       yield filled, number, frame, grey
     expected = slot + 1
 
 
 class _Open:
-  """A block whose frames are still coming."""
+  """A block that is still being read."""
 
   def __init__(self, start: int, image: np.ndarray, find: Find):
     self.start, self.frames = start, 0
@@ -212,7 +226,7 @@ class _Open:
     self._face = (float(x), float(y), float(found.width))
 
   def add(self, grey, number: int, seconds: float, group: int) -> None:
-    """Takes a frame; measures where it is the last of a step."""
+    """Adds a frame, and measures the step if it is complete."""
     self.frames += 1
     aligned = None
     if self._transform is not None:
@@ -237,7 +251,7 @@ class _Open:
     self._head.append(head)
 
   def close(self) -> Block:
-    """The block, whose frames have all come."""
+    """Returns the block; its last step may have fewer frames."""
     if self._group:
       self._measure()
     return Block(
@@ -251,12 +265,19 @@ class _Open:
 
 
 _PATCHES = sum(map(len, PATCHES.values()))
-# Percent of the distance between the eyes, of a pixel.
+# Pixels to percent of the interocular distance.
 _PERCENT = 100 / (faces.EYE_DISTANCE * SIZE)
 
 
 def region_slice(region: str) -> slice:
-  """Where the patches of a region stand on the axis of patches."""
+  """The slice of a region on the patch axis.
+
+  Args:
+    region: one of `REGIONS`.
+
+  >>> region_slice('eyes')
+  slice(5, 7, None)
+  """
   start = sum(len(PATCHES[name]) for name in REGIONS[: REGIONS.index(region)])
   return slice(start, start + len(PATCHES[region]))
 
@@ -271,7 +292,7 @@ def _smooth(images: list[np.ndarray]) -> Float32[np.ndarray, 'height width']:
 
 @functools.cache
 def _indices() -> tuple[Int[np.ndarray, ' stable'], np.ndarray, np.ndarray]:
-  """Flat indices of stable pixels, of patches, and places about the middle."""
+  """Flat indices of stable pixels and of patches; coordinates (y, x)."""
   stable = np.zeros((SIZE, SIZE), bool)
   for box in _STABLE:
     left, top, right, bottom = (round(SIZE * share) for share in box)
@@ -287,7 +308,12 @@ def _indices() -> tuple[Int[np.ndarray, ' stable'], np.ndarray, np.ndarray]:
 
 
 class _Reference:
-  """The first step of a block, and what moves it to the first order."""
+  """Registers images to the first step of a block and measures their motion.
+
+  The difference of two images is linearised in shift, rotation, scale, gain and
+  offset of the brightness (Lucas and Kanade, IJCAI 1981, in the inverse form of
+  Baker and Matthews, IJCV 2004).
+  """
 
   def __init__(self, image: Float32[np.ndarray, 'height width']):
     stable, patches, (y, x) = _indices()
@@ -306,49 +332,51 @@ class _Reference:
     self._pose = np.zeros(4)
 
   def compare(self, image) -> tuple[np.ndarray, np.ndarray]:
-    """Motion of the patches, and of the head, as in `Block`; NaN if lost."""
-    # From the pose of the step before: heads are slow.
+    """`Block.motion` and `Block.head` of an image; NaN if the face is lost."""
+    # Starts from the pose of the previous step, because heads are slow.
     pose = self._pose
-    for _ in range(_ROUNDS):
+    for _ in range(_MAX_ITERATIONS):
       aligned = images.moved(image, pose)
       difference = (aligned - self._image).ravel()
       change = self._explained @ difference[self._stable]
       pose = pose - change[:4]
       if np.abs(change[:4] * _REACH).max() < _CONVERGED:
         break
-    if not _is_near(pose) or not self._alike(aligned):
+    if not _is_near(pose) or not self._correlates(aligned):
       self._pose = np.zeros(4)
       return np.full((_PATCHES, 2), np.nan), np.full(4, np.nan)
     self._pose = pose
-    # Of the last change the first order is enough.
-    rest = difference - change @ self._changes
-    motion = -np.matmul(self._solver, rest[self._patches][..., None])[..., 0]
+    # The last change of the pose is small, so it is removed to first order.
+    residual = difference - change @ self._changes
+    patches = residual[self._patches][..., None]
+    motion = -np.matmul(self._solver, patches)[..., 0]
     head = pose * [_PERCENT, _PERCENT, 1, 1]
     return _PERCENT * motion.astype(np.float64), head
 
-  def _alike(self, aligned) -> bool:
-    """Whether it is the same view of the same face."""
+  def _correlates(self, aligned) -> bool:
+    """Whether the stable regions show the same view of the same face."""
     one, other = (i.ravel()[self._stable] for i in (aligned, self._image))
     one, other = one - one.mean(), other - other.mean()
     scale = np.sqrt((one @ one) * (other @ other))
-    return bool(one @ other > _LEAST_CORRELATION * scale)
+    return bool(one @ other > _MIN_CORRELATION * scale)
 
 
 def _solver(
   changes: Float32[np.ndarray, '6 pixel'],
 ) -> Float32[np.ndarray, '2 pixel']:
-  """What takes a patch's difference to minus its shift.
+  """Matrix from the difference of a patch to its negative displacement.
 
-  Its own brightness may change by a gain and an offset.
+  Solves for displacement, gain and offset of the patch by regularised least
+  squares.
   """
   parts = changes[[0, 1, 4, 5]]
   normal = parts @ parts.T
-  normal[[0, 1], [0, 1]] += _LEAST_SLOPE * parts.shape[1]
-  # A patch of one grey level has no gain apart from its offset.
+  normal[[0, 1], [0, 1]] += _GRADIENT_PENALTY * parts.shape[1]
+  # Gain and offset cannot be separated in a uniform patch.
   normal[[2, 3], [2, 3]] += 1e-3 * normal[[2, 3], [2, 3]]
   return np.linalg.solve(normal, parts)[:2]
 
 
 def _is_near(pose: Float64[np.ndarray, '4']) -> bool:
-  limits = (_MOST_SHIFT, _MOST_SHIFT, _MOST_TURN, _MOST_SCALE)
+  limits = (_MAX_SHIFT, _MAX_SHIFT, _MAX_ROTATION, _MAX_SCALE)
   return bool((np.abs(pose) <= limits).all())

@@ -1,13 +1,15 @@
-"""Expressions in a video of any length, found while it comes in.
+"""Spots expressions in a video of any length, while it is read.
 
-Of a video a dozen seconds are kept, as numbers: memory does not grow, and a
-live source works, whose expressions are told some seconds later. Every four
-seconds what lies in them is judged, with four seconds before and after it.
-What is further away changes nothing: a part of a video that begins at a whole
-multiple of four seconds has, save the four seconds at either end, exactly the
-intervals that the whole video has there. One that begins elsewhere is
-measured against other frames; its intervals differ by a few hundredths of a
-second, and scores near the threshold may fall on its other side.
+The video is processed in stretches of four seconds, each with four seconds of
+context on both sides. Only the measured motion of these twelve seconds is in
+memory, so memory does not grow with the video, and live sources work, with a
+delay of at most about eight seconds.
+
+Nothing outside the context affects a stretch. If a part of a video begins at a
+multiple of four seconds, it therefore has exactly the intervals of the complete
+video, except in its first and last four seconds. If it begins elsewhere, its
+motion is relative to other frames: intervals differ by a few hundredths of a
+second, and scores close to the threshold may cross it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,22 +28,22 @@ from dianet_jax.clips import (
   segments,
 )
 
-# Blocks that are judged at a time, and those that are looked at on either side.
+# Number of blocks in a stretch, and of blocks of context on either side.
 HOP, CONTEXT = 4, 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Stretch:
-  """Four seconds of a video, judged.
+  """Result of spotting in a stretch of four seconds.
 
   Attributes:
-    numbers: of one frame of each step, from 0.
-    seconds: of the same frames, since the source's first one.
-    face: whether a face is seen.
-    scores: of what is looked for, a region or a kind -> float64 [step], in the
-      spotter's unit; 0 where nothing is seen.
+    numbers: number of one frame of each step, from 0.
+    seconds: time stamps of these frames, relative to the first frame.
+    face: whether a face is detected.
+    scores: region or kind -> float64 [step], in the spotter's unit; 0 where no
+      face is detected.
     found: intervals whose apex is in the stretch, in frame numbers.
-    excluded: what is no expression, or where none can be told.
+    excluded: parts that are not expressions, or that cannot be judged.
   """
 
   numbers: Int[np.ndarray, ' step']
@@ -52,95 +54,113 @@ class Stretch:
   excluded: tuple[expressions.Excluded, ...]
 
 
-class Judged(Protocol):
-  """What a spotter says of a dozen seconds."""
+class Scored(Protocol):
+  """Scores and candidates of a track, as a spotter computes them."""
 
   @property
   def scores(self) -> Mapping[str, Float64[np.ndarray, ' step']]:
-    """See `Stretch`, of all steps of the track."""
+    """Scores of all steps of the track, as in `Stretch`."""
     ...
 
   def candidates(self, threshold: float) -> list[expressions.Candidate]:
-    """What reaches a threshold, or less, and what is excluded with a reason.
+    """Finds candidates, including excluded ones, which have a reason.
 
-    A lower threshold changes neither score nor frames of those above it.
+    Args:
+      threshold: lowest score of an expression. Candidates below it may be
+        included. A lower threshold does not change the score or the frames of
+        candidates above it.
+
+    Returns:
+      Candidates in any order.
     """
     ...
 
 
-Judge = Callable[[movements.Track], Judged]
+Score = Callable[[movements.Track], Scored]
 
 
 def spot(
   frames: Iterable[segments.Frame],
   threshold: float = expressions.THRESHOLD,
   find: face_blocks.Find = faces.find,
-  judge: Judge = expressions.Movements,
+  score: Score = expressions.Movements,
 ) -> Iterator[Stretch]:
-  """Spots expressions by their movement.
+  """Spots expressions by facial movements.
 
   Args:
-    frames: in the order of their time; of a file, a folder or a camera.
-    threshold: of the score.
-    find: finds the face in the first frame of each second.
-    judge: what is said of a dozen seconds; by default without training.
+    frames: frames of a file, a folder or a camera, in temporal order.
+    threshold: lowest score of an interval.
+    find: detects the face in the first frame of each second.
+    score: computes scores and candidates of a track; the default needs no
+      training.
 
   Yields:
-    Stretches in order; together they hold every step of the source once. Less
-    than a third of an interval lies in another one.
+    Stretches in order. Each step of the source is in exactly one stretch.
+    Intervals overlap by less than a third of the shorter one.
   """
   frames, fps = face_blocks.with_rate(frames)
   grid = face_blocks.grid(fps)
   blocks = face_blocks.measure(frames, fps, find)
-  return judge_blocks(blocks, grid, threshold, judge)
+  return spot_blocks(blocks, grid, threshold, score)
 
 
-def judge_blocks(
+def spot_blocks(
   blocks: Iterable[face_blocks.Block],
   grid: face_blocks.Grid,
   threshold: float,
-  judge: Judge = expressions.Movements,
+  score: Score = expressions.Movements,
 ) -> Iterator[Stretch]:
-  """The second half of `spot`, of blocks that are measured."""
-  kept: list[face_blocks.Block] = []
-  # What is judged next begins at this block of those that are kept.
+  """Spots expressions in measured blocks; the second half of `spot`.
+
+  Args:
+    blocks: all blocks of a source, in order.
+    grid: the grid that they were measured on.
+    threshold: lowest score of an interval.
+    score: see `spot`.
+
+  Yields:
+    Stretches, see `spot`.
+  """
+  recent: list[face_blocks.Block] = []
+  # Index in `recent` of the first block of the next stretch.
   first, before = 0, []
   for block in blocks:
-    kept.append(block)
-    if len(kept) == first + HOP + CONTEXT:
-      stretch, before = _judge(kept, grid, first, threshold, before, judge)
+    recent.append(block)
+    if len(recent) == first + HOP + CONTEXT:
+      stretch, before = _stretch(recent, grid, first, threshold, before, score)
       yield stretch
       first += HOP
-      forgotten = max(0, first - CONTEXT)
-      del kept[:forgotten]
-      first -= forgotten
-  while first < len(kept):
-    stretch, before = _judge(kept, grid, first, threshold, before, judge)
+      dropped = max(0, first - CONTEXT)
+      del recent[:dropped]
+      first -= dropped
+  while first < len(recent):
+    stretch, before = _stretch(recent, grid, first, threshold, before, score)
     yield stretch
     first += HOP
 
 
-def _judge(
+def _stretch(
   blocks: list[face_blocks.Block],
   grid: face_blocks.Grid,
   first: int,
   threshold: float,
   before: list[intervals.Interval],
-  judge: Judge,
+  score: Score,
 ) -> tuple[Stretch, list[intervals.Interval]]:
-  """The stretch that begins at a block, and all candidates in it.
+  """The stretch that begins at block `first`, and all its candidates.
 
-  What begins before a candidate of the previous stretch ends, and has no higher
-  score, is another peak of the same movement. That candidate counts even if its
-  score is below the threshold, so that the threshold changes nothing else.
+  A candidate that begins before a candidate of the previous stretch (`before`)
+  ends, and whose score is not higher, is another peak of the same movement and
+  is dropped. `before` includes candidates below the threshold, so that the
+  threshold does not affect the other intervals.
   """
   blocks = blocks[max(0, first - CONTEXT) : first + HOP + CONTEXT]
   first = min(first, CONTEXT)
   track = movements.join(blocks, grid)
   start, end = first * grid.steps, (first + HOP) * grid.steps
-  judged = judge(track)
+  scored = score(track)
   found, excluded = [], []
-  for one in sorted(judged.candidates(threshold), key=lambda c: c.onset):
+  for one in sorted(scored.candidates(threshold), key=lambda c: c.onset):
     if not start <= one.apex < end:
       continue
     onset, apex, offset = (
@@ -157,12 +177,12 @@ def _judge(
     )
   core = slice(start, end)
   face = track.part[core] >= 0
-  excluded += expressions.unseen(track.numbers[core], face)
+  excluded += expressions.without_face(track.numbers[core], face)
   stretch = Stretch(
     track.numbers[core],
     track.seconds[core],
     face,
-    {name: scores[core] for name, scores in judged.scores.items()},
+    {name: scores[core] for name, scores in scored.scores.items()},
     tuple(one for one in found if one.score >= threshold),
     tuple(expressions.merge(excluded)),
   )
@@ -171,12 +191,12 @@ def _judge(
 
 @dataclasses.dataclass(frozen=True)
 class Movement:
-  """The spotter that needs no training, as a row of the registry.
+  """The spotter 'movement', which needs no training.
 
   Attributes:
-    threshold: of the score, by default.
-    unit: of the score.
-    find: finds faces.
+    threshold: default threshold of the score.
+    unit: unit of the score.
+    find: detects faces.
   """
 
   threshold: float = expressions.THRESHOLD

@@ -1,16 +1,16 @@
-"""Movements of the face that come and go, out of blocks of a long video.
+"""Signal of transient facial movements, computed from blocks of a long video.
 
-An expression leaves a face and gives it back: brows or lips go somewhere and
-return. A region's signal at a time is therefore the root of the product of two
-displacements: from k before to now, and from k after to now, along the same
-way. A head that drifts, light that changes and a step that stays give nothing:
-there one of the two is small, or they point to opposite sides. The largest
-over lags k from a twelfth of a second to two seconds counts, each in units of
-its own noise floor.
+During an expression, brows or lips move away from rest and return. The signal
+of a region at time t therefore compares two displacements: from t - k to t, and
+from t + k to t. It is the projection of the shorter displacement onto the
+longer one. Slow head drift, changes of illumination and lasting changes of
+position give almost no signal, because one of the two displacements is then
+small, or they have opposite directions. The score is the largest signal over
+lags k from 0.08 to 2.2 seconds, each in units of the noise floor of its lag.
 
-The noise floor of a lag is the median of the signal over a window of some ten
-seconds, and no less than a fixed share of the distance between the eyes. It
-never depends on the largest movement of the video.
+The noise floor of a lag is the median of the signal over the whole track (about
+twelve seconds), and at least a fixed fraction of the interocular distance.
+Unlike the maximum, it does not depend on the largest movement of the video.
 """
 
 from collections.abc import Sequence
@@ -23,27 +23,27 @@ import numpy as np
 
 from dianet_jax.clips import face_blocks
 
-# Seconds between a frame and those that it is compared with.
-_LAGS = (0.08, 0.12, 0.18, 0.26, 0.38, 0.55, 0.8, 1.2, 1.7, 2.2)
-# Percent of the distance between the eyes: below it no camera sees anything.
-LEAST_NOISE = 0.06
+_LAGS = (0.08, 0.12, 0.18, 0.26, 0.38, 0.55, 0.8, 1.2, 1.7, 2.2)  # Seconds.
+# Percent of the interocular distance; cameras cannot resolve less.
+_MIN_NOISE = 0.06
 _SMOOTHING_SECONDS = 0.06
 
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-  """Blocks joined: one axis of steps.
+  """Consecutive blocks of a video, joined along the step axis.
 
   Attributes:
-    start: index of its first step in the source.
-    rate: steps a second.
-    numbers: of the frame in the middle of each step.
-    seconds: of the same frame.
-    motion: float64 [step, patch, 2], as in `face_blocks.Block`, continued
-      across blocks; NaN where nothing is seen.
+    start: index of the first step in the source.
+    rate: steps per second.
+    numbers: frame number of the middle frame of each step.
+    seconds: time stamp of that frame.
+    motion: float64 [step, patch, 2], as in `face_blocks.Block`, relative to one
+      reference for each part; NaN where no face is detected.
     head: float64 [step, 4], likewise.
-    part: of each step; steps of two parts cannot be compared, because another
-      face or nothing was seen between them. -1 where nothing is seen.
+    part: int [step]; index of the part, -1 where no face is detected. A part
+      ends where the face is lost or changes, so steps of different parts have
+      no common reference.
   """
 
   start: int
@@ -56,10 +56,17 @@ class Track:
 
 
 def join(blocks: Sequence[face_blocks.Block], grid: face_blocks.Grid) -> Track:
-  """Continues each block's motion where the one before it ends.
+  """Joins blocks into a track.
 
-  In the overlap both measure the same frames: the mean difference there is
-  what the face moved from one reference to the other.
+  Consecutive blocks overlap. The mean difference of their motion in the overlap
+  is the displacement between their references, and is added to the second.
+
+  Args:
+    blocks: consecutive blocks of one source.
+    grid: the grid that they were measured on.
+
+  Returns:
+    The track of all their steps, without duplicates.
   """
   motions, heads, parts = [], [], []
   part, before = 0, None
@@ -76,7 +83,7 @@ def join(blocks: Sequence[face_blocks.Block], grid: face_blocks.Grid) -> Track:
         part += 1
     before = block, values[grid.steps :]
     values = values[: grid.steps]
-    part = _number(values, part, parts)
+    part = _append_parts(values, part, parts)
     motions.append(values[:, :-4].reshape(len(values), -1, 2))
     heads.append(values[:, -4:])
   kept = [len(motion) for motion in motions]
@@ -91,8 +98,8 @@ def join(blocks: Sequence[face_blocks.Block], grid: face_blocks.Grid) -> Track:
   )
 
 
-def _number(values, part, parts) -> int:
-  """Appends the parts of a block's steps; the part that goes on."""
+def _append_parts(values, part, parts) -> int:
+  """Appends the part of each step; returns the part of the next step."""
   seen = np.isfinite(values[:, 0])
   found = np.full(len(values), -1)
   for index in range(len(values)):
@@ -106,13 +113,13 @@ def _number(values, part, parts) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Signal:
-  """There and back, of one region.
+  """Transient movement of one region.
 
   Attributes:
     lags: in steps, ascending.
-    heights: float64 [lag, step], percent of the distance between the eyes; 0
-      where nothing is seen.
-    floors: float64 [lag], the noise floor in the same unit.
+    heights: float64 [lag, step], 0 or more, percent of the interocular
+      distance; 0 where no face is detected.
+    floors: float64 [lag], noise floor in the same unit.
   """
 
   lags: tuple[int, ...]
@@ -121,17 +128,24 @@ class Signal:
 
   @functools.cached_property
   def score(self) -> Float64[np.ndarray, ' step']:
-    """The height in units of the noise floor, at the lag of the largest."""
+    """Largest height over lags, in units of the noise floor of the lag."""
     return (self.heights / self.floors[:, None]).max(axis=0)
 
   @functools.cached_property
   def height(self) -> Float64[np.ndarray, ' step']:
-    """The largest height, whatever the noise."""
+    """Largest height over lags, percent of the interocular distance."""
     return self.heights.max(axis=0)
 
 
 def smooth(track: Track) -> Float64[np.ndarray, 'step patch 2']:
-  """The motion, averaged over some three steps within each part."""
+  """Moving average of the motion over about three steps, within each part.
+
+  Args:
+    track: any track.
+
+  Returns:
+    Motion in the unit of `Track.motion`; NaN where no face is detected.
+  """
   width = max(1, round(_SMOOTHING_SECONDS * track.rate)) // 2
   total = np.zeros_like(track.motion)
   count = np.zeros(len(track.part))
@@ -146,28 +160,40 @@ def smooth(track: Track) -> Float64[np.ndarray, 'step patch 2']:
 def shifted(
   part: Int[np.ndarray, ' step'], shift: int
 ) -> tuple[Int[np.ndarray, ' step'], Bool[np.ndarray, ' step']]:
-  """Index of the step `shift` later, and whether it is of the same part."""
+  """Indices of the steps that are `shift` steps later.
+
+  Args:
+    part: part of each step, -1 without a face.
+    shift: in steps; may be negative.
+
+  Returns:
+    The indices, 0 outside the track; and whether each is inside the track and
+    belongs to the same part.
+  """
   there = np.arange(len(part)) + shift
   inside = (there >= 0) & (there < len(part))
   there = np.where(inside, there, 0)
   return there, inside & (part[there] == part) & (part >= 0)
 
 
-def there_and_back(
+def transient_signal(
   motion: Float64[np.ndarray, 'step value'],
   part: Int[np.ndarray, ' step'],
   rate: float,
   patches: int,
   longest: float = math.inf,
 ) -> Signal:
-  """The signal of one region.
+  """Computes the signal of one region.
 
   Args:
-    motion: of its patches, right and down.
-    part: of each step.
-    rate: steps a second.
-    patches: how many, whose mean square counts.
-    longest: seconds; of the lags.
+    motion: x and y displacement of its patches, flattened.
+    part: part of each step, -1 without a face.
+    rate: steps per second.
+    patches: number of patches; heights are root mean squares over them.
+    longest: longest lag in seconds.
+
+  Returns:
+    The signal at all lags up to `longest`.
   """
   lags = sorted({max(1, round(lag * rate)) for lag in _LAGS if lag <= longest})
   heights, floors = [], []
@@ -186,5 +212,5 @@ def there_and_back(
     )
     floor = np.median(np.abs(common[seen])) if seen.any() else 0
     heights.append(np.maximum(common, 0))
-    floors.append(max(floor, LEAST_NOISE))
+    floors.append(max(floor, _MIN_NOISE))
   return Signal(tuple(lags), np.array(heights), np.array(floors))

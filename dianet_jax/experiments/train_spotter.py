@@ -185,9 +185,9 @@ def held_out(
   """
   found = []
   for one in videos:
-    judge = learned.Learned(networks[one.known.subject]).judge
-    stretches = long_videos.judge_blocks(
-      one.blocks, one.grid, learned.LEAST, judge
+    score = learned.Learned(networks[one.known.subject]).score
+    stretches = long_videos.spot_blocks(
+      one.blocks, one.grid, learned.MIN_PROBABILITY, score
     )
     some = tuple(
       spotting.Expression(item) for part in stretches for item in part.found

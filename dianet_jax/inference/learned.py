@@ -1,9 +1,9 @@
-"""The spotter that was trained: how probable is an expression at each time?
+"""The learned spotter, a network that classifies each step of a long video.
 
-A small network (`models.movement_network`) says of every step of a video if it
-lies in no expression, in a micro- or in a macro-expression, by the movements
-that the other spotter goes by (`clips.movement_windows`). Runs of probable
-steps are intervals.
+A small network (`models.movement_network`) predicts whether a step belongs to
+no expression, to a micro- or to a macro-expression. It reads the same facial
+movements as the spotter 'movement' (`clips.movement_windows`). Runs of steps
+with high probability are intervals.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,29 +33,29 @@ from dianet_jax.clips import (
 from dianet_jax.core import errors
 from dianet_jax.models import movement_network
 
-# What a step is: of no expression, or of one of these kinds.
+# Classes of a step: no expression, or a kind of expression.
 CLASSES = ('none', *intervals.KINDS)
-# Comes with the package: trained on the development sets of drawn faces and of
-# warped photographs.
+# Included in the package. Trained on the simulated development sets: drawn
+# faces and warped photographs.
 SHIPPED = pathlib.Path(__file__).parent / 'learned.safetensors'
-# Probabilities are averaged over so long a time on either side.
+# Half width of the moving average of probabilities.
 _SMOOTHING_SECONDS = 0.04
-# An interval reaches as far as this share of the probability of its peak.
-_SHARE = 0.4
-# Below it nothing is a candidate.
-LEAST = 0.05
+# An interval ends below this fraction of the probability at its peak.
+_EDGE = 0.4
+# Lowest probability of a candidate.
+MIN_PROBABILITY = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
 class Learned:
-  """The learned spotter, as a row of the registry.
+  """A learned spotter.
 
   Attributes:
-    variables: of the network.
-    threshold: of the score, by default.
-    unit: of the score.
-    find: finds faces.
-    trained_on: on what; for reports.
+    variables: parameters of the network.
+    threshold: default threshold of the score.
+    unit: unit of the score.
+    find: detects faces.
+    trained_on: description of the training data, for reports.
   """
 
   variables: Mapping[str, Any]
@@ -68,31 +68,49 @@ class Learned:
     self, frames: Iterable[segments.Frame], threshold: float
   ) -> Iterator[long_videos.Stretch]:
     """See `long_videos.spot`."""
-    return long_videos.spot(frames, threshold, self.find, self.judge)
+    return long_videos.spot(frames, threshold, self.find, self.score)
 
-  def judge(self, track: movements.Track) -> 'Judged':
-    """What the network says of a dozen seconds."""
+  def score(self, track: movements.Track) -> 'Scores':
+    """Applies the network to all steps of a track.
+
+    Args:
+      track: a stretch with its context, about twelve seconds.
+
+    Returns:
+      The probabilities of all steps.
+    """
     inputs = {'differences': movement_windows.differences(track)}
     outputs = network().apply(self.variables, inputs)
     logits = np.asarray(outputs.logits, np.float64)[:, 0]
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return Judged(track, odds / odds.sum(axis=1, keepdims=True))
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probs = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return Scores(track, probs)
 
 
-def network() -> Any:
+def network() -> movement_network.MovementNetwork:
   """The network as a Linen module, without its variables."""
   return movement_network.MovementNetwork(len(CLASSES))
 
 
-class Judged:
-  """Probabilities along a track, and the intervals in them."""
+class Scores:
+  """Probabilities of a track, and the intervals found in them.
+
+  Attributes:
+    scores: kind -> float64 [step], smoothed probability, 0..1; 0 where no face
+      is detected.
+  """
 
   def __init__(
     self,
     track: movements.Track,
     probabilities: Float64[np.ndarray, 'step class_'],
   ):
-    """Nothing is probable where no face is seen."""
+    """Smooths the probabilities.
+
+    Args:
+      track: the track.
+      probabilities: of `CLASSES` at each step of the track, 0..1.
+    """
     self._track = track
     seen = np.where(track.part[:, None] >= 0, probabilities, 0)
     width = max(1, round(_SMOOTHING_SECONDS * track.rate))
@@ -104,63 +122,76 @@ class Judged:
     }
 
   def candidates(self, threshold: float) -> list[expressions.Candidate]:
-    """All intervals, one for each movement, whatever the threshold."""
+    """Finds all intervals, one per movement.
+
+    Args:
+      threshold: has no effect: candidates below it are returned, too.
+
+    Returns:
+      Candidates with a score of at least `MIN_PROBABILITY`; the caller applies
+      the threshold.
+    """
     del threshold
     found = [
       candidate
       for kind, scores in self.scores.items()
       for candidate in self._of_kind(kind, scores)
     ]
-    return expressions.largest(found)
+    return expressions.without_overlaps(found)
 
   def _of_kind(
     self, kind: str, scores: Float64[np.ndarray, ' step']
   ) -> Iterator[expressions.Candidate]:
     taken = np.zeros(len(scores), bool)
     for peak in np.argsort(-scores, kind='stable'):
-      if scores[peak] < LEAST:
+      if scores[peak] < MIN_PROBABILITY:
         return
-      # The slopes of a peak are no peaks.
+      # Skips steps that are not local maxima.
       if (
         taken[peak] or scores[max(peak - 1, 0) : peak + 2].max() > scores[peak]
       ):
         continue
-      inside = (scores >= _SHARE * scores[peak]) & ~taken
+      inside = (scores >= _EDGE * scores[peak]) & ~taken
       onset = int(peak) - _run(inside[peak::-1])
       offset = int(peak) + _run(inside[peak:])
       taken[onset : offset + 1] = True
       length = offset - onset + 1
-      # What is as long as the other kind is left to that kind's probability.
+      # Intervals with the duration of the other kind are found in the
+      # probability of that kind.
       if intervals.kind_of(0, length - 1, self._track.rate) == kind:
         yield self._candidate(onset, offset, float(scores[peak]))
 
   def _candidate(
     self, onset: int, offset: int, score: float
   ) -> expressions.Candidate:
-    """With its apex, the greatest way from both ends, and where that is."""
+    """The candidate, with the region of largest motion and its apex there."""
     motion = self._track.motion[onset : offset + 1]
-    ground = (motion[0] + motion[-1]) / 2
-    squares = ((motion - ground) ** 2).sum(axis=2)
-    heights = {
+    rest = (motion[0] + motion[-1]) / 2
+    squares = ((motion - rest) ** 2).sum(axis=2)
+    energies = {
       region: squares[:, face_blocks.region_slice(region)].mean(axis=1)
       for region in ('brows', 'mouth')
     }
-    region = max(heights, key=lambda name: np.nan_to_num(heights[name]).max())
-    apex = onset + int(np.nan_to_num(heights[region]).argmax())
+    region = max(energies, key=lambda name: np.nan_to_num(energies[name]).max())
+    apex = onset + int(np.nan_to_num(energies[region]).argmax())
     return expressions.Candidate(onset, apex, offset, score, region)
 
 
 def _run(inside) -> int:
-  """Steps from the first one to the last that is inside without a break."""
+  """Index of the last step of the first run of true values."""
   outside = np.flatnonzero(~inside)
   return int(outside[0] if len(outside) else len(inside)) - 1
 
 
 def save(path: str | os.PathLike[str], spotter: Learned) -> None:
-  """Writes a spotter as one file.
+  """Writes a spotter to a safetensors file.
+
+  Args:
+    path: of the file.
+    spotter: its variables, threshold and training data are written.
 
   Raises:
-    OSError: it cannot be written.
+    OSError: the file cannot be written.
   """
   flat = traverse_util.flatten_dict(dict(spotter.variables), sep='/')
   arrays = {key: np.ascontiguousarray(value) for key, value in flat.items()}
@@ -170,14 +201,20 @@ def save(path: str | os.PathLike[str], spotter: Learned) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Learned:
-  """Reads what `save` wrote.
+  """Reads a file written by `save`.
+
+  Args:
+    path: of the file.
+
+  Returns:
+    The spotter.
 
   Raises:
-    UserError: it is another file, or damaged.
+    UserError: the file is damaged, or not a spotter.
   """
   try:
-    with safetensors.safe_open(path, 'numpy') as held:
-      about = json.loads(held.metadata()['spotter'])
+    with safetensors.safe_open(path, 'numpy') as file:
+      about = json.loads(file.metadata()['spotter'])
     flat = safetensors.numpy.load_file(path)
     variables = traverse_util.unflatten_dict(flat, sep='/')
     spotter = Learned(
@@ -192,7 +229,7 @@ def load(path: str | os.PathLike[str]) -> Learned:
     safetensors.SafetensorError,
   ) as error:  # fmt: skip
     raise errors.UserError(
-      f'{path} is no spotter ({error}). Expected a file that `dianet'
-      ' train-spotter` wrote, copied whole.'
+      f'{path} is not a spotter, or is damaged ({error}). Expected a complete'
+      ' file written by `dianet train-spotter`.'
     ) from error
   return spotter

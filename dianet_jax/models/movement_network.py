@@ -1,8 +1,9 @@
-"""A small network that tells expressions from other movements of a face.
+"""A small network that distinguishes expressions from other facial movements.
 
-Ours: of the displacements of thirteen patches of the face and of the head at
-eleven distances in time, before and after a step, whether the step lies in an
-expression. It is a spotter's, no row of the registry: it reads no clip.
+Ours. From the displacements of 13 facial patches and of the head at 11 lags
+before and after a step of a long video (`clips.movement_windows`), it predicts
+whether the step belongs to an expression. It is part of the learned spotter and
+not in the registry of models, because it reads no clips.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,30 +18,38 @@ from jaxtyping import Array, Bool, Float
 from dianet_jax.core import config, schema
 from dianet_jax.models.registry import Outputs
 
-# Percent of the distance between the eyes: below it values stay as they are,
-# above it their logarithm counts, for blinks are ten times what is looked for.
-_UNIT = 0.3
+# Percent of the interocular distance. Inputs are compressed: linear below this
+# value and logarithmic above, because blinks are ten times as large as
+# micro-expressions.
+_LINEAR_RANGE = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
 class MovementNetworkSettings(config.Model):
-  """The network of the learned spotter."""
+  """Settings of the network of the learned spotter."""
 
   name: str = 'movement_network'
   widths: tuple[int, ...] = schema.key((64, 32), 'Features of each layer.')
   dropout: float = schema.key(
-    0.3, 'Of the features; of the inputs half of it.', schema.BELOW_ONE
+    0.3, 'Dropout of features; inputs have half of it.', schema.BELOW_ONE
   )
   scale: float = schema.key(
-    0.3, 'In training movements are larger or smaller by about this share.'
+    0.3,
+    'Augmentation: standard deviation of the logarithm of a random factor by'
+    ' which each input is multiplied.',
   )
   noise: float = schema.key(
-    0.1, 'In training, added: percent of the distance between the eyes.'
+    0.1,
+    'Augmentation: standard deviation of added noise in percent of the'
+    ' interocular distance.',
   )
 
 
 class MovementNetwork(nn.Module):
-  """Differences of one step -> logits; attributes: see `registry.Model`."""
+  """Displacements around a step -> logits of its class.
+
+  For the attributes see `registry.Model`.
+  """
 
   num_classes: int
   settings: MovementNetworkSettings = MovementNetworkSettings()
@@ -60,7 +69,7 @@ class MovementNetwork(nn.Module):
   def check(
     settings: Any, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
-    """Any differences will do."""
+    """Accepts all settings."""
     del settings, specs
     yield from ()
 
@@ -71,12 +80,22 @@ class MovementNetwork(nn.Module):
     valid: Bool[Array, ' clip'] | None = None,
     train: bool = False,
   ) -> Outputs:
-    """Logits of steps, each a clip with one view."""
+    """Computes the logits.
+
+    Args:
+      inputs: 'differences', float32, percent of the interocular distance, see
+        `movement_windows.differences`; each step is treated as a clip.
+      valid: has no effect, because no layer mixes steps.
+      train: whether dropout and augmentation are on; needs the `dropout` key.
+
+    Returns:
+      Logits [step, 1, class].
+    """
     del valid
     settings, x = self.settings, inputs['differences']
     if train:
-      x = self._disturbed(x)
-    x = jnp.arcsinh(x / _UNIT).reshape(len(x), -1)
+      x = self._augmented(x)
+    x = jnp.arcsinh(x / _LINEAR_RANGE).reshape(len(x), -1)
     rate = settings.dropout / 2
     for width in settings.widths:
       x = nn.Dropout(rate, deterministic=not train)(x)
@@ -85,11 +104,11 @@ class MovementNetwork(nn.Module):
     x = nn.Dropout(rate, deterministic=not train)(x)
     return Outputs(nn.Dense(self.num_classes)(x.astype(jnp.float32))[:, None])
 
-  def _disturbed(
+  def _augmented(
     self, x: Float[Array, 'clip difference channel']
   ) -> Float[Array, 'clip difference channel']:
-    """Faces move more or less, and cameras are noisier."""
-    scale, noise = jax.random.split(self.make_rng('dropout'))
-    each = jax.random.normal(scale, (len(x), 1, 1))
-    x = x * jnp.exp(self.settings.scale * each)
-    return x + self.settings.noise * jax.random.normal(noise, x.shape)
+    """Varies the amplitude of movements and adds noise."""
+    scale_key, noise_key = jax.random.split(self.make_rng('dropout'))
+    exponent = jax.random.normal(scale_key, (len(x), 1, 1))
+    x = x * jnp.exp(self.settings.scale * exponent)
+    return x + self.settings.noise * jax.random.normal(noise_key, x.shape)

@@ -84,7 +84,7 @@ def test_a_part_has_the_intervals_of_the_whole(whole):
     assert moved.iou(other) > 0.8
 
 
-def test_a_live_source_is_judged_while_it_runs():
+def test_a_live_source_is_spotted_while_it_runs():
   read = itertools.count()
   frames = (frame for frame in film.frames(30, COURSES) if next(read) >= 0)
   first = next(long_videos.spot(frames, find=film.find))
@@ -97,7 +97,7 @@ def test_a_higher_threshold_takes_intervals_away_and_moves_none(whole):
   assert [one for one in low if one.score >= 7] == found(whole)
 
 
-def test_a_face_that_is_away_is_told():
+def test_a_face_that_is_away_is_candidates():
   def black(frame):
     image = frame.image()
     if 4 <= frame.seconds < 6:
@@ -122,13 +122,13 @@ def test_dropped_frames_move_no_interval():
     assert abs(one.apex + 20 - truth.apex) <= 3
 
 
-class Told:
+class TwoCandidates:
   """Candidates that lie on either side of the end of a stretch."""
 
   def __init__(self, track, low, high):
     boundary = 4 * film.FPS - track.start
     self.scores = {'micro': np.zeros(len(track.part))}
-    self._told = [
+    self._candidates = [
       expressions.Candidate(first, apex, last, score, 'brows')
       for first, apex, last, score in (
         (
@@ -148,7 +148,7 @@ class Told:
     ]
 
   def candidates(self, threshold):
-    return self._told
+    return self._candidates
 
 
 @pytest.mark.parametrize('low, kept', [(0.2, [0.9]), (0.95, [0.95])])
@@ -156,8 +156,11 @@ def test_at_the_end_of_a_stretch_the_higher_one_is_not_lost(low, kept):
   blocks = measured.blocks(np.zeros((600, measured.PATCHES, 2)))
 
   def scores(threshold):
-    stretches = long_videos.judge_blocks(
-      blocks, measured.GRID, threshold, lambda track: Told(track, low, 0.9)
+    stretches = long_videos.spot_blocks(
+      blocks,
+      measured.GRID,
+      threshold,
+      lambda track: TwoCandidates(track, low, 0.9),
     )
     return [one.score for one in found(stretches)]
 

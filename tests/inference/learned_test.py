@@ -17,7 +17,7 @@ def track():
   return movements.join(blocks, measured.GRID)
 
 
-def judged(track, **runs):
+def scored(track, **runs):
   """Probabilities of 0, but for (onset, offset, probability) of each kind."""
   probabilities = np.zeros((len(track.part), 3))
   for kind, some in runs.items():
@@ -25,7 +25,7 @@ def judged(track, **runs):
       column = learned.CLASSES.index(kind)
       probabilities[onset : offset + 1, column] = value
   probabilities[:, 0] = 1 - probabilities[:, 1:].sum(axis=1)
-  return learned.Judged(track, probabilities)
+  return learned.Scores(track, probabilities)
 
 
 def are(candidates, *expected):
@@ -37,17 +37,17 @@ def are(candidates, *expected):
 
 
 def test_runs_of_probable_steps_are_intervals(track):
-  found = judged(track, micro=[(100, 119, 0.9)], macro=[(300, 380, 0.6)])
+  found = scored(track, micro=[(100, 119, 0.9)], macro=[(300, 380, 0.6)])
   assert are(found.candidates(0.5), (100, 119, 0.9), (300, 380, 0.6))
 
 
 def test_what_has_the_length_of_the_other_kind_is_not_of_this_one(track):
-  found = judged(track, micro=[(100, 150, 0.9)], macro=[(300, 310, 0.9)])
+  found = scored(track, micro=[(100, 150, 0.9)], macro=[(300, 310, 0.9)])
   assert found.candidates(0.5) == []
 
 
 def test_of_two_kinds_at_a_time_the_more_probable_one_counts(track):
-  found = judged(track, micro=[(100, 120, 0.5)], macro=[(98, 140, 0.4)])
+  found = scored(track, micro=[(100, 120, 0.5)], macro=[(98, 140, 0.4)])
   assert are(found.candidates(0.3), (100, 120, 0.5))
 
 
@@ -55,14 +55,14 @@ def test_nothing_is_probable_where_no_face_is_seen(track):
   part = track.part.copy()
   part[90:130] = -1
   blind = dataclasses.replace(track, part=part)
-  assert judged(blind, micro=[(100, 119, 0.9)]).candidates(0.1) == []
+  assert scored(blind, micro=[(100, 119, 0.9)]).candidates(0.1) == []
 
 
 def test_the_apex_is_the_greatest_way(track):
   video, _ = measured.acted('a', 0)
   for item in video.truth:
     one = item.interval
-    found = judged(track, **{one.kind: [(one.onset, one.offset, 0.9)]})
+    found = scored(track, **{one.kind: [(one.onset, one.offset, 0.9)]})
     [candidate] = found.candidates(0.5)
     assert abs(candidate.apex - one.apex) <= 8 and candidate.region == 'brows'
 
@@ -74,8 +74,8 @@ def test_a_lower_threshold_takes_nothing_away():
     found = [
       {
         (one.onset, one.offset)
-        for part in long_videos.judge_blocks(
-          blocks, measured.GRID, threshold, spotter.judge
+        for part in long_videos.spot_blocks(
+          blocks, measured.GRID, threshold, spotter.score
         )
         for one in part.found
       }
@@ -85,12 +85,12 @@ def test_a_lower_threshold_takes_nothing_away():
 
 
 def test_the_shipped_one_finds_what_moves_and_is_silent_where_nothing_does():
-  judge = spotters.get('learned').judge
+  score = spotters.get('learned').score
   still = measured.blocks(
     np.random.default_rng(0).normal(0, 0.05, (600, measured.PATCHES, 2))
   )
   threshold = spotters.get('learned').threshold
-  for part in long_videos.judge_blocks(still, measured.GRID, threshold, judge):
+  for part in long_videos.spot_blocks(still, measured.GRID, threshold, score):
     assert part.found == () and part.scores.keys() == {*intervals.KINDS}
 
 
@@ -100,8 +100,8 @@ def test_the_file_gives_the_spotter_back(tmp_path, track):
   learned.save(path, dataclasses.replace(one, threshold=0.25))
   other = spotters.get(str(path))
   assert other.threshold == 0.25 and other.trained_on == one.trained_on != ''
-  for kind, scores in one.judge(track).scores.items():
-    np.testing.assert_array_equal(other.judge(track).scores[kind], scores)
+  for kind, scores in one.score(track).scores.items():
+    np.testing.assert_array_equal(other.score(track).scores[kind], scores)
 
 
 @pytest.mark.parametrize('damage', ['cut', 'other', 'shape'])
@@ -115,7 +115,7 @@ def test_another_file_is_refused(tmp_path, damage):
     learned.save(path, dataclasses.replace(one, variables={'params': params}))
   else:
     path.write_bytes(content[:900] if damage == 'cut' else b'nothing')
-  with pytest.raises(errors.UserError, match='is no spotter'):
+  with pytest.raises(errors.UserError, match='is not a spotter'):
     spotters.get(str(path))
   with pytest.raises(errors.UserError, match='expected one of movement'):
     spotters.get(str(tmp_path / 'missing'))
