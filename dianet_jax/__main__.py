@@ -26,7 +26,7 @@ COMMANDS = {
   ),
   'simulate-videos': (
     'tfds_builders.simulation.spotting_sets:main',
-    'simulate long videos with known expressions',
+    'simulate long videos with annotated expressions',
   ),
   'align': (
     'tfds_builders.align:main',
@@ -50,11 +50,11 @@ COMMANDS = {
   ),
   'train-spotter': (
     'dianet_jax.experiments.train_spotter:main',
-    'a spotter, on long videos with known expressions',
+    'train a spotter on long videos with annotated expressions',
   ),
   'evaluate-spotting': (
     'dianet_jax.evaluation.evaluate_spotting:main',
-    'score spotted expressions in long videos',
+    'evaluate spotted expressions in long videos',
   ),
   'app': (
     'dianet_jax.experiments.app:main',

@@ -1,10 +1,10 @@
-"""Expressions in long videos: dianet spot VIDEO ... [--out=DIR].
+"""Spots expressions in long videos: dianet spot VIDEO ... [--out=DIR].
 
-Or with --truth=FOLDER or --dataset=samm_long --manual_dir=DIR in place of the
-videos: then they are scored as well.
+Instead of videos, --truth=FOLDER or --dataset=samm_long --manual_dir=DIR select
+videos with annotated expressions. These are also evaluated.
 
-Exit status: 0 where every video was spotted, 1 where one could not be (the rest
-is), 2 for a wrong command line.
+Exit status: 0 if all videos were spotted, 1 for an error (other videos are
+spotted nevertheless), 2 for a wrong command line.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import sys
 from dianet_jax.clips import video
 from dianet_jax.core import errors, escape, paths, progress, runtime
 from dianet_jax.evaluation import evaluate_spotting
-from dianet_jax.experiments import known_videos
+from dianet_jax.experiments import labelled_videos
 from dianet_jax.inference import (
   annotated_video,
   folder,
@@ -27,6 +27,7 @@ from dianet_jax.inference import (
   spotting_files,
 )
 from dianet_jax.inference import bundle as bundle_lib
+from tfds_builders import long_videos
 
 
 def spot_video(
@@ -35,12 +36,16 @@ def spot_video(
   """Spots the expressions in a video.
 
   Args:
-    source: is read once, from its beginning to its end.
-    spotter: see `spotters.get`.
-    threshold: of its score.
+    source: read once, completely.
+    spotter: name or file, see `spotters.get`.
+    threshold: lowest score of an interval.
+
+  Returns:
+    The intervals, the scores and warnings.
 
   Raises:
-    UserError: it cannot be read, or no faces can be found here.
+    UserError: the video cannot be read, the spotter is unknown, or the face
+      detector is not installed.
   """
   row = spotters.get(spotter)
   return spotting.gather(
@@ -53,35 +58,41 @@ def spot_video(
   )
 
 
-def look_again(
+def add_images(
   source: video.Video, spotted: spotting.Spotted, path: pathlib.Path | None
 ) -> spotting_files.Result:
-  """Reads a video once more, for filmstrips and the annotated video.
+  """Reads a video again to make its filmstrips and the annotated video.
 
   Args:
-    source: that was spotted.
-    spotted: what was found in it.
-    path: of the annotated video, without an ending; None for no such video.
+    source: the video.
+    spotted: its result.
+    path: of the annotated video, without suffix; None to write none.
+
+  Returns:
+    The result with filmstrips.
+
+  Raises:
+    UserError: the video cannot be read.
   """
   strips = spotting.Filmstrips(spotted.found)
-  name, said = '', list(spotted.warnings)
+  name, warnings = '', list(spotted.warnings)
   with contextlib.ExitStack() as stack:
     writer = None
     try:
       if path is not None:
         writer = stack.enter_context(annotated_video.Writer(path, spotted))
     except (ImportError, ValueError) as error:
-      said.append(f'there is no annotated video: {error}')
+      warnings.append(f'the annotated video was not written: {error}')
     for number, frame in enumerate(source.frames()):
       strips.add(number, frame.image)
       if writer is not None and writer.wants(number):
         writer.add(number, frame.image())
   if writer is not None:
     name = writer.path.name
-    said += [writer.warning] if writer.warning else []
+    warnings += [writer.warning] if writer.warning else []
   return spotting_files.Result(
     source.name,
-    dataclasses.replace(spotted, warnings=tuple(said)),
+    dataclasses.replace(spotted, warnings=tuple(warnings)),
     spotting_files.films(spotted, strips),
     name,
   )
@@ -98,12 +109,16 @@ def spot_all(
   """Spots videos one after another and writes the tables.
 
   Args:
-    rates: video or folder of frames -> frames a second, of a folder.
-    spotter: see `spotters.get`.
-    threshold: of its score.
-    out: folder of the files, which is there.
-    bundle: names the expressions.
+    rates: path of a video or a folder of frames -> frames per second of a
+      folder, None for a video.
+    spotter: name or file, see `spotters.get`.
+    threshold: lowest score of an interval.
+    out: existing folder for the tables and annotated videos.
+    bundle: predicts the emotion of each interval; None for none.
     annotates: whether annotated videos are written.
+
+  Returns:
+    One result per video, in order; it has an error if the video failed.
 
   Raises:
     OSError: the folder cannot be written.
@@ -117,80 +132,100 @@ def spot_all(
       source = video.Video(pathlib.Path(name), fps)
       spotted = spot_video(source, spotter, threshold)
       if bundle is not None:
-        spotted = _named(source, spotted, bundle)
-      results.append(look_again(source, spotted, path))
+        spotted = _with_emotions(source, spotted, bundle)
+      results.append(add_images(source, spotted, path))
     except errors.UserError as error:
       results.append(spotting_files.Result(name, error=str(error)))
   spotting_files.write_tables(out, results)
   return results
 
 
-def _named(
+def _with_emotions(
   source: video.Video, spotted: spotting.Spotted, bundle: bundle_lib.Bundle
 ) -> spotting.Spotted:
-  found, why = spotting.named(source, spotted.found, bundle)
+  found, warnings = spotting.with_emotions(source, spotted.found, bundle)
   return dataclasses.replace(
-    spotted, found=tuple(found), warnings=(*spotted.warnings, *why)
+    spotted, found=tuple(found), warnings=(*spotted.warnings, *warnings)
   )
 
 
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog='dianet spot',
-    description='Finds expressions in long videos: movements of brows and'
-    ' mouth that come and go.',
+    description='Spots micro- and macro-expressions in long videos, by'
+    ' transient movements of the brows and the mouth.',
   )
-  parser.add_argument('videos', nargs='*', help='or folders of frames')
-  parser.add_argument('--out', default='spotting', help='folder to write')
-  parser.add_argument('--fps', type=float, help='of folders of frames')
+  parser.add_argument(
+    'videos', nargs='*', help='video files or folders of frames'
+  )
+  parser.add_argument(
+    '--out', default='spotting', help='folder to write (default: spotting)'
+  )
+  parser.add_argument(
+    '--fps', type=float, help='frames per second of folders of frames'
+  )
   parser.add_argument(
     '--spotter',
     default='movement',
-    help=f'{", ".join(spotters.SPOTTERS)}, or a file of `dianet train-spotter`',
+    help=f'{", ".join(spotters.SPOTTERS)}, or a file written by `dianet'
+    ' train-spotter` (default: movement)',
   )
   parser.add_argument(
-    '--threshold', type=float, help="of the score; by default the spotter's"
+    '--threshold',
+    type=float,
+    help='lowest score of an interval (default: that of the spotter)',
   )
   parser.add_argument(
-    '--bundle', help='folder of `dianet export`, which names the expressions'
+    '--bundle',
+    help='folder written by `dianet export`; its network predicts the emotion'
+    ' of each interval',
   )
-  known = parser.add_argument_group(
-    'videos whose expressions are known, which are scored as well'
+  labelled = parser.add_argument_group(
+    'evaluation', 'Select videos with annotated expressions instead.'
   )
-  known.add_argument(
-    '--truth', default='', help='folder of videos, videos.csv and truth.csv'
+  labelled.add_argument(
+    '--truth', default='', help='folder of videos with videos.csv and truth.csv'
   )
-  known.add_argument('--dataset', default='', help='raw long videos')
-  known.add_argument('--manual_dir', default='', help='where they lie')
-  known.add_argument(
+  labelled.add_argument(
+    '--dataset',
+    default='',
+    help=f'data set of long videos: {", ".join(long_videos.SETS)}',
+  )
+  labelled.add_argument(
+    '--manual_dir', default='', help='folder of the raw data set'
+  )
+  labelled.add_argument(
     '--classes',
     default='',
-    help='classes of emotions, such as happiness=positive,disgust=negative',
+    help='classes of the bundle for annotated emotions, such as'
+    ' happiness=positive,disgust=negative',
   )
-  parser.add_argument('--json', action='store_true', help='say it in JSON')
+  parser.add_argument(
+    '--json', action='store_true', help='print the results as JSON'
+  )
   return parser
 
 
 def main(arguments: Sequence[str]) -> int:
-  """Spots what the command line names.
+  """Runs `dianet spot`.
 
   Args:
-    arguments: the command line's, without the program.
+    arguments: of the command line, without the program.
 
   Returns:
     The exit status, see the module.
 
   Raises:
-    UserError: the folder cannot be written, a wrong threshold, or a bundle or
-      data set that cannot be read.
+    UserError: the folder cannot be written, the threshold is invalid, or the
+      bundle or the data set cannot be read.
   """
   parser = _parser()
   options = parser.parse_args(arguments)
   if sum(map(bool, (options.videos, options.truth, options.dataset))) != 1:
-    parser.error('give videos, or --truth, or --dataset and --manual_dir')
+    parser.error('expected either videos, or --truth, or --dataset')
   if bool(options.dataset) != bool(options.manual_dir):
-    parser.error('--dataset and --manual_dir belong together')
-  # Standard output holds the JSON alone, for programs.
+    parser.error('--dataset and --manual_dir must be given together')
+  # Only JSON goes to standard output, so that programs can parse it.
   progress.console.stderr = options.json
   threshold = options.threshold
   if threshold is None:
@@ -214,59 +249,64 @@ def main(arguments: Sequence[str]) -> int:
   if options.json:
     print((out / 'spotting.json').read_text(encoding='utf-8'))
   else:
-    _say(results, out, evaluation)
+    _print(results, out, evaluation)
   return int(any(result.error for result in results))
 
 
 def _spot(
   options: argparse.Namespace, threshold: float, out: pathlib.Path
 ) -> tuple[list[spotting_files.Result], spotting_files.Evaluation | None]:
-  """Spots what the options name, and scores it where the truth is known."""
+  """Spots the selected videos, and evaluates them if they are annotated."""
   classes = evaluate_spotting.classes_of(options.classes)
-  known = _known(options)
-  rates = known.rates if known else _rates(options.videos, options.fps)
+  labelled = _labelled(options)
+  rates = labelled.rates if labelled else _rates(options.videos, options.fps)
   bundle = None
   if options.bundle:
     runtime.keep_programs(runtime.cache_dir(''))
     bundle = folder.load(options.bundle)
-    if known is not None:
-      known_videos.unnamed(known, bundle, classes)
+    if labelled is not None:
+      labelled_videos.emotions_without_class(labelled, bundle, classes)
   results = spot_all(
-    rates, options.spotter, threshold, out, bundle, known is None
+    rates, options.spotter, threshold, out, bundle, labelled is None
   )
-  if known is None:
+  if labelled is None:
     return results, None
   if any(result.error for result in results):
-    print('All videos count: with one missing none is scored.', file=sys.stderr)
+    print(
+      'Not evaluated, because the metrics need all videos and some failed.',
+      file=sys.stderr,
+    )
     return results, None
   path = out / 'intervals.csv'
-  return results, known_videos.evaluate(known, path, classes, bundle)
+  return results, labelled_videos.evaluate(labelled, path, classes, bundle)
 
 
-def _known(options: argparse.Namespace) -> known_videos.KnownVideos | None:
+def _labelled(
+  options: argparse.Namespace,
+) -> labelled_videos.LabelledVideos | None:
   if options.videos:
     return None
   if options.fps is not None:
     raise errors.UserError(
-      '--fps is for folders of frames that are named one by one: what is known'
-      ' of videos tells their rates.'
+      '--fps is not allowed with --truth or --dataset: the frame rates are part'
+      ' of the annotations.'
     )
   if options.truth:
-    return known_videos.of_folder(paths.normal(options.truth, '--truth'))
-  return known_videos.of_data_set(options.dataset, options.manual_dir)
+    return labelled_videos.of_folder(paths.normal(options.truth, '--truth'))
+  return labelled_videos.of_data_set(options.dataset, options.manual_dir)
 
 
 def _rates(names: Sequence[str], fps: float | None) -> dict[str, float | None]:
-  """A list of videos and folders may have one rate, which is the folders'."""
+  """Frame rate of each folder; None for videos, which have time stamps."""
   rates = {name: fps if pathlib.Path(name).is_dir() else None for name in names}
   if fps is not None and not any(rates.values()):
     raise errors.UserError(
-      '--fps is for folders of frames; a video has time stamps.'
+      '--fps applies to folders of frames; a video has time stamps.'
     )
   return rates
 
 
-def _say(
+def _print(
   results: Sequence[spotting_files.Result],
   out: pathlib.Path,
   evaluation: spotting_files.Evaluation | None,

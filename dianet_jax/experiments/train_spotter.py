@@ -1,11 +1,12 @@
-"""Trains the learned spotter: dianet train-spotter --truth=FOLDER --out=DIR.
+"""Trains a learned spotter: dianet train-spotter --truth=FOLDER --out=DIR.
 
-Each person is left out once, by the trainer of the recognition networks: a step
-of a video is a clip of it, and its class the kind of the interval that it lies
-in. What the networks find in the people that they have not seen is scored and
-chooses the threshold; one more network is trained on everybody, and kept.
+The networks are trained leave-one-subject-out by the trainer of the recognition
+networks. Each step of a video is a sample; its class is the kind of the
+interval that contains it, if any. The predictions for the held-out subjects are
+evaluated, and the threshold of the score is chosen on them. The spotter that is
+saved is one more network, trained on all subjects.
 
-Exit status: 0, or 2 for a wrong command line.
+Exit status: 0 for success, 1 for an error, 2 for a wrong command line.
 """
 
 import argparse
@@ -30,103 +31,134 @@ from dianet_jax.core import config as configuration
 from dianet_jax.core import errors, paths, progress, runtime
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.evaluation import evaluate_spotting, spotting, thresholds
-from dianet_jax.experiments import final, known_videos
+from dianet_jax.experiments import final, labelled_videos
 from dianet_jax.inference import learned
 from dianet_jax.models import movement_network
 from dianet_jax.training import objectives, parallel
 from dianet_jax.training.state import Data
 from dianet_jax.training.trainer import Trainer
+from tfds_builders import long_videos as long_video_sets
 
-# Of steps without an expression every so many are trained on.
-_THINNED = 3
+# Only every third step without an expression is a sample.
+_SUBSAMPLING = 3
 
 
 @dataclasses.dataclass(frozen=True)
-class Measured:
-  """A video whose expressions are known, as numbers.
+class MeasuredVideo:
+  """The measured motion of a labelled video.
 
   Attributes:
-    known: what is true of it.
-    blocks: of its face.
-    grid: of its steps.
+    labelled: the annotations.
+    blocks: all blocks of the video.
+    grid: the grid of the blocks.
   """
 
-  known: spotting.Video
+  labelled: spotting.Video
   blocks: Sequence[face_blocks.Block]
   grid: face_blocks.Grid
 
 
 def measure(
-  known: known_videos.KnownVideos, find: face_blocks.Find
-) -> Iterator[Measured]:
-  """Measures videos one after another, the dear part of all.
+  labelled: labelled_videos.LabelledVideos, find: face_blocks.Find
+) -> Iterator[MeasuredVideo]:
+  """Measures videos one after another, which takes most of the time.
+
+  Args:
+    labelled: the videos.
+    find: detects the face in the first frame of each second.
+
+  Yields:
+    The motion of each video.
 
   Raises:
-    UserError: one cannot be read.
+    UserError: a video cannot be read.
   """
-  places, rates = known.places, known.rates
-  for path in progress.track(places, 'Videos', len(places)):
+  videos, rates = labelled.videos, labelled.rates
+  for path in progress.track(videos, 'Videos', len(videos)):
     source = video.Video(path, rates[str(path)])
     frames, fps = face_blocks.with_rate(source.frames())
     blocks = list(face_blocks.measure(frames, fps, find))
-    yield Measured(places[path], blocks, face_blocks.grid(fps))
+    yield MeasuredVideo(videos[path], blocks, face_blocks.grid(fps))
 
 
-def steps(
-  one: Measured,
+def samples_of(
+  measured: MeasuredVideo,
 ) -> tuple[
   Float32[np.ndarray, 'variant step difference channel'],
   Int[np.ndarray, ' step'],
 ]:
-  """What is trained on: every step of an expression, and some of the rest.
+  """Selects the samples of a video.
+
+  Samples are all steps in expressions and every third of the others.
+
+  Args:
+    measured: the video.
 
   Returns:
-    Differences as they are and mirrored; classes, indices of
-    `learned.CLASSES`.
+    Inputs of the network (variant 0) and their mirror images (variant 1), see
+    `movement_windows.differences`; and labels, indices of `learned.CLASSES`.
   """
-  track = movements.join(one.blocks, one.grid)
+  track = movements.join(measured.blocks, measured.grid)
   labels = np.zeros(len(track.part), np.int32)
-  for item in one.known.truth:
+  for item in measured.labelled.truth:
     first, last = item.interval.onset, item.interval.offset
     inside = (track.numbers >= first) & (track.numbers <= last)
     labels[inside] = learned.CLASSES.index(item.interval.kind)
-  kept = (labels > 0) | (np.arange(len(labels)) % _THINNED == 0)
-  kept &= track.part >= 0
-  values = movement_windows.differences(track)[kept]
-  return np.stack([values, movement_windows.mirrored(values)]), labels[kept]
+  chosen = (labels > 0) | (np.arange(len(labels)) % _SUBSAMPLING == 0)
+  chosen &= track.part >= 0
+  values = movement_windows.differences(track)[chosen]
+  return np.stack([values, movement_windows.mirrored(values)]), labels[chosen]
 
 
 @dataclasses.dataclass(frozen=True)
-class Steps:
-  """The steps of all videos; `subjects` has the person of each."""
+class Samples:
+  """The samples of all videos.
+
+  Attributes:
+    differences: inputs of the network, see `movement_windows.differences`;
+      variant 1 is the mirror image of variant 0.
+    labels: indices of `learned.CLASSES`.
+    subjects: subject of each sample.
+  """
 
   differences: Float32[np.ndarray, 'variant step difference channel']
   labels: Int[np.ndarray, ' step']
   subjects: Sequence[str]
 
 
-def all_steps(videos: Sequence[Measured]) -> Steps:
-  """The steps of videos, one after another."""
-  parts = [steps(one) for one in videos]
-  return Steps(
+def all_samples(videos: Sequence[MeasuredVideo]) -> Samples:
+  """Concatenates the samples of all videos.
+
+  Args:
+    videos: one or more.
+
+  Returns:
+    The samples, in the order of the videos.
+  """
+  parts = [samples_of(one) for one in videos]
+  return Samples(
     np.concatenate([values for values, _ in parts], axis=1),
     np.concatenate([labels for _, labels in parts]),
-    [v.known.subject for v, (_, some) in zip(videos, parts) for _ in some],
+    [
+      one.labelled.subject
+      for one, (_, labels) in zip(videos, parts)
+      for _ in labels
+    ],
   )
 
 
-def train(found: Steps, folds: folds_lib.Folds) -> dict[str, Any]:
+def train(samples: Samples, folds: folds_lib.Folds) -> dict[str, Any]:
   """Trains a network for each fold.
 
   Args:
-    found: of all people.
-    folds: of them.
+    samples: of all subjects.
+    folds: index tables into `samples`.
 
   Returns:
-    The fold's name -> variables of its network.
+    Name of the fold -> variables of its network.
 
   Raises:
-    UserError: a training diverged.
+    UserError: the loss of a fold diverged.
   """
   recommended = {
     key.removeprefix('train.'): value
@@ -142,7 +174,7 @@ def train(found: Steps, folds: folds_lib.Folds) -> dict[str, Any]:
   )
   program = parallel.FoldParallel(
     trainer,
-    Data({'differences': found.differences}, found.labels),
+    Data({'differences': samples.differences}, samples.labels),
     folds,
     configuration.Parallel(),
     configuration.Evaluation(),
@@ -152,127 +184,151 @@ def train(found: Steps, folds: folds_lib.Folds) -> dict[str, Any]:
     folds,
     'Training',
     lambda result: (
-      f'The training without {result.subject} diverged. Look for annotations'
-      ' that are not of these videos.'
+      f'Training without {result.subject} diverged. Check that the annotations'
+      ' belong to these videos.'
     ),
   )
   return {result.subject: result.variables for result in results}
 
 
-def on_everybody(found: Steps) -> dict[str, Any]:
-  """The variables of a network that is trained on all steps."""
+def train_on_all(samples: Samples) -> dict[str, Any]:
+  """Trains a network on all samples.
+
+  Args:
+    samples: of all subjects.
+
+  Returns:
+    Variables of the network.
+
+  Raises:
+    UserError: the loss diverged.
+  """
   folds = folds_lib.hold_out(
-    {'nobody': ()}, found.subjects, found.labels, len(learned.CLASSES),
+    {'nobody': ()}, samples.subjects, samples.labels, len(learned.CLASSES),
     balance='none',
   )  # fmt: skip
-  # A fold predicts clips when it ends: here one that nobody looks at.
+  # A fold must have a test sample; its prediction is not used.
   folds = dataclasses.replace(
     folds,
     test_index=folds.train_index[:, :1],
     test_valid=folds.train_valid[:, :1],
   )
-  return train(found, folds)['nobody']
+  return train(samples, folds)['nobody']
 
 
-def held_out(
-  videos: Sequence[Measured], networks: Mapping[str, Any]
+def predict_held_out(
+  videos: Sequence[MeasuredVideo], networks: Mapping[str, Any]
 ) -> list[spotting.Video]:
-  """What each person's network, which has not seen them, finds in them.
+  """Spots each video by the network that was not trained on its subject.
 
   Args:
-    videos: of all people.
-    networks: subject -> variables of the network.
+    videos: of all subjects.
+    networks: held-out subject -> variables of the network.
+
+  Returns:
+    The annotations with all candidates as predictions, whatever their score.
   """
-  found = []
+  predicted = []
   for one in videos:
-    score = learned.Learned(networks[one.known.subject]).score
+    score = learned.Learned(networks[one.labelled.subject]).score
     stretches = long_videos.spot_blocks(
       one.blocks, one.grid, learned.MIN_PROBABILITY, score
     )
-    some = tuple(
+    found = tuple(
       spotting.Expression(item) for part in stretches for item in part.found
     )
-    found.append(dataclasses.replace(one.known, found=some))
-  return found
+    predicted.append(dataclasses.replace(one.labelled, found=found))
+  return predicted
 
 
 def run(
-  videos: Sequence[Measured], out: pathlib.Path, trained_on: str
+  videos: Sequence[MeasuredVideo], out: pathlib.Path, trained_on: str
 ) -> tuple[learned.Learned, dict[str, Any]]:
-  """Trains, scores, and writes `spotter.safetensors` and `intervals.csv`.
+  """Trains and evaluates a spotter.
+
+  Writes the spotter, `spotter.safetensors`, and the intervals predicted for the
+  held-out subjects, `intervals.csv`.
 
   Args:
-    videos: of two people or more.
-    out: folder, which is there.
-    trained_on: for reports.
+    videos: of at least two subjects.
+    out: an existing folder.
+    trained_on: description of the videos, for reports.
 
   Returns:
-    The spotter, trained on everybody; and `evaluate_spotting.evaluate` of the
-    people that were left out.
+    The spotter, trained on all subjects; and the metrics of the held-out
+    subjects, see `evaluate_spotting.evaluate`.
 
   Raises:
-    UserError: one person alone, or no expressions.
+    UserError: there is only one subject, or no annotated expression.
     OSError: the folder cannot be written.
   """
-  found = all_steps(videos)
+  samples = all_samples(videos)
   folds = folds_lib.leave_one_subject_out(
-    found.subjects, found.labels, len(learned.CLASSES), balance='none'
+    samples.subjects, samples.labels, len(learned.CLASSES), balance='none'
   )
-  judged = held_out(videos, train(found, folds))
+  predicted = predict_held_out(videos, train(samples, folds))
   intervals.write(
     out / 'intervals.csv',
-    {v.name: [item.interval for item in v.found] for v in judged},
+    {v.name: [item.interval for item in v.found] for v in predicted},
   )
   spotter = learned.Learned(
-    on_everybody(found), thresholds.common(judged), trained_on=trained_on
+    train_on_all(samples), thresholds.common(predicted), trained_on=trained_on
   )
   learned.save(out / 'spotter.safetensors', spotter)
-  return spotter, evaluate_spotting.evaluate(judged)
+  return spotter, evaluate_spotting.evaluate(predicted)
 
 
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog='dianet train-spotter',
-    description='Trains a spotter on long videos whose expressions are known,'
-    ' and says how well it does on people that it has not seen.',
+    description='Trains a spotter on long videos with annotated expressions and'
+    ' evaluates it leave-one-subject-out.',
   )
   parser.add_argument(
     '--truth',
     action='append',
     default=[],
-    help='folder of videos, videos.csv and truth.csv; may be given again',
+    help='folder of videos with videos.csv and truth.csv; may be repeated',
   )
-  parser.add_argument('--dataset', default='', help='raw long videos')
-  parser.add_argument('--manual_dir', default='', help='where they lie')
-  parser.add_argument('--out', default='spotter', help='folder to write')
+  parser.add_argument(
+    '--dataset',
+    default='',
+    help=f'data set of long videos: {", ".join(long_video_sets.SETS)}',
+  )
+  parser.add_argument(
+    '--manual_dir', default='', help='folder of the raw data set'
+  )
+  parser.add_argument(
+    '--out', default='spotter', help='folder to write (default: spotter)'
+  )
   return parser
 
 
 def main(arguments: Sequence[str]) -> None:
-  """Trains on what the command line names.
+  """Runs `dianet train-spotter`.
 
   Args:
-    arguments: the command line's, without the program.
+    arguments: of the command line, without the program.
 
   Raises:
-    UserError: videos that cannot be read, one person alone, or a folder that
+    UserError: a video cannot be read, there is only one subject, or the folder
       cannot be written.
   """
   parser = _parser()
   options = parser.parse_args(arguments)
   if bool(options.truth) == bool(options.dataset):
-    parser.error('give --truth, or --dataset and --manual_dir')
+    parser.error('expected either --truth, or --dataset and --manual_dir')
   if bool(options.dataset) != bool(options.manual_dir):
-    parser.error('--dataset and --manual_dir belong together')
+    parser.error('--dataset and --manual_dir must be given together')
   runtime.keep_programs(runtime.cache_dir(''))
   if options.dataset:
-    known = [known_videos.of_data_set(options.dataset, options.manual_dir)]
+    sets = [labelled_videos.of_data_set(options.dataset, options.manual_dir)]
   else:
     folders = [paths.normal(text, '--truth') for text in options.truth]
-    known = [known_videos.of_folder(folder) for folder in folders]
+    sets = [labelled_videos.of_folder(folder) for folder in folders]
   out = paths.normal(options.out, '--out')
-  videos = [one for some in known for one in measure(some, faces.find)]
-  trained_on = ', '.join(some.name for some in known)
+  videos = [one for some in sets for one in measure(some, faces.find)]
+  trained_on = ', '.join(some.name for some in sets)
   try:
     out.mkdir(parents=True, exist_ok=True)
     spotter, result = run(videos, out, trained_on)
@@ -280,10 +336,11 @@ def main(arguments: Sequence[str]) -> None:
     raise errors.UserError(
       f'--out={out} cannot be written ({error.strerror}).'
     ) from error
-  print('Of each person by the network that has not seen them:\n')
+  print('Each subject, predicted by the network trained without it:\n')
   print(evaluate_spotting.text(result))
   path = out / 'spotter.safetensors'
   print(
-    f'\n{path}, of everybody; its threshold is {spotter.threshold:.3f}. Next:\n'
+    f'\nThe spotter trained on all subjects is {path}, with the threshold'
+    f' {spotter.threshold:.3f}. Use it:\n'
   )
   print(f'  dianet spot VIDEO --spotter={path}')

@@ -1,4 +1,4 @@
-"""The learned spotter that comes with the package, read when it is imported."""
+"""The learned spotter that the package includes, loaded on import."""
 
 from dianet_jax.inference import learned
 

@@ -50,22 +50,25 @@ SPOTTERS: registry.Registry[Spotter] = registry.Registry(
 
 
 def get(name: str) -> Spotter:
-  """A row, or what `dianet train-spotter` wrote into a file.
+  """Gets a spotter of the registry, or reads one from a file.
 
   Args:
-    name: of the row, or path of the file.
+    name: name in `SPOTTERS`, or path of a file of `dianet train-spotter`.
+
+  Returns:
+    The spotter.
 
   Raises:
-    UserError: it is neither, or the file is damaged.
+    UserError: there is no such spotter or file, or the file is damaged.
   """
   if name in SPOTTERS:
     return SPOTTERS[name]
   if not pathlib.Path(name).is_file():
     raise errors.UserError(
-      f'--spotter={name}: expected one of {", ".join(SPOTTERS)}, or a file of'
-      ' `dianet train-spotter`, and there is no such file.'
+      f'--spotter={name}: there is no such file. Expected one of'
+      f' {", ".join(SPOTTERS)}, or a file written by `dianet train-spotter`.'
     )
-  # Networks are imported where one is asked for.
+  # Imported here, because most spotters need no network.
   from dianet_jax.inference import learned
 
   return learned.load(name)

@@ -110,13 +110,14 @@ def gather(
   numbers = np.concatenate([part.numbers for part in parts])
   step = float(np.median(np.diff(seconds)))
   fps = float(np.median(np.diff(numbers))) / step
-  said = [*warnings()]
+  messages = [*warnings()]
   if not face.any():
-    said.append('no face was detected: nothing can be spotted')
+    messages.append('no face was detected: nothing can be spotted')
   elif not face.all():
-    said.append(f'no face was detected in {1 - face.mean():.0%} of the video')
+    missing = f'{1 - face.mean():.0%}'
+    messages.append(f'no face was detected in {missing} of the video')
   if fps < segments.LEAST_RATE:
-    said.append(
+    messages.append(
       f'{fps:.0f} frames per second: scores are noisier than with'
       f' {segments.LEAST_RATE:.0f}'
     )
@@ -140,7 +141,7 @@ def gather(
         gap=round(0.1 * fps),
       )
     ),
-    tuple(said),
+    tuple(messages),
   )
 
 
@@ -177,23 +178,24 @@ def clips(
     yield dataclasses.replace(clip, apex_source='spotted')
 
 
-def named(
+def with_emotions(
   source: video.Video,
   found: Sequence[intervals.Interval],
   bundle: bundle_lib.Bundle,
 ) -> tuple[list[intervals.Interval], list[str]]:
-  """The intervals with the most probable class of each as its emotion.
+  """Predicts the emotion of each interval.
 
   Args:
-    source: that was spotted.
+    source: the video that was spotted.
     found: intervals in it, in order.
-    bundle: names them.
+    bundle: predicts the emotions.
 
   Returns:
-    The same intervals, and why some have no name.
+    The intervals with the most probable class as `emotion`; and a warning for
+    each interval that could not be predicted, whose emotion stays empty.
   """
   done: list[intervals.Interval] = []
-  why = []
+  warnings = []
   while len(done) < len(found):
     rest = found[len(done) :]
     try:
@@ -202,16 +204,21 @@ def named(
         done.append(dataclasses.replace(one, emotion=label))
     except errors.UserError as error:
       one = found[len(done)]
-      why.append(f'the expression at frame {one.apex} has no name: {error}')
+      warnings.append(
+        f'the emotion at frame {one.apex} could not be predicted: {error}'
+      )
       done.append(one)
-  return done, why
+  return done, warnings
 
 
 def film_numbers(interval: intervals.Interval) -> list[int]:
-  """Frame numbers of a filmstrip: onset, apex and offset, evenly filled.
+  """Frame numbers of a filmstrip: onset, apex, offset and two in between.
 
   Args:
     interval: the expression.
+
+  Returns:
+    Five frame numbers in ascending order.
 
   >>> film_numbers(intervals.Interval(10, 20, 24, 'micro'))
   [10, 15, 20, 22, 24]
@@ -259,7 +266,11 @@ class Filmstrips:
   def of(
     self, interval: intervals.Interval
   ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields (frame number, image) of an interval."""
+    """Yields (frame number, image) of the filmstrip of an interval.
+
+    Args:
+      interval: one of those given to the constructor.
+    """
     for number in film_numbers(interval):
       if (interval.onset, number) in self.images:
         yield number, self.images[interval.onset, number]

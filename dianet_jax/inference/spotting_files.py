@@ -25,19 +25,22 @@ _MOST_THRESHOLDS = 4.0
 
 
 def signal_columns(scores: Iterable[str]) -> dict[str, str]:
-  """Column of `signal.csv` -> unit and meaning.
+  """Describes the columns of `signal.csv`.
 
   Args:
-    scores: what the spotter's scores are of: regions, or kinds.
+    scores: names of the spotter's scores: regions or kinds.
+
+  Returns:
+    Name of each column -> its meaning and unit.
   """
   return {
-    'video': 'the file or folder, as it was named',
-    'frame': 'number from 0, of one frame of each step of some 20 ms',
-    'seconds': "since the video's first frame",
+    'video': 'path of the video or folder, as on the command line',
+    'frame': 'frame number from 0; one frame per step of about 20 ms',
+    'seconds': 'time since the first frame',
     'face': '1 if a face is detected and its signal is known, else 0',
-    **{name: f"score of {name}, from 0, in the spotter's unit"
+    **{name: f"score of {name}, 0 or more, in the spotter's unit"
        for name in scores},
-    'state': 'micro, macro, or why the frame is excluded; empty for neither',
+    'state': 'micro, macro or the reason of exclusion; empty for neither',
   }  # fmt: skip
 
 
@@ -47,10 +50,11 @@ class Result:
 
   Attributes:
     name: of the video.
-    spotted: None if there was an error.
-    films: onset of an interval -> (title, source of an <img>).
-    video: name of the annotated video in the folder; '' for none.
-    error: why it was not spotted; '' if it was.
+    spotted: intervals and scores; None if there was an error.
+    films: onset of an interval -> (title, source of an <img>) of the images of
+      its filmstrip.
+    video: file name of the annotated video; '' for none.
+    error: message if the video could not be spotted, else ''.
   """
 
   name: str
@@ -64,12 +68,12 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """How well videos were spotted whose expressions are known.
+  """Metrics of spotting in videos with annotated expressions.
 
   Attributes:
-    figures: ready for JSON.
-    text: the same as tables, as a terminal shows them.
-    notes: what to know about them, a sentence each.
+    figures: the metrics, ready for JSON.
+    text: the same as tables for a terminal.
+    notes: limits of their validity, one sentence each.
   """
 
   figures: Mapping[str, Any]
@@ -115,13 +119,13 @@ def write_tables(folder: pathlib.Path, results: Sequence[Result]) -> None:
   Raises:
     OSError: the folder cannot be written.
   """
-  whole = {r.name: r.spotted for r in results if r.spotted is not None}
+  spotted = {r.name: r.spotted for r in results if r.spotted is not None}
   intervals.write(
     folder / 'intervals.csv',
-    {name: spotted.found for name, spotted in whole.items()},
-    {name: spotted.times for name, spotted in whole.items()},
+    {name: one.found for name, one in spotted.items()},
+    {name: one.times for name, one in spotted.items()},
   )
-  _write_signal(folder / 'signal.csv', whole)
+  _write_signal(folder / 'signal.csv', spotted)
 
 
 def write_report(
@@ -157,7 +161,7 @@ def write_report(
       'reasons': expressions.REASONS,
       'evaluation': evaluation and evaluation.figures,
       'notes': list(evaluation.notes) if evaluation else [],
-      'videos': [_held(result) for result in results],
+      'videos': [_json_entry(result) for result in results],
     },
   )
   template = html.template('dianet_jax.inference', 'spotting.html.j2')
@@ -169,32 +173,31 @@ def write_report(
     films=list(itertools.islice(_films(results), _MOST_FILMS)),
     most=_MOST_FILMS,
     found=sum(len(r.spotted.found) for r in results if r.spotted),
-    videos=[_shown(result) for result in results],
+    videos=[_page_entry(result) for result in results],
   )
   html.write(folder / 'report.html', text)
 
 
 def _write_signal(
-  path: pathlib.Path, whole: Mapping[str, spotting.Spotted]
+  path: pathlib.Path, spotted: Mapping[str, spotting.Spotted]
 ) -> None:
-  aside = path.with_suffix('.tmp')
-  with aside.open('w', newline='', encoding='utf-8') as file:
+  temporary = path.with_suffix('.tmp')
+  with temporary.open('w', newline='', encoding='utf-8') as file:
     writer = csv.writer(file)
-    # All videos are of one spotter.
-    scores = list(next(iter(whole.values())).scores) if whole else []
+    # All videos have the scores of the same spotter.
+    scores = list(next(iter(spotted.values())).scores) if spotted else []
     writer.writerow(signal_columns(scores))
-    for name, spotted in whole.items():
-      states = _states(spotted)
+    for video, one in spotted.items():
       columns = zip(
-        spotted.numbers.tolist(),
-        spotted.seconds.round(6).tolist(),
-        spotted.face.astype(int).tolist(),
-        *(spotted.scores[name].round(3).tolist() for name in scores),
-        states,
+        one.numbers.tolist(),
+        one.seconds.round(6).tolist(),
+        one.face.astype(int).tolist(),
+        *(one.scores[name].round(3).tolist() for name in scores),
+        _states(one),
       )
-      named = escape.cell(name)
-      writer.writerows([named, *row] for row in columns)
-  aside.replace(path)
+      cell = escape.cell(video)
+      writer.writerows([cell, *row] for row in columns)
+  temporary.replace(path)
 
 
 def _states(spotted: spotting.Spotted) -> list[str]:
@@ -211,7 +214,7 @@ def _between(spotted, one) -> slice:
   return slice(int(first), int(last))
 
 
-def _held(result: Result) -> dict[str, Any]:
+def _json_entry(result: Result) -> dict[str, Any]:
   """The entry of a video in spotting.json."""
   spotted = result.spotted
   if spotted is None:
@@ -233,7 +236,7 @@ def _held(result: Result) -> dict[str, Any]:
   }
 
 
-def _shown(result: Result) -> dict[str, Any]:
+def _page_entry(result: Result) -> dict[str, Any]:
   """The values of a video in the page."""
   spotted = result.spotted
   if spotted is None:
@@ -267,7 +270,7 @@ def _shown(result: Result) -> dict[str, Any]:
 def _films(
   results: Sequence[Result],
 ) -> Iterator[tuple[str, str, Sequence[tuple[str, str]]]]:
-  """(Title, video, filmstrip) of all videos' intervals, the surest first."""
+  """(Title, video, filmstrip) of all intervals, by descending score."""
   found = [
     (one, result.spotted.times, result)
     for result in results

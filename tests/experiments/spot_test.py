@@ -121,7 +121,7 @@ def test_silence_is_written_down(start, frames, tmp_path):
   [
     (['--threshold=0'], 'expected a score above 0'),
     (['--threshold=nan'], 'expected a score above 0'),
-    (['--fps=50'], 'for folders of frames'),
+    (['--fps=50'], 'applies to folders of frames'),
   ],
 )
 def test_what_makes_no_sense_is_refused(start, tmp_path, arguments, reason):

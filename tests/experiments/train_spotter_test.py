@@ -1,4 +1,4 @@
-"""A spotter is trained without the people that it is judged by."""
+"""A spotter is evaluated on people that it was not trained on."""
 
 import dataclasses
 
@@ -28,7 +28,7 @@ def quick(monkeypatch):
 
 def videos(seeds):
   return [
-    train_spotter.Measured(*measured.acted(subject, seed), measured.GRID)
+    train_spotter.MeasuredVideo(*measured.acted(subject, seed), measured.GRID)
     for subject, seed in seeds
   ]
 
@@ -38,11 +38,13 @@ SEEDS = [('a', 0), ('a', 1), ('b', 2), ('b', 3), ('c', 4), ('c', 5)]
 
 def test_a_step_has_the_class_of_its_interval():
   [one] = videos([('a', 0)])
-  _, labels = train_spotter.steps(one)
-  for item in one.known.truth:
+  _, labels = train_spotter.samples_of(one)
+  for item in one.labelled.truth:
     class_ = learned.CLASSES.index(item.interval.kind)
     assert (labels == class_).sum() == len(item.interval)
-  rest = len(one.known.truth[0].interval) + len(one.known.truth[1].interval)
+  rest = len(one.labelled.truth[0].interval) + len(
+    one.labelled.truth[1].interval
+  )
   assert (labels == 0).sum() == pytest.approx((600 - rest) / 3, abs=2)
 
 
@@ -50,11 +52,11 @@ def test_a_step_has_the_class_of_its_interval():
 def test_who_is_left_out_changes_nothing_of_his_network():
   networks = []
   for last in (5, 9):
-    found = train_spotter.all_steps(videos([*SEEDS[:-1], ('c', last)]))
+    samples = train_spotter.all_samples(videos([*SEEDS[:-1], ('c', last)]))
     folds = folds_lib.leave_one_subject_out(
-      found.subjects, found.labels, 3, balance='none'
+      samples.subjects, samples.labels, 3, balance='none'
     )
-    networks.append(train_spotter.train(found, folds))
+    networks.append(train_spotter.train(samples, folds))
   for name, same in (('c', True), ('a', False)):
     pairs = zip(*(jax.tree.leaves(one[name]) for one in networks), strict=True)
     assert all(np.array_equal(*pair) for pair in pairs) == same
@@ -72,8 +74,8 @@ def test_a_spotter_learns_and_is_kept(tmp_path):
 
 def test_one_threshold_for_both_kinds_is_the_best_of_all():
   scores = {'micro': 0.6, 'macro': 0.4}
-  known = [one.known for one in videos(SEEDS)]
-  judged = [
+  labelled = [one.labelled for one in videos(SEEDS)]
+  predicted = [
     dataclasses.replace(
       video,
       found=tuple(
@@ -83,8 +85,8 @@ def test_one_threshold_for_both_kinds_is_the_best_of_all():
         for item in video.truth
       ),
     )
-    for video in known
+    for video in labelled
   ]
-  assert thresholds.common(judged) == 0.4
+  assert thresholds.common(predicted) == 0.4
   with pytest.raises(errors.UserError, match='No threshold'):
-    thresholds.common(known)
+    thresholds.common(labelled)

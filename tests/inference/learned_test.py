@@ -117,5 +117,5 @@ def test_another_file_is_refused(tmp_path, damage):
     path.write_bytes(content[:900] if damage == 'cut' else b'nothing')
   with pytest.raises(errors.UserError, match='is not a spotter'):
     spotters.get(str(path))
-  with pytest.raises(errors.UserError, match='expected one of movement'):
+  with pytest.raises(errors.UserError, match='Expected one of movement'):
     spotters.get(str(tmp_path / 'missing'))

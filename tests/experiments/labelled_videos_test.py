@@ -1,4 +1,4 @@
-"""Videos whose expressions are known: spotted, named and scored at once."""
+"""Videos with annotated expressions: spotting, emotions and metrics."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ import pytest
 from dianet_jax import __main__ as cli
 from dianet_jax.clips import faces, intervals, long_videos
 from dianet_jax.core import errors, progress
-from dianet_jax.experiments import known_videos
+from dianet_jax.experiments import labelled_videos
 from dianet_jax.inference import bundle as bundle_lib
 from dianet_jax.inference import folder, spotters
 from tests.support import faces_that_move as film
@@ -90,7 +90,7 @@ def test_one_command_spots_names_and_scores(start, data, capsys):
   scores = [*map(float, re.findall(r'<h3>.*, score ([\d.]+)</h3>', page))]
   assert len(scores) == 3 and scores == sorted(scores, reverse=True)
   assert page.count('src="data:image/jpeg') == 5 * 3
-  assert 'How well they were spotted' in page
+  assert '<h2>Evaluation</h2>' in page
   assert not [*out.glob('*.mp4')]
 
 
@@ -101,7 +101,7 @@ def test_with_a_video_missing_nothing_is_scored(start, data, tmp_path):
     (root / path.name).write_bytes(path.read_bytes())
   (root / 'a.mkv').write_bytes(b'no video')
   status, said, out = start(truth=root)
-  assert status == 1 and 'none is scored' in said.err
+  assert status == 1 and 'Not evaluated' in said.err
   assert json.loads((out / 'spotting.json').read_text())['evaluation'] is None
 
 
@@ -114,7 +114,7 @@ def test_emotions_that_the_bundle_does_not_know_are_refused(start):
 @pytest.mark.parametrize(
   'arguments,reason',
   [
-    (['--fps=50'], 'tells their rates'),
+    (['--fps=50'], '--fps is not allowed'),
     (['--classes=happiness'], 'emotion=class'),
   ],
 )
@@ -137,21 +137,21 @@ def test_each_video_lies_beside_the_tables_once(data, tmp_path, names, said):
     (tmp_path / f'{name}.avi').touch()
     (tmp_path / f'{name}.mkv').touch()
   with pytest.raises(errors.UserError, match=said):
-    known_videos.of_folder(tmp_path)
+    labelled_videos.of_folder(tmp_path)
 
 
 def of(simulated):
-  return known_videos.KnownVideos('v', {}, simulated, ('samm',))
+  return labelled_videos.LabelledVideos('v', {}, simulated, ('samm',))
 
 
 @pytest.mark.parametrize(
   'trained_on, simulated, known, said',
   [
     ('samm', False, of(False), 'SAME PEOPLE'),
-    ('casme2', False, of(False), 'NOT KNOWN'),
-    ('samm', False, of(True), 'has not seen'),
-    ('samm', True, of(False), 'has not seen'),
-    ('samm', True, of(True), 'NOT KNOWN'),
+    ('casme2', False, of(False), 'UNKNOWN'),
+    ('samm', False, of(True), 'was not trained on'),
+    ('samm', True, of(False), 'was not trained on'),
+    ('samm', True, of(True), 'UNKNOWN'),
   ],
 )
 def test_who_the_bundle_has_seen_is_said(trained_on, simulated, known, said):
@@ -159,13 +159,14 @@ def test_who_the_bundle_has_seen_is_said(trained_on, simulated, known, said):
   training = bundle.facts['training']
   training = training | {'dataset': trained_on, 'simulated': simulated}
   bundle = dataclasses.replace(bundle, facts={'training': training})
-  assert said in known_videos.seen(known, bundle)
+  assert said in labelled_videos.describe_training(known, bundle)
 
 
 def test_emotions_that_cannot_be_named_are_told(data):
-  known = known_videos.of_folder(data)
+  known = labelled_videos.of_folder(data)
   bundle = small_bundles.make(members=0)
   classes = {'happiness': 'positive'}
-  assert known_videos.unnamed(known, bundle, classes) == ['disgust']
+  missing = labelled_videos.emotions_without_class(known, bundle, classes)
+  assert missing == ['disgust']
   classes['disgust'] = 'negative'
-  assert known_videos.unnamed(known, bundle, classes) == []
+  assert not labelled_videos.emotions_without_class(known, bundle, classes)
