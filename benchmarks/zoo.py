@@ -95,7 +95,7 @@ def main() -> None:
   runtime.configure(runtime.cache_dir(''))
   values = importlib.import_module('configs.zoo').get_config(options.base)
   found = rows.parse(configuration.from_mapping(values.to_dict()))
-  fed = [row for row in found if not row.lacking]
+  fed = [row for row in found if not row.unsupported]
   print(
     f'{datetime.date.today()}, {platform.machine()}, {rank_pooling.THREADS}'
     f' cores, jax {jax.__version__} on {jax.devices()[0].device_kind!r};'

@@ -49,7 +49,7 @@ def _phases(config: ml_collections.ConfigDict) -> tuple[str, ...]:
   return tuple(
     phase
     for phase in PHASES
-    if not rules.lacking(
+    if not rules.unsupported(
       dataclasses.replace(
         parsed, data=dataclasses.replace(parsed.data, phases=(phase,))
       )

@@ -18,7 +18,7 @@ from dianet_jax.data import input_cache
 # Folder in the cache -> its content, and the depth of its entries.
 KINDS = {
   'records': ('prepared records', 2),
-  input_cache.FOLDER: ('inputs made of them, such as optical flow', 1),
+  input_cache.FOLDER: ('inputs computed from them, such as optical flow', 1),
   'simulated': ('simulated raw data', 1),
   'compiled': ('compiled programs', 0),
 }
@@ -33,9 +33,9 @@ class Entry:
     name: path in the cache, such as 'inputs/phase_flow-0123456789ab'.
     path: of the folder.
     size: bytes.
-    files: how many.
-    used: when something in it was last written or, of inputs, read; seconds
-      since 1970.
+    files: number of files.
+    used: time of the last write or, for inputs, of the last read; seconds since
+      1970.
   """
 
   name: str
@@ -46,12 +46,19 @@ class Entry:
 
   @property
   def days(self) -> float:
-    """Since it was last of use."""
+    """Days since the last use."""
     return max(time.time() - self.used, 0) / _DAY
 
 
 def entries(cache: pathlib.Path) -> Iterator[Entry]:
-  """Entries of a cache folder by kind, the largest first."""
+  """Finds the entries of a cache folder.
+
+  Args:
+    cache: the folder.
+
+  Yields:
+    Entries by kind in the order of `KINDS`, within each the largest first.
+  """
   for kind, (_, depth) in KINDS.items():
     folders = [cache / kind]
     for _ in range(depth):
@@ -76,15 +83,18 @@ def _entry(cache, folder):
 def choose(
   found: Sequence[Entry], names: Sequence[str], older_than: float
 ) -> list[Entry]:
-  """Entries selected by `names` that were not used for some days.
+  """Selects entries by name and age.
 
   Args:
     found: all entries.
-    names: of entries or of kinds; 'all'.
-    older_than: days.
+    names: names of entries or of kinds, or 'all'.
+    older_than: minimal number of days since the last use.
+
+  Returns:
+    The selected entries.
 
   Raises:
-    UserError: a name that is neither.
+    UserError: a name is unknown.
   """
   wanted = set()
   for name in names:
@@ -101,24 +111,27 @@ def choose(
 
 
 def remove(chosen: Sequence[Entry]) -> None:
-  """Removes entries; they are renamed first, so that none is ever incomplete.
+  """Removes entries; each is renamed first, so that none is incomplete.
+
+  Args:
+    chosen: the entries.
 
   Raises:
-    UserError: one cannot be removed.
+    UserError: an entry cannot be removed.
   """
   for entry in chosen:
-    aside = entry.path.with_name(f'.{entry.path.name}.removed')
+    renamed = entry.path.with_name(f'.{entry.path.name}.removed')
     try:
-      entry.path.rename(aside)
-      shutil.rmtree(aside)
+      entry.path.rename(renamed)
+      shutil.rmtree(renamed)
     except OSError as error:
       raise errors.UserError(
-        f'{entry.path} cannot be removed: {error}. Remove it yourself.'
+        f'{entry.path} cannot be removed: {error}. Check the permissions.'
       ) from error
 
 
 def describe(entry: Entry) -> str:
-  """A line of the list."""
+  """One line about an entry: size, number of files, age, name, settings."""
   text = (
     f'{entry.size / 1e6:10.1f} MB {entry.files:7d} files'
     f' {entry.days:6.1f} days  {entry.name}'
@@ -140,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     argv: its arguments; those of the process by default.
 
   Raises:
-    errors.UserError: a wrong name, or what cannot be removed.
+    UserError: a name is unknown, or an entry cannot be removed.
   """
   parser = argparse.ArgumentParser(
     prog='dianet cache',
@@ -175,7 +188,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for entry in chosen:
       say(f'removed {describe(entry)}', markup=False)
     freed = sum(entry.size for entry in chosen)
-    say(f'{freed / 1e6:.1f} MB are free again, in {cache}', markup=False)
+    say(f'{freed / 1e6:.1f} MB freed in {cache}', markup=False)
     return
   for kind, (what, _) in KINDS.items():
     of_kind = [e for e in found if e.name.partition('/')[0] == kind]

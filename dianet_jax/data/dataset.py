@@ -110,10 +110,10 @@ def load(
   """
   representations = motion.feed(reads, config.inputs)
   stored = data_sets.facts(config.dataset).stored
-  if lacking := motion.lacking(representations, config, stored):
+  if unsupported := motion.unsupported(representations, config, stored):
     raise errors.UserError(
       f'--config.data.dataset={config.dataset} does not support this model:'
-      f' {lacking}. Change --config.data.inputs or --config.data.phases, or'
+      f' {unsupported}. Change --config.data.inputs or --config.data.phases, or'
       ' choose another model.'
     )
   protocol = _protocol(config)

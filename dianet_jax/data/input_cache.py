@@ -1,7 +1,8 @@
-"""Inputs that cost seconds a clip, kept on disk beside the prepared records.
+"""Disk cache of inputs that take seconds per clip to compute.
 
-A folder for each representation and its settings, in it a file for each clip:
-another protocol, a run that was stopped and a second one take what is there.
+There is one folder for each representation and its settings, with one file per
+clip. So a resumed run, a second run and a run with another protocol reuse the
+files of earlier runs.
 """
 
 import dataclasses
@@ -24,9 +25,9 @@ from dianet_jax.core import errors, files, progress, runtime
 from dianet_jax.motion.registry import Representation
 
 FOLDER, ABOUT = 'inputs', 'about.json'
-# Keys of the `data` section that say which clips there are, where, and what
-# follows once they are made. All others decide what an input holds.
-_OF_NO_CONSEQUENCE = {
+# Keys of the `data` section that do not affect the inputs of a clip: they
+# select clips, locate them, or apply later. All others are part of the key.
+_IGNORED_KEYS = {
   'dataset', 'variant', 'protocol', 'emotions', 'manual_dir', 'cache_dir',
   'skip_bad_clips', 'annotation_policy', 'inputs', 'scaling', 'permute_labels',
   'simulation',
@@ -34,22 +35,26 @@ _OF_NO_CONSEQUENCE = {
 
 
 class InputCache:
-  """What is kept of one representation under one group of settings."""
+  """The cache of one representation with certain settings.
+
+  Attributes:
+    folder: of the cached files; created by the first `write`.
+  """
 
   def __init__(
     self, name: str, row: Representation, config: configuration.Data
   ):
-    """Nothing is read or written yet.
+    """Determines the folder, without reading or writing.
 
     Args:
-      name: of the representation.
-      row: the representation; its source is a part of the key.
+      name: name of the representation.
+      row: the representation; its source code is part of the key.
       config: the `data` section.
     """
     settings = {
       key: value
       for key, value in dataclasses.asdict(config).items()
-      if key not in _OF_NO_CONSEQUENCE
+      if key not in _IGNORED_KEYS
     }
     self._about = {
       'representation': name,
@@ -63,10 +68,13 @@ class InputCache:
     self._used = False
 
   def read(self, clip: str) -> Float[np.ndarray, 'variant ...'] | None:
-    """What is kept of a clip; None where nothing is, or it is damaged.
+    """Reads the input of a clip.
 
     Args:
-      clip: see `clip_key`.
+      clip: key of the clip, see `clip_key`.
+
+    Returns:
+      float32; None if the file does not exist or is damaged.
     """
     path = self._path(clip)
     try:
@@ -79,13 +87,17 @@ class InputCache:
     except FileNotFoundError:
       return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-      progress.console.print(f'{path} is damaged: made again.')
+      progress.console.print(f'{path} is damaged: it is computed again.')
       return None
     self._mark_used()
     return values
 
   def write(self, clip: str, values: Float[np.ndarray, 'variant ...']) -> None:
-    """Keeps what was made of a clip.
+    """Writes the input of a clip.
+
+    Args:
+      clip: key of the clip, see `clip_key`.
+      values: float32.
 
     Raises:
       UserError: the folder cannot be written.
@@ -97,26 +109,26 @@ class InputCache:
       if not (self.folder / ABOUT).exists():
         files.write_json(self.folder / ABOUT, self._about)
       # Written to a temporary file and renamed, so it is always complete.
-      handle, aside = tempfile.mkstemp(dir=self.folder, suffix='.part')
+      handle, temporary = tempfile.mkstemp(dir=self.folder, suffix='.part')
       try:
         with os.fdopen(handle, 'wb') as file:
           file.write(buffer.getbuffer())
-        os.replace(aside, self._path(clip))
+        os.replace(temporary, self._path(clip))
       except BaseException:
-        os.unlink(aside)
+        os.unlink(temporary)
         raise
     except OSError as error:
       raise errors.UserError(
-        f'Inputs cannot be kept in {self.folder}: {error}. Make room there'
-        ' (`dianet cache` lists what can go), or choose another'
-        ' --config.data.cache_dir.'
+        f'Inputs cannot be cached in {self.folder}: {error}. Free disk space'
+        ' (`dianet cache` lists and removes entries of the cache), or set'
+        ' another --config.data.cache_dir.'
       ) from error
 
   def _path(self, clip: str) -> pathlib.Path:
     return self.folder / f'{clip}.npz'
 
   def _mark_used(self) -> None:
-    """Once a run: `dianet cache` shows when a folder was last of use."""
+    """Sets the folder's time once per run; `dianet cache` shows it."""
     if not self._used:
       os.utime(self.folder)
     self._used = True
@@ -125,7 +137,15 @@ class InputCache:
 def clip_key(
   record: dict[str, Any], transform: Float64[np.ndarray, '2 3'] | None
 ) -> str:
-  """Names a clip by the content of its record, and by where its face is."""
+  """Computes the key of a clip.
+
+  Args:
+    record: its record.
+    transform: transform of its face; None if faces are not aligned.
+
+  Returns:
+    A hash of both, 32 hexadecimal digits.
+  """
   digest = hashlib.sha256()
   add_record(digest, record)
   if transform is not None:
@@ -134,7 +154,12 @@ def clip_key(
 
 
 def add_record(digest: 'hashlib._Hash', record: dict[str, Any]) -> None:
-  """Adds to a digest all that a record holds."""
+  """Adds all fields of a record to a hash.
+
+  Args:
+    digest: is updated.
+    record: its values are bytes, numbers, strings, or lists of these.
+  """
   for key in sorted(record):
     value = record[key]
     parts = value if isinstance(value, (list, np.ndarray)) else [value]
@@ -145,7 +170,7 @@ def add_record(digest: 'hashlib._Hash', record: dict[str, Any]) -> None:
 
 
 def _code_digest(row: Representation) -> str:
-  """A hash of all code that computes inputs: an edit invalidates the cache."""
+  """Hash of all code that computes inputs, so that edits change the key."""
   sources = {pathlib.Path(inspect.getfile(type(row)))}
   for package in (clips, motion):
     sources.update(pathlib.Path(package.__path__[0]).glob('*.py'))

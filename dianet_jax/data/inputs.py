@@ -1,4 +1,4 @@
-"""Records -> what a model reads of them: decode, align, represent."""
+"""Computes the inputs of a model from records: decode, align, represent."""
 
 import collections
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,13 +22,13 @@ from dianet_jax.motion import key_frames
 from dianet_jax.motion import registry as motion
 from tfds_builders import registry as data_sets
 
-# Clips made in one call; at 224 pixels and 128 frames 150 MB of bytes.
+# Clips per batch; with 128 frames of 224 x 224 pixels a batch has 150 MB.
 BATCH = 8
-# A model's input -> of each variant float32 [clip, ...], on the devices.
-Made = Mapping[str, Sequence[jax.Array]]
-# In bytes: what lies so a CPU "device" takes as it is instead of copying it.
+# Name of an input -> an array of each variant, float32 [clip, ...], on devices.
+Inputs = Mapping[str, Sequence[jax.Array]]
+# In bytes; JAX on CPUs uses arrays with this alignment without copying them.
 _ALIGNMENT = 64
-# Frames are padded to a multiple, so that few shapes are compiled.
+# The number of frames is padded to a multiple, so that few shapes are compiled.
 _FRAME_MULTIPLE = 32
 
 
@@ -38,18 +38,22 @@ def make_all(
   transforms: Mapping[str, Float64[np.ndarray, '2 3']] | None,
   representations: Mapping[str, str],
 ) -> tuple[dict[str, Float[np.ndarray, 'variant clip ...']], str]:
-  """Every input of many clips, computed or read from the cache.
+  """Computes all inputs of many clips, or reads them from the cache.
 
   Args:
-    records: one a clip; read once, three times `BATCH` in memory at most: one
-      batch is decoded while the devices work on the one before, whose
-      predecessor is fetched.
+    records: one per clip, iterated once. At most three batches are in memory:
+      one is decoded, one processed by the devices, and one fetched.
     config: the `data` section.
-    transforms: of each clip's face, by its name; None to cut and reduce.
-    representations: a model's input -> the representation it is fed with.
+    transforms: clip id -> transform of its face; None to crop and resize.
+    representations: name of each input -> its representation.
 
   Returns:
-    Input -> its array; a fingerprint of the records.
+    Name of each input -> float32 array; and a fingerprint of the records, 16
+    hexadecimal digits.
+
+  Raises:
+    ValueError: an image cannot be decoded.
+    UserError: stored images differ in size, or the cache cannot be written.
   """
   rows = {n: motion.REPRESENTATIONS[r] for n, r in representations.items()}
   caches = {}
@@ -57,41 +61,41 @@ def make_all(
     caches = {
       name: input_cache.InputCache(representations[name], row, config)
       for name, row in rows.items()
-      if row.kept
+      if row.cached
     }
   found: dict[str, list] = {name: [] for name in rows}
   digest = hashlib.sha256()
   pending = _pending(records, digest, transforms, caches, found)
-  # Batches whose inputs the devices may still be making.
-  made: collections.deque[tuple[list[_Pending], Made]] = collections.deque()
+  # Batches that the devices may still be processing.
+  started: collections.deque[tuple[Any, Inputs]] = collections.deque()
   with _threads() as pool:
     reader = _Reader(pool, config, transforms)
     for batch, clips in _read_ahead(reader, pending):
-      wanted = {n: row for n, row in rows.items()
-                if any(n in clip.lacking for clip in batch)}  # fmt: skip
-      made.append((batch, _represent(clips, config, wanted)))
-      if len(made) > 1:
-        _keep(*made.popleft(), caches, found)
+      missing = {n: row for n, row in rows.items()
+                 if any(n in clip.missing for clip in batch)}  # fmt: skip
+      started.append((batch, _represent(clips, config, missing)))
+      if len(started) > 1:
+        _collect(*started.popleft(), caches, found)
         reader.release()
-    for batch, values in made:
-      _keep(batch, values, caches, found)
+    for batch, values in started:
+      _collect(batch, values, caches, found)
   inputs = {name: np.stack(values, axis=1) for name, values in found.items()}
   return inputs, digest.hexdigest()[:16]
 
 
 class _Pending(NamedTuple):
-  """A clip whose inputs are not all computed yet."""
+  """A clip with inputs that are not in the cache."""
 
   number: int
   record: dict[str, Any]
-  key: str
-  lacking: Sequence[str]
+  key: str  # In the cache; '' if nothing is cached.
+  missing: Sequence[str]  # Names of the inputs that must be computed.
 
 
 def _pending(
   records, digest, transforms, caches, found
 ) -> Iterator[list[_Pending]]:
-  """Clips that lack some inputs, by the batch; all that is kept is found."""
+  """Reads all inputs from the cache; yields batches of clips with others."""
   batch = []
   for number, record in enumerate(records):
     input_cache.add_record(digest, record)
@@ -101,13 +105,13 @@ def _pending(
       clip = input_cache.clip_key(
         record, None if transforms is None else transforms[name]
       )
-    lacking = []
+    missing = []
     for name, values in found.items():
       values.append(caches[name].read(clip) if name in caches else None)
       if values[-1] is None:
-        lacking.append(name)
-    if lacking:
-      batch.append(_Pending(number, record, clip, lacking))
+        missing.append(name)
+    if missing:
+      batch.append(_Pending(number, record, clip, missing))
     if len(batch) == BATCH:
       yield batch
       batch = []
@@ -118,7 +122,7 @@ def _pending(
 def _read_ahead(
   reader, pending
 ) -> Iterator[tuple[list[_Pending], motion.ClipBatch]]:
-  """Batches with their frames; the next one is decoded while one is in use."""
+  """Yields batches with their frames, and decodes the next one meanwhile."""
   reading = collections.deque()
   for batch in pending:
     reading.append((batch, reader.begin([clip.record for clip in batch])))
@@ -129,11 +133,11 @@ def _read_ahead(
     yield batch, finish()
 
 
-def _keep(batch, made, caches, found):
-  """Waits for the missing inputs of a few clips, and caches and stores them."""
-  arrays = _fetch(made, len(batch))
+def _collect(batch, computed, caches, found):
+  """Waits for the missing inputs of a batch, and stores them."""
+  arrays = _fetch(computed, len(batch))
   for row, clip in enumerate(batch):
-    for name in clip.lacking:
+    for name in clip.missing:
       values = arrays[name][:, row]
       found[name][clip.number] = values
       if name in caches:
@@ -146,10 +150,18 @@ def make(
   transforms: Mapping[str, Float64[np.ndarray, '2 3']] | None,
   rows: Mapping[str, motion.Representation],
 ) -> dict[str, Float[np.ndarray, 'variant clip ...']]:
-  """Computes the inputs of at most `BATCH` clips.
+  """Computes the inputs of one batch, without the cache.
 
-  Variant 0 has the annotated key frames; then follow earlier offsets, then the
-  key frames that differ most.
+  Args:
+    records: at most `BATCH`.
+    config: the `data` section.
+    transforms: clip id -> transform of its face; None to crop and resize.
+    rows: name of each input -> its representation.
+
+  Returns:
+    Name of each input -> float32 array. Variant 0 has the annotated key frames,
+    the next ones have earlier offsets (`data.offset_jitter_frames`), and the
+    last one has the most different key frames (`data.key_frame_search`).
   """
   clips = read_clips(records, config, transforms)
   return _fetch(_represent(clips, config, rows), len(records))
@@ -159,9 +171,9 @@ def _represent(
   clips: motion.ClipBatch,
   config: configuration.Data,
   rows: Mapping[str, motion.Representation],
-) -> Made:
-  """Starts what `make` returns on the devices: a list of variants each."""
-  # A phase with motion keeps at least two frames.
+) -> Inputs:
+  """Starts the computation of all variants, without waiting for it."""
+  # A phase with motion must have at least two frames.
   earliest = np.minimum(clips.offset, clips.apex + 1)
   variants = [
     dataclasses.replace(
@@ -178,12 +190,12 @@ def _represent(
 
 
 def _fetch(
-  made: Made, clips: int
+  computed: Inputs, clips: int
 ) -> dict[str, Float[np.ndarray, 'variant clip ...']]:
-  """Waits for what was made of the first `clips` rows."""
+  """Waits for the inputs and copies the first `clips` rows to the host."""
   return {
     name: np.stack([np.asarray(v, np.float32)[:clips] for v in variants])
-    for name, variants in made.items()
+    for name, variants in computed.items()
   }
 
 
@@ -192,7 +204,7 @@ def read_clips(
   config: configuration.Data,
   transforms: Mapping[str, Float64[np.ndarray, '2 3']] | None,
 ) -> motion.ClipBatch:
-  """Decodes a few records.
+  """Decodes the frames of one batch.
 
   Args:
     records: at most `BATCH`.
@@ -200,8 +212,8 @@ def read_clips(
     transforms: clip id -> transform of its face; None to crop and resize.
 
   Returns:
-    Frames on the device, always `BATCH` clips, so that no second shape has to
-    be compiled for the last batch.
+    Frames on the device, padded to `BATCH` clips, so that the last batch needs
+    no other compiled program.
   """
   with _threads() as pool:
     return _Reader(pool, config, transforms).begin(records)()
@@ -209,7 +221,7 @@ def read_clips(
 
 @contextlib.contextmanager
 def _threads() -> Iterator[futures.Executor]:
-  """A pool of one thread per core; after an error no more work is started."""
+  """One thread per core; after an error, work that waits is cancelled."""
   pool = futures.ThreadPoolExecutor(limits.cores())
   try:
     yield pool
@@ -218,9 +230,9 @@ def _threads() -> Iterator[futures.Executor]:
 
 
 class _Reader:
-  """Decodes batches by threads, into memory that is used again.
+  """Decodes batches in threads, and reuses their memory.
 
-  New pages for every batch would take a sixth of the time of decoding.
+  Allocating new memory for each batch takes a sixth of the decoding time.
   """
 
   def __init__(self, pool, config, transforms):
@@ -231,7 +243,7 @@ class _Reader:
   def begin(
     self, records: list[dict[str, Any]]
   ) -> Callable[[], motion.ClipBatch]:
-    """As `read_clips`; returns a function that waits for the clips."""
+    """Starts decoding; returns a function that waits and returns the clips."""
     config = self._config
     if data_sets.facts(config.dataset).stored:
       self._used.append(np.empty(0, np.uint8))
@@ -255,11 +267,11 @@ class _Reader:
     return finish
 
   def release(self) -> None:
-    """Gives back the memory of the oldest batch, of which all is fetched."""
+    """Marks the memory of the oldest batch as free; its inputs were fetched."""
     self._free.append(self._used.popleft())
 
   def _block(self, size: int) -> UInt8[np.ndarray, ' byte']:
-    # One that is too small is dropped: there are never more than batches.
+    # A block that is too small is replaced, so there is one block per batch.
     block = self._free.pop() if self._free else np.empty(0, np.uint8)
     if block.size < size:
       block = _aligned(size)
@@ -278,7 +290,7 @@ def pad(
   keys: Sequence[Sequence[int]],
   rows: int,
 ) -> motion.ClipBatch:
-  """Pads clips of several lengths to one batch.
+  """Pads clips of different lengths to one batch.
 
   Args:
     clips: frames of one size, onset to offset.
@@ -299,13 +311,13 @@ def pad(
 def _padded_shape(
   rows: int, lengths: Sequence[int], frame_shape: tuple[int, ...]
 ) -> tuple[int, ...]:
-  """Of a batch: its frames are a multiple of `_FRAME_MULTIPLE`."""
+  """Shape of a batch; frames are padded to a multiple of `_FRAME_MULTIPLE`."""
   padded_length = -(-max(lengths) // _FRAME_MULTIPLE) * _FRAME_MULTIPLE
   return rows, padded_length, *frame_shape
 
 
 def _aligned(size: int) -> UInt8[np.ndarray, ' byte']:
-  """Zeros that begin at a multiple of `_ALIGNMENT`."""
+  """Zeros whose address is a multiple of `_ALIGNMENT`."""
   block = np.zeros(size + _ALIGNMENT, np.uint8)
   start = -block.ctypes.data % _ALIGNMENT
   return block[start : start + size]
@@ -316,12 +328,12 @@ def _on_device(
   lengths: Sequence[int],
   keys: Sequence[Sequence[int]],
 ) -> motion.ClipBatch:
-  """Puts frames there; rows behind the last clip have one frame."""
+  """Puts frames on the device; rows after the last clip have one frame."""
   padded_lengths = np.ones(len(frames), np.int32)
   padded_keys = np.zeros((3, len(frames)), np.int32)
   padded_lengths[: len(lengths)] = lengths
   padded_keys[:, : len(keys)] = np.transpose(keys)
-  # Flattened, which is faster on TPUs; on the host it is free.
+  # Flattening costs nothing on the host and is faster on TPUs.
   flat = jax.device_put(frames.reshape(*frames.shape[:2], -1))
   onset, apex, offset = padded_keys
   return motion.ClipBatch(
@@ -335,16 +347,19 @@ def decode_clip(
   transform: Float64[np.ndarray, '2 3'] | None = None,
   out: UInt8[np.ndarray, 'frame height width 3'] | None = None,
 ) -> UInt8[np.ndarray, 'frame height width 3']:
-  """The frames of a record, `frame_size` squared.
+  """Decodes the frames of a record to `frame_size` x `frame_size` pixels.
 
   Args:
-    encoded: image files.
+    encoded: content of the image files.
     config: the `data` section.
-    transform: of the clip's face; None to cut and reduce.
-    out: takes the frames, and may have room for more; new by default.
+    transform: transform of the clip's face; None to crop and resize.
+    out: array to write to, which may have more frames; allocated if None.
 
   Returns:
-    `out`; uint8, 0..255.
+    `out`; RGB, uint8, 0..255.
+
+  Raises:
+    ValueError: an image cannot be decoded.
   """
   size = config.frame_size
   if out is None:
@@ -361,7 +376,7 @@ def decode_clip(
 def _stored(
   records: list[dict[str, Any]], config: configuration.Data
 ) -> motion.ClipBatch:
-  """Images stored in the records, by phase."""
+  """A batch of images stored in the records."""
   stored = {
     phase: [images.decode(record[phase]) for record in records]
     for phase in config.phases
@@ -369,8 +384,8 @@ def _stored(
   shapes = sorted({i.shape for phase in stored.values() for i in phase})
   if len(shapes) > 1:
     raise errors.UserError(
-      f'The phase images in {config.manual_dir} differ in size: {shapes}.'
-      ' All must be of one size.'
+      f'The phase images in {config.manual_dir} have different sizes: {shapes}.'
+      ' Expected one size.'
     )
   none = np.zeros(len(records), np.int32)
   return motion.ClipBatch(

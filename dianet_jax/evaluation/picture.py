@@ -325,9 +325,9 @@ def _read(config: configuration.Data, clip: int) -> tuple[str, ClipBatch]:
   """A clip's name, and the clip as a batch."""
   stored = data_sets.facts(config.dataset).stored
   chosen = {name: name for name in config.inputs}
-  if lacking := motion.lacking(chosen, config, stored):
+  if unsupported := motion.unsupported(chosen, config, stored):
     raise errors.UserError(
-      f'--config.data.dataset={config.dataset} cannot be drawn: {lacking}.'
+      f'--config.data.dataset={config.dataset} cannot be drawn: {unsupported}.'
       ' Change --config.data.inputs or --inputs.'
     )
   runtime.configure(runtime.cache_dir(config.cache_dir))

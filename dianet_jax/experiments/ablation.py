@@ -45,7 +45,7 @@ def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
   runtime.configure(runtime.cache_dir(config.data.cache_dir))
   hosts.start(config.parallel)
   found = rows_lib.parse(config)
-  fed = [row for row in found if not row.lacking]
+  fed = [row for row in found if not row.unsupported]
   with workdirs.exclusive(workdir):
     workdirs.check_config(workdir, config)
     progress.console.print(
@@ -116,8 +116,8 @@ class _Study:
 
   def _row(self, row: rows_lib.Row) -> dict[str, Any]:
     held = {'name': row.name, 'settings': row.settings}
-    if row.lacking:
-      return held | {'left_out': row.lacking}
+    if row.unsupported:
+      return held | {'left_out': row.unsupported}
     if row.name in self.failed:
       return held | {'failed': self.failed[row.name]}
     if row.name not in self._summaries:

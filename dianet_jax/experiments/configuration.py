@@ -34,11 +34,15 @@ def parse(values: Mapping[str, Any]) -> Config:
 def from_mapping(values: Mapping[str, Any]) -> Config:
   """Converts values (a ConfigDict or nested dict) to a configuration.
 
-  Missing keys get their defaults.
+  Args:
+    values: nested values; missing keys get their defaults.
+
+  Returns:
+    A valid configuration.
 
   Raises:
-    UserError: an unknown key (with the nearest valid one), or a value of the
-      wrong type, out of range or at odds with another.
+    UserError: a key is unknown (the message has the nearest valid one), or a
+      value has the wrong type, is out of range or contradicts another one.
   """
   config = parse(values)
   for key, holds, expected in rules.rules(config):

@@ -232,7 +232,7 @@ class _Nested:
     }
     self._group_of_clip = np.array([self._group_of[s] for s in subjects])
     self._pace = pace_lib.Pace()
-    fed = [row for row in found if not row.lacking]
+    fed = [row for row in found if not row.unsupported]
     ready = rows_lib.load_rows(fed, read, self._dataset)
     self._candidates = [self._candidate(one) for one in ready]
 
@@ -352,7 +352,9 @@ class _Nested:
         }
         for one, scores_of_groups in zip(self._candidates, table)
       ],
-      'left_out': {row.name: row.lacking for row in self._found if row.lacking},
+      'left_out': {
+        row.name: row.unsupported for row in self._found if row.unsupported
+      },
       'groups': [
         {
           'chosen': self._candidates[number].row.name,

@@ -33,13 +33,13 @@ class Row:
     name: as printed.
     settings: the differences, as text.
     config: an ordinary configuration, without a study.
-    lacking: why the data set does not support it; '' if it does.
+    unsupported: why the data set does not support it; '' if it does.
   """
 
   name: str
   settings: str
   config: Config
-  lacking: str
+  unsupported: str
 
   @property
   def folder(self) -> str:
@@ -96,7 +96,7 @@ def _row(config: Config, text: str) -> Row:
     )
   except errors.UserError as error:
     raise errors.UserError(f'--config.study.rows, {text!r}: {error}') from error
-  return Row(name, settings, row_config, rules.lacking(row_config))
+  return Row(name, settings, row_config, rules.unsupported(row_config))
 
 
 def parse(config: Config) -> list[Row]:
@@ -114,7 +114,7 @@ def parse(config: Config) -> list[Row]:
         f'--config.study.rows: two rows have the name {row.name!r} or similar'
         ' names with the same folder. Rename one.'
       )
-  if all(row.lacking for row in found):
+  if all(row.unsupported for row in found):
     raise errors.UserError(
       f'--config.study.rows: {config.data.dataset} supports none of them.'
     )
@@ -124,7 +124,7 @@ def parse(config: Config) -> list[Row]:
 def describe(found: Sequence[Row]) -> None:
   """Prints the rows, their differences, and which are not supported."""
   for row in found:
-    what = f'LEFT OUT: {row.lacking}' if row.lacking else row.settings
+    what = f'LEFT OUT: {row.unsupported}' if row.unsupported else row.settings
     progress.console.print(f'  {row.name:<28} {what}')
 
 

@@ -1,7 +1,7 @@
-"""What must hold of several keys, or of a key and a registry.
+"""Rules that involve several configuration keys, or a key and a registry.
 
-What must hold of one key by itself stands beside it in `core.config`, or in
-the settings of its model or objective.
+Rules of a single key are declared with the key: in `core.config`, or in the
+settings of its model or objective.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,35 +13,62 @@ from dianet_jax.motion import registry as motion
 from dianet_jax.training import augment
 from tfds_builders import registry as data_sets
 
-# Thousands of each fold are more than any paper has, and fill memory.
-_MOST_TRAININGS_OF_A_FOLD = 1000
+# The results of more trainings would fill memory; no paper needs as many.
+_MAX_TRAININGS_OF_A_FOLD = 1000
 
-# (dotted key, whether its value holds, what is expected)
+# (dotted key, whether its value is valid, what is expected)
 Rule = tuple[str, bool, str]
 
 
 def stored(dataset: str) -> str:
-  """The representation that a data set's records hold; '' where frames."""
+  """The representation whose images a data set stores.
+
+  Args:
+    dataset: name of a data set; '' for none.
+
+  Returns:
+    Its name; '' if the data set stores frames.
+  """
   return data_sets.facts(dataset).stored if dataset else ''
 
 
 def feed(config: Config) -> dict[str, str]:
-  """Name of each input of the model -> the representation it is fed with."""
+  """The representations that the model reads.
+
+  Args:
+    config: with a valid model and valid `data.inputs`.
+
+  Returns:
+    Name of each input of the model -> name of its representation.
+  """
   return motion.feed(MODELS[config.model.name].reads, config.data.inputs)
 
 
-def lacking(config: Config) -> str:
-  """Why the data set cannot feed the model; '' where it can."""
+def unsupported(config: Config) -> str:
+  """Explains why the data set cannot provide the inputs of the model.
+
+  Args:
+    config: with a valid model and valid `data.inputs`.
+
+  Returns:
+    The reason; '' if it can.
+  """
   data = config.data
-  return motion.lacking(feed(config), data, stored(data.dataset))
+  return motion.unsupported(feed(config), data, stored(data.dataset))
 
 
 def rules(config: Config) -> Iterator[Rule]:
-  """What must hold of a configuration whose keys are valid one by one.
+  """Checks the rules of a configuration whose single keys are valid.
+
+  Args:
+    config: the configuration.
+
+  Yields:
+    All rules, also those that are fulfilled.
 
   Raises:
-    UserError: an unknown model or representation, or `data.inputs` of another
-      number than the model reads.
+    UserError: the model or a representation is unknown, or the number of
+      `data.inputs` is wrong.
   """
   data, chosen = config.data, feed(config)
   yield from _run_rules(config)
@@ -61,15 +88,16 @@ def _run_rules(config: Config) -> Iterator[Rule]:
   ensemble = config.evaluation.ensemble
   yield (
     'seeds',
-    config.seeds * ensemble <= _MOST_TRAININGS_OF_A_FOLD,
-    f'at most {_MOST_TRAININGS_OF_A_FOLD} times evaluation.ensemble',
+    config.seeds * ensemble <= _MAX_TRAININGS_OF_A_FOLD,
+    f'each fold to be trained at most {_MAX_TRAININGS_OF_A_FOLD} times, by'
+    ' seeds * evaluation.ensemble',
   )
   largest = 2**31 // ensemble - config.seeds - 1
   yield 'seed', 0 <= config.seed <= largest, f'0 to {largest}'
 
 
 def _data_rules(data: Data) -> Iterator[Rule]:
-  held = stored(data.dataset)
+  images = stored(data.dataset)
   for key, off in (
     ('coefficients', 'rank'),
     ('frame_order', 'time'),
@@ -79,18 +107,18 @@ def _data_rules(data: Data) -> Iterator[Rule]:
   ):
     yield (
       f'data.{key}',
-      not held or getattr(data, key) == off,
-      f'{off}: {data.dataset} holds {held}, which is not pooled from frames',
+      not images or getattr(data, key) == off,
+      f'{off}: {images} images of {data.dataset} are not pooled from frames',
     )
   yield (
     'data.offset_jitter_frames',
     not data.offset_jitter_frames
     or not {'apex_offset', 'onset_offset'}.isdisjoint(data.phases),
-    '0, or a phase among data.phases that ends at the offset',
+    '0, or a phase in data.phases that ends at the offset',
   )
   yield (
     'data.frame_size',
-    bool(held) or data.frame_size >= data.image_size,
+    bool(images) or data.frame_size >= data.image_size,
     f'at least data.image_size={data.image_size}',
   )
   yield (
@@ -124,7 +152,7 @@ def _study_rules(config: Config) -> Iterator[Rule]:
   yield (
     'study.kind',
     bool(study.kind) or not study.rows,
-    'ablation or nested, as there are study.rows',
+    'ablation or nested, because study.rows are given',
   )
   yield (
     'study.rows',

@@ -24,7 +24,7 @@ class LongTermFlow(Representation):
   """
 
   title = 'images of long-term flow'
-  kept = True
+  cached = True
 
   def channels(self, settings: config.Data) -> tuple[Channel, ...]:
     """As of `phase_flow`."""

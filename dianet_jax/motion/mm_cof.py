@@ -72,9 +72,9 @@ class MMCOF(Representation):
   """
 
   title = 'MM-COF images'
-  kept = True
+  cached = True
 
-  def lacking(self, settings: config.Data, stored: str) -> str:
+  def unsupported(self, settings: config.Data, stored: str) -> str:
     """See `registry.Representation`."""
     return phase_flow.lacking_phases(settings, stored)
 

@@ -30,9 +30,9 @@ class PhaseFlow(Representation):
   """
 
   title = 'images of optical flow'
-  kept = True
+  cached = True
 
-  def lacking(self, settings: config.Data, stored: str) -> str:
+  def unsupported(self, settings: config.Data, stored: str) -> str:
     """See `registry.Representation`."""
     if not stored:
       return ''

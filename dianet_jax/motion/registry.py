@@ -1,7 +1,7 @@
-"""Representations: what a clip's frames become before a model reads them.
+"""Registry of representations: the inputs that models read, made from clips.
 
-One file and one row each. A representation is a module-level object, of a
-subclass of `Representation`. Images that a data set stores can feed one, too.
+Each representation is one file and one row: a module-level object of a subclass
+of `Representation`. It reads frames or, for some data sets, stored images.
 """
 
 import abc
@@ -20,20 +20,20 @@ from dianet_jax.core.arrays import AnyArray
 
 @dataclasses.dataclass(frozen=True)
 class Channel:
-  """What a channel of images holds, so that augmentation can act on it.
+  """Meaning of an image channel, which determines how it can be augmented.
 
   Attributes:
     name: such as 'u'.
-    unit: such as 'grey levels' or 'pixels', '1' for a ratio; '' where images
-      were scaled by an unknown factor.
-    flips_sign: whether a mirror left to right changes the value's sign.
+    unit: such as 'grey levels' or 'pixels', '1' for a ratio; '' if images were
+      scaled by an unknown factor.
+    flips_sign: whether mirroring left to right changes the sign of the value.
     component: 'x' (to the right) or 'y' (down) of a vector, '' for a scalar.
       The first x and the first y are a vector, and so on.
-    zero: the value about which the sign changes, such as 0.5 of 0..1.
-    mirror_channel: the channel with which a mirror exchanges it, '' for none.
-      Of a face that was cut into blocks: such images are mirrored only.
-    coded: whether directions became colours, which neither a mirror nor a
-      rotation of the image turns: such images are shifted only.
+    zero: the value that represents zero, such as 0.5 in a range of 0..1.
+    mirror_channel: name of the channel with which mirroring exchanges it, ''
+      for none. For faces cut into blocks; such images can only be mirrored.
+    coded: whether the direction of motion is coded as a colour, which mirroring
+      or rotating the image would not change; such images can only be shifted.
     area: the part of the face that it shows: first and last row, first and last
       column, 0..1.
   """
@@ -50,17 +50,17 @@ class Channel:
 
 @flax.struct.dataclass
 class ClipBatch:
-  """Clips as they come out of records; what a data set lacks is empty.
+  """Frames or stored images of several clips.
 
   Attributes:
-    frames: uint8 or float, onset to offset, padded at the end, each frame flat
-      (as TPUs want them); None where the data set holds images instead.
-    lengths: frames of each clip.
+    frames: uint8 or float, onset to offset, padded at the end; each frame is
+      flattened, which is faster on TPUs. None if the data set stores images.
+    lengths: number of frames of each clip.
     onset: index of the onset frame.
     apex: index of the apex frame.
     offset: index of the offset frame.
-    stored: phase -> images that the data set holds, uint8
-      [clip, height, width, channel].
+    stored: phase -> images stored by the data set, uint8
+      [clip, height, width, channel]; empty if it stores frames.
     frame_shape: height, width, channel of a frame.
   """
 
@@ -76,24 +76,27 @@ class ClipBatch:
 
 
 class Representation(abc.ABC):
-  """One row.
+  """Computes one input of a model from clips.
 
   Attributes:
-    title: in the plural, for a user to read.
-    kept: whether its arrays are kept on disk, a file for each clip, as they
-      cost seconds a clip; see `data.input_cache`.
+    title: name in the plural, for messages.
+    cached: whether its arrays are cached on disk, because they take seconds per
+      clip to compute; see `data.input_cache`.
   """
 
   title: ClassVar[str] = 'these inputs'
-  kept: ClassVar[bool] = False
+  cached: ClassVar[bool] = False
 
-  def lacking(self, settings: config.Data, stored: str) -> str:
-    """Why a data set cannot feed it, for a user to read; '' where it can.
+  def unsupported(self, settings: config.Data, stored: str) -> str:
+    """Explains why a data set cannot provide this input.
 
     Args:
       settings: the `data` section.
-      stored: the representation whose images the data set's records hold; ''
-        where they hold frames. By default frames are needed.
+      stored: the representation whose images the data set stores; '' if it
+        stores frames.
+
+    Returns:
+      The reason, for messages; '' if it can. By default frames are required.
     """
     if not stored:
       return ''
@@ -101,30 +104,48 @@ class Representation(abc.ABC):
 
   @abc.abstractmethod
   def channels(self, settings: config.Data) -> tuple[Channel, ...]:
-    """Of images [clip, view, height, width, channel]; () where it is none.
+    """The channels of images [clip, view, height, width, channel].
 
-    What is no image is neither scaled nor augmented.
+    Args:
+      settings: the `data` section.
+
+    Returns:
+      The channels; () if it is not an image, and thus not scaled or augmented.
     """
 
   @abc.abstractmethod
   def shape(self, settings: config.Data) -> tuple[int, ...]:
-    """Of one clip. 0 where only the data know."""
+    """The shape for one clip.
+
+    Args:
+      settings: the `data` section.
+
+    Returns:
+      The shape; 0 for an axis whose length depends on the data.
+    """
 
   def views(self, settings: config.Data) -> tuple[str, ...]:
-    """What each view of images shows, such as 'onset to apex'."""
+    """Titles of the views, such as 'onset to apex'.
+
+    Args:
+      settings: the `data` section.
+
+    Returns:
+      One title per view; () if it is not an image.
+    """
     if not self.channels(settings):
       return ()
     return tuple(f'view {n}' for n in range(1, self.shape(settings)[0] + 1))
 
   def note(self, key_frames: Mapping[str, int], settings: config.Data) -> str:
-    """What is unusual about a clip as this shows it; '' for nothing.
+    """Describes an anomaly of a clip that affects this representation.
 
     Args:
       key_frames: onset, apex and offset, indices into the clip's frames.
       settings: the `data` section.
 
     Returns:
-      A text that is the same for all such clips, which are counted by it.
+      The anomaly, '' for none. Clips with the same text are counted together.
     """
     del key_frames, settings
     return ''
@@ -132,10 +153,16 @@ class Representation(abc.ABC):
   def still(
     self, images: Float[AnyArray, 'view height width channel']
   ) -> Float[AnyArray, 'view height width channel']:
-    """The images of one clip without its motion, for explanations.
+    """The images of one clip without motion, as a baseline for explanations.
 
-    By default each channel of a view is its median: most of a face is still,
-    and the value of no motion is not known of all images.
+    By default each channel of a view is its median, because most of a face does
+    not move, and not all images have a known value for no motion.
+
+    Args:
+      images: of one clip.
+
+    Returns:
+      Images of the same shape.
     """
     images = np.asarray(images)
     middle = np.median(images, axis=(-3, -2), keepdims=True)
@@ -143,7 +170,15 @@ class Representation(abc.ABC):
 
   @abc.abstractmethod
   def __call__(self, clips: ClipBatch, settings: config.Data) -> Array:
-    """float32 [clip, ...]."""
+    """Computes the input.
+
+    Args:
+      clips: a batch of clips.
+      settings: the `data` section.
+
+    Returns:
+      float32 [clip, ...], with the shape given by `shape`.
+    """
 
 
 REPRESENTATIONS: registry.Registry[Representation] = registry.Registry(
@@ -164,17 +199,17 @@ REPRESENTATIONS: registry.Registry[Representation] = registry.Registry(
 
 
 def feed(reads: Sequence[str], given: Sequence[str]) -> dict[str, str]:
-  """Name of a model's input -> the representation that it is fed with.
+  """Assigns a representation to each input of a model.
 
   Args:
-    reads: what the model was made for.
-    given: `data.inputs`: as many in the same order, or () for `reads`.
+    reads: names of the model's inputs, which are their default representations.
+    given: `data.inputs`: one representation per input, or () for the default.
 
   Returns:
-    A representation of the registry for every input of `reads`.
+    Name of each input -> name of its representation.
 
   Raises:
-    UserError: another number, or an unknown representation.
+    UserError: the number is wrong, or a representation is unknown.
 
   >>> feed(['dynamic_images'], [])
   {'dynamic_images': 'dynamic_images'}
@@ -196,7 +231,14 @@ def feed(reads: Sequence[str], given: Sequence[str]) -> dict[str, str]:
 def specs(
   chosen: Mapping[str, str], settings: config.Data
 ) -> dict[str, jax.ShapeDtypeStruct]:
-  """Name of a model's input -> its shape without the clips, float32.
+  """Shapes of a model's inputs for one clip.
+
+  Args:
+    chosen: name of each input -> its representation.
+    settings: the `data` section.
+
+  Returns:
+    Name of each input -> shape without the clip axis, float32.
 
   >>> specs({'images': 'dynamic_images'}, config.Data(image_size=28))
   {'images': ShapeDtypeStruct(shape=(2, 28, 28, 3), dtype=float32)}
@@ -212,10 +254,17 @@ def specs(
 def channels(
   chosen: Mapping[str, str], settings: config.Data, stored: str
 ) -> dict[str, tuple[Channel, ...]]:
-  """Name of a model's input -> its channels; () for what is no image.
+  """Channels of a model's inputs.
 
-  Of images that the data set stores, components of vectors are scaled by
-  unknown factors.
+  Args:
+    chosen: name of each input -> its representation.
+    settings: the `data` section.
+    stored: the representation whose images the data set stores; '' for frames.
+      Stored vector components have no unit, because they were scaled by
+      unknown factors.
+
+  Returns:
+    Name of each input -> its channels; () if it is not an image.
 
   >>> of_frames = channels({'images': 'phase_flow'}, config.Data(), '')
   >>> [channel.name for channel in of_frames['images']]
@@ -235,7 +284,14 @@ def channels(
 def views(
   chosen: Mapping[str, str], settings: config.Data
 ) -> dict[str, tuple[str, ...]]:
-  """Name of a model's input -> what each view shows; () for no image.
+  """Titles of the views of a model's inputs.
+
+  Args:
+    chosen: name of each input -> its representation.
+    settings: the `data` section.
+
+  Returns:
+    Name of each input -> title of each view; () if it is not an image.
 
   >>> views({'images': 'dynamic_images'}, config.Data())
   {'images': ('onset to apex', 'apex to offset')}
@@ -250,7 +306,15 @@ def notes(
   key_frames: Mapping[str, int],
   settings: config.Data,
 ) -> Iterator[str]:
-  """What is unusual about a clip, each thing once.
+  """Describes anomalies of a clip that affect a model's inputs.
+
+  Args:
+    chosen: name of each input -> its representation.
+    key_frames: onset, apex and offset, indices into the clip's frames.
+    settings: the `data` section.
+
+  Yields:
+    Each anomaly once.
 
   >>> at = {'onset': 0, 'apex': 8, 'offset': 8}
   >>> list(notes({'images': 'dynamic_images'}, at, config.Data()))
@@ -261,17 +325,25 @@ def notes(
   yield from dict.fromkeys(filter(None, found))
 
 
-def lacking(
+def unsupported(
   chosen: Mapping[str, str], settings: config.Data, stored: str
 ) -> str:
-  """Why a data set cannot feed a model, the first reason; '' where it can.
+  """Explains why a data set cannot provide the inputs of a model.
+
+  Args:
+    chosen: name of each input -> its representation.
+    settings: the `data` section.
+    stored: the representation whose images the data set stores; '' for frames.
+
+  Returns:
+    The first reason; '' if it can.
 
   >>> settings = config.Data(dataset='megc2019_flow')
-  >>> lacking({'images': 'key_frames'}, settings, 'phase_flow')
+  >>> unsupported({'images': 'key_frames'}, settings, 'phase_flow')
   'megc2019_flow holds phase_flow, and key frames need frames'
   """
   reasons: Any = (
-    REPRESENTATIONS[representation].lacking(settings, stored)
+    REPRESENTATIONS[representation].unsupported(settings, stored)
     for representation in chosen.values()
   )
   return next(filter(None, reasons), '')

@@ -59,7 +59,7 @@ class SkdTstsan(Representation):
   """
 
   title = 'the inputs of SKD-TSTSAN'
-  kept = True
+  cached = True
 
   def channels(self, settings: config.Data) -> tuple[Channel, ...]:
     """Neither shifted nor turned, as blocks are: only mirrored."""

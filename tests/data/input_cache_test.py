@@ -153,7 +153,9 @@ def test_a_damaged_file_is_made_again(
   again, _ = make(records[:2], settings)
   assert computed == [4, 2]
   np.testing.assert_allclose(again['flow'], made['flow'], atol=1e-6)
-  assert 'damaged: made again' in capsys.readouterr().out.replace('\n', ' ')
+  assert 'damaged: it is computed again' in capsys.readouterr().out.replace(
+    '\n', ' '
+  )
   make(records[:2], settings)
   assert computed == [4, 2]
 
@@ -244,7 +246,7 @@ def test_pruning(cache, capsys, arguments, removed, freed):
   before = left(cache)
   text = run(cache, capsys, '--prune', *arguments)
   assert before - left(cache) == removed
-  assert text.splitlines()[-1].startswith(f'{freed} MB are free again')
+  assert text.splitlines()[-1].startswith(f'{freed} MB freed in')
   assert text.count('removed') == len(removed)
 
 

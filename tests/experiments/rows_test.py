@@ -24,9 +24,9 @@ def test_rows_are_configurations(make):
   assert both.config.model.fusion == 'add' and both.folder == 'both-added'
   assert first.config.train.learning_rate == 2e-3
   assert first.config.data.phases == ('onset_apex',)
-  assert both.config.data == config.data and not both.lacking
+  assert both.config.data == config.data and not both.unsupported
   assert whole.config.data.phases == ('onset_offset',)
-  assert 'not the whole clip' in whole.lacking
+  assert 'not the whole clip' in whole.unsupported
   for row in (whole, both, first):
     assert row.config.study.kind == '' and row.config.study.rows == ()
     assert row.config.name == row.name
@@ -92,9 +92,9 @@ def test_shipped_studies_can_start_from_every_config(kind, base):
   assert config.study.kind == kind and config.data.dataset in (
     'casme2', 'megc2019_flow', 'samm',
   )  # fmt: skip
-  lacking = [row.name for row in found if row.lacking]
+  unsupported = [row.name for row in found if row.unsupported]
   expected = base == 'megc2019' and kind == 'ablation'
-  assert lacking == (['whole clip'] if expected else [])
+  assert unsupported == (['whole clip'] if expected else [])
 
 
 @pytest.mark.parametrize('base', ['casme2', 'megc2019'])
@@ -151,12 +151,14 @@ def test_the_zoo_has_every_model_by_both_recipes(base):
     if any(key.startswith('train.') for key in MODELS[name].recommended)
   }
   # What needs frames cannot be fed by stored flow, and says so.
-  lacking = {row.config.model.name: row.lacking for row in found if row.lacking}
+  unsupported = {
+    row.config.model.name: row.unsupported for row in found if row.unsupported
+  }
   if base != 'megc2019':
-    assert not lacking
+    assert not unsupported
   else:
-    assert 'need frames' in lacking['tsfmicro']
-    assert set(lacking) - {'dianet'} == {
+    assert 'need frames' in unsupported['tsfmicro']
+    assert set(unsupported) - {'dianet'} == {
       name for name in MODELS
       if MODELS[name].reads not in (('dynamic_images',), ('phase_flow',))
     }  # fmt: skip

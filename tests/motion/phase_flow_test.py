@@ -152,7 +152,9 @@ def test_displacements_out_of_stored_images():
 )
 def test_what_stored_images_lack(values, message):
   settings = moving.settings(dataset='megc2019_flow', **values)
-  assert message in PHASE_FLOW.lacking(settings, 'phase_flow')
+  assert message in PHASE_FLOW.unsupported(settings, 'phase_flow')
   # Frames have it all.
-  assert not PHASE_FLOW.lacking(settings, '')
-  assert 'no images of optical flow' in PHASE_FLOW.lacking(settings, 'depth')
+  assert not PHASE_FLOW.unsupported(settings, '')
+  assert 'no images of optical flow' in PHASE_FLOW.unsupported(
+    settings, 'depth'
+  )
