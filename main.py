@@ -1,6 +1,6 @@
-"""Prepares a data set, trains a model leave-one-subject-out, writes results.
+"""Trains and evaluates a model leave-one-subject-out.
 
-python main.py --config=configs/demo.py [--workdir=DIR] [--config.KEY=VALUE]
+python main.py --config=configs/demo.py [--workdir=DIR] [--config.KEY=VALUE ...]
 """
 
 import os
@@ -10,26 +10,39 @@ import re
 from absl import app, flags
 from ml_collections import config_flags
 
-# Nothing that takes long is imported before signals are handled.
+# Slow modules are imported later, after signal handlers are installed.
 from dianet_jax.core import entry, errors, faults, paths, stopping
 from dianet_jax.training import saved_folds
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config',
   None,
-  'A file of configs/, such as configs/demo.py. A model may follow a colon.',
-  # An unknown key gets this program's message, and a model or an objective that
-  # is named on the command line has keys of its own.
+  'Configuration file, such as configs/demo.py; configs/demo.py:ststnet selects'
+  ' another model. docs/configuration.md lists all keys.',
+  # Keys are checked later, because a model or an objective that is selected on
+  # the command line adds keys, and for clearer messages.
   lock_config=False,
   accept_new_attributes=True,
 )
 _WORKDIR = flags.DEFINE_string(
-  'workdir', '', 'Results; by default runs/<name>-<hash of the configuration>.'
+  'workdir',
+  '',
+  'Folder of the results; by default runs/<name>-<hash of the configuration>.',
 )
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-  """Parses as absl does, with a readable message for a wrong flag."""
+  """Parses the command line, with clear messages for invalid flags.
+
+  Args:
+    argv: the command line, beginning with the program.
+
+  Returns:
+    The remaining arguments: the program.
+
+  Raises:
+    UserError: a flag is unknown or invalid, or there is no configuration file.
+  """
   try:
     arguments = flags.FLAGS(argv)
   except errors.UserError:
@@ -38,7 +51,7 @@ def parse_flags(argv: list[str]) -> list[str]:
     raise errors.UserError(_flag_message(argv, error)) from error
   if len(arguments) > 1:
     raise errors.UserError(
-      f'{arguments[1]!r} is not an option; options begin with --.'
+      f'{arguments[1]!r} is not an option: options begin with --.'
     )
   flag = flags.FLAGS['config']
   path = flag.config_filename if flag.present else None
@@ -48,8 +61,12 @@ def parse_flags(argv: list[str]) -> list[str]:
       os.path.relpath(file) for file in known if file.stem != 'default'
     )
     raise errors.UserError(
-      ('--config=FILE is missing.' if path is None else f'{path} is no file.')
-      + f' There are: {names}'
+      (
+        '--config=FILE is missing.'
+        if path is None
+        else f'--config={path}: there is no such file.'
+      )
+      + f' Available: {names}'
     )
   return arguments
 
@@ -67,7 +84,7 @@ def _flag_message(argv: list[str], error: Exception) -> str:
   if wrong and wrong.group(1) in sections:
     key, value = wrong.groups()
     keys = ', '.join(k for k in known if k.startswith(f'{key}.'))
-    return f'--config.{key}={value!r}: it is a section; its keys are {keys}.'
+    return f'--config.{key}={value!r}: this is a section with the keys {keys}.'
   for argument in argv:
     key = argument.split('=', 1)[0].lstrip('-')
     if key.startswith('config.') and key[7:].rpartition('.')[0] not in sections:
@@ -81,7 +98,15 @@ def _flag_message(argv: list[str], error: Exception) -> str:
 
 
 def main(argv: list[str]) -> None:
-  """Runs the configuration that the flags name."""
+  """Runs the configuration selected by the flags.
+
+  Args:
+    argv: not used; absl passes it.
+
+  Raises:
+    UserError: the configuration or the data are invalid.
+    Stopped: a signal stopped the run.
+  """
   del argv
   from dianet_jax.experiments import configuration
 
@@ -95,15 +120,24 @@ def main(argv: list[str]) -> None:
 
 
 def train(config, workdir: pathlib.Path) -> None:
-  """Runs a `Config`: one run or a study, in `workdir`."""
-  # After the flags are known to be good: these imports take seconds.
+  """Performs a run or a study.
+
+  Args:
+    config: a `core.config.Config`.
+    workdir: folder of the results.
+
+  Raises:
+    UserError: the data are invalid, or the workdir cannot be used.
+    Stopped: a signal stopped the run; the message says what was saved.
+  """
+  # Imported after the flags were checked, because this takes seconds.
   from dianet_jax.core import hosts
   from dianet_jax.experiments import ablation, nested, run
 
   faults.keep_in(workdir)
   kinds = {'': run.run, 'ablation': ablation.run, 'nested': nested.run}
   try:
-    # A signal that came while modules were imported ends it here.
+    # Raises if a signal arrived during the imports.
     with stopping.immediate(), hosts.fail_together():
       kinds[config.study.kind](config, workdir)
   except errors.Stopped as stopped:
@@ -113,14 +147,14 @@ def train(config, workdir: pathlib.Path) -> None:
 
 
 def start() -> None:
-  """What this program does with its command line."""
+  """Parses the command line and runs `main`."""
   try:
     app.run(main, flags_parser=parse_flags)
   except errors.Stopped as stopped:
-    raise stopped.with_kept('it had not begun') from stopped
+    raise stopped.with_kept('the run had not begun') from stopped
 
 
 if __name__ == '__main__':
-  # TensorFlow, where it is installed, has nothing to say here.
+  # Silences TensorFlow, if it is installed.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   entry.leave(entry.run(start))

@@ -1,4 +1,4 @@
-"""Configurations: `default` holds every key, the others differences."""
+"""Configurations: `default` has all keys; the others change some of them."""
 
 import importlib
 import pathlib
@@ -7,10 +7,16 @@ import ml_collections
 
 
 def named(name: str) -> ml_collections.ConfigDict:
-  """The configuration of a data set, for a study to start from.
+  """Gets the configuration that a study is based on.
+
+  Args:
+    name: stem of a file in configs/, such as 'megc2019'.
+
+  Returns:
+    Its configuration.
 
   Raises:
-    UserError: there is none of this name.
+    UserError: there is no such configuration, or it is a study.
   """
   from dianet_jax.core import errors
 
@@ -19,7 +25,7 @@ def named(name: str) -> ml_collections.ConfigDict:
   known = {path.stem for path in files} - {'default', *studies}
   if name not in known:
     raise errors.UserError(
-      f'{name!r} is no configuration that a study can start from. There are: '
-      + ', '.join(sorted(known))
+      f'{name!r} is not a configuration on which a study can be based.'
+      f' Available: {", ".join(sorted(known))}'
     )
   return importlib.import_module(f'configs.{name}').get_config()

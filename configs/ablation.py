@@ -1,15 +1,15 @@
-r"""Which design is better: one run a row, one table of differences.
+r"""Ablation study: one run per row, and a table of differences to the first.
 
 python main.py --config=configs/ablation.py
 python main.py --config=configs/ablation.py:megc2019 \
   --config.data.manual_dir=DIR
 
-What follows the colon names a data set's file in configs/; the demo's simulated
-clips if nothing does. Every row differs from the first, the default, in what it
-says. It resumes when stopped.
+The name after the colon selects the configuration of a data set in configs/;
+the default is the simulated demo. Each row states how it differs from the
+default settings. The same command resumes a stopped study.
 
 Measured on two CPU cores: demo, 9 rows, 5 minutes; megc2019, 8 rows, 55 minutes
-(by timed steps). README.md has both tables.
+(estimated from timed steps). docs/evaluation.md links both tables.
 """
 
 import dataclasses
@@ -22,7 +22,14 @@ from dianet_jax.experiments import configuration, rules
 
 
 def get_config(base: str = 'demo') -> ml_collections.ConfigDict:
-  """The rows, on the data set and with the settings of `base`."""
+  """The rows of the study.
+
+  Args:
+    base: configuration that determines the data set and all other settings.
+
+  Returns:
+    The configuration of the study.
+  """
   config = configs.named(base)
   phases = _phases(config)
   config.name = f'ablation-{base}'
@@ -44,7 +51,7 @@ def get_config(base: str = 'demo') -> ml_collections.ConfigDict:
 
 
 def _phases(config: ml_collections.ConfigDict) -> tuple[str, ...]:
-  """All phases that the data set has."""
+  """All phases that the data set provides."""
   parsed = configuration.parse(config.to_dict())
   return tuple(
     phase

@@ -1,12 +1,12 @@
-"""CASME II, five classes, 246 clips as most papers count.
+"""CASME II, five classes, 246 clips as in most papers.
 
 python main.py --config=configs/casme2.py --config.data.manual_dir=DIR
 
-DIR is the data set as licensed, in the layout that
-tfds_builders/casme2/README.md shows.
+DIR is the raw data set; tfds_builders/casme2/README.md shows its layout.
 
-Estimate for two CPU cores, from a timed step: five to ten hours; made for an
-accelerator. No score: the data are licensed and were not at hand.
+Estimated time on two CPU cores, from a timed step: five to ten hours. An
+accelerator is recommended. There is no result, because the licensed data were
+not available.
 """
 
 import ml_collections
@@ -15,7 +15,11 @@ from configs import default
 
 
 def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
-  """The model, by default DIANet, on this data set."""
+  """Configures a model for this data set.
+
+  Args:
+    model: name in `models.registry.MODELS`.
+  """
   config = default.get_config(model)
   config.name = 'casme2'
   config.data.dataset = 'casme2'

@@ -1,13 +1,13 @@
-"""CAS(ME)3 part A, seven classes, whole sheet.
+"""CAS(ME)3 part A, seven classes, all clips of the spreadsheet.
 
 python main.py --config=configs/casme3.py --config.data.manual_dir=DIR
 
-DIR is the data set as licensed, in the layout that
-tfds_builders/casme3/README.md shows. The emotions' spellings could
-not be checked here: a run lists those that it does not know.
+DIR is the raw data set; tfds_builders/casme3/README.md shows its layout. The
+spelling of the emotions in the spreadsheet is not verified: a run lists unknown
+ones.
 
-No estimate of the time: a run prints one. No score: the data are licensed and
-were not at hand.
+A run prints its estimated time. There is no result, because the licensed data
+were not available.
 """
 
 import ml_collections
@@ -16,7 +16,11 @@ from configs import default
 
 
 def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
-  """The model, by default DIANet, on this data set."""
+  """Configures a model for this data set.
+
+  Args:
+    model: name in `models.registry.MODELS`.
+  """
   config = default.get_config(model)
   config.name = 'casme3'
   config.data.dataset = 'casme3'

@@ -1,6 +1,6 @@
-"""Every key at its default; docs/configuration.md says what each means.
+"""All keys with their default values; docs/configuration.md describes them.
 
-Not to be run itself: a data set's config holds the differences.
+It selects no data set and cannot be run; the other configurations build on it.
 """
 
 import ml_collections
@@ -9,5 +9,9 @@ from dianet_jax.experiments import configuration
 
 
 def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
-  """The defaults, with the settings that the model's authors recommend."""
+  """The defaults, with the settings recommended by the model's authors.
+
+  Args:
+    model: name in `models.registry.MODELS`.
+  """
   return configuration.default(model)

@@ -1,4 +1,4 @@
-"""MEGC 2019 composite, three classes, from phase-wise optical flow images.
+"""MEGC 2019 composite, three classes, from optical flow images of each phase.
 
 python main.py --config=configs/megc2019.py --config.data.manual_dir=DIR
 
@@ -13,7 +13,11 @@ from configs import default
 
 
 def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
-  """28 x 28 flow images of both phases, a small network, three seeds."""
+  """Flow images of both phases, 28 x 28 pixels, a small network, three seeds.
+
+  Args:
+    model: name in `models.registry.MODELS`.
+  """
   config = default.get_config(model)
   config.name = 'megc2019'
   config.seeds = 3
@@ -22,7 +26,7 @@ def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
   config.data.inputs = ('phase_flow',)
   config.data.frame_size = 28
   config.data.image_size = 28
-  # The grey value of no motion is unknown, and differs by image.
+  # The grey value of no motion is unknown and differs between images.
   config.data.scaling = 'standardize'
   if model == 'dianet':
     config.model.backbone = 'compact'

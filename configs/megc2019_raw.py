@@ -2,11 +2,12 @@
 
 python main.py --config=configs/megc2019_raw.py --config.data.manual_dir=DIR
 
-DIR holds CASME II, SAMM and SMIC-HS as licensed, each in a folder of its own;
+DIR has one folder for each of CASME II, SAMM and SMIC-HS;
 tfds_builders/megc2019/README.md shows the layout.
 
-Estimate for two CPU cores, by the size of CASME II's: 22 hours; made for an
-accelerator. No score: the data are licensed and were not at hand.
+Estimated time on two CPU cores, from that of CASME II: 22 hours. An
+accelerator is recommended. There is no result, because the licensed data were
+not available.
 """
 
 import ml_collections
@@ -15,7 +16,11 @@ from configs import default
 
 
 def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
-  """The model, by default DIANet, on this data set."""
+  """Configures a model for this data set.
+
+  Args:
+    model: name in `models.registry.MODELS`.
+  """
   config = default.get_config(model)
   config.name = 'megc2019_raw'
   config.data.dataset = 'megc2019'

@@ -2,11 +2,11 @@
 
 python main.py --config=configs/mmew.py --config.data.manual_dir=DIR
 
-DIR is the data set as licensed, in the layout that
-tfds_builders/mmew/README.md shows.
+DIR is the raw data set; tfds_builders/mmew/README.md shows its layout.
 
-Estimate for two CPU cores, by the size of CASME II's: five hours; made for an
-accelerator. No score: the data are licensed and were not at hand.
+Estimated time on two CPU cores, from that of CASME II: five hours. An
+accelerator is recommended. There is no result, because the licensed data were
+not available.
 """
 
 import ml_collections
@@ -15,7 +15,11 @@ from configs import default
 
 
 def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
-  """The model, by default DIANet, on this data set."""
+  """Configures a model for this data set.
+
+  Args:
+    model: name in `models.registry.MODELS`.
+  """
   config = default.get_config(model)
   config.name = 'mmew'
   config.data.dataset = 'mmew'

@@ -26,7 +26,10 @@ def start(*arguments, cache, **environment):
   'arguments,messages',
   [
     ([], ['--config=FILE is missing', 'configs/demo.py']),
-    (['--config=configs/nope.py'], ['configs/nope.py is no file', 'demo.py']),
+    (
+      ['--config=configs/nope.py'],
+      ['configs/nope.py: there is no such file', 'demo.py'],
+    ),
     (
       ['--config=configs/demo.py', '--config.data.manual_di=x'],
       ['--config.data.manual_di is not', '--config.data.manual_dir;'],
@@ -37,7 +40,7 @@ def start(*arguments, cache, **environment):
     ),
     (
       ['--config=configs/demo.py', '--config.model=3'],
-      ["--config.model='3': it is a section", 'model.backbone, model.widths'],
+      ["--config.model='3': this is a section", 'model.backbone, model.widths'],
     ),
     (
       ['--config=configs/demo.py', '--config.modl.fusion=add'],
@@ -53,7 +56,7 @@ def start(*arguments, cache, **environment):
     ),
     (
       ['--config=configs/ablation.py:nope'],
-      ["'nope' is no configuration", 'megc2019'],
+      ["'nope' is not a configuration", 'megc2019'],
     ),
     (['--config=configs/demo.py', '--workdi=x'], ['workdi', 'workdir']),
     (['demo', '--config=configs/demo.py'], ["'demo' is not an option"]),

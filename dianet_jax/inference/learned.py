@@ -87,7 +87,7 @@ class Learned:
     return Scores(track, probs)
 
 
-def network() -> movement_network.MovementNetwork:
+def network() -> Any:
   """The network as a Linen module, without its variables."""
   return movement_network.MovementNetwork(len(CLASSES))
 
