@@ -15,7 +15,7 @@ import numpy as np
 
 from dianet_jax.clips import faces, images
 from dianet_jax.core import errors
-from tfds_builders import prepare, raw_folder
+from tfds_builders import prepare, raw_folder, registry
 
 
 def contact_sheet(
@@ -73,18 +73,29 @@ def main(arguments: Sequence[str]) -> None:
   """
   parser = argparse.ArgumentParser(
     prog='dianet align',
-    description='Draws clips before and after face alignment.',
+    description='Draws frames of some clips before and after face alignment.',
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
   )
-  parser.add_argument('--dataset', required=True)
-  parser.add_argument('--manual_dir', required=True, help='the raw data')
-  parser.add_argument('--variant', default='', help='variant of the layout')
-  parser.add_argument('--out', required=True, help='PNG file to write')
   parser.add_argument(
-    '--clips', type=int, default=8, help='clips to draw, spread over all'
+    '--dataset', required=True, help=f'one of {", ".join(registry.names())}'
   )
   parser.add_argument(
-    '--size', type=int, default=224, help='side of an image, pixels'
+    '--manual_dir', required=True, help='folder of the raw data set'
+  )
+  parser.add_argument(
+    '--variant',
+    default='',
+    help='variant of the layout, if the data set has several',
+  )
+  parser.add_argument('--out', required=True, help='PNG file to write')
+  parser.add_argument(
+    '--clips',
+    type=int,
+    default=8,
+    help='number of clips, spread evenly over the data set',
+  )
+  parser.add_argument(
+    '--size', type=int, default=224, help='side of the aligned images in pixels'
   )
   options = parser.parse_args(arguments)
   if options.clips < 1 or options.size < 8:

@@ -291,17 +291,26 @@ def main(arguments: Sequence[str]) -> int:
   parser.add_argument(
     '--dataset',
     required=True,
-    help=', '.join([*registry.names(), *long_videos.SETS]),
+    help=f'one of {", ".join([*registry.names(), *long_videos.SETS])}',
   )
-  parser.add_argument('--manual_dir', required=True, help='the raw data')
-  parser.add_argument('--variant', default='', help='variant of the layout')
   parser.add_argument(
-    '--protocol', default='', help='protocol to compare with; default: all'
+    '--manual_dir', required=True, help='folder of the raw data set'
+  )
+  parser.add_argument(
+    '--variant',
+    default='',
+    help='variant of the layout, if the data set has several',
+  )
+  parser.add_argument(
+    '--protocol',
+    default='',
+    help='protocol whose clips are counted (default: all)',
   )
   parser.add_argument(
     '--annotation_policy',
     default=raw_folder.DEFAULT_POLICY,
-    help=', '.join(raw_folder.POLICIES),
+    help='what to do about wrong annotations: '
+    f'{", ".join(raw_folder.POLICIES)} (default: {raw_folder.DEFAULT_POLICY})',
   )
   parser.add_argument(
     '--json', action='store_true', help='print the report as JSON'

@@ -33,11 +33,15 @@ _RECORDING = motion_lib.Recording()
 
 # Argument -> minimum, maximum, meaning.
 _NUMBERS = {
-  'subjects': (1, 10_000, 'number of faces'),
-  'clips_per_subject': (1, 10_000, 'a multiple of 5 balances the emotions'),
-  'seed': (0, 2**63 - 1, 'decides everything that is random'),
-  'frame_height': (48, 2048, 'in pixels'),
-  'frame_width': (40, 2048, 'in pixels'),
+  'subjects': (1, 10_000, 'number of subjects'),
+  'clips_per_subject': (
+    1,
+    10_000,
+    'clips per subject; a multiple of 5 balances the emotions',
+  ),
+  'seed': (0, 2**63 - 1, 'random seed'),
+  'frame_height': (48, 2048, 'pixels'),
+  'frame_width': (40, 2048, 'pixels'),
 }
 # More than any data set has; larger spreadsheets are not read, either.
 _MOST_CLIPS = 20_000
@@ -338,8 +342,10 @@ def main(arguments: Sequence[str]) -> None:
     description='Writes a raw data set with simulated faces.',
     formatter_class=argparse.ArgumentDefaultsHelpFormatter,
   )
-  parser.add_argument('--dataset', required=True, help=', '.join(_names()))
-  parser.add_argument('--root', required=True, help='folder to make')
+  parser.add_argument(
+    '--dataset', required=True, help=f'one of {", ".join(_names())}'
+  )
+  parser.add_argument('--root', required=True, help='folder to write')
   defaults = inspect.signature(write).parameters
   for name, (_, _, meaning) in _NUMBERS.items():
     default = defaults[name].default

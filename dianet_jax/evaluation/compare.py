@@ -360,17 +360,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     description='Compares runs by their predictions.csv.',
   )
   parser.add_argument(
-    'runs', nargs='+', metavar='[NAME=]RUN', help='folder or predictions.csv'
+    'runs', nargs='+', metavar='[NAME=]RUN', help='workdir or predictions.csv'
   )
   pairs = parser.add_mutually_exclusive_group()
   pairs.add_argument(
-    '--against', default='', help='the reference run; default: the first'
+    '--against', default='', help='reference run (default: the first)'
   )
   pairs.add_argument(
     '--all_pairs', action='store_true', help='compare all pairs of runs'
   )
   parser.add_argument(
-    '--by_dataset', action='store_true', help='also compare on each data set'
+    '--by_dataset', action='store_true', help='also compare by data set'
   )
   parser.add_argument(
     '--common', action='store_true', help='use only clips that all runs have'

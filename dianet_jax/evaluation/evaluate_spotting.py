@@ -258,38 +258,43 @@ def classes_of(text: str) -> dict[str, str]:
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog='dianet evaluate-spotting',
-    description='Scores spotted expressions against true ones, over all'
+    description='Compares spotted expressions with annotated ones, over all'
     ' videos.',
   )
   parser.add_argument(
     'intervals',
-    help='intervals.csv of `dianet spot`, which may have `emotion`, or'
-    ' predictions.csv of `dianet predict`',
+    help='intervals.csv of `dianet spot`, or predictions.csv of `dianet'
+    ' predict`',
   )
   parser.add_argument(
     'truth',
     nargs='?',
-    help=f'folder of {spotting_files.VIDEOS} and {spotting_files.TRUTH}',
+    help=f'folder with {spotting_files.VIDEOS} and {spotting_files.TRUTH}',
   )
   parser.add_argument(
     '--matching',
     choices=('strict', 'reference'),
     default='strict',
-    help='reference: as the published scorer counts, with its defects; strict'
-    ' also shows it where the two differ',
+    help='strict (default): all videos, one-to-one matching; reference: like'
+    ' the published scorer, with its defects',
   )
   parser.add_argument(
     '--classes',
     default='',
-    help='classes of emotions, such as happiness=positive,disgust=negative',
+    help='classes of the network for annotated emotions, such as'
+    ' happiness=positive,disgust=negative',
   )
   parser.add_argument(
-    '--dataset', default='', help='a data set of long videos, not a folder'
+    '--dataset',
+    default='',
+    help='data set of long videos, instead of the folder',
   )
   parser.add_argument(
     '--manual_dir', default='', help='folder of the raw data set'
   )
-  parser.add_argument('--json', action='store_true', help='print JSON')
+  parser.add_argument(
+    '--json', action='store_true', help='print the metrics as JSON'
+  )
   return parser
 
 

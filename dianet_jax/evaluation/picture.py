@@ -269,19 +269,25 @@ def _parse(argv):
     ' --config.data.align=true.',
   )
   parser.add_argument(
-    '--config', default='configs/demo.py', help='a file of configs/[:model]'
+    '--config',
+    default='configs/demo.py',
+    help='configuration file (default: configs/demo.py); a model may follow'
+    ' after a colon',
   )
   parser.add_argument(
     '--clip', type=int, default=0, help='index of the clip in the records'
   )
-  parser.add_argument('--out', default='clip.png', help='file of the picture')
   parser.add_argument(
-    '--inputs',
-    help="representations, separated by commas, or 'all'; default: those of"
-    ' the run',
+    '--out', default='clip.png', help='PNG file to write (default: clip.png)'
   )
   parser.add_argument(
-    '--strips', help='a folder for one picture of each representation instead'
+    '--inputs',
+    help="representations, separated by commas, or 'all' (default: those"
+    ' that the model reads)',
+  )
+  parser.add_argument(
+    '--strips',
+    help='folder for one picture of each representation, instead of --out',
   )
   options, rest = parser.parse_known_args(argv)
   if wrong := [x for x in rest if not x.startswith('--config.')]:

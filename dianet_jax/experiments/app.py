@@ -258,13 +258,17 @@ def _parser() -> argparse.ArgumentParser:
     ' recorded videos. Ctrl-C stops it.',
   )
   parser.add_argument(
-    'bundles', nargs='*', help='further bundles, folders of `dianet export`'
+    'bundles',
+    nargs='*',
+    help='folders written by `dianet export`, in addition to the bundle of the'
+    ' package',
   )
-  parser.add_argument('--port', type=int, help='default: the first free one')
+  parser.add_argument('--port', type=int, help='default: the first free port')
   parser.add_argument(
     '--host',
     default=_LOCAL,
-    help='0.0.0.0 makes the page available to other machines',
+    help='address to serve on; 0.0.0.0 makes the page available to other'
+    ' machines',
   )
   return parser
 

@@ -306,17 +306,19 @@ def main(arguments: Sequence[str]) -> None:
     description='Exports a finished run as a bundle: a folder with everything'
     ' that `dianet predict` needs.',
   )
-  parser.add_argument('run', help='the workdir of a finished run')
-  parser.add_argument('out', help='folder to write, which does not exist yet')
+  parser.add_argument('run', help='workdir of a finished run or study')
+  parser.add_argument('out', help='folder to write; must not exist')
   parser.add_argument(
     '--final',
     action='store_true',
-    help="train once more on all subjects, for the run's number of epochs",
+    help='train a new network on all subjects and export it',
   )
   parser.add_argument(
-    '--row', metavar='NAME', default='', help='which row of an ablation'
+    '--row', metavar='NAME', default='', help='row to export, for an ablation'
   )
-  parser.add_argument('--json', action='store_true', help='say it in JSON')
+  parser.add_argument(
+    '--json', action='store_true', help='print the result as JSON'
+  )
   options = parser.parse_args(arguments)
   made = make(options.run, options.final, options.row)
   folder.save(made, options.out)

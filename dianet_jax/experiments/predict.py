@@ -172,21 +172,38 @@ def _parser() -> argparse.ArgumentParser:
   parser.add_argument(
     'sources',
     nargs='*',
-    help='videos, folders of frames, lists (.csv)',
+    help='videos, folders of frames, or lists of them (.csv)',
   )
   parser.add_argument(
     '--bundle',
-    help='folder of `dianet export`; default: the bundle of the package',
+    help='folder written by `dianet export` (default: the bundle of the'
+    ' package)',
   )
-  parser.add_argument('--out', default='prediction', help='folder to write')
-  parser.add_argument('--fps', type=float, help='of folders of frames')
+  parser.add_argument(
+    '--out', default='prediction', help='folder to write (default: prediction)'
+  )
+  parser.add_argument(
+    '--fps', type=float, help='frames per second of folders of frames'
+  )
   for name in ('onset', 'apex', 'offset'):
-    parser.add_argument(f'--{name}', type=int, help='frame number, from 0')
-  parser.add_argument('--start', type=float, help='seconds, instead of --onset')
-  parser.add_argument('--end', type=float, help='seconds, instead of --offset')
-  parser.add_argument('--dataset', default='', help='a raw data set instead')
-  parser.add_argument('--manual_dir', default='', help='where it lies')
-  parser.add_argument('--json', action='store_true', help='say it in JSON')
+    parser.add_argument(
+      f'--{name}', type=int, help=f'frame number of the {name}, from 0'
+    )
+  parser.add_argument(
+    '--start', type=float, help='time in seconds, instead of --onset'
+  )
+  parser.add_argument(
+    '--end', type=float, help='time in seconds, instead of --offset'
+  )
+  parser.add_argument(
+    '--dataset', default='', help='predict a raw data set instead of sources'
+  )
+  parser.add_argument(
+    '--manual_dir', default='', help='folder of the raw data set'
+  )
+  parser.add_argument(
+    '--json', action='store_true', help='print the results as JSON'
+  )
   return parser
 
 

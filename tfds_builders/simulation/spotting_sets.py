@@ -157,7 +157,7 @@ def write(
   root.mkdir(parents=True, exist_ok=True)
   plans = chosen.plans()
   videos, truth = [], []
-  for plan in track(plans, description='Filming videos', total=len(plans)):
+  for plan in track(plans, description='Rendering videos', total=len(plans)):
     script = plan.script(chosen.seed)
     path = root / f'{plan.name}.mp4'
     if not path.exists():
@@ -199,12 +199,16 @@ def main(arguments: Sequence[str]) -> None:
   trees = long_video_trees.TREES
   parser = argparse.ArgumentParser(
     prog='dianet simulate-videos',
-    description='Films long videos of drawn faces, with known expressions: the'
-    f' sets {", ".join(SETS)}, or a small raw data set in the layout of'
-    f' {", ".join(trees)}.',
+    description='Writes long videos of drawn faces with annotated expressions.',
   )
-  parser.add_argument('--set', required=True, choices=[*SETS, *trees])
-  parser.add_argument('--root', required=True, help='folder to make')
+  parser.add_argument(
+    '--set',
+    required=True,
+    choices=[*SETS, *trees],
+    help='the set for development or for testing spotters, or a small raw data'
+    f' set in the layout of {" or ".join(trees)}',
+  )
+  parser.add_argument('--root', required=True, help='folder to write')
   options = parser.parse_args(arguments)
   root = pathlib.Path(options.root).expanduser()
   try:
