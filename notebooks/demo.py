@@ -15,9 +15,10 @@
 #
 # # Micro-expressions from dynamic images
 #
-# Two minutes on a CPU: a training on simulated clips, its result, and a
-# prediction on a video of a real face, made here. In a clone of the repository
-# it needs `pip install -e '.[video,align]' scikit-image jupyter`.
+# This notebook trains networks on simulated clips, shows the result, makes a
+# video of a real face and predicts its expression. It takes two minutes on a CPU.
+# To run it in a clone of the repository, install
+# `pip install -e '.[video,align]' scikit-image jupyter`.
 
 # %%
 import importlib.metadata
@@ -27,35 +28,35 @@ import sys
 import tempfile
 
 if 'google.colab' in sys.modules:
-  # Of whoever publishes this repository.
+  # Replace OWNER by the owner of the repository.
   repository = 'https://github.com/OWNER/dianet-jax'
-  # Colab's own jax knows its accelerator: no other may replace it.
-  jax_there = 'jax==' + importlib.metadata.version('jax')
+  # Keeps the preinstalled jax, which supports the accelerator of Colab.
+  installed_jax = 'jax==' + importlib.metadata.version('jax')
   # !git clone -q --depth=1 {repository} dianet-jax
   os.chdir('dianet-jax')
-  # %pip install -q {jax_there} '.[video,align]' scikit-image
+  # %pip install -q {installed_jax} '.[video,align]' scikit-image
 elif not pathlib.Path('main.py').exists():
   os.chdir('..')
 
-# The `python` of the commands below is this one.
+# Makes the commands below use the Python of this notebook.
 folders = [os.path.dirname(sys.executable), os.environ['PATH']]
 os.environ['PATH'] = os.pathsep.join(folders)
 work = pathlib.Path(tempfile.mkdtemp())
 
 # %% [markdown]
-# ## A training
+# ## Training
 #
-# It simulates raw data in CASME II's own layout, six drawn faces in motion,
-# and trains a network for each subject without the clips of that subject. The
-# numbers show that the program works; they show nothing about real faces.
+# This command simulates raw data of six drawn faces in the layout of CASME II.
+# For each subject, it trains a network without the clips of this subject. The
+# result shows that the program works; it does not apply to real faces.
 
 # %%
 # !python main.py --config=configs/demo.py --workdir={work}/demo 2>&1 | cat
 
 # %% [markdown]
-# ## Its result
+# ## Result
 #
-# All predictions are of clips whose subject the network has never seen.
+# Each clip is predicted by the network that was trained without its subject.
 
 # %%
 import json
@@ -70,7 +71,8 @@ for name in ('accuracy', 'uf1', 'uar'):
   print(f'{name:9} {overall[name]["mean"]:.3f} ({low:.3f} to {high:.3f})')
 
 # %% [markdown]
-# The report of the run: confusion matrix, learning curves, dynamic images.
+# The report of the run has the confusion matrix, learning curves and dynamic
+# images.
 
 # %%
 import html
@@ -79,7 +81,7 @@ from IPython import display
 
 
 def show(page):
-  """A page of HTML inside this one."""
+  """Shows an HTML page in the notebook."""
   text = html.escape(page.read_text(encoding='utf-8'))
   frame = f'<iframe srcdoc="{text}" width="100%" height="600"></iframe>'
   display.display(display.HTML(f'<div>{frame}</div>'))
@@ -90,8 +92,8 @@ show(work / 'demo' / 'report.html')
 # %% [markdown]
 # ## A video of a face
 #
-# A photograph in the public domain, whose brows go up by four pixels and come
-# down again within a fifth of a second: an expression that is known.
+# In this video, made from a photograph in the public domain, the brows rise by
+# four pixels and fall again within a fifth of a second.
 
 # %%
 import cv2
@@ -105,12 +107,12 @@ brows = sum(
   np.exp(-((x - column) ** 2 + (y - 180) ** 2) / (2 * 24**2))
   for column in (238, 328)
 )
-shares = np.sin(np.linspace(0, np.pi, 40))
+amplitudes = 4 * np.sin(np.linspace(0, np.pi, 40))
 frames = [
   cv2.remap(
-    face, x, (y + 4 * share * brows).astype(np.float32), cv2.INTER_CUBIC
+    face, x, (y + amplitude * brows).astype(np.float32), cv2.INTER_CUBIC
   )
-  for share in shares
+  for amplitude in amplitudes
 ]
 video = work / 'brows.mp4'
 writer = cv2.VideoWriter(
@@ -121,15 +123,15 @@ for frame in frames:
 writer.release()
 
 # %% [markdown]
-# By the command, with the network that comes with the package:
+# Prediction on the command line, with the network that the package includes:
 
 # %%
 # !python -m dianet_jax predict {video} --out={work}/prediction 2>&1 | cat
 show(work / 'prediction' / 'report.html')
 
 # %% [markdown]
-# And in Python. Each image is what the network reads of one phase: motion to
-# the right, down, and how much the skin stretches, as red, green and blue.
+# The same in Python. Each image is the network's input for one phase: red, green
+# and blue are the optical flow to the right, the flow down, and the strain.
 
 # %%
 import dianet_jax
@@ -161,6 +163,6 @@ figure.suptitle(
 plt.show()
 
 # %% [markdown]
-# What such a prediction is worth, and what it must not be used for:
-# `docs/predict.md`. Your own video: upload it, and put its path in place of
-# `video`. Your own data set: `docs/data.md`.
+# `docs/predict.md` describes the limits of such predictions and what they must
+# not be used for. To predict your own video, upload it and replace `video` by its
+# path. To train on your own data set, see `docs/data.md`.
