@@ -1,4 +1,4 @@
-"""Whether raw long videos can be used: dianet check --dataset=casme_sq."""
+"""Checks raw data sets of long videos: dianet check --dataset=casme_sq."""
 
 import json
 import os
@@ -11,16 +11,16 @@ _MOST_LISTED = 20
 
 
 def check(name: str, manual_dir: str | os.PathLike[str]) -> dict[str, Any]:
-  """Looks for the videos and what is annotated in them.
+  """Checks a raw data set of long videos.
 
   Args:
-    name: of the data set.
-    manual_dir: the folder with the raw data.
+    name: one of `long_videos.SETS`.
+    manual_dir: folder of the raw data set.
 
   Returns:
-    Ready for JSON: `verdict`, `dataset`, `counts` and `expected`
-    (`long_videos.counts`), `simulated`, `spreadsheet`, `notes`, `problems`,
-    `next_commands`.
+    A report, ready for JSON: `verdict`, `dataset`, `counts` and `expected` (see
+    `long_videos.counts`), `simulated`, `spreadsheet`, `folders`, `notes`,
+    `problems`, `next_commands`.
 
   Raises:
     UserError: nothing is found, or the spreadsheet cannot be read.
@@ -57,15 +57,19 @@ def check(name: str, manual_dir: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def text(report: dict[str, Any]) -> str:
-  """The report for a terminal."""
+  """Formats a report for a terminal.
+
+  Args:
+    report: result of `check`.
+  """
   counts, expected = report['counts'], report['expected']
   lines = [
     f'{report["verdict"]}: {report["dataset"]}'
     + ', SIMULATED' * report['simulated'],
     f'  {report["spreadsheet"]}',
-    f'  videos below {report["folders"]}',
+    f'  videos in {report["folders"]}',
     *(
-      f'  {key:<10} {counts[key]:>5}   complete: {expected[key]}'
+      f'  {key:<10} {counts[key]:>5}   expected: {expected[key]}'
       for key in counts
     ),
   ]
@@ -81,7 +85,15 @@ def text(report: dict[str, Any]) -> str:
 
 
 def show(name: str, manual_dir: str, as_json: bool) -> int:
-  """Prints the report; returns 0 where the verdict is READY, else 1.
+  """Checks a data set and prints the report.
+
+  Args:
+    name: one of `long_videos.SETS`.
+    manual_dir: folder of the raw data set.
+    as_json: whether to print JSON.
+
+  Returns:
+    The exit status: 0 if the verdict is READY, else 1.
 
   Raises:
     UserError: see `check`.

@@ -1,8 +1,8 @@
-"""Long videos with annotated expressions, to be spotted: frames in folders.
+"""Raw data sets of long videos with annotated expressions, for spotting.
 
-A `LongVideos` says what a data set calls things; `find` reads the spreadsheet
-and looks for the folders. Frames count from 0 in what comes out, whatever the
-files are called.
+A `LongVideos` describes the names in a data set; `find` reads its spreadsheet
+and finds the folders of frames. Frames are counted from 0 in the results,
+independently of the numbers in file names.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from dianet_jax.clips import frame_names, intervals
 from dianet_jax.core import errors
 from tfds_builders import frames, raw_folder
 
-# Name -> where its `DATA_SET` is.
+# Name -> module with its `DATA_SET`.
 SETS = {
   'casme_sq': 'tfds_builders.casme_sq.facts',
   'samm_long': 'tfds_builders.samm_long.facts',
@@ -25,17 +25,17 @@ SETS = {
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-  """An expression as the spreadsheet has it; frame numbers as in file names.
+  """A row of the spreadsheet: an expression, with frame numbers of file names.
 
   Attributes:
     place: file, sheet and row, for messages.
-    subject: as folders and results call it.
-    video: what `LongVideos.video_of` makes of the video's folder.
-    onset: number of the first frame; 0: the spreadsheet tells none.
-    apex: likewise.
-    offset: likewise.
+    subject: name of the subject in folders and results.
+    video: name of the video, as returned by `LongVideos.video_of`.
+    onset: number of the first frame; 0 if it is not annotated.
+    apex: number of the apex frame; 0 if it is not annotated.
+    offset: number of the last frame; 0 if it is not annotated.
     kind: 'micro' or 'macro'.
-    emotion: in lower case; '' where none is known.
+    emotion: in lower case; '' if unknown.
   """
 
   place: str
@@ -54,16 +54,16 @@ class LongVideos:
 
   Attributes:
     name: of the data set.
-    guide: where to get it and how it lies on disk.
-    frames_per_second: of the camera.
-    spreadsheets: patterns of the file's name, the preferred ones first.
+    guide: where to get it, and its layout on disk.
+    frames_per_second: frame rate of the camera.
+    spreadsheets: patterns of the file name, the preferred ones first.
     read: (spreadsheet, all folders) -> rows and notes.
-    video_of: path of a folder -> (subject, video) or None for other folders.
-    videos: in the complete data set; its other counts likewise.
-    subjects: who is in them.
-    micro: expressions annotated as micro-expressions.
-    macro: the others.
-    same_people: data sets of clips that show some of these people.
+    video_of: path of a folder -> (subject, video); None for other folders.
+    videos: number of videos in the complete data set.
+    subjects: number of subjects in it.
+    micro: number of micro-expressions in it.
+    macro: number of macro-expressions in it.
+    same_people: data sets of clips that show some of the same people.
   """
 
   name: str
@@ -86,11 +86,12 @@ class LongVideo:
   """One video.
 
   Attributes:
-    name: of its folder.
-    subject: who is in it.
-    folder: with the frames.
-    frames: how many there are.
-    expressions: (interval, emotion), frames from 0 as they lie on disk.
+    name: name of its folder.
+    subject: name of the subject.
+    folder: contains the frames.
+    frames: number of frames.
+    expressions: (interval, emotion); frames are indices, from 0, into the
+      sorted files.
   """
 
   name: str
@@ -102,15 +103,15 @@ class LongVideo:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-  """What a folder holds.
+  """The videos found in a raw folder.
 
   Attributes:
-    videos: sorted by name, also those without an expression.
-    spreadsheet: that was read.
-    notes: what was decided on the way.
-    problems: expressions that cannot be used, and why.
-    left_out: kinds of the expressions without an onset.
-    simulated: whether the faces are.
+    videos: sorted by name, including those without expressions.
+    spreadsheet: path of the spreadsheet that was read.
+    notes: decisions made while reading, one sentence each.
+    problems: expressions that cannot be used, with the reasons.
+    left_out: kind of each expression that has no onset and is omitted.
+    simulated: whether the faces are simulated.
   """
 
   videos: list[LongVideo]
@@ -122,28 +123,37 @@ class Found:
 
 
 def get(name: str) -> LongVideos:
-  """A data set of long videos.
+  """Gets the description of a data set.
+
+  Args:
+    name: one of `SETS`.
 
   Raises:
-    UserError: there is none of this name.
+    UserError: the name is unknown.
   """
   if name not in SETS:
     raise errors.UserError(
-      f'--dataset={name}: there are the long videos of {", ".join(SETS)}.'
+      f'--dataset={name} is not a data set of long videos: expected one of'
+      f' {", ".join(SETS)}.'
     )
   return importlib.import_module(SETS[name]).DATA_SET
 
 
 def find(data_set: LongVideos, manual_dir: str | os.PathLike[str]) -> Found:
-  """Finds the videos and what is annotated in them, opening no image.
+  """Finds the videos and their annotations, without opening images.
 
   Args:
-    data_set: what to look for.
-    manual_dir: the folder with the raw data, at any depth below it.
+    data_set: description of the data set.
+    manual_dir: folder that contains the raw data, at any depth.
+
+  Returns:
+    The videos.
 
   Raises:
-    raw_folder.NothingFoundError: not there, with what was expected and where.
-    UserError: the spreadsheet cannot be read; two folders are one video.
+    raw_folder.NothingFoundError: there is no spreadsheet or no video; the
+      message has the expected layout.
+    UserError: the spreadsheet cannot be read, or two folders have the same
+      video.
   """
   root, folders = data_set.guide.walk(manual_dir)
   path = _spreadsheet(data_set, root, folders)
@@ -162,8 +172,8 @@ def find(data_set: LongVideos, manual_dir: str | os.PathLike[str]) -> Found:
   for key, some in by_video.items():
     if key not in places:
       problems.append(
-        f'{some[0].place}: no folder of the video {key[1]} of {key[0]}'
-        f' ({len(some)} expression(s))'
+        f'{some[0].place}: there is no folder for the video {key[1]} of'
+        f' {key[0]} ({len(some)} expression(s))'
       )
   videos = [
     _video(key, folder, by_video.get(key, []), notes, problems, left_out)
@@ -180,7 +190,7 @@ def _spreadsheet(
   root: pathlib.Path,
   folders: Sequence[frames.Folder],
 ) -> pathlib.Path:
-  """The one that fits best by its name."""
+  """The spreadsheet whose name fits best."""
   found = [
     (rank, frame_names.is_copy(name), folder.path / name)
     for folder in folders
@@ -210,8 +220,8 @@ def _places(
     if key in places:
       raise errors.UserError(
         f'{data_set.guide.title}: {places[key].path.relative_to(root)} and'
-        f' {folder.path.relative_to(root)} are the same video, such as raw and'
-        ' cropped frames. Name a folder that holds one of them.'
+        f' {folder.path.relative_to(root)} have the same video, perhaps as raw'
+        ' and cropped frames. Give a folder that contains only one of them.'
       )
     places[key] = folder
   return places
@@ -232,7 +242,7 @@ def _video(
   expressions = []
   for row in rows:
     if not row.onset:
-      notes.append(f'{row.place}: no onset is annotated, left out')
+      notes.append(f'{row.place}: omitted, because it has no onset')
       left_out.append(row.kind)
       continue
     found = _interval(row, numbers, notes, problems)
@@ -253,26 +263,26 @@ def _video(
 def _interval(
   row: Row, numbers: list[int], notes: list[str], problems: list[str]
 ) -> intervals.Interval | None:
-  """The interval in indices of frames; None where nothing can be made of it."""
+  """The interval as frame indices; None, and a problem, if it is invalid."""
   onset, apex, offset = row.onset, row.apex, row.offset
   if not offset:
-    notes.append(f'{row.place}: no offset is annotated, the apex is taken')
+    notes.append(f'{row.place}: no offset, replaced by the apex')
     offset = apex
   if not onset <= offset:
     problems.append(
-      f'{row.place}: onset {onset} comes after the offset {offset}'
+      f'{row.place}: the onset {onset} is after the offset {offset}'
     )
     return None
   if not onset <= apex <= offset:
     notes.append(
-      f'{row.place}: the apex {apex} lies outside of {onset} to {offset}, the'
-      ' middle is taken'
+      f'{row.place}: the apex {apex} is not in {onset} to {offset}, replaced by'
+      ' the middle'
     )
     apex = (onset + offset) // 2
   there = [n for n in numbers if onset <= n <= offset]
   if 2 * len(there) < offset - onset + 1:
     problems.append(
-      f'{row.place}: {len(there)} of the frames {onset} to {offset} are there'
+      f'{row.place}: only {len(there)} of the frames {onset} to {offset} exist'
       f' (the folder has {numbers[0]} to {numbers[-1]})'
     )
     return None
@@ -290,10 +300,17 @@ def row_of(
   cells: Mapping[str, str],
   emotion: str,
 ) -> Row:
-  """A row by its cells `onset`, `apex`, `offset` and `type`.
+  """Parses the cells of a row.
+
+  Args:
+    place: file, sheet and row, for messages.
+    subject: see `Row`.
+    video: see `Row`.
+    cells: text of the columns `onset`, `apex`, `offset` and `type`.
+    emotion: see `Row`.
 
   Raises:
-    UserError: see `frame_of` and `kind_of`.
+    UserError: a cell is invalid, see `frame_of` and `kind_of`.
   """
   onset, apex, offset = (
     frame_of(place, column, cells[column])
@@ -304,10 +321,21 @@ def row_of(
 
 
 def frame_of(place: str, column: str, text: str) -> int:
-  """A cell with a frame number; 0 for an empty one.
+  """Parses a cell with a frame number.
+
+  Args:
+    place: file, sheet and row, for messages.
+    column: name of the column, for messages.
+    text: of the cell.
+
+  Returns:
+    The number; 0 for an empty cell.
 
   Raises:
-    UserError: it is not a number.
+    UserError: it is not a number, or negative.
+
+  >>> frame_of('row 3', 'onset', '12.0'), frame_of('row 3', 'onset', '/')
+  (12, 0)
   """
   if not text or text in ('/', '-'):
     return 0
@@ -318,28 +346,43 @@ def frame_of(place: str, column: str, text: str) -> int:
   if number < 0:
     raise errors.UserError(
       f'{place}, {column}: found {text[:40]!r}, expected a frame number.'
-      ' Correct the cell, or take a fresh copy of the spreadsheet.'
+      ' Correct the cell, or get a new copy of the spreadsheet.'
     )
   return number
 
 
 def kind_of(place: str, text: str) -> str:
-  """'micro' or 'macro' of a cell that begins so.
+  """Parses a cell with the kind of an expression.
+
+  Args:
+    place: file, sheet and row, for messages.
+    text: of the cell, such as 'Micro - 1/2'.
+
+  Returns:
+    'micro' or 'macro', with which the text begins.
 
   Raises:
-    UserError: it does not.
+    UserError: it begins with neither.
   """
   kind = text.strip().casefold()[:5]
   if kind not in intervals.KINDS:
     raise errors.UserError(
-      f'{place}: found the type {text[:40]!r}, expected one that begins with'
+      f'{place}: found the type {text[:40]!r}, expected a text that begins with'
       " 'micro' or 'macro'."
     )
   return kind
 
 
 def counts(found: Found) -> Mapping[str, int]:
-  """`videos`, `subjects`, `micro`, `macro`; also those that are left out."""
+  """Counts what was found, for comparison with the complete data set.
+
+  Args:
+    found: result of `find`.
+
+  Returns:
+    'videos', 'subjects', 'micro' and 'macro' -> number; expressions that are
+    left out are included.
+  """
   kinds = [item.kind for video in found.videos for item, _ in video.expressions]
   kinds += found.left_out
   return {
