@@ -16,8 +16,8 @@
 # # Micro-expressions from dynamic images
 #
 # This notebook trains networks on simulated clips, shows the result, makes a
-# video of a real face and predicts its expression. It takes two minutes on a CPU.
-# To run it in a clone of the repository, install
+# video of a real face and predicts its expression. It takes two minutes on a
+# CPU. To run it in a clone of the repository, install
 # `pip install -e '.[video,align]' scikit-image jupyter`.
 
 # %%
@@ -130,8 +130,9 @@ writer.release()
 show(work / 'prediction' / 'report.html')
 
 # %% [markdown]
-# The same in Python. Each image is the network's input for one phase: red, green
-# and blue are the optical flow to the right, the flow down, and the strain.
+# The same in Python. Each image is the network's input for one phase: red,
+# green and blue are the optical flow to the right, the flow down, and the
+# strain.
 
 # %%
 import dianet_jax
@@ -164,5 +165,5 @@ plt.show()
 
 # %% [markdown]
 # `docs/predict.md` describes the limits of such predictions and what they must
-# not be used for. To predict your own video, upload it and replace `video` by its
-# path. To train on your own data set, see `docs/data.md`.
+# not be used for. To predict your own video, upload it and replace `video` by
+# its path. To train on your own data set, see `docs/data.md`.

@@ -1,4 +1,4 @@
-"""CASME II: spontaneous micro-expressions at 200 frames a second."""
+"""CASME II: spontaneous micro-expressions at 200 frames per second."""
 
 from tfds_builders import clips, protocols, raw_folder, registry
 from tfds_builders.casme2 import simulated

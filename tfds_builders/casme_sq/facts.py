@@ -48,7 +48,7 @@ def _codes(
   if not found:
     raise errors.UserError(
       f'{path}: the second and the third sheet must map subjects and videos to'
-      ' the codes in the names of folders. Take a fresh copy of it.'
+      ' the codes in the names of folders. Get a new copy of it.'
     )
   return found
 
@@ -56,13 +56,13 @@ def _codes(
 def _read(
   path: pathlib.Path, folders: Sequence[frames.Folder]
 ) -> tuple[list[long_videos.Row], list[str]]:
-  """The sheets have no header."""
+  """Reads the three sheets, which have no header."""
   del folders
   sheets = workbooks.read_cells(path)
   if len(sheets) < 3:
     raise errors.UserError(
       f'{path} has {len(sheets)} sheet(s), expected three: expressions, codes'
-      ' of subjects, codes of videos. Take a fresh copy of it.'
+      ' of subjects, codes of videos. Get a new copy of it.'
     )
   [(title, rows), (_, subjects), (_, videos)] = list(sheets.items())[:3]
   subject_codes = _codes(path, subjects, 2, 1)
@@ -80,7 +80,7 @@ def _read(
     if subject is None or video is None:
       raise errors.UserError(
         f'{place}: no code for the subject {row["subject"]!r} or the video'
-        f' {name!r} in the other sheets. Correct the cell, or take a fresh'
+        f' {name!r} in the other sheets. Correct the cell, or get a new'
         ' copy.'
       )
     found.append(

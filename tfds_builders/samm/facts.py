@@ -1,4 +1,4 @@
-"""SAMM: spontaneous micro-facial movements at 200 frames a second."""
+"""SAMM: spontaneous micro-facial movements at 200 frames per second."""
 
 from tfds_builders import clips, identity, protocols, raw_folder, registry
 from tfds_builders.samm import simulated

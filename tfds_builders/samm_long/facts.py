@@ -1,4 +1,4 @@
-"""SAMM Long Videos: macro- and micro-expressions at 200 frames a second."""
+"""SAMM Long Videos: macro- and micro-expressions at 200 frames per second."""
 
 from collections.abc import Sequence
 import pathlib
@@ -33,7 +33,7 @@ def _video_of(path: pathlib.Path) -> tuple[str, str] | None:
 def _table(
   path: pathlib.Path, needed: Sequence[str]
 ) -> tuple[str, list[tuple[int, dict[str, str]]]]:
-  """A sheet whose header has the columns: its title, (row, cells) below it."""
+  """Finds the sheet with these columns; returns its title and (row, cells)."""
   for title, rows in workbooks.read_cells(path).items():
     for index, cells in enumerate(rows):
       names = [cell.strip().casefold().removesuffix(' frame') for cell in cells]
@@ -44,7 +44,7 @@ def _table(
         ]
         return title, below
   raise errors.UserError(
-    f'{path} has no table with the columns {", ".join(needed)}. Take a fresh'
+    f'{path} has no table with the columns {", ".join(needed)}. Get a new'
     ' copy of it.'
   )
 
@@ -52,7 +52,7 @@ def _table(
 def _emotions(
   folders: Sequence[frames.Folder],
 ) -> tuple[dict[str, str], str]:
-  """Clip -> emotion of the sheet of SAMM, and a note."""
+  """Reads clip -> emotion from the spreadsheet of SAMM; also returns a note."""
   paths = [
     folder.path / name
     for folder in folders
@@ -61,8 +61,8 @@ def _emotions(
   ]
   if not paths:
     return {}, (
-      "no emotions: SAMM's own spreadsheet, SAMM_Micro_FACS_Codes_v2.xlsx, does"
-      ' not lie in the folder'
+      'no emotions, because the spreadsheet of SAMM,'
+      ' SAMM_Micro_FACS_Codes_v2.xlsx, is not in the folder'
     )
   path = min(paths)
   _, rows = _table(path, ('filename', 'estimated emotion'))
@@ -86,7 +86,7 @@ def _read(
     if clip is None:
       raise errors.UserError(
         f'{place}: found the file name {row["filename"][:40]!r}, expected one'
-        " like '006_1_2'. Correct the cell, or take a fresh copy."
+        " like '006_1_2'. Correct the cell, or get a new copy."
       )
     found.append(
       long_videos.row_of(

@@ -1,8 +1,8 @@
-"""What a simulated face does in a long video, and when.
+"""Generates the script of a simulated long video: all movements of a face.
 
-Expressions are what a spotter is to find. Everything else happens between or
-beside them, and is what it must not take for one: blinks, gaze, speech, turns
-of the head, drift and light.
+Besides expressions, a script has the movements that a spotter must not confuse
+with them: blinks, saccades, speech, head rotations, drift and changes of
+illumination.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ import numpy as np
 
 from tfds_builders.simulation import layouts
 
-# As CASME II calls them -> which action units move.
+# Emotion, as named in CASME II -> strength of each action unit.
 EXPRESSIONS = {
   'happiness': layouts.SMILE.rise,
   'surprise': layouts.BROWS_UP.rise,
@@ -25,10 +25,10 @@ Content = Literal['expressions', 'talk', 'blinks', 'still']
 
 @dataclasses.dataclass(frozen=True)
 class Habits:
-  """How often and how far a face moves.
+  """Rates, durations and amplitudes of the movements of a face.
 
-  Ranges are drawn from uniformly. Pixels are those of a face 340 pixels high,
-  lengths in seconds, rates a minute.
+  Values are drawn uniformly from ranges. Pixels refer to a face 340 pixels
+  high, durations are in seconds, rates per minute.
   """
 
   micro_rate: float = 5.0
@@ -40,10 +40,9 @@ class Habits:
   macro_hold: tuple[float, float] = (0.2, 1.2)
   macro_fall: tuple[float, float] = (0.3, 0.8)
   macro_pixels: tuple[float, float] = (4.0, 10.0)
-  # Of the smaller side's share against the larger one's, see `displacement`.
+  # Difference between the two sides of the face, see `motion.displacement`.
   asymmetry: tuple[float, float] = (-0.4, 0.4)
-  # Between two expressions, at least.
-  pause: float = 0.6
+  pause: float = 0.6  # Minimal time between two events.
   blink_rate: float = 15.0
   blink_seconds: tuple[float, float] = (0.15, 0.30)
   gaze_rate: float = 8.0
@@ -54,20 +53,19 @@ class Habits:
   speech_pixels: tuple[float, float] = (2.0, 7.0)
   turn_rate: float = 1.5
   turn_seconds: tuple[float, float] = (0.8, 2.0)
-  # A face that is turned by 10 degrees.
-  turn_pixels: tuple[float, float] = (6.0, 18.0)
+  turn_pixels: tuple[float, float] = (6.0, 18.0)  # A rotation by 10 degrees.
   light_rate: float = 1.0
   light_gain: tuple[float, float] = (-0.12, 0.12)
 
 
 @dataclasses.dataclass(frozen=True)
 class Expression:
-  """An expression of the script, as a coder would write it down.
+  """An expression of the script, as a coder would annotate it.
 
   Attributes:
-    onset: number of its first frame, from 0.
-    apex: number of the frame of its greatest extent.
-    offset: number of its last frame.
+    onset: number of the first frame, from 0.
+    apex: number of the frame of the largest displacement.
+    offset: number of the last frame.
     emotion: key of `EXPRESSIONS`.
   """
 
@@ -79,14 +77,14 @@ class Expression:
 
 @dataclasses.dataclass(frozen=True)
 class Movement:
-  """A field of displacements that comes and goes.
+  """A displacement field with a weight for each frame.
 
   Attributes:
     start: number of the frame of the first weight.
-    weights: `[frame]` float32; of the field, 1 at its greatest.
-    units: action unit, or a key of `long_videos.POSES`, to strength.
-    pixels: the largest displacement at weight 1, of a face 340 pixels high.
-    asymmetry: -1..1; how much stronger the side with greater x is.
+    weights: float32 [frame], factor of the field, 1 at its maximum.
+    units: action unit, or a key of `long_videos.POSES` -> strength.
+    pixels: largest displacement at weight 1, for a face 340 pixels high.
+    asymmetry: -1..1; how much stronger the side with larger x moves.
   """
 
   start: int
@@ -98,14 +96,14 @@ class Movement:
 
 @dataclasses.dataclass(frozen=True)
 class Script:
-  """All that happens in one video.
+  """All movements in one video.
 
   Attributes:
-    frames: how many there are.
-    frames_per_second: of the camera.
+    frames: number of frames.
+    frames_per_second: frame rate of the camera.
     expressions: in the order of their onsets.
     movements: in the order of their starts.
-    light: `[frame]` float32; the gain of the light.
+    light: float32 [frame], gain of the illumination.
     moves: whether the head drifts.
   """
 
@@ -118,7 +116,7 @@ class Script:
 
 
 class _Writer:
-  """Collects what happens, each thing with numbers of its own."""
+  """Collects the movements of a script."""
 
   def __init__(self, rng, frames_per_second, seconds, habits):
     self.rng = rng
@@ -129,7 +127,7 @@ class _Writer:
     self.movements: list[Movement] = []
 
   def count(self, rate):
-    """How often something happens: as a rate says, give or take a part."""
+    """Number of events for a rate per minute, rounded at random."""
     return int(rate * self.seconds / 60 + self.rng.uniform())
 
   def frames(self, seconds):
@@ -140,7 +138,7 @@ class _Writer:
     self.movements.append(Movement(start, weights, units, pixels, asymmetry))
 
   def expression(self, start, kind):
-    """A micro- or macro-expression; returns the seconds it takes."""
+    """Adds a micro- or macro-expression; returns its duration in seconds."""
     rng, habits = self.rng, self.habits
     emotion = str(rng.choice(list(EXPRESSIONS)))
     rise, fall = (
@@ -162,12 +160,12 @@ class _Writer:
     }
     pixels = rng.uniform(*getattr(habits, f'{kind}_pixels'))
     self.add(onset, weights, units, pixels, rng.uniform(*habits.asymmetry))
-    # While it is held, the apex is where it begins to be.
+    # During the plateau of a macro-expression, its first frame is the apex.
     self.expressions.append(Expression(onset, apex, offset, emotion))
     return (offset - onset + 1) / self.rate
 
   def speech(self, start):
-    """Syllables, one after the other; returns the seconds they take."""
+    """Adds a sequence of syllables; returns its duration in seconds."""
     rng, habits = self.rng, self.habits
     length = rng.uniform(*habits.speech_seconds)
     now = start
@@ -185,18 +183,18 @@ class _Writer:
     return length + habits.syllable_seconds[1]
 
   def turn(self, start):
-    """The head turns or nods, and comes back; returns the seconds."""
+    """Adds a rotation or nod of the head; returns its duration in seconds."""
     rng, habits = self.rng, self.habits
     seconds = rng.uniform(*habits.turn_seconds)
     shape = np.sin(np.pi * np.linspace(0, 1, self.frames(seconds) + 1)) ** 2
-    way = 'yaw' if rng.uniform() < 0.6 else 'pitch'
+    axis = 'yaw' if rng.uniform() < 0.6 else 'pitch'
     side = float(rng.choice((-1, 1)))
     pixels = rng.uniform(*habits.turn_pixels)
-    self.add(self.frames(start), shape * side, {way: 1.0}, pixels)
+    self.add(self.frames(start), shape * side, {axis: 1.0}, pixels)
     return seconds
 
   def blinks(self):
-    """At random times; the lids close faster than they open."""
+    """Adds blinks at random times; eyelids close faster than they open."""
     rng, habits = self.rng, self.habits
     for _ in range(self.count(habits.blink_rate)):
       length = self.frames(rng.uniform(*habits.blink_seconds)) + 1
@@ -205,7 +203,7 @@ class _Writer:
       self.add(start, np.sin(np.pi / 2 * share) ** 2, {'blink': 1.0}, 0.0)
 
   def gazes(self):
-    """The eyes jump aside, stay there and jump back."""
+    """Adds saccades to the side and back, at random times."""
     rng, habits = self.rng, self.habits
     for _ in range(self.count(habits.gaze_rate)):
       length = self.frames(rng.uniform(0.5, 2.5))
@@ -217,7 +215,7 @@ class _Writer:
       self.add(start, weights, {'gaze': 1.0}, rng.uniform(*habits.gaze_pixels))
 
   def in_turn(self, kinds):
-    """Puts things after each other, in random order and at random times."""
+    """Adds events one after another, in random order with random gaps."""
     rng, habits = self.rng, self.habits
     order = list(rng.permutation(kinds))
     longest = {
@@ -242,7 +240,7 @@ class _Writer:
       now += habits.pause
 
   def light(self):
-    """The gain of the light, `[frame]`: lamps that change, and stay so."""
+    """Gain of the illumination, float32 [frame], with lasting changes."""
     frames = round(self.seconds * self.rate)
     gain = np.ones(frames)
     for _ in range(self.count(self.habits.light_rate)):
@@ -250,7 +248,7 @@ class _Writer:
       slope = self.frames(self.rng.uniform(0.1, 2.0))
       size = self.rng.uniform(*self.habits.light_gain)
       gain += np.interp(np.arange(frames), (begin, begin + slope), (0, size))
-    # More or less than that, and the picture is black or white.
+    # Prevents saturation.
     return np.clip(gain, 0.75, 1.25).astype(np.float32)
 
 
@@ -261,19 +259,19 @@ def write(
   seconds: float,
   habits: Habits = Habits(),  # noqa: B008, it is frozen
 ) -> Script:
-  """Decides what happens in a video.
+  """Generates the script of a video.
 
   Args:
-    rng: decides everything that is random.
-    content: 'expressions': everything there is; 'talk': the same without
-      expressions; 'blinks': blinks, gaze, drift and light alone; 'still':
-      nothing moves.
-    frames_per_second: of the camera.
-    seconds: how long it takes.
-    habits: how often and how far.
+    rng: random generator.
+    content: 'expressions': all movements; 'talk': all but expressions;
+      'blinks': only blinks, saccades, drift and changes of illumination;
+      'still': none.
+    frames_per_second: frame rate of the camera.
+    seconds: duration.
+    habits: rates, durations and amplitudes.
 
   Returns:
-    The script; the same for generators in the same state.
+    The script, which depends only on the arguments.
   """
   writer = _Writer(rng, frames_per_second, seconds, habits)
   rates = {

@@ -1,4 +1,4 @@
-"""Simulated CAS(ME)^2 and SAMM Long Videos: folders of frames, spreadsheets."""
+"""Simulated raw data in the layouts of CAS(ME)^2 and SAMM Long Videos."""
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
@@ -14,32 +14,38 @@ from tfds_builders import raw_folder
 from tfds_builders.simulation import acting, faces, long_videos
 
 _HEIGHT, _WIDTH = 200, 240
-# Takes of a subject; the last has no expression.
+# Contents of a subject's videos.
 _CONTENTS: Sequence[acting.Content] = ('expressions', 'expressions', 'blinks')
 
 
 @dataclasses.dataclass(frozen=True)
 class Take:
-  """One video of a tree."""
+  """One video of a simulated data set.
+
+  Attributes:
+    subject: index of the subject.
+    number: index of the video among those of the subject.
+    script: all movements in it.
+  """
 
   subject: int
   number: int
   script: acting.Script
 
   def kind(self, item: acting.Expression) -> str:
-    """'micro' or 'macro'."""
+    """The kind of an expression, 'micro' or 'macro', by its duration."""
     rate = self.script.frames_per_second
     return intervals.kind_of(item.onset, item.offset, rate)
 
 
 @dataclasses.dataclass(frozen=True)
 class Tree:
-  """A layout: where frames lie, and the sheets of the annotations.
+  """Layout of a data set: folders of frames and spreadsheets.
 
   Attributes:
-    frames_per_second: of the camera.
-    grey: whether the frames have no colour.
-    place: take -> folder and pattern of the files' names, numbered from 1.
+    frames_per_second: frame rate of the camera.
+    grey: whether the frames are grey.
+    place: take -> folder, and format of the file names, numbered from 1.
     sheets: takes -> file name -> title of the sheet -> rows.
   """
 
@@ -64,7 +70,7 @@ def _casme_sq_sheets(takes):
   for take in takes:
     for turn, item in enumerate(take.script.expressions, 1):
       clip = f'{_STORIES[take.number]}_{turn}'
-      # As in the original, some have no offset; the last frame is the apex's.
+      # As in the original, some have no offset (0).
       offset = 0 if turn == 2 else item.offset + 1
       rows.append([take.subject + 1, clip, item.onset + 1, item.apex + 1,
                    offset, '4+7', 'negative', f'{take.kind(item)}-expression',
@@ -92,7 +98,7 @@ def _samm_sheets(takes):
     for turn, item in enumerate(take.script.expressions, 1):
       clip = f'{person}_{take.number + 1}_{turn}'
       kind = take.kind(item)
-      # As in the original, some have no usable onset.
+      # As in the original, some have no onset (0).
       onset = 0 if turn == 2 else item.onset + 1
       long.append([person, clip, take.number + 1, onset, item.apex + 1,
                    item.offset + 1, None,
@@ -115,24 +121,25 @@ TREES = {
 def write(
   name: str, root: pathlib.Path, subjects: int = 2, seconds: float = 18
 ) -> list[Take]:
-  """Writes a tree of drawn faces in the layout of a data set.
+  """Writes long videos of drawn faces in the layout of a data set.
 
   Args:
     name: key of `TREES`.
-    root: folder to make.
-    subjects: number of faces, of three videos each, one without expressions.
-    seconds: length of each video.
+    root: folder to write.
+    subjects: number of subjects, each with three videos, one of them without
+      expressions.
+    seconds: duration of each video.
 
   Returns:
-    What happens in the videos.
+    The videos.
 
   Raises:
-    errors.UserError: the folder is there, and not empty.
+    errors.UserError: the folder exists and is not empty.
   """
   if root.exists() and any(root.iterdir()):
     raise errors.UserError(
-      f'{root} is not empty. Real and simulated data must not mix: give a'
-      ' folder that does not exist yet.'
+      f'{root} is not empty. Real and simulated data must not be mixed: give a'
+      ' folder that does not exist.'
     )
   tree = TREES[name]
   takes = []
@@ -154,8 +161,8 @@ def write(
         sheet.append(row)
     book.save(root / file_name)
   (root / raw_folder.SIMULATED_MARK).write_text(
-    f'Drawn by a program in the layout of {name}: nobody is real, and a result'
-    ' on it is none on that data set.\n',
+    f'Simulated data in the layout of {name}: results on them are not results'
+    ' on this data set.\n',
     encoding='utf-8',
   )
   return takes

@@ -1,6 +1,6 @@
-"""Films a face that acts a script, frame by frame, and writes the video.
+"""Renders a face that performs a script, frame by frame, and writes a video.
 
-Memory is that of a few fields of displacement, however long a video is.
+The memory for a few displacement fields is enough for videos of any length.
 """
 
 from collections.abc import Iterator
@@ -15,26 +15,28 @@ from dianet_jax.core import errors
 from tfds_builders.simulation import acting, motion
 from tfds_builders.simulation import faces as faces_lib
 
-# Sizes of motions are given for a face this high; one is 2.7 units high.
+# Amplitudes are specified for a face of this height in pixels, which is 2.7
+# face units.
 _PIXELS_HIGH, _UNITS_HIGH = 340, 2.7
-# Movements of the head and the eyes, beside the facial action units.
+# Movements of the head and the eyes, in addition to facial action units.
 POSES = ('yaw', 'pitch', 'blink', 'gaze')
-# Half the height and the width of what a head moves with it, in face units;
-# the background, which begins twice as far from the middle, stays.
+# Half height and half width of the region that moves with the head, in face
+# units. The motion decreases to 0 at twice this distance, where the background
+# begins.
 _HEAD = (1.9, 1.4)
 
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
-  """How a video is filmed and compressed.
+  """Camera and compression.
 
   Attributes:
-    noise_levels: standard deviation of each pixel and channel.
-    flicker_gain: of the light, from frame to frame.
-    drift_pixels: of the head, of a face 340 pixels high.
-    drift_degrees: likewise.
+    noise_levels: standard deviation of the noise in grey levels.
+    flicker_gain: standard deviation of the gain from frame to frame.
+    drift_pixels: amplitude of head drift, for a face 340 pixels high.
+    drift_degrees: amplitude of head rotation in degrees.
     drift_seconds: periods of the drift.
-    quality: `crf` of H.264; more is worse.
+    quality: `crf` of H.264; higher is worse.
   """
 
   noise_levels: float = 2.0
@@ -46,7 +48,7 @@ class Camera:
 
 
 class _Stage:
-  """The face in its coordinates, and the fields that move it."""
+  """A face and its displacement fields."""
 
   def __init__(self, face: faces_lib.Face):
     self.face = face
@@ -64,15 +66,15 @@ class _Stage:
     self.head *= self.head * (3 - 2 * self.head)
 
   def drifted(self, x, y, turn):
-    """How far each pixel moves when the head shifts (pixels), turns (radians).
+    """Displacement by a head shift in pixels and rotation in radians.
 
-    For angles this small, a turn is a shift across the radius.
+    The rotation is linearised, because the angles are small.
     """
     shift = self.about[..., ::-1] * np.float32([-turn, turn])
     return (shift + np.float32([x, y])) * self.head[..., None]
 
   def field(self, movement: acting.Movement) -> np.ndarray:
-    """`[height, width, 2]` float32, in pixels, at weight 1."""
+    """Displacement at weight 1, float32 [height, width, 2], pixels."""
     units = movement.units
     [first, *_] = units
     size = movement.pixels * self.pixel
@@ -83,7 +85,7 @@ class _Stage:
     return field * np.float32(size / peak)
 
   def _turn(self, axis, size):
-    """What is nearer to the camera moves further: an ellipsoid that turns."""
+    """Rotation of an ellipsoid: parts closer to the camera move further."""
     depth = np.sqrt(np.clip(1.3 - self.x**2 / 1.6 - self.y**2 / 4, 0, None))
     field = np.zeros((*depth.shape, 2), np.float32)
     field[..., axis] = cv2.GaussianBlur(depth, (0, 0), self.face.unit / 8)
@@ -108,7 +110,7 @@ class _Stage:
     return field
 
   def _blink(self, size):
-    """The skin above the eye comes down over it, whatever `size` says."""
+    """Closing of the eyelids, by the height of the eye; `size` is not used."""
     del size
     upper = self.face.landmarks['upper_lid'][1]
     high = self.face.landmarks['lower_lid'][1] - upper
@@ -120,7 +122,7 @@ class _Stage:
 
 
 class _Drift:
-  """Slow wandering of the head: a few periods on top of each other."""
+  """Slow drift of the head, a sum of sinusoids."""
 
   def __init__(self, rng, camera, pixel):
     self.periods = np.array(camera.drift_seconds)
@@ -131,7 +133,7 @@ class _Drift:
     self.sizes = rng.standard_normal(shape) * reach / shape[1] ** 0.5
 
   def at(self, seconds):
-    """Shift (x, y; pixels) and turn (radians)."""
+    """Shift x and y in pixels, and rotation in radians."""
     angle = 2 * np.pi * seconds / self.periods + self.phases
     return (self.sizes * np.sin(angle)).sum(-1).astype(np.float32)
 
@@ -142,16 +144,16 @@ def film(
   camera: Camera,
   rng: np.random.Generator,
 ) -> Iterator[np.ndarray]:
-  """Yields the frames of a video.
+  """Renders the frames of a video.
 
   Args:
-    face: who acts.
-    script: what happens.
-    camera: how it is filmed.
-    rng: decides drift, flicker and noise.
+    face: the face.
+    script: its movements.
+    camera: noise, flicker and drift.
+    rng: random generator for noise, flicker and drift.
 
   Yields:
-    `[height, width, 3]` uint8, blue, green, red.
+    BGR frames, uint8 [height, width, 3], 0..255.
   """
   stage = _Stage(face)
   height, width = stage.head.shape
@@ -172,7 +174,7 @@ def film(
       where -= stage.drifted(*drift.at(number / script.frames_per_second))
     for movement, field in current:
       weight = float(movement.weights[number - movement.start])
-      # A pixel shows what has been pushed to it: hence the minus.
+      # `remap` needs the inverse displacement.
       where = cv2.scaleAdd(field, -weight, where)
     where += np.float32(face.margin)
     where *= scale
@@ -192,13 +194,13 @@ def write(
   frames_per_second: int,
   quality: int,
 ) -> None:
-  """Compresses frames as they come, by H.264.
+  """Writes a video with H.264, frame by frame.
 
   Args:
-    path: of the file; its ending says the container.
-    frames: `[height, width, 3]` uint8, blue, green, red; even sides.
-    frames_per_second: of the camera.
-    quality: `crf`; more is worse.
+    path: of the file; its suffix determines the container.
+    frames: BGR, uint8 [height, width, 3], with even height and width.
+    frames_per_second: frame rate of the video.
+    quality: `crf`; higher is worse.
 
   Raises:
     errors.UserError: PyAV is not installed.
@@ -210,7 +212,7 @@ def write(
       "Writing video needs PyAV. Install the extra 'video':\n"
       "  pip install 'dianet-jax[video]'"
     ) from error
-  # One thread: the same bytes on every run.
+  # With one thread, every run writes the same bytes.
   options = {'crf': str(quality), 'preset': 'veryfast', 'threads': '1'}
   with av.open(str(path), 'w') as container:
     stream = container.add_stream(

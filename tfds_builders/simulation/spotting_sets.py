@@ -1,11 +1,11 @@
-"""The long videos that spotters are developed on, and those that judge them.
+"""Simulated long videos for developing spotters and for testing them.
 
     dianet simulate-videos --set=development --root=PATH
 
-The sets are laid down here: who acts, for how long, how it is filmed. The rule:
-a spotter, its constants and its thresholds are made with the development set;
-the test set is rendered and scored once the spotter is done. No subject and no
-seed is in both.
+This module defines the subjects, durations and camera settings of both sets. A
+spotter, its constants and its thresholds are developed on the development set;
+the test set is rendered and evaluated once, when the spotter is finished. The
+sets have no subject and no random seed in common.
 """
 
 import argparse
@@ -26,10 +26,10 @@ from tfds_builders.simulation import (
   long_videos,
 )
 
-# Sets these random numbers apart from those of data sets.
+# Separates these random numbers from those of simulated data sets.
 _STREAM = 20
 _HEIGHT, _WIDTH = 256, 320
-# Of H.264, in turn.
+# `crf` of H.264; the videos have these values in turn.
 _QUALITIES = (18, 23, 28)
 VIDEO_COLUMNS = ('video', 'subject', 'frames', 'frames_per_second')
 TRUTH_COLUMNS = ('video', 'onset', 'apex', 'offset', 'kind', 'emotion')
@@ -40,12 +40,12 @@ class Plan:
   """One video of a set.
 
   Attributes:
-    name: of the file, without its ending.
-    subject: number of the face; says everything that is random, too.
-    take: number of the video among the subject's.
+    name: name of the file without suffix.
+    subject: number of the face; it also seeds the random numbers.
+    take: index of the video among those of the subject.
     content: see `acting.write`.
-    frames_per_second: of the camera.
-    seconds: how long it takes.
+    frames_per_second: frame rate of the camera.
+    seconds: duration.
     quality: see `long_videos.write`.
   """
 
@@ -58,24 +58,33 @@ class Plan:
   quality: int
 
   def script(self, seed: int) -> acting.Script:
-    """What happens in it."""
+    """Generates the script of the video.
+
+    Args:
+      seed: random seed of the set.
+    """
     rng = layouts.generator(_STREAM, seed, self.subject, 'plan', self.take)
     return acting.write(rng, self.content, self.frames_per_second, self.seconds)
 
 
 @dataclasses.dataclass(frozen=True)
 class Set:
-  """A set of videos; `subjects` are numbers of faces."""
+  """A set of videos.
+
+  Attributes:
+    seed: random seed.
+    subjects: numbers of the faces.
+  """
 
   seed: int
   subjects: tuple[int, ...]
 
   def plans(self) -> list[Plan]:
-    """Its videos: of each subject two with expressions, three without.
+    """The videos of the set: per subject, two with expressions, three without.
 
-    Those with expressions take two minutes at 30 frames a second and one at
-    200; those without half a minute or, of every other subject, ten seconds at
-    200 frames a second.
+    Those with expressions last two minutes at 30 frames per second and one
+    minute at 200. Those without last 30 seconds at 30 frames per second or, for
+    every other subject, 10 seconds at 200.
     """
     found = []
     for turn, subject in enumerate(self.subjects):
@@ -99,7 +108,12 @@ SETS: Mapping[str, Set] = {
 
 
 def drawn(seed: int, subject: int) -> faces.Face:
-  """The drawn face of a subject."""
+  """Draws the face of a subject.
+
+  Args:
+    seed: random seed of the set.
+    subject: number of the face.
+  """
   rng = layouts.generator(_STREAM, seed, subject, 'face')
   return faces.draw(rng, subject, _HEIGHT, _WIDTH)
 
@@ -124,7 +138,13 @@ def _truth(plan: Plan, script: acting.Script) -> list[dict]:
 def write_table(
   path: pathlib.Path, columns: Sequence[str], rows: Sequence[Mapping]
 ) -> None:
-  """A CSV file of the columns; a missing value is an empty cell."""
+  """Writes a CSV file.
+
+  Args:
+    path: of the file.
+    columns: names, in order.
+    rows: column -> value; a missing value becomes an empty cell.
+  """
   with path.open('w', newline='', encoding='utf-8') as file:
     writer = csv.DictWriter(file, columns, restval='')
     writer.writeheader()
@@ -137,16 +157,16 @@ def write(
   face_of: Callable[[int, int], faces.Face] = drawn,
   track: progress.Track = progress.silent,
 ) -> pathlib.Path:
-  """Films a set.
+  """Renders the videos of a set.
 
-  A video that is there already, from a run that was interrupted, is kept.
+  Existing videos, of an interrupted run, are not rendered again.
 
   Args:
-    chosen: which.
-    root: folder to make: `NAME.mp4` of every video; `videos.csv`, which names
-      them all; `truth.csv`, the expressions in them, frames from 0.
-    face_of: (seed, subject) -> who acts.
-    track: called as `track(plans, description=..., total=...)`.
+    chosen: the set.
+    root: folder to write. It gets one `NAME.mp4` per video, `videos.csv` with
+      all videos, and `truth.csv` with their expressions, frames from 0.
+    face_of: (seed, subject) -> face.
+    track: called as `track(plans, description=..., total=...)`, for progress.
 
   Returns:
     `root`.
@@ -169,32 +189,32 @@ def write(
   write_table(root / 'videos.csv', VIDEO_COLUMNS, videos)
   write_table(root / 'truth.csv', TRUTH_COLUMNS, truth)
   (root / raw_folder.SIMULATED_MARK).write_text(
-    'These videos are made by a program (`dianet simulate-videos`). Nobody in'
-    ' them felt anything.\n',
+    'These videos are simulated by `dianet simulate-videos`. They show no real'
+    ' people or emotions.\n',
     encoding='utf-8',
   )
   return root
 
 
 def _film(plan, script, seed, face_of, path):
-  """Beside its place, until it is whole."""
+  """Renders a video to a temporary file and renames it when complete."""
   rng = layouts.generator(_STREAM, seed, plan.subject, 'clip', plan.take)
   camera = long_videos.Camera(quality=plan.quality)
   face = face_of(seed, plan.subject)
-  aside = path.with_suffix('.part.mp4')
+  temporary = path.with_suffix('.part.mp4')
   frames = long_videos.film(face, script, camera, rng)
-  long_videos.write(aside, frames, plan.frames_per_second, plan.quality)
-  aside.replace(path)
+  long_videos.write(temporary, frames, plan.frames_per_second, plan.quality)
+  temporary.replace(path)
 
 
 def main(arguments: Sequence[str]) -> None:
-  """Films a set of drawn faces and prints what to do with it.
+  """Runs `dianet simulate-videos`.
 
   Args:
-    arguments: the command line's, without the program.
+    arguments: of the command line, without the program.
 
   Raises:
-    SystemExit: with a message, where it cannot be written.
+    SystemExit: the folder cannot be written; with a message.
   """
   trees = long_video_trees.TREES
   parser = argparse.ArgumentParser(
@@ -222,7 +242,7 @@ def main(arguments: Sequence[str]) -> None:
   except OSError as error:
     sys.exit(f'error: {root} cannot be written ({error.strerror}).')
   print(
-    f'{root} holds the {options.set} set: videos.csv lists the videos and'
-    ' truth.csv what is in them. Next:\n\n'
+    f'Wrote the {options.set} set to {root}: videos.csv lists the videos,'
+    ' truth.csv their expressions. Next:\n\n'
     f'  dianet spot --truth={root} --out=spotted\n'
   )

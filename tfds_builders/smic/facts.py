@@ -1,4 +1,4 @@
-"""SMIC-HS: spontaneous micro-expressions at 100 frames a second."""
+"""SMIC-HS: spontaneous micro-expressions at 100 frames per second."""
 
 from tfds_builders import clips, identity, protocols, raw_folder, registry
 
