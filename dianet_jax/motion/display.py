@@ -1,4 +1,4 @@
-"""Images of any representation as pictures to look at."""
+"""Converts images of any representation to pictures for display."""
 
 import base64
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from dianet_jax.motion import scaling
 from dianet_jax.motion.registry import Channel
 
-# More pictures of one clip than this become one sheet.
+# If a clip has more pictures, they are combined in one sheet.
 _MOST = 10
 
 
@@ -19,15 +19,18 @@ def pictures(
   views: Sequence[str],
   channels: Sequence[Channel],
 ) -> Iterator[tuple[str, UInt8[np.ndarray, 'height width color']]]:
-  """(Title, grey or RGB picture) of what a model reads of a clip.
+  """Converts the images of a clip to pictures.
 
-  A view of three channels is one picture in colour; of two, or of more than
-  three, each channel is a grey picture. Every view has a range of its own.
+  A view of three channels becomes one RGB picture, otherwise each channel
+  becomes a grey picture. Each view is scaled by its own range.
 
   Args:
     images: of one clip.
-    views: what each view shows.
+    views: title of each view.
     channels: of the images.
+
+  Yields:
+    (title, picture), uint8, 0..255.
 
   >>> view = np.zeros((1, 2, 2, 2), np.float32)
   >>> u_and_v = Channel('u', 'pixels'), Channel('v', 'pixels')
@@ -51,11 +54,14 @@ def pictures(
 def source(
   pixels: UInt8[np.ndarray, 'height width color'], kind: str = '.png'
 ) -> str:
-  """A picture, grey or RGB, as the source of an <img>.
+  """Encodes a picture as the source of an <img>.
 
   Args:
-    pixels: of the picture.
-    kind: '.png', or '.jpg' where it is a photograph.
+    pixels: grey or RGB picture, 0..255.
+    kind: '.png', or '.jpg' for photographs.
+
+  Returns:
+    A data URL.
 
   >>> source(np.zeros((1, 1, 3), np.uint8))[:22]
   'data:image/png;base64,'
@@ -70,7 +76,13 @@ def source(
 def sheet(
   pixels: Sequence[UInt8[np.ndarray, 'height width color']],
 ) -> UInt8[np.ndarray, 'sheet_height sheet_width color']:
-  """Pictures of one size row by row, about as many rows as columns.
+  """Arranges pictures in a grid with about as many rows as columns.
+
+  Args:
+    pixels: pictures of the same size.
+
+  Returns:
+    The sheet; unused cells are white.
 
   >>> sheet([np.zeros((4, 6, 1), np.uint8)] * 5).shape
   (8, 18, 1)

@@ -11,10 +11,9 @@ from dianet_jax.motion.registry import Channel, ClipBatch, Representation
 
 
 class DynamicImages(Representation):
-  """Approximate rank pooling of the frames of each phase: a view per phase.
+  """Approximate rank pooling of the frames of each phase, one view per phase.
 
-  Values are changes of grey level, signed; a mirror moves them and leaves
-  their sign.
+  Values are signed changes of grey level; mirroring does not change their sign.
 
   >>> import numpy as np
   >>> frames = np.array([[[10], [10], [40]]], np.uint8)
@@ -28,7 +27,7 @@ class DynamicImages(Representation):
   title = 'dynamic images'
 
   def channels(self, settings: config.Data) -> tuple[Channel, ...]:
-    """Red, green and blue, as the frames have them."""
+    """Red, green and blue."""
     del settings
     return key_frames_lib.RGB
 
@@ -47,7 +46,7 @@ class DynamicImages(Representation):
   def __call__(
     self, clips: ClipBatch, settings: config.Data
   ) -> Float[Array, 'clip view height width channel']:
-    """Pooled at the frames' size, then reduced to `data.image_size`."""
+    """Pooled at the size of the frames, then resized to `data.image_size`."""
     pooled = rank_pooling.dynamic_images(
       clips.frames,
       clips.lengths,

@@ -1,4 +1,4 @@
-"""Optical flow between frames of clips, and how it is written as images."""
+"""Computes optical flow between frames of clips, and codes it as images."""
 
 import functools
 
@@ -18,8 +18,8 @@ from dianet_jax.motion import (
 )
 from dianet_jax.motion.registry import Channel, ClipBatch
 
-# The most pairs of frames whose flow is found in one call: at 224 pixels 20 MB
-# of frames, and as much of flow.
+# Largest number of pairs of frames per call; at 224 pixels they have 20 MB, and
+# their flow as much.
 PAIRS = 16
 
 _CHANNELS = {
@@ -41,17 +41,17 @@ def between(
   last: Num[np.ndarray, 'clip pair'],
   settings: config.Flow,
 ) -> Float32[np.ndarray, 'clip pair height width 2']:
-  """Motion between frames of each clip, pixels, x then y.
+  """Computes optical flow between pairs of frames of each clip.
 
   Args:
     clips: with frames.
-    first: where the frames are from which the motion is; see
-      `key_frames.frames_at`.
-    last: of those to which it is. The same frame twice: exactly 0.
+    first: index of the first frame of each pair; see `key_frames.frames_at`.
+    last: index of the second frame.
     settings: the `data.flow` section.
 
   Returns:
-    float32 [clip, pair, height, width, 2], at the size of the frames.
+    Flow in pixels, x then y, at the size of the frames; exactly 0 if both
+    indices are equal.
 
   >>> frames = np.zeros((1, 2, 32 * 32 * 3), np.uint8)
   >>> at = np.array([[2], [0], [1], [1]])
@@ -62,9 +62,9 @@ def between(
   ((1, 1, 32, 32, 2), 0.0)
   """
   flow = np.zeros((*first.shape, *clips.frame_shape[:2], 2), np.float32)
-  # What pads a batch has one frame: nothing is computed for it.
+  # Padding of a batch has one frame, so no flow is computed for it.
   rows, columns = np.nonzero(first != last)
-  # Of batches of one shape always as many, so that one program is compiled.
+  # The same number for all batches of one shape, so one program is compiled.
   pairs = min(PAIRS, first.size)
   for start in range(0, len(rows), pairs):
     row = rows[start : start + pairs]
@@ -78,7 +78,7 @@ def between(
 
 
 def _of_pairs(first, second, pairs, settings):
-  """The flow of at most `pairs` pairs of grey images."""
+  """Flow of at most `pairs` pairs of grey images."""
   if settings.method == 'farneback':
     flow = optical_flow.farneback(np.asarray(first), np.asarray(second))
   else:
@@ -97,7 +97,10 @@ def _of_pairs(first, second, pairs, settings):
 
 
 def channels(settings: config.Flow) -> tuple[Channel, ...]:
-  """Of the images that `images` makes.
+  """Channels of the images that `images` returns.
+
+  Args:
+    settings: the `data.flow` section.
 
   >>> [channel.name for channel in channels(config.Flow())]
   ['u', 'v', 'strain']
@@ -107,23 +110,32 @@ def channels(settings: config.Flow) -> tuple[Channel, ...]:
   named = (c for name in settings.channels for c in _CHANNELS[name])
   if settings.coding == 'pixels':
     return tuple(named)
-  # Each image is scaled by factors that are not kept: no unit is left.
+  # Each image is scaled by unknown factors, so channels have no unit.
   return tuple(Channel(c.name, '', c.flips_sign, c.component) for c in named)
 
 
-# As one program: forty small ones take seconds to compile.
+# Compiled as one program, because forty small ones take seconds to compile.
 @functools.partial(jax.jit, static_argnames=('settings', 'size'))
 def images(
   flow: Float[AnyArray, '*batch height width 2'],
   settings: config.Flow,
   size: int,
 ) -> Float[Array, '*batch new_height new_width channel']:
-  """Flow as `size` squared images, by `channels` and `coding`.
+  """Codes flow as images.
 
-  What is derived from the flow is derived at its own size; the mean over
-  areas comes after it, scaling last. That is the order in which the images of
-  MEGC 2019 that are published with CausalNet and HTNet were made, as their
-  exact 0 and 255 in each channel show; 127.5 is subtracted here.
+  Derived quantities are computed at the size of the flow; then images are
+  resized by averaging areas; then they are scaled. The images of MEGC 2019
+  published with CausalNet and HTNet were computed in this order, because each
+  of their channels has exact values of 0 and 255. Here 127.5 is subtracted.
+
+  Args:
+    flow: pixels.
+    settings: the `data.flow` section; determines channels and coding.
+    size: new height and width in pixels.
+
+  Returns:
+    float32, -127.5..127.5 for grey levels, pixels for `coding=pixels`, 0..1 for
+    `coding=hsv`.
 
   >>> right = np.zeros((4, 4, 2), np.float32)
   >>> right[..., 0] = 3
@@ -141,18 +153,18 @@ def images(
   if settings.coding == 'pixels':
     return reduced
   levels = jnp.round(minmax(reduced) * 255) - 127.5
-  # A channel without any motion has no range.
+  # A constant channel cannot be scaled.
   return jnp.where(jnp.ptp(reduced, (-3, -2), keepdims=True) == 0, 0, levels)
 
 
 def minmax(
   images_: Float[AnyArray, '*batch height width channel'], constant: float = 0.0
 ) -> Float[Array, '*batch height width channel']:
-  """Each channel of an image scaled to 0..1 by its own minimum and maximum.
+  """Scales each channel of an image to 0..1 by its own minimum and maximum.
 
   Args:
     images_: of any range.
-    constant: the value of a channel that is the same everywhere.
+    constant: result for a constant channel.
 
   Returns:
     The same shape, float.

@@ -1,13 +1,13 @@
-"""Weighted sums over a clip's frames, at the speed of reading them.
+"""Weighted sums over the frames of clips, as fast as the frames can be read.
 
     sums[c, k] = sum_t weights[c, k, t] * (frames[c, t] - frames[c, reference])
 
-Centring on a frame of the clip keeps a weak motion on a bright ground exact,
-and a static clip exactly 0. Each platform has its own form; `frame_sums`
-chooses when it is lowered.
+Subtracting a frame of the clip makes weak motion on a bright background exact,
+and the result for a static clip exactly 0. Each platform has its own
+implementation, which `frame_sums` selects during lowering.
 
-Pixels are one flat axis, height * width * channel: a minor-most axis of 3
-channels would be padded to 128 on a TPU.
+Pixels are one flat axis, height * width * channel, because a last axis of 3
+channels is padded to 128 on a TPU.
 """
 
 from collections.abc import Callable
@@ -26,40 +26,39 @@ Weights = Float32[AnyArray, 'clip phase frame']
 Reference = Int[AnyArray, ' clip']
 Sums = Float32[Array, 'clip phase pixel']
 
-# Frames that one turn of the CPU's loop adds up. More than one, so that the
-# sums are not read and written for every frame. Sixteen are as fast on long
-# clips and slower on short ones; from twenty on the speed falls to a fifth.
+# Frames added in one iteration of the CPU loop. More than one, so that the sums
+# are not read and written for each frame. 16 are as fast for long clips and
+# slower for short ones; with 20 or more, the speed drops to a fifth.
 _CHUNK = 8
-# Frames held by one step of the TPU kernel; there are two in flight. Large
-# enough to hide a step's fixed cost, small enough that the first, which
-# nothing hides, does not matter.
+# Bytes of frames per step of the TPU kernel; two steps are in flight. Large
+# enough to hide the fixed cost of a step, and small enough that the first step,
+# which cannot be hidden, does not matter.
 _BLOCK_BYTES = 2**20
 _LANES = 128
-# Rows of 8-bit numbers in a register.
-_ROWS = 32
-# A weight is an integer of 22 bits and its sign, in three digits of 8 bits.
+_ROWS = 32  # Rows of 8-bit numbers in a register.
+# A weight is a signed integer of 22 bits, in three digits of 8 bits.
 _WEIGHT_BITS = 22
-# Known to have no matrix unit for int8; bfloat16 is right on every chip.
+# Their matrix unit does not support int8; bfloat16 is correct on all chips.
 _TPUS_WITHOUT_INT8 = ('TPU v2', 'TPU v3', 'TPU v4')
 
 
 def frame_sums(frames: Frames, weights: Weights, reference: Reference) -> Sums:
-  """Weighted sums of the frames' difference from a reference frame.
+  """Weighted sums of the differences between frames and a reference frame.
 
-  Works under jit, vmap and pmap. Differentiable once, in reverse, with respect
-  to float frames; weights are constants, their gradient is 0. How often the
-  uint8 frames are read: on a TPU once; on a GPU once for every two phases; on a
-  CPU each phase reads its own frames, so phases that share none read them once.
+  Works under jit, vmap and pmap. Differentiable once, in reverse mode, with
+  respect to float frames; weights are constants with gradient 0. The uint8
+  frames are read once on a TPU, once per two phases on a GPU, and once per
+  phase, only within the phase, on a CPU.
 
   Args:
-    frames: uint8 or float32 [clip, frame, pixel], grey levels. Other types are
-      made float32 first.
-    weights: float32 [clip, phase, frame]. A frame of weight 0 has no influence
-      on that phase, whatever it holds, NaN included.
+    frames: uint8 or float32 [clip, frame, pixel], grey levels. Other dtypes are
+      converted to float32.
+    weights: float32 [clip, phase, frame]. A frame with weight 0 does not affect
+      the phase, even if it contains NaN.
     reference: int32 [clip], index of a frame without NaN.
 
   Returns:
-    float32 [clip, phase, pixel], in grey levels; exactly 0 for a static clip.
+    float32 [clip, phase, pixel], grey levels; exactly 0 for a static clip.
 
   >>> frames = jnp.array([[[10], [13]]], jnp.uint8)
   >>> frame_sums(frames, jnp.array([[[-1.0, 1.0]]]), jnp.array([0])).tolist()
@@ -90,7 +89,7 @@ def _float_sums_forward(frames, weights, reference):
 
 def _float_sums_backward(residuals, gradient):
   weights, reference = residuals
-  # The reference frame is subtracted from every frame.
+  # The reference frame is subtracted from all frames.
   folded = weights - jnp.where(
     _is_reference(weights, reference), weights.sum(-1, keepdims=True), 0
   )
@@ -110,7 +109,7 @@ def _is_reference(weights, reference):
 
 
 def _motion(frames, reference):
-  """float32 [clip, frame, pixel], to be fused into what follows."""
+  """Frames minus reference, float32 [clip, frame, pixel], to be fused."""
   first = jnp.take_along_axis(frames, reference[:, None, None], axis=1)
   return frames.astype(jnp.float32) - first.astype(jnp.float32)
 
@@ -128,11 +127,11 @@ def cpu(frames: Frames, weights: Weights, reference: Reference) -> Sums:
   first = jax.lax.argmax(used, 2, jnp.int32)
   last = num_frames - 1 - jax.lax.argmax(used[..., ::-1], 2, jnp.int32)
   length = jnp.where(used.any(axis=2), last - first + 1, 0)
-  # A chunk may reach beyond the last frame.
+  # A chunk may extend beyond the last frame.
   weights = jnp.pad(weights, ((0, 0), (0, 0), (0, _CHUNK)))
 
   def frame(clip, t):
-    # Straight out of the batch: a slice of the clip would be a copy of it.
+    # Sliced from the batch, because slicing the clip would copy it.
     start = clip, jnp.int32(t), jnp.int32(0)
     image = jax.lax.dynamic_slice(frames, start, (1, 1, num_pixels))
     return image.reshape(num_pixels).astype(jnp.float32)
@@ -161,14 +160,14 @@ def cpu(frames: Frames, weights: Weights, reference: Reference) -> Sums:
 
 
 def _add_frames(add: Callable, first: jax.Array, length: jax.Array) -> Array:
-  """`add(total, t)` over `length` frames from `first` on, in chunks."""
+  """Folds `add(total, t)` over `length` frames from `first`, in chunks."""
 
   def add_chunk(total, t):
     for t in [t + i for i in range(_CHUNK)]:
       total = add(total, t)
     return total
 
-  # The first chunk, which may be cut short, needs no zeros to add to.
+  # Starts from the first chunk instead of zeros.
   chunks = jnp.maximum(length // _CHUNK, 1)
   total = jax.lax.fori_loop(
     1,
@@ -185,10 +184,10 @@ def _add_frames(add: Callable, first: jax.Array, length: jax.Array) -> Array:
 
 
 def gpu(frames: Frames, weights: Weights, reference: Reference) -> Sums:
-  """The sums as one reduction of two phases' products at once.
+  """The sums as reductions over the products of two phases at once.
 
-  A reduction for each phase would read the frames once a phase, a matrix
-  product would write them out as floats; so would one of three phases, which
+  Separate reductions would read the frames once per phase. A matrix product
+  would write them as floats, and so would a reduction over three phases, which
   XLA does not fuse.
 
   Args and Returns: see `frame_sums`.
@@ -220,14 +219,15 @@ def tpu(
 ) -> Sums:
   """The sums in integers on the matrix unit, as a Pallas kernel.
 
-  Weights become integers of 23 bits whose sum over frames is exactly 0, in
-  three digits of 8 bits. So are the frames. Products and sums are exact, and
-  no pixel is converted, which is what the kernel would spend its time on.
+  Weights become signed integers in three digits of 8 bits, whose sum over
+  frames is exactly 0. Products and sums are exact, and pixels need no
+  conversion, which would take most of the time of the kernel. Float frames use
+  a matrix product instead.
 
-  Args and Returns: see `frame_sums`. Float frames take a matrix product.
-    matrix_dtype: what the matrix unit multiplies. bfloat16 holds the digits,
-      too, and its float32 sums are exact up to 1,024 frames. None for int8,
-      but bfloat16 where this process has a TPU without int8.
+  Args and Returns: see `frame_sums`.
+    matrix_dtype: input dtype of the matrix unit. bfloat16 also represents the
+      digits, and its float32 sums are exact up to 1,024 frames. None selects
+      int8, or bfloat16 if this process has a TPU without int8.
     interpret: runs the kernel on any platform, slowly.
   """
   if frames.dtype != jnp.uint8:
@@ -237,7 +237,7 @@ def tpu(
   digits, unit = _digits(weights, reference)
   clips, num_frames, pixels = frames.shape
   phases = weights.shape[1]
-  # What lies behind the last frame is multiplied by digits of 0.
+  # Digits after the last frame are 0, so padding has no effect.
   rows = pl.cdiv(num_frames, _ROWS) * _ROWS
   digits = jnp.pad(digits, ((0, 0), (0, 0), (0, rows - num_frames)))
   columns = block_pixels(num_frames, pixels)
@@ -259,7 +259,11 @@ def tpu(
 
 
 def block_pixels(num_frames: int, pixels: int) -> int:
-  """Pixels in one step of the TPU kernel, a multiple of 128.
+  """Number of pixels per step of the TPU kernel, a multiple of 128.
+
+  Args:
+    num_frames: of each clip.
+    pixels: of each frame.
 
   >>> block_pixels(num_frames=64, pixels=100)
   128
@@ -271,8 +275,8 @@ def block_pixels(num_frames: int, pixels: int) -> int:
 
 def _add_block(digits_ref, unit_ref, frames_ref, sums_ref, matrix_dtype):
   phases = sums_ref.shape[1]
-  # Flipping the top bit of an unsigned byte subtracts 128 as a signed one.
-  # The digits' sum is 0: no constant matters.
+  # Flipping the top bit of an unsigned byte and reading it as signed subtracts
+  # 128, which has no effect because the digits sum to 0.
   frames = pltpu.bitcast(frames_ref[0] ^ jnp.uint8(128), jnp.int8)
   digits = digits_ref[0]
   sum_dtype = jnp.int32
@@ -284,7 +288,7 @@ def _add_block(digits_ref, unit_ref, frames_ref, sums_ref, matrix_dtype):
   high, middle, low = (
     sums[i * phases : (i + 1) * phases].astype(jnp.int32) for i in range(3)
   )
-  # Carries: what remains below `high` is exact in float32.
+  # Carries, so that the part below `high` is exact in float32.
   middle += low >> 8
   high += middle >> 8
   rest = ((middle & 255) << 8) + (low & 255)
@@ -302,7 +306,7 @@ def _matrix_dtype():
 def _digits(
   weights: Weights, reference: Reference
 ) -> tuple[Array, Float32[Array, 'clip phase 1']]:
-  """Weights as multiples of a unit; the reference frame's closes the sum.
+  """Weights as multiples of a unit; that of the reference makes the sum 0.
 
   Returns:
     int8 [clip, 3 * phase, frame], digits of weight 65536, 256 and 1, each
@@ -312,8 +316,8 @@ def _digits(
   others = jnp.where(at_reference, 0, weights).sum(-1, keepdims=True)
   largest = jnp.abs(weights).max(-1, keepdims=True)
   largest = jnp.maximum(largest, jnp.abs(others))
-  # Powers of two by their bits: `exp2` and `log2` are not exact on a TPU.
-  # One bit is kept for what rounding adds to the sum.
+  # Powers of two are computed from bits, because `exp2` and `log2` are not
+  # exact on a TPU. One bit is reserved for the rounding error of the sum.
   exponent = jnp.frexp(largest)[1] - _WEIGHT_BITS
   exponent = jnp.clip(exponent, -100, 100)
   unit = jnp.ldexp(jnp.ones_like(largest), exponent)

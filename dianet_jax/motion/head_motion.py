@@ -1,4 +1,4 @@
-"""The motion of the head, to be taken out of optical flow."""
+"""Removes head motion from optical flow."""
 
 import jax
 import jax.numpy as jnp
@@ -13,22 +13,22 @@ HEAD_MOTIONS = ('none', 'median', 'rigid')
 def without_head_motion(
   flow: Float[AnyArray, 'pair height width 2'], kind: str = 'median'
 ) -> Float[Array, 'pair height width 2']:
-  """What is left of a flow when the motion of the head is subtracted.
+  """Subtracts the motion of the head from optical flow.
 
   Args:
     flow: pixels, x then y.
-    kind: 'none'; 'median': each component's median over the image, which a
-      motion of less than half of the face does not move; 'rigid': the shift and
-      the small rotation about the centre that most of the flow follows, fitted
-      by least absolute deviations.
+    kind: 'none': no head motion is subtracted. 'median': the median of each
+      component, which is not affected by motion of less than half of the face.
+      'rigid': a shift and a small rotation about the centre, fitted by least
+      absolute deviations.
 
   Returns:
-    The same shape, pixels.
+    Flow of the same shape, pixels.
 
   Raises:
-    UserError: another kind.
+    UserError: `kind` is unknown.
 
-  A head that moves a pixel to the right, and nothing else:
+  In the example, the head moves by one pixel to the right:
 
   >>> flow = jnp.zeros((1, 4, 4, 2)).at[..., 0].set(1.0)
   >>> float(abs(without_head_motion(flow)).max())
@@ -47,14 +47,14 @@ def without_head_motion(
 
 
 def _rigid_motion(flow, rounds=20):
-  """float32 [height, width, 2]: a shift and a rotation by a small angle.
+  """Shift and small rotation that fit the flow, float32 [height, width, 2].
 
-  Weights of 1 / deviation, by turns with the fit, make the squares absolute
-  values.
+  Iteratively reweighted least squares with weights of 1 / deviation, which
+  minimises absolute deviations.
   """
   height, width, _ = flow.shape
   y, x = jnp.mgrid[:height, :width].astype(flow.dtype)
-  # In half-widths from the centre: all three unknowns are pixels then.
+  # In units of the half width from the centre, so that all unknowns are pixels.
   x, y = (2 * x - width + 1) / width, (2 * y - height + 1) / width
   one, zero = jnp.ones_like(x), jnp.zeros_like(x)
   basis = jnp.stack(

@@ -1,4 +1,4 @@
-"""Representations of the onset, apex and offset frames themselves."""
+"""Key frames of clips, and the representations that consist of them."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
@@ -17,7 +17,10 @@ _KEYS = ('onset', 'apex', 'offset')
 
 
 def title(phase: str) -> str:
-  """A phase for a user to read.
+  """Title of a phase.
+
+  Args:
+    phase: key of `rank_pooling.PHASES`.
 
   >>> title('onset_apex')
   'onset to apex'
@@ -30,7 +33,13 @@ def ends(
 ) -> tuple[Int[np.ndarray, 'clip phase'], Int[np.ndarray, 'clip phase']]:
   """Indices of the first and the last frame of each phase.
 
-  A phase that ends before it begins is a single frame.
+  Args:
+    clips: only the key frames are used.
+    phases: keys of `rank_pooling.PHASES`.
+
+  Returns:
+    First and last index. A phase that ends before it begins has one frame, the
+    first.
 
   >>> clips = ClipBatch(None, *np.array([[9], [0], [4], [8]]))
   >>> ends(clips, ['onset_apex', 'apex_offset'])
@@ -47,7 +56,14 @@ def ends(
 
 
 def single_frames(key_frames: Mapping[str, int], phases: Sequence[str]) -> str:
-  """A note on the phases of a clip that are single frames; '' for none.
+  """Describes the phases of a clip that have a single frame.
+
+  Args:
+    key_frames: onset, apex and offset, indices into the clip's frames.
+    phases: keys of `rank_pooling.PHASES`.
+
+  Returns:
+    The note; '' if there is none.
 
   >>> single_frames({'onset': 3, 'apex': 3, 'offset': 9}, ['onset_apex'])
   'onset_apex is a single frame: no motion'
@@ -65,11 +81,14 @@ def single_frames(key_frames: Mapping[str, int], phases: Sequence[str]) -> str:
 def frames_at(
   clips: ClipBatch, at: Num[np.ndarray, 'clip frame']
 ) -> Float[Array, 'clip frame height width channel']:
-  """Some frames of each clip, float32 grey levels.
+  """Frames of each clip.
 
   Args:
     clips: with frames.
-    at: indices; between two of them the linear blend of their frames.
+    at: frame indices; fractional ones are interpolated linearly.
+
+  Returns:
+    float32, grey levels.
 
   >>> frames = np.array([[[0, 0, 0], [10, 20, 30]]], np.uint8)
   >>> at = np.array([[2], [0], [1], [1]])
@@ -87,7 +106,15 @@ def pick(
   rows: Int[np.ndarray, ' frame'],
   at: Num[np.ndarray, ' frame'],
 ) -> Float[Array, 'frame height width channel']:
-  """As `frames_at`: the frame at `at[i]` of the clip `rows[i]`.
+  """Frames of any clips: the frame `at[i]` of the clip `rows[i]`.
+
+  Args:
+    clips: with frames.
+    rows: indices of clips.
+    at: frame indices; fractional ones are interpolated linearly.
+
+  Returns:
+    float32, grey levels.
 
   >>> frames = np.array([[[0], [9]], [[5], [7]]], np.uint8)
   >>> at = np.array([[2, 2], [0, 0], [1, 1], [1, 1]])
@@ -95,15 +122,15 @@ def pick(
   >>> pick(clips, np.array([1, 0]), np.array([0, 1])).ravel().tolist()
   [5.0, 9.0]
   """
-  # Never padding, which would be another frame in another batch.
+  # Never selects padding, whose length depends on the batch.
   at = np.minimum(at, np.asarray(clips.lengths)[rows] - 1)
   before = np.floor(at).astype(np.int32)
   frames = _take(clips, rows, before)
   if (before == at).all():
     return frames
-  share = jnp.asarray(at - before, jnp.float32)[:, None, None, None]
+  weight = jnp.asarray(at - before, jnp.float32)[:, None, None, None]
   after = _take(clips, rows, np.ceil(at).astype(np.int32))
-  return frames + share * (after - frames)
+  return frames + weight * (after - frames)
 
 
 def _take(clips, rows, index):
@@ -114,7 +141,14 @@ def _take(clips, rows, index):
 def at_key_frames(
   clips: ClipBatch, keys: Sequence[str]
 ) -> Float[Array, 'clip key height width channel']:
-  """The key frames of each clip, float32 grey levels.
+  """Key frames of each clip.
+
+  Args:
+    clips: with frames.
+    keys: any of 'onset', 'apex' and 'offset'.
+
+  Returns:
+    float32, grey levels.
 
   >>> frames = np.array([[[0], [9], [4]]], np.uint8)
   >>> at = np.array([[3], [0], [1], [2]])
@@ -126,26 +160,27 @@ def at_key_frames(
   return frames_at(clips, index)
 
 
-def most_different(clips: ClipBatch, share: float) -> ClipBatch:
-  """Clips between the key frames that differ most, near the annotated ones.
+def most_different(clips: ClipBatch, fraction: float) -> ClipBatch:
+  """Replaces the key frames by the most different ones close to them.
 
-  Onset and apex are the pair with the largest Euclidean distance, the onset
-  among so large a share of its phase after the annotated one, the apex among
-  as many frames before it; then the offset, sought before the annotated one,
-  differs most from that apex. Of equals the nearest to the annotated onset,
-  then to the annotated apex.
+  Onset and apex become the pair of frames with the largest Euclidean distance:
+  the onset is searched after the annotated onset, the apex before the annotated
+  apex. Then the offset becomes the frame that differs most from this apex,
+  searched before the annotated offset. In a tie, the frame closest to the
+  annotated onset wins, then that closest to the annotated apex.
 
   Args:
     clips: with frames.
-    share: of a phase, rounded down to whole frames; 0..0.5.
+    fraction: size of the search range, 0..0.5 of a phase, rounded down to
+      frames.
 
   Returns:
-    The same clips with other key frames: NumPy int32 [clip].
+    The same clips with other key frames, NumPy int32 [clip].
 
-  Source: GAMDSS, arXiv 2603.04766. There differences wrap in 8 bits; here they
-  do not.
+  Source: GAMDSS, arXiv 2603.04766, where differences overflow in 8 bits; here
+  they do not.
 
-  The motion is largest one frame before the annotated apex.
+  In the example, motion is largest one frame before the annotated apex.
 
   >>> frames = np.array([[[0], [1], [1], [9], [5], [0]]], np.uint8)
   >>> at = np.array([[6], [0], [4], [5]])
@@ -158,8 +193,8 @@ def most_different(clips: ClipBatch, share: float) -> ClipBatch:
   for row, (onset, apex, offset) in enumerate(
     zip(*(map(int, k) for k in (clips.onset, clips.apex, clips.offset)))
   ):
-    # Never from another frame than the annotated one where a phase is empty.
-    reach = int(share * max(apex - onset, 0))
+    # If a phase is empty, the annotated frames are used.
+    reach = int(fraction * max(apex - onset, 0))
     frames = np.asarray(all_frames[row])
     pairs = [
       (late, early)
@@ -167,7 +202,7 @@ def most_different(clips: ClipBatch, share: float) -> ClipBatch:
       for late in range(apex, apex - reach - 1, -1)
     ]
     apex, onset = max(pairs, key=lambda pair: _distance(frames, *pair))
-    back = int(share * max(offset - int(clips.apex[row]), 0))
+    back = int(fraction * max(offset - int(clips.apex[row]), 0))
     ends_ = range(offset, offset - back - 1, -1)
     offset = max(ends_, key=lambda end: _distance(frames, end, apex))
     found.append((onset, apex, offset))
@@ -176,13 +211,13 @@ def most_different(clips: ClipBatch, share: float) -> ClipBatch:
 
 
 def _distance(frames, one, other):
-  """Squared, in whole numbers."""
+  """Squared Euclidean distance of two frames."""
   difference = frames[one].astype(np.int32) - frames[other]
   return int((difference**2).sum(dtype=np.int64))
 
 
 class KeyFrames(Representation):
-  """The onset, apex and offset frames; what GAMDSS (2603.04766) reads.
+  """The onset, apex and offset frames; read by GAMDSS (arXiv 2603.04766).
 
   >>> KEY_FRAMES.views(config.Data())
   ('onset frame', 'apex frame', 'offset frame')
@@ -212,20 +247,20 @@ class KeyFrames(Representation):
   def still(
     self, images: Float[AnyArray, 'view height width channel']
   ) -> Float[AnyArray, 'view height width channel']:
-    """The onset frame three times."""
+    """The onset frame, three times."""
     return np.broadcast_to(images[:1], images.shape)
 
   def __call__(
     self, clips: ClipBatch, settings: config.Data
   ) -> Float[Array, 'clip view height width channel']:
-    """Reduced to `data.image_size`; of one frame, that frame three times."""
+    """Key frames resized to `data.image_size`, grey levels 0..255."""
     return resizing.antialiased(
       at_key_frames(clips, _KEYS), settings.image_size
     )
 
 
 class ApexDifference(Representation):
-  """Apex minus onset, and the onset frame; what TSFmicro (2505.16372) reads.
+  """Apex minus onset, and the onset frame; read by TSFmicro (2505.16372).
 
   Of one pixel, 10 at the onset and 40 at the apex:
 
@@ -260,13 +295,13 @@ class ApexDifference(Representation):
   def still(
     self, images: Float[AnyArray, 'view height width channel']
   ) -> Float[AnyArray, 'view height width channel']:
-    """No difference; the onset frame as it is."""
+    """No difference, and the same onset frame."""
     return np.concatenate([np.zeros_like(images[:1]), images[1:]])
 
   def __call__(
     self, clips: ClipBatch, settings: config.Data
   ) -> Float[Array, 'clip view height width channel']:
-    """Reduced to `data.image_size`; the difference signed, 0 of one frame."""
+    """Signed difference and onset frame, resized to `data.image_size`."""
     onset, apex = jnp.moveaxis(at_key_frames(clips, ('onset', 'apex')), 1, 0)
     images = jnp.stack([apex - onset, onset], axis=1)
     return resizing.antialiased(images, settings.image_size)

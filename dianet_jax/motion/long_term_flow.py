@@ -1,4 +1,4 @@
-"""Flow from the onset frame to each of several later ones."""
+"""Optical flow from the onset frame to each of several later frames."""
 
 from collections.abc import Mapping
 
@@ -12,10 +12,11 @@ from dianet_jax.motion.registry import Channel, ClipBatch, Representation
 
 
 class LongTermFlow(Representation):
-  """Onset to frame t, a view for each t; SLSTT (2112.05851).
+  """Flow from the onset to frame t, with one view per t.
 
-  Between neighbouring frames there is hardly any motion, and its errors would
-  add up. SLSTT's own: `data.flow.method=farneback`, `data.flow.coding=hsv`,
+  Source: SLSTT, arXiv 2112.05851. Flow between consecutive frames would be
+  tiny, and its errors would add up. The settings of SLSTT are
+  `data.flow.method=farneback`, `data.flow.coding=hsv` and
   `data.sampling.span=apex_window` with 11 frames.
 
   >>> settings = config.Data(image_size=28, sampling=config.Sampling(frames=11))
@@ -27,7 +28,7 @@ class LongTermFlow(Representation):
   cached = True
 
   def channels(self, settings: config.Data) -> tuple[Channel, ...]:
-    """As of `phase_flow`."""
+    """The channels of `phase_flow`."""
     return flow_lib.channels(settings.flow)
 
   def shape(self, settings: config.Data) -> tuple[int, ...]:
@@ -47,11 +48,9 @@ class LongTermFlow(Representation):
   def __call__(
     self, clips: ClipBatch, settings: config.Data
   ) -> Float[np.ndarray, 'clip view height width channel']:
-    """As of `phase_flow`; 0 where t is the onset.
-
-    A few frames at a time: at 224 pixels the flow of 128 frames of 8 clips
-    takes 400 MB before it is reduced.
-    """
+    """See the class; exactly 0 if t is the onset."""
+    # A few frames at a time: at 224 pixels, the flow of 128 frames of 8 clips
+    # takes 400 MB before it is resized.
     at = sampled_frames.positions(clips, settings, after_onset=True)
     step = max(flow_lib.PAIRS // len(at), 1)
     made = []

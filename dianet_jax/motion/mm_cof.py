@@ -1,8 +1,7 @@
 """Magnitude-modulated combined optical flow: both phases in one image.
 
-Source: FMANet, arXiv 2510.07810: the magnitudes, their scaling and their
-weighted sum. The weights of one half, the modulation and the descriptor are
-ours.
+Source: FMANet, arXiv 2510.07810, for the magnitudes, their scaling and their
+weighted sum. The weights of 0.5, the modulation and the descriptor are ours.
 """
 
 from collections.abc import Mapping
@@ -27,21 +26,22 @@ def combine(
 ) -> tuple[
   Float[Array, '*batch height width 2'], Float[Array, '*batch height width']
 ]:
-  """Unit vector and modulated magnitude of the combined motion.
+  """Combines the motion of both phases.
 
-  The second phase moves back, so its flow is subtracted. Magnitudes are scaled
-  to 0..1 phase by phase (a constant one: 0) and averaged; what is at or above
-  their mean over the image counts by half more, up to 1, the rest by half.
+  The face moves back in the second phase, so its flow is subtracted. The
+  magnitudes of each phase are scaled to 0..1 (constant ones to 0) and averaged.
+  Values at or above the mean of the image are multiplied by 1.5 and clipped to
+  1, the others by 0.5.
 
   Args:
-    flow: of onset to apex and apex to offset, in any unit.
-    magnitude: of the same, as images of this size have it.
+    flow: from onset to apex and from apex to offset, in any unit.
+    magnitude: of the flow; it may have been computed before resizing.
 
   Returns:
-    The direction, 0 where there is none; the magnitude, 0..1.
+    The direction, a unit vector or 0; and the modulated magnitude, 0..1.
 
-  The first phase moves to the right, most of all in the second pixel, and the
-  other phase moves back.
+  In the example, the first phase moves to the right, most in the second pixel,
+  and the second phase moves back.
 
   >>> onset_apex = jnp.array([[[0.0, 0.0], [4.0, 0.0]]])
   >>> flow = jnp.stack([onset_apex, -onset_apex])
@@ -62,10 +62,11 @@ def combine(
 
 
 class MMCOF(Representation):
-  """Direction times modulated magnitude, and that magnitude; one view.
+  """Direction times modulated magnitude, and this magnitude, in one view.
 
-  With `data.flow.coding=hsv` colours: direction as hue, magnitude as value.
-  From stored images approximate, see `phase_flow.displacement`.
+  With `data.flow.coding=hsv` it is a colour image, with the direction as hue
+  and the magnitude as value. From stored images it is approximate, see
+  `phase_flow.displacement`.
 
   >>> [channel.name for channel in MM_COF.channels(config.Data())]
   ['x', 'y', 'magnitude']
@@ -76,10 +77,10 @@ class MMCOF(Representation):
 
   def unsupported(self, settings: config.Data, stored: str) -> str:
     """See `registry.Representation`."""
-    return phase_flow.lacking_phases(settings, stored)
+    return phase_flow.without_flow(settings, stored)
 
   def channels(self, settings: config.Data) -> tuple[Channel, ...]:
-    """Of unit 1: a vector of at most that length, and the length."""
+    """A vector of length 0..1 and its length, or three colours."""
     if settings.flow.coding == 'hsv':
       return flow_lib.CODED
     return (
@@ -105,7 +106,7 @@ class MMCOF(Representation):
   def __call__(
     self, clips: ClipBatch, settings: config.Data
   ) -> Float[Array, 'clip view height width channel']:
-    """Of a phase of a single frame the other one is left; of two, 0."""
+    """See the class; a phase of a single frame counts as no motion."""
     images = phase_flow.displacement(clips, settings)
     direction, magnitude = combine(images[..., :2], images[..., 2])
     if settings.flow.coding == 'hsv':

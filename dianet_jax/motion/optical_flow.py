@@ -1,13 +1,13 @@
-"""Optical flow: how far every pixel moved from one frame to another.
+"""Optical flow: the displacement of each pixel from one frame to another.
 
 TV-L1 (Zach, Pock and Bischof, "A Duality Based Approach for Realtime TV-L1
-Optical Flow", DAGM 2007), as Sanchez, Meinhardt-Llopis and Facciolo write it
-down (IPOL 2013, "TV-L1 Optical Flow Estimation"). It minimises over flows u
+Optical Flow", DAGM 2007), in the formulation of Sanchez, Meinhardt-Llopis and
+Facciolo ("TV-L1 Optical Flow Estimation", IPOL 2013). It minimises over flows u
 
     sum |grad u_x| + |grad u_y| + lambda |I1(x + u) - I0(x)|
 
-by turns, from the coarsest scale to the finest. Each warp linearises the data
-term at the flow u0 of the warp before,
+from the coarsest scale to the finest. Each warp linearises the data term at the
+flow u0 of the previous warp,
 
     rho(u) = I1(x + u0) + g . (u - u0) - I0(x),   g = grad I1 (x + u0),
 
@@ -18,8 +18,9 @@ variable p of the total variation:
     u = v + theta div p
     p = (p + tau / theta grad u) / (1 + tau / theta |grad u|)
 
-Forward differences for grad u, backward for div p. Iterations are fixed: no
-early stop, so a pair's flow does not depend on what else is in the batch.
+with forward differences for grad u and backward differences for div p. The
+number of iterations is fixed, so the flow of a pair does not depend on the
+other pairs of the batch.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,18 +38,23 @@ from dianet_jax.core import errors
 from dianet_jax.core.arrays import AnyArray
 from dianet_jax.motion import resampling
 
-# A coarser scale than this has nothing to match; OpenCV's limit.
-_SMALLEST = 16
-# Pixels that a CPU works on at once: their state stays in its caches.
+_SMALLEST = 16  # Smallest side of the coarsest scale, as in OpenCV.
+# Number of pixels that a CPU processes at once, so that they fit its caches.
 _CPU_PIXELS = 2**17
-# Below it a gradient is rounding, and the data say nothing.
+# Smaller gradients are rounding errors, and the data term is ignored.
 _NO_GRADIENT = 1e-7
 
 
 def grey(
   frames: Num[AnyArray, '*batch height width 3'],
 ) -> Float32[Array, '*batch height width']:
-  """Grey levels 0..255 of red, green and blue ones (ITU-R BT.601).
+  """Converts RGB to grey levels (ITU-R BT.601).
+
+  Args:
+    frames: uint8 or float, 0..255.
+
+  Returns:
+    Grey levels, 0..255.
 
   >>> grey(np.array([[[200, 0, 0]]])).round().tolist()
   [[60.0]]
@@ -67,12 +73,12 @@ def _check(first, second):
     raise errors.UserError(
       f'Optical flow of {first.dtype} {first.shape} to {second.dtype}'
       f' {second.shape}: expected grey levels 0..255 [pair, height, width],'
-      ' both of one shape.'
+      ' both of the same shape.'
     )
   if min(first.shape[1:]) < 2:
     raise errors.UserError(
       f'Optical flow of images of {first.shape[1]} x {first.shape[2]} pixels:'
-      ' expected two or more each way.'
+      ' expected at least 2 x 2.'
     )
 
 
@@ -103,43 +109,45 @@ def tv_l1(
   attachment: float = 0.15,
   theta: float = 0.3,
 ) -> Float32[Array, 'pair height width 2']:
-  """TV-L1 optical flow of pairs of frames.
+  """Computes TV-L1 optical flow of pairs of frames.
 
-  Parameters mean what they mean in OpenCV's `DualTVL1OpticalFlow`, whose
-  defaults are 5 scales, 5 warps, cubic interpolation, a median of 5 and, with
-  an early stop, up to 10 outer iterations of 30. The defaults here are ours. On
-  planted motion of 0.2 to 2 pixels they err less: more warps and iterations
-  shrink small motion, cubic interpolation errs more, and the median filter
-  changes nothing. For larger motion, such as a turning head, take 5 scales.
+  Parameters are those of OpenCV's `DualTVL1OpticalFlow`, whose defaults are 5
+  scales, 5 warps, cubic interpolation, a median of 5 and, with early stopping,
+  up to 10 outer iterations of 30. The defaults here are ours. They have smaller
+  errors for synthetic motion of 0.2 to 2 pixels: more warps and iterations
+  underestimate small motion, cubic interpolation increases the error, and the
+  median filter has no effect. For larger motion, such as head rotation, use 5
+  scales.
 
-  Computed in float32, in groups of pairs that fit a CPU's caches, or all pairs
-  at once on an accelerator. Works under jit.
+  Computed in float32, on a CPU in groups of pairs that fit its caches, on an
+  accelerator all pairs at once. Works under jit.
 
   Args:
     first: uint8 or float, grey levels 0..255.
     second: the same shape.
-    scales: images in the pyramid, the finest included; none is made that is
-      smaller than 16 pixels.
+    scales: number of scales of the pyramid, including the finest; scales
+      smaller than 16 pixels are omitted.
     scale_step: size of a scale relative to the finer one, 0..1.
-    warps: how often the second frame is warped, a scale.
-    inner: iterations after each median filter.
-    outer: median filters a warp.
+    warps: number of warps of the second frame per scale.
+    inner: number of iterations after each median filter.
+    outer: number of median filters per warp.
     median: window of the median filter in pixels, 1 (none), 3 or 5.
     interpolation: of the warped frame, 'linear' or 'cubic'.
-    tau: step of the dual variable.
-    attachment: lambda, the weight of the data; lower is smoother.
-    theta: tightness of the coupling of both terms.
+    tau: step size of the dual variable.
+    attachment: lambda, weight of the data term; lower is smoother.
+    theta: coupling of both terms.
 
   Returns:
-    Pixels, x (to the right) then y (down): first[y, x] is found again at
-    second[y + flow_y, x + flow_x]. Exactly 0 for two equal frames.
+    Displacement in pixels, x (to the right) then y (down): first[y, x] matches
+    second[y + flow_y, x + flow_x]. Exactly 0 for equal frames.
 
   Raises:
-    UserError: other shapes or dtypes; an unknown filter or interpolation.
+    UserError: a shape or dtype is wrong, or `median` or `interpolation` is
+      invalid.
 
   Source: Zach et al. (2007); Sanchez et al. (2013).
 
-  The texture moves by a pixel to the right.
+  In the example, the texture moves by one pixel to the right.
 
   >>> y, x = np.mgrid[:48, :48]
   >>> first = 128 + 60 * np.sin(x / 3) * np.cos(y / 4)
@@ -212,13 +220,13 @@ def _pair_flow(first, second, sizes, scale_step, warps, weights, iterate):
     def warp_once(_, state, start=start, images=images):
       flow, dual = state
       (warped, *gradient), inside = resampling.warp(images, flow, weights)
-      # What comes from outside says nothing.
+      # No data term where the warped position is outside the image.
       gradient = [g * inside for g in gradient]
       flat = sum(g * u for g, u in zip(gradient, flow))
       flow, dual = iterate((*flow, *dual), warped - flat - start, gradient)
       return jnp.stack(flow), dual
 
-    # The dual variable goes on from warp to warp, and starts at 0 a scale.
+    # The dual variable starts at 0 on each scale and continues between warps.
     state = flow, (jnp.zeros(size, jnp.float32),) * 4
     flow, _ = jax.lax.fori_loop(0, warps, warp_once, state)
   return jnp.moveaxis(flow, 0, -1)
@@ -247,7 +255,7 @@ def _iterate(
   gx, gy = gradient
   square = gx * gx + gy * gy
   moves = square > _NO_GRADIENT
-  # Divided once a warp, not in every iteration.
+  # Divided once per warp, not in each iteration.
   inverse = jnp.where(moves, -1 / jnp.where(moves, square, 1), 0)
   bound, step = attachment * theta, tau / theta
 
@@ -274,19 +282,19 @@ def _iterate(
 
 
 def _forward(a, axis):
-  """Difference to the next value, 0 at the last."""
+  """Forward difference, 0 at the last value."""
   padding = [(0, int(i == axis)) for i in range(2)]
   return jnp.pad(jnp.diff(a, axis=axis), padding)
 
 
 def _backward(a, axis):
-  """Difference from the value before, which is 0 before the first."""
+  """Backward difference; the value before the first is 0."""
   padding = [(int(i == axis), 0) for i in range(2)]
   return jnp.diff(jnp.pad(a, padding), axis=axis)
 
 
 def _central_gradient(image):
-  """Along x and along y, per pixel."""
+  """Gradient along x and along y, by central differences."""
   p = jnp.pad(image, 1, mode='edge')
   return (
     (p[1:-1, 2:] - p[1:-1, :-2]) / 2,
@@ -297,11 +305,11 @@ def _central_gradient(image):
 def median_filter(
   image: Float[AnyArray, 'height width'], window: int
 ) -> Float[Array, 'height width']:
-  """The median of the window around every pixel; borders are repeated.
+  """Median filter; border pixels are repeated.
 
-  Minima and maxima alone, which vectorise: of any `n // 2 + 2` values neither
-  the smallest nor the largest is the median of all n, so both are dropped, one
-  more value is taken in, until three are left.
+  Uses only minima and maxima, which vectorise. Among `n // 2 + 2` of n values,
+  neither the smallest nor the largest is the median of all n. So both are
+  dropped and another value is added, until three are left.
 
   Args:
     image: float.
@@ -342,9 +350,10 @@ def farneback(
   first: Num[np.ndarray, 'pair height width'],
   second: Num[np.ndarray, 'pair height width'],
 ) -> Float32[np.ndarray, 'pair height width 2']:
-  """Farneback's flow by OpenCV on the CPU: faster than `tv_l1`, and smoother.
+  """Computes Farneback's flow with OpenCV on the CPU.
 
-  It halves the peak of a motion of a face's size. For a first look.
+  It is faster and smoother than `tv_l1`, and halves the peak of motion in a
+  face. Suitable for a first inspection.
 
   Args:
     first: uint8 or float, grey levels 0..255.
@@ -367,9 +376,9 @@ def farneback(
   _check(first, second)
 
   def one(a, b):
-    # OpenCV takes bytes.
+    # OpenCV requires uint8.
     a, b = (np.clip(np.round(i), 0, 255).astype(np.uint8) for i in (a, b))
-    # OpenCV's types do not say that None stands for no initial flow.
+    # The type stubs of OpenCV do not allow None, which means no initial flow.
     none: Any = None
     return cv2.calcOpticalFlowFarneback(a, b, none, 0.5, 3, 15, 3, 5, 1.2, 0)
 

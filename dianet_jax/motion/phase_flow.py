@@ -1,4 +1,4 @@
-"""Optical flow of a clip's phases: found in frames, or read from a data set."""
+"""Optical flow of the phases of a clip, computed from frames or stored."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,17 +11,18 @@ from dianet_jax.motion import key_frames as key_frames_lib
 from dianet_jax.motion import resizing, strain
 from dianet_jax.motion.registry import Channel, ClipBatch, Representation
 
-# What data sets store as `phase_flow`, a channel each.
+# Channels of the images that data sets store as `phase_flow`.
 _STORED_CHANNELS = ('u', 'v', 'strain')
 
 
 class PhaseFlow(Representation):
-  """Flow over each phase, a view per phase: STSTNet, HTNet, FMANet and others.
+  """Optical flow over each phase, with one view per phase.
 
-  From frames: the flow from the phase's first frame to its last, as
-  `data.flow` says. From a data set that stores such images: those. They are
-  grey levels, each channel scaled by an unknown factor, and mid-grey is
-  subtracted; `data.flow.coding=grey_levels` makes the same kind from frames.
+  Read by STSTNet, HTNet, FMANet and others. From frames, it is the flow from
+  the first frame of the phase to the last, with the settings `data.flow`. If a
+  data set stores such images, these are used: grey levels, each channel scaled
+  by an unknown factor, minus mid-grey. `data.flow.coding=grey_levels` computes
+  such images from frames.
 
   >>> PHASE_FLOW.views(config.Data(phases=('onset_apex',)))
   ('onset to apex',)
@@ -36,7 +37,7 @@ class PhaseFlow(Representation):
     """See `registry.Representation`."""
     if not stored:
       return ''
-    if reason := lacking_phases(settings, stored):
+    if reason := without_flow(settings, stored):
       return reason
     flow = settings.flow
     if 'onset_offset' in settings.phases:
@@ -52,7 +53,7 @@ class PhaseFlow(Representation):
     return ''
 
   def channels(self, settings: config.Data) -> tuple[Channel, ...]:
-    """By default displacement to the right and down, and optical strain."""
+    """By default u (to the right), v (down) and optical strain."""
     return flow_lib.channels(settings.flow)
 
   def shape(self, settings: config.Data) -> tuple[int, ...]:
@@ -81,11 +82,18 @@ class PhaseFlow(Representation):
     return flow_lib.images(flow, settings.flow, settings.image_size)
 
 
-def lacking_phases(settings: config.Data, stored: str) -> str:
-  """Why a data set cannot give the flow of two phases; '' where it can.
+def without_flow(settings: config.Data, stored: str) -> str:
+  """Explains why a data set has no optical flow of both phases.
+
+  Args:
+    settings: the `data` section.
+    stored: the representation that the data set stores; '' for frames.
+
+  Returns:
+    The reason; '' if it has.
 
   >>> casme2 = config.Data(dataset='casme2')
-  >>> lacking_phases(casme2, 'dynamic_images')
+  >>> without_flow(casme2, 'dynamic_images')
   'casme2 holds no images of optical flow'
   """
   if stored in ('', 'phase_flow'):
@@ -94,7 +102,7 @@ def lacking_phases(settings: config.Data, stored: str) -> str:
 
 
 def _stored(clips: ClipBatch, phases: Sequence[str], size: int) -> Array:
-  """Stored images, centred on mid-grey, `size` squared."""
+  """Stored images minus mid-grey, resized to `size` x `size`."""
   images = jnp.stack([jnp.asarray(clips.stored[p]) for p in phases], axis=1)
   return resizing.antialiased(images.astype(jnp.float32) - 127.5, size)
 
@@ -102,14 +110,21 @@ def _stored(clips: ClipBatch, phases: Sequence[str], size: int) -> Array:
 def displacement(
   clips: ClipBatch, settings: config.Data
 ) -> Float[Array, 'clip phase height width channel']:
-  """u, v and magnitude of onset to apex and apex to offset.
+  """u, v and magnitude of the motion in both phases.
 
-  From frames in pixels, the magnitude taken before the images are reduced.
-  From stored images an approximation: the median of each channel is taken for
-  no motion, and each channel is divided by its largest absolute value, so that
-  how u compares with v, and one phase with the other, is lost.
+  From frames, in pixels; the magnitude is computed before resizing. From stored
+  images it is approximate: the median of each channel counts as no motion, and
+  each channel is divided by its largest absolute value, so the relative size of
+  u and v, and of the two phases, is lost.
 
-  Of stored images, the first channel being u: one of four pixels moved right.
+  Args:
+    clips: frames or stored images.
+    settings: the `data` section.
+
+  Returns:
+    Images of onset to apex and apex to offset, with channels u, v, magnitude.
+
+  In the example, one of four pixels in the first channel, u, moves right.
 
   >>> import numpy as np
   >>> image = np.full((1, 2, 2, 3), 127, np.uint8)

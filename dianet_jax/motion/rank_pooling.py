@@ -1,4 +1,4 @@
-"""Approximate rank pooling: a clip's motion as one signed image a phase.
+"""Approximate rank pooling: the motion of each phase as one signed image.
 
 Source: Bilen et al., "Dynamic Image Networks for Action Recognition", CVPR
 2016. For frames psi_1..psi_T and harmonic numbers H_t the dynamic image is
@@ -6,10 +6,10 @@ Source: Bilen et al., "Dynamic Image Networks for Action Recognition", CVPR
     d = sum_t alpha_t psi_t,
     alpha_t = 2 (T - t + 1) - (T + 1) (H_T - H_{t-1}).
 
-The coefficients sum to 0, so d is computed on the frames' difference from one
-frame: the apex, which lies in every phase. Departures from the source: the
-coefficients are made in float64 and only then rounded, and a phase of one
-frame gives 0 (no motion) where the MATLAB original gives the bare frame.
+The coefficients sum to 0, so d can be computed from differences to one frame:
+the apex, which belongs to all phases. Differences to the source: coefficients
+are computed in float64 and then rounded, and a phase of one frame gives 0 (no
+motion), where the original MATLAB code gives the frame itself.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,8 +25,8 @@ from dianet_jax.core import errors
 from dianet_jax.core.arrays import AnyArray
 from dianet_jax.motion import frame_sums
 
-# Phase -> the key frames it runs between. Both ends belong to the phase, so
-# the apex frame belongs to all of them.
+# Phase -> its first and last key frame. Both belong to the phase, so the apex
+# frame belongs to all phases.
 PHASES = {
   'onset_apex': ('onset', 'apex'),
   'apex_offset': ('apex', 'offset'),
@@ -37,14 +37,11 @@ PHASES = {
 def coefficients(num_frames: int) -> Float64[np.ndarray, ' frame']:
   """The weights alpha_1..alpha_T of `num_frames` frames.
 
-  They sum to 0 for two frames or more; two frames give (-1/2, 1/2), one
-  frame gives 0.
-
   Args:
     num_frames: T, at least 1.
 
   Returns:
-    float64 [frame].
+    float64 [frame], summing to 0. Two frames have (-1/2, 1/2), one frame has 0.
 
   >>> coefficients(4).round(3).tolist()
   [-2.417, 0.583, 1.083, 0.75]
@@ -58,11 +55,12 @@ def coefficients(num_frames: int) -> Float64[np.ndarray, ' frame']:
 
 
 def linear_coefficients(num_frames: int) -> Float64[np.ndarray, ' frame']:
-  """2 t - T - 1: linear in time, on the frames themselves.
+  """The weights 2 t - T - 1, which are linear in time.
 
-  Often called rank pooling. It is so only on running means of the frames; on
-  the frames it leans on both ends alike, where the default leans on the first
-  frame (cosine between the two: .75 at T = 5, .53 at T = 96).
+  They are often called rank pooling, but are equivalent to it only if applied
+  to running means of the frames. Applied to frames, they weight both ends
+  equally, whereas `coefficients` emphasises the first frame (the cosine
+  similarity of both is .75 for T = 5 and .53 for T = 96).
 
   Args:
     num_frames: T, at least 1.
@@ -81,12 +79,11 @@ def linear_coefficients(num_frames: int) -> Float64[np.ndarray, ' frame']:
 def running_mean_coefficients(
   num_frames: int,
 ) -> Float64[np.ndarray, ' frame']:
-  """The linear weights on running means, gathered frame by frame.
+  """The weight of each frame if linear weights are applied to running means.
 
-  sum_t (2 t - T - 1) V_t with V_t = (psi_1 + ... + psi_t) / t has psi_t with
-  the weight sum_{i >= t} (2 i - T - 1) / i. That is the form most published
-  code sums up. It differs from the default by rounding alone (2e-13 at
-  T = 96).
+  In sum_t (2 t - T - 1) V_t with V_t = (psi_1 + ... + psi_t) / t, the weight of
+  psi_t is sum_{i >= t} (2 i - T - 1) / i. Most published code uses this form.
+  It differs from `coefficients` only by rounding (2e-13 for T = 96).
 
   Args:
     num_frames: T, at least 1.
@@ -109,16 +106,16 @@ COEFFICIENTS: Mapping[str, Callable[[int], np.ndarray]] = {
   'linear': linear_coefficients,
 }
 
-# What the rank of a frame within its phase is counted by; see `dynamic_images`.
+# Criteria by which the frames of a phase are ranked; see `dynamic_images`.
 ORDERS = ('time', 'motion_intensity')
 
 
 @functools.lru_cache(maxsize=8)
 def _table(max_frames: int, kind: str) -> Float32[np.ndarray, 'length frame']:
-  """Row n: the coefficients of n frames, then zeros. 4 MB for 1,000 frames.
+  """Row n has the coefficients of n frames, then zeros; 4 MB for 1,000 frames.
 
-  A table made in float64 on the host is exact where the closed form evaluated
-  in float32 inside the kernel loses 8e-4 at T = 1,000.
+  The table is computed in float64 on the host. Evaluating the closed form in
+  float32 on the device would have an error of 8e-4 for T = 1,000.
   """
   table = np.zeros((max_frames + 1, max_frames), np.float32)
   for n in range(1, max_frames + 1):
@@ -127,13 +124,13 @@ def _table(max_frames: int, kind: str) -> Float32[np.ndarray, 'length frame']:
 
 
 def _rank_by_motion(frames, first, inside):
-  """int32 [clip, phase, frame]: how many frames of the phase moved less."""
+  """Number of frames of the phase that moved less, [clip, phase, frame]."""
   start = jnp.take_along_axis(frames, first[:, :, None], axis=1)
-  # Whole numbers are added faster, and exactly.
+  # Integer sums are faster, and exact.
   whole = jnp.issubdtype(frames.dtype, jnp.integer)
   dtype = jnp.int32 if whole else jnp.float32
 
-  # Frame by frame: the differences of all of them would be a copy.
+  # Frame by frame, because all differences together would be a copy.
   def intensity(t):
     frame = jax.lax.dynamic_slice_in_dim(frames, t, 1, axis=1)
     return jnp.abs(frame.astype(dtype) - start.astype(dtype)).sum(axis=2)
@@ -141,7 +138,7 @@ def _rank_by_motion(frames, first, inside):
   moved = jax.lax.map(intensity, jnp.arange(frames.shape[1]))
   moved = jnp.moveaxis(moved, 0, 2).astype(jnp.float32)
   moved = jnp.where(inside, moved, jnp.inf)
-  # Equal frames keep their order in time: both sorts are stable.
+  # Both sorts are stable, so equal frames stay in temporal order.
   return jnp.argsort(jnp.argsort(moved, axis=-1), axis=-1)
 
 
@@ -152,17 +149,17 @@ def frame_weights(
   kind: str = 'rank',
   order: str = 'time',
 ) -> Float32[Array, 'clip phase frame']:
-  """What every frame counts in the dynamic image of a phase.
+  """Weight of each frame in the dynamic image of each phase.
 
   Args:
-    frames: of these `order` may need the motion.
-    first: index of each phase's first frame.
-    last: of its last, which belongs to it.
-    kind: which of `COEFFICIENTS`.
-    order: which of `ORDERS`.
+    frames: their values are only used for `order='motion_intensity'`.
+    first: index of the first frame of each phase.
+    last: index of the last frame, which belongs to the phase.
+    kind: key of `COEFFICIENTS`.
+    order: one of `ORDERS`.
 
   Returns:
-    float32 [clip, phase, frame], 0 outside of the phase.
+    float32 [clip, phase, frame], 0 outside the phase.
 
   >>> first, last = jnp.array([[0]]), jnp.array([[2]])
   >>> frame_weights(jnp.zeros((1, 4, 1)), first, last, 'linear').tolist()
@@ -181,7 +178,7 @@ def frame_weights(
 
 
 def _check_names(phases, kind, order):
-  """UserError for what is not in `PHASES`, `COEFFICIENTS` or `ORDERS`."""
+  """Raises UserError for an unknown phase, kind or order."""
   if isinstance(phases, str) or not phases:
     raise errors.UserError(
       f'phases={phases!r}: expected a tuple of one or more of '
@@ -194,13 +191,13 @@ def _check_names(phases, kind, order):
   ):
     if name not in known:
       raise errors.UserError(
-        f'{name!r} is not known to rank pooling; expected one of '
+        f'Rank pooling: {name!r} is not known; expected one of '
         + ', '.join(known)
       )
 
 
 def _key_frames(frames, lengths, **keys):
-  """int32 [clip] each, within the clip; UserError for what is no clip."""
+  """Key frames, int32 [clip], clipped to the clip; checks dtypes and shapes."""
   real = jnp.issubdtype(frames.dtype, jnp.integer) or jnp.issubdtype(
     frames.dtype, jnp.floating
   )
@@ -215,7 +212,7 @@ def _key_frames(frames, lengths, **keys):
     if not whole or key.shape != frames.shape[:1]:
       raise errors.UserError(
         f'{name} is {dtype} {getattr(key, "shape", "")}; expected an array of'
-        f' integers of shape {frames.shape[:1]}, one a clip.'
+        f' integers of shape {frames.shape[:1]}, one per clip.'
       )
   end = jnp.minimum(lengths.astype(jnp.int32), frames.shape[1]) - 1
   return {
@@ -234,44 +231,46 @@ def dynamic_images(
   kind: str = 'rank',
   order: str = 'time',
 ) -> Float[Array, 'clip phase *image']:
-  """Dynamic images of every phase of every clip, in one pass over the frames.
+  """Computes the dynamic images of all phases of clips.
 
-  Accumulated in float32, by the form that is fastest on the platform (see
-  `frame_sums`, which says what one pass means where), without a float copy of
-  uint8 frames. Works under jit, vmap and pmap; an axis of clips is faster than
-  vmap. Differentiable once, in reverse, with respect to float frames. For about
-  1,000 frames at most: a table grows with their square. Longer: `streaming`.
+  Sums are accumulated in float32, by the fastest implementation for the
+  platform (see `frame_sums`), without a float copy of uint8 frames. Works under
+  jit, vmap and pmap; a clip axis is faster than vmap. Differentiable once, in
+  reverse mode, with respect to float frames. Intended for up to about 1,000
+  frames, because a table grows with their square; for longer clips use
+  `streaming`.
 
   Args:
-    frames: uint8 or float [clip, frame, height, width, channel], grey levels,
-      clips of unequal length padded at the end. What lies outside a phase has
-      no influence on it. On a TPU hand in [clip, frame, pixel], flattened
-      before it is put on the device (free in NumPy): to flatten it there costs
-      eight times what the sums do.
-    lengths: integers [clip], frames that are not padding. A key frame beyond
-      them counts as the last of them; without any the images are 0.
+    frames: uint8 or float [clip, frame, height, width, channel], grey levels;
+      shorter clips are padded at the end. Frames outside a phase do not affect
+      it. On a TPU, pass [clip, frame, pixel], flattened before it is put on the
+      device (free in NumPy); flattening on the device takes eight times as long
+      as the sums.
+    lengths: integers [clip], number of frames without padding. A key frame
+      beyond it is replaced by the last frame; if it is 0, images are 0.
     onset: integers [clip], index into the frame axis, from 0.
-    apex: integers [clip], onset <= apex. A phase that ends before it begins is
-      0.
-    offset: integers [clip], apex <= offset < length; belongs to the phase.
-    phases: which of `PHASES`, in the order wanted.
-    kind: which of `COEFFICIENTS`; the default is approximate rank pooling.
-    order: what ranks the frames of a phase. 'time' is rank pooling, the
-      temporal-ranked dynamic image of the second source. 'motion_intensity'
-      ranks them by their mean absolute difference from the phase's first
-      frame, so that "late" means "moved far". It reads the frames once more a
-      phase, and on a TPU it copies them.
-      The second source states the reordering; the measure is ours.
+    apex: integers [clip], onset <= apex. A phase that ends before it begins
+      gives 0.
+    offset: integers [clip], apex <= offset < length; the frame belongs to the
+      phase.
+    phases: keys of `PHASES`, in the order of the result.
+    kind: key of `COEFFICIENTS`; the default is approximate rank pooling.
+    order: criterion by which the frames of a phase are ranked. 'time' is rank
+      pooling, the temporal-ranked dynamic image of the second source.
+      'motion_intensity' ranks frames by their mean absolute difference from the
+      first frame of the phase; it reads the frames once more per phase, and
+      copies them on a TPU. The second source states this reordering; the
+      measure is ours.
 
   Returns:
-    float32 [clip, phase, ...] with the axes of a frame, signed, in grey
-    levels; a static clip and a phase of one frame give exactly 0.
+    float32 [clip, phase, ...] with the axes of a frame, signed, in grey levels;
+    exactly 0 for a static clip and for a phase of one frame.
 
   Raises:
-    UserError: an unknown phase, kind or order; frames that are no clips of
-      real numbers; key frames that are not an integer a clip.
+    UserError: a phase, kind or order is unknown, or an array has the wrong
+      dtype or shape.
 
-  One clip of one pixel, which brightens from 10 to 30 and stays:
+  In the example, a clip of one pixel brightens from 10 to 30:
 
   >>> frames = np.array([10, 30, 30], np.uint8).reshape(1, 3, 1, 1, 1)
   >>> key = lambda index: np.array([index])
@@ -287,7 +286,7 @@ def dynamic_images(
     for end in (0, 1)
   )
   num_clips, num_frames, *image = frames.shape
-  # Flat: on a TPU a trailing axis of three channels would fill 128 lanes.
+  # Flattened, because a last axis of 3 channels is padded to 128 on a TPU.
   frames = frames.reshape(num_clips, num_frames, math.prod(image))
   sums = frame_sums.frame_sums(
     frames, frame_weights(frames, first, last, kind, order), keys['apex']

@@ -1,7 +1,4 @@
-"""Images at other places than their pixels': warped by a flow, and resized.
-
-OpenCV's conventions, in plain operations that every platform compiles well.
-"""
+"""Warps images by optical flow, and resizes them, with OpenCV's conventions."""
 
 from collections.abc import Callable, Mapping
 import functools
@@ -20,15 +17,15 @@ def warp(
   flow: Float32[AnyArray, '2 height width'],
   weights: Callable,
 ) -> tuple[Float32[Array, 'image height width'], Bool[Array, 'height width']]:
-  """Images at x + flow.
+  """Samples images at x + flow.
 
   Args:
-    images: what to read; borders are repeated.
+    images: border pixels are repeated.
     flow: x then y, pixels.
-    weights: one of `WEIGHTS`.
+    weights: interpolation, a value of `WEIGHTS`.
 
   Returns:
-    The images; and whether x + flow lies inside of them.
+    The sampled images; and whether x + flow is inside the image.
 
   >>> flow, image = jnp.zeros((2, 2, 2)).at[0].set(0.5), [[0.0, 10.0]] * 2
   >>> image, inside = warp(jnp.array([image]), flow, WEIGHTS['linear'])
@@ -51,7 +48,7 @@ def warp(
   flat = images.reshape(len(images), -1)
 
   def at(shift):
-    # A NaN in the flow must not read out of bounds: clipped, not promised.
+    # Clipped, so that NaN in the flow does not read out of bounds.
     return jnp.take(flat, corner + shift, axis=1, mode='clip')
 
   def along(j):
@@ -68,7 +65,7 @@ def _linear(f):
 
 
 def _cubic(f):
-  """Of two before and two after: Keys' kernel with a = -0.75, as in OpenCV."""
+  """Weights of four neighbours: Keys' kernel with a = -0.75, as in OpenCV."""
   a = -0.75
 
   def near(d):
@@ -87,12 +84,12 @@ def resize(
   size: tuple[int, int],
   scale: float | None = None,
 ) -> Float32[Array, '*batch new_height new_width']:
-  """Linear, half-pixel centres, without anti-aliasing, as OpenCV does it.
+  """Resizes bilinearly, with half-pixel centres, without anti-aliasing.
 
   Args:
-    image: what to resize.
-    size: the new height and width.
-    scale: pixels of the old image a new pixel; None for the sizes' ratio.
+    image: any range.
+    size: new height and width.
+    scale: size of a new pixel in old pixels; None for the ratio of the sizes.
 
   Returns:
     float32 [..., new height, new width].
@@ -115,7 +112,7 @@ def resize(
 
 @functools.lru_cache(maxsize=64)
 def _linear_weights(old: int, new: int, scale: float) -> np.ndarray:
-  """float32 [new, old], two weights a row."""
+  """float32 [new, old], two weights per row."""
   position = np.clip((np.arange(new) + 0.5) * scale - 0.5, 0, old - 1)
   below = np.minimum(np.floor(position), old - 2).astype(int)
   weights = np.zeros((new, old), np.float32)

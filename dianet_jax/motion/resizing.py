@@ -1,4 +1,4 @@
-"""Images to another size."""
+"""Resizes images."""
 
 import functools
 
@@ -14,10 +14,7 @@ Resized = Float[Array, '*batch new_height new_width channel']
 
 
 def area(images: Images, size: int) -> Resized:
-  """Mean over the area that each of `size` squared pixels covers.
-
-  As OpenCV's INTER_AREA reduces: a pixel at the border of two areas counts by
-  its shares.
+  """Resizes by averaging the area of each new pixel, like OpenCV's INTER_AREA.
 
   Args:
     images: float, of any range.
@@ -35,15 +32,15 @@ def area(images: Images, size: int) -> Resized:
   return jnp.einsum(
     '...hwc,rh,kw->...rkc',
     images,
-    _shares(height, size),
-    _shares(width, size),
+    _area_weights(height, size),
+    _area_weights(width, size),
     precision='highest',
   )
 
 
 @functools.lru_cache(maxsize=16)
-def _shares(length: int, size: int) -> Float[np.ndarray, 'size length']:
-  """float32, rows sum to 1: how much of an area each pixel fills."""
+def _area_weights(length: int, size: int) -> Float[np.ndarray, 'size length']:
+  """Fraction of each new pixel covered by each old one; rows sum to 1."""
   edges = np.arange(size + 1) * length / size
   pixel = np.arange(length)
   overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(
@@ -53,7 +50,14 @@ def _shares(length: int, size: int) -> Float[np.ndarray, 'size length']:
 
 
 def antialiased(images: Images, size: int) -> Resized:
-  """Bilinear, over a wider support where images are reduced.
+  """Resizes bilinearly, with anti-aliasing when reducing.
+
+  Args:
+    images: float, of any range.
+    size: new height and width in pixels.
+
+  Returns:
+    float32, in the units of `images`.
 
   >>> antialiased(jnp.arange(4.0)[None, :, None].repeat(4, 0), 2).shape
   (2, 2, 1)
@@ -62,7 +66,14 @@ def antialiased(images: Images, size: int) -> Resized:
 
 
 def bilinear(images: Images, size: int) -> Resized:
-  """Bilinear between the nearest four pixels, whatever the size.
+  """Resizes bilinearly between the four nearest pixels, without anti-aliasing.
+
+  Args:
+    images: float, of any range.
+    size: new height and width in pixels.
+
+  Returns:
+    float32, in the units of `images`.
 
   >>> bilinear(jnp.ones((2, 2, 3)), 4).shape
   (4, 4, 3)

@@ -1,4 +1,4 @@
-"""Some frames of each clip, or their differences from the onset frame."""
+"""Sampled frames of each clip, or their differences from the onset frame."""
 
 from collections.abc import Mapping
 
@@ -12,13 +12,16 @@ from dianet_jax.motion import rank_pooling, resizing
 from dianet_jax.motion.key_frames import RGB
 from dianet_jax.motion.registry import Channel, ClipBatch, Representation
 
-# Frames of each clip that are made at once: a batch of 8 clips at 224 pixels
-# takes 80 MB as floats.
+# Frames of each clip that are processed at once; for 8 clips of 224 x 224
+# pixels they take 80 MB as floats.
 CHUNK = 16
 
 
 def spans(settings: config.Data) -> tuple[str, ...]:
-  """The phases in which frames are sampled, each by itself.
+  """The phases from each of which frames are sampled.
+
+  Args:
+    settings: the `data` section.
 
   >>> spans(config.Data(sampling=config.Sampling(span='phases')))
   ('onset_apex', 'apex_offset')
@@ -31,16 +34,17 @@ def spans(settings: config.Data) -> tuple[str, ...]:
 def positions(
   clips: ClipBatch, settings: config.Data, after_onset: bool
 ) -> Float64[np.ndarray, 'clip frame']:
-  """Where frames are taken: indices, fractional where two are blended.
+  """Computes the positions of the sampled frames.
 
   Args:
-    clips: of them only the key frames matter.
+    clips: only the key frames are used.
     settings: the `data` section.
-    after_onset: whether each span's first frame is left out, for motion from
-      there, which would be none.
+    after_onset: whether to omit the first frame of each span, for motion
+      relative to that frame.
 
   Returns:
-    float64 [clip, frame], `data.sampling.frames` of each span.
+    Frame indices, `data.sampling.frames` for each span; fractional ones are
+    interpolated.
 
   >>> clips = ClipBatch(None, *np.array([[9], [0], [4], [8]]))
   >>> settings = config.Data(sampling=config.Sampling(frames=3))
@@ -65,13 +69,22 @@ def positions(
 def apex_window(
   onset: int, apex: int, offset: int, number: int
 ) -> Float64[np.ndarray, ' frame']:
-  """`number` frames, the apex in their middle, none before the onset's next.
+  """Positions of `number` frames around the apex, all after the onset.
 
-  Where the clip has fewer, blended ones are put between neighbours, as many in
-  every gap, and what remains in the middle gaps.
+  If the clip has fewer frames, interpolated frames are added between
+  neighbours: the same number in each gap, and the remainder in the middle gaps.
 
-  Source: Zhang et al., arXiv 2112.05851. There a network makes the frames
-  between; here a linear blend does. An apex at the onset is taken as it is.
+  Args:
+    onset: index of the onset frame.
+    apex: index of the apex frame, which is in the middle if possible.
+    offset: index of the offset frame.
+    number: number of frames.
+
+  Returns:
+    Frame indices; fractional ones are interpolated.
+
+  Source: Zhang et al., arXiv 2112.05851, who interpolate by a network; here
+  interpolation is linear.
 
   >>> apex_window(0, 5, 9, 3).tolist()
   [4.0, 5.0, 6.0]
@@ -84,7 +97,7 @@ def apex_window(
   if not gaps:
     return np.full(number, float(start))
   between = np.full(gaps, missing // gaps)
-  # Gap k, from 1 on, lies behind frame k.
+  # Gap k, counted from 1, follows frame k.
   rest = missing % gaps
   middle = len(frames) // 2 - rest // 2 - 1
   between[middle : middle + rest] += 1
@@ -96,7 +109,14 @@ def apex_window(
 
 
 def views(settings: config.Data, text: str) -> tuple[str, ...]:
-  """`text` with the number of each frame, and its span if there are several.
+  """Titles of the sampled frames.
+
+  Args:
+    settings: the `data` section.
+    text: precedes the number of each frame.
+
+  Returns:
+    One title per frame, with its span if there are several.
 
   >>> views(config.Data(sampling=config.Sampling(frames=2)), 'frame')
   ('frame 1 of 2', 'frame 2 of 2')
@@ -113,7 +133,15 @@ def views(settings: config.Data, text: str) -> tuple[str, ...]:
 def note(
   key_frames: Mapping[str, int], settings: config.Data, after_onset: bool
 ) -> str:
-  """On a clip with fewer frames in a span than are taken; '' for none.
+  """Describes a clip that has fewer frames than are sampled.
+
+  Args:
+    key_frames: onset, apex and offset, indices into the clip's frames.
+    settings: the `data` section.
+    after_onset: see `positions`.
+
+  Returns:
+    The note; '' if the clip has enough frames.
 
   >>> at = {'onset': 0, 'apex': 2, 'offset': 4}
   >>> settings = config.Data(sampling=config.Sampling(frames=8))
@@ -140,7 +168,7 @@ def note(
 
 
 class SampledFrames(Representation):
-  """Frames at equal steps, or those around the apex.
+  """Frames at equal steps, or around the apex.
 
   >>> sampling = config.Sampling(frames=3)
   >>> SAMPLED_FRAMES.views(config.Data(sampling=sampling))
@@ -156,7 +184,7 @@ class SampledFrames(Representation):
     return RGB
 
   def shape(self, settings: config.Data) -> tuple[int, ...]:
-    """[view, height, width, channel]; a view for each frame."""
+    """[view, height, width, channel], with one view per frame."""
     number = settings.sampling.frames * len(spans(settings))
     return number, settings.image_size, settings.image_size, 3
 
@@ -171,13 +199,13 @@ class SampledFrames(Representation):
   def still(
     self, images: Float[AnyArray, 'view height width channel']
   ) -> Float[AnyArray, 'view height width channel']:
-    """The first frame all the time."""
+    """The first frame, repeated."""
     return np.broadcast_to(images[:1], images.shape)
 
   def __call__(
     self, clips: ClipBatch, settings: config.Data
   ) -> Float[np.ndarray, 'clip view height width channel']:
-    """Reduced to `data.image_size`."""
+    """Frames resized to `data.image_size`, grey levels 0..255."""
     at = positions(clips, settings, self.after_onset)
     made = [
       np.asarray(
@@ -196,7 +224,7 @@ class SampledFrames(Representation):
 class OnsetDifference(SampledFrames):
   """Frames after the onset minus the onset frame, signed.
 
-  15 frames of the clip are what ATM-GCN (2406.08997) reads of 16.
+  ATM-GCN (arXiv 2406.08997) reads 15 such differences of 16 frames.
 
   >>> frames = np.array([[[10], [40], [20]]], np.uint8)
   >>> at = np.array([[3], [0], [1], [2]])
@@ -216,7 +244,7 @@ class OnsetDifference(SampledFrames):
   def still(
     self, images: Float[AnyArray, 'view height width channel']
   ) -> Float[AnyArray, 'view height width channel']:
-    """No difference."""
+    """Zeros."""
     return np.zeros_like(images)
 
   def _images(self, clips, at):

@@ -1,8 +1,6 @@
-"""Phase images to the network's range: the last step before the network.
+"""Scales images to the input range of a network, after augmentation.
 
-Rank pooling is linear, so augmentation may come before scaling; min-max
-scaling does not commute with it. Every form looks at one image alone: nothing
-is learned from other clips, held out or not.
+Each image is scaled on its own, so held-out clips affect no other clip.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,7 +18,7 @@ _IMAGE = (-3, -2, -1)
 
 
 def symmetric(images: Images) -> Scaled:
-  """Divided by the largest absolute value: [-1, 1], no motion stays 0.
+  """Divides by the largest absolute value: -1..1; 0 (no motion) stays 0.
 
   >>> symmetric(jnp.array([[[-2.0], [1.0]]])).ravel().tolist()
   [-1.0, 0.5]
@@ -31,9 +29,9 @@ def symmetric(images: Images) -> Scaled:
 
 
 def minmax(images: Images) -> Scaled:
-  """Joint minimum and maximum to [-1, 1]; a constant image becomes 0.
+  """Maps minimum and maximum over all channels to -1 and 1; constant to 0.
 
-  The display form of Bilen et al. (2016), shifted to the network's range.
+  Bilen et al. (CVPR 2016) use the same scaling to 0..255.
 
   >>> minmax(jnp.array([[[0.0], [1.0], [4.0]]])).ravel().tolist()
   [-1.0, -0.5, 1.0]
@@ -46,10 +44,10 @@ def minmax(images: Images) -> Scaled:
 
 
 def standardize(images: Images) -> Scaled:
-  """Each channel to mean 0 and variance 1; a constant channel becomes 0.
+  """Scales each channel to mean 0 and variance 1; a constant channel to 0.
 
-  For optical flow stored as grey levels, whose grey value of no motion is
-  unknown and whose channels have different units.
+  For optical flow stored as grey levels: the grey level of no motion is unknown
+  and the channels have different units.
 
   >>> standardize(jnp.array([[[1.0], [3.0]]])).ravel().tolist()
   [-1.0, 1.0]
@@ -61,7 +59,7 @@ def standardize(images: Images) -> Scaled:
 
 
 def none(images: Images) -> Scaled:
-  """As the representation gives them.
+  """Returns the images unchanged.
 
   >>> none(jnp.array([[[3.0]]])).tolist()
   [[[3.0]]]
@@ -80,7 +78,13 @@ SCALINGS: Mapping[str, Callable[[Images], Scaled]] = {
 def to_display(
   image: Float[np.ndarray, 'height width channel'],
 ) -> UInt8[np.ndarray, 'height width channel']:
-  """Joint min-max over pixels and channels to 0..255; constant: mid-grey.
+  """Maps minimum and maximum over all channels to 0 and 255; constant to 128.
+
+  Args:
+    image: of any range.
+
+  Returns:
+    uint8, the same shape.
 
   >>> to_display(np.array([[[-3.0], [3.0]]])).ravel().tolist()
   [0, 255]

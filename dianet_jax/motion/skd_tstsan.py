@@ -1,8 +1,7 @@
-"""What SKD-TSTSAN reads: apex and onset, whole and in blocks, and the flow.
+"""Input of SKD-TSTSAN: apex and onset, complete and in blocks, and the flow.
 
-Source: arXiv 2406.17538 and its code. Departures: the aligned or cropped face
-of this project, neither JPEG nor 8-bit numbers between the flow and its scaled
-image.
+Source: arXiv 2406.17538 and its code. Differences: faces are aligned or cropped
+by this project, and the flow is not stored as 8-bit JPEG images in between.
 """
 
 from collections.abc import Mapping
@@ -18,13 +17,13 @@ from dianet_jax.motion import key_frames as key_frames_lib
 from dianet_jax.motion import optical_flow, resizing
 from dianet_jax.motion.registry import Channel, ClipBatch, Representation
 
-# Pixels of the face, of every channel, and blocks along a side.
+# Side of the face and of the channels in pixels; blocks per side.
 _FACE, SIZE, _GRID = 128, 48, 4
 _LEVEL = '1'
 
 
 def _block_channels(frame: str) -> tuple[Channel, ...]:
-  """Row by row; a mirror exchanges the columns."""
+  """Channels of the blocks, row by row; mirroring exchanges the columns."""
 
   def name(row, column):
     return f'{frame}, block {row + 1} {column + 1}'
@@ -47,12 +46,13 @@ def _block_channels(frame: str) -> tuple[Channel, ...]:
 
 
 class SkdTstsan(Representation):
-  """38 channels of 48 x 48, 0..1, as one view.
+  """38 channels of 48 x 48 pixels, 0..1, in one view.
 
-  0 apex, 1 onset: the grey face, each scaled to its own range. 2 to 17 and 18
-  to 33: their 4 x 4 blocks. 34 to 37: u and v of onset to apex and of apex to
-  offset, each scaled to its own range; 0.5 where nothing moves at all.
-  Published with `data.flow.method=tv_l1`.
+  Channels 0 and 1 are the grey apex and onset frames, each scaled by its own
+  minimum and maximum. 2 to 17 and 18 to 33 are their 4 x 4 blocks. 34 to 37 are
+  u and v of onset to apex and of apex to offset, each scaled by its own minimum
+  and maximum, or 0.5 if it is constant. Published with
+  `data.flow.method=tv_l1`.
 
   >>> SKD_TSTSAN.shape(config.Data())
   (1, 48, 48, 38)
@@ -62,7 +62,7 @@ class SkdTstsan(Representation):
   cached = True
 
   def channels(self, settings: config.Data) -> tuple[Channel, ...]:
-    """Neither shifted nor turned, as blocks are: only mirrored."""
+    """Blocks and flow can be mirrored, but not shifted or rotated."""
     del settings
     flow = (
       channel
@@ -81,7 +81,7 @@ class SkdTstsan(Representation):
     )
 
   def shape(self, settings: config.Data) -> tuple[int, ...]:
-    """[view, height, width, channel], whatever `data.image_size` is."""
+    """[view, height, width, channel], independent of `data.image_size`."""
     del settings
     return 1, SIZE, SIZE, 2 + 2 * _GRID**2 + 4
 
@@ -98,7 +98,7 @@ class SkdTstsan(Representation):
   def still(
     self, images: Float[AnyArray, 'view height width channel']
   ) -> Float[AnyArray, 'view height width channel']:
-    """The apex as the onset is, and flow of 0.5."""
+    """The apex equal to the onset, and flow of 0.5."""
     blocks_, flow = _GRID**2, np.full_like(images[..., -4:], 0.5)
     onset, parts = images[..., 1:2], images[..., 2 + blocks_ : 2 + 2 * blocks_]
     return np.concatenate([onset, onset, parts, parts, flow], axis=-1)
@@ -147,7 +147,7 @@ def _channels_last(images):
 
 
 def _small(clips: ClipBatch) -> ClipBatch:
-  """The three key frames of each clip, 128 pixels square, and no others."""
+  """The three key frames of each clip, resized to 128 x 128 pixels."""
   frames = key_frames_lib.at_key_frames(clips, ('onset', 'apex', 'offset'))
   frames = resizing.bilinear(frames, _FACE)
   same = [

@@ -1,7 +1,7 @@
-"""What is derived from optical flow, pixel by pixel, at the flow's own size.
+"""Strain, magnitude, orientation and colour coding of optical flow.
 
-Flow is [..., height, width, 2], pixels, x (to the right) before y (down). To
-be reduced afterwards: a derivative of a reduced image is another one.
+Flow is [..., height, width, 2] in pixels, x (to the right) before y (down).
+Compute them before resizing, which changes derivatives.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,12 +16,18 @@ Scalars = Float[Array, '*batch height width']
 
 
 def strain(flow: Flow) -> Scalars:
-  """Optical strain: how much the skin stretches, at least 0, without a unit.
+  """Magnitude of optical strain, which measures how much the skin stretches.
 
       sqrt(u_x^2 + v_y^2 + (u_y + v_x)^2 / 2),
 
   the Frobenius norm of the symmetric part of the flow's gradient, by central
-  differences. No motion of the whole head, which stretches nothing.
+  differences. It is 0 for a translation of the head.
+
+  Args:
+    flow: pixels.
+
+  Returns:
+    float, 0 or more, dimensionless.
 
   >>> float(strain(jnp.ones((3, 3, 2))).max())
   0.0
@@ -34,7 +40,13 @@ def strain(flow: Flow) -> Scalars:
 
 
 def magnitude(flow: Flow) -> Scalars:
-  """Length of the displacement, pixels.
+  """Length of the displacement.
+
+  Args:
+    flow: pixels.
+
+  Returns:
+    float, pixels.
 
   >>> magnitude(jnp.array([[[3.0, 4.0]]])).tolist()
   [[5.0]]
@@ -43,10 +55,16 @@ def magnitude(flow: Flow) -> Scalars:
 
 
 def orientation(flow: Flow) -> Float[Array, '*batch height width 2']:
-  """Unit vector of the displacement; 0 where nothing moves.
+  """Unit vector of the displacement; 0 without motion.
 
-  Two numbers instead of an angle, which could be neither averaged nor
-  interpolated where it jumps by a full turn.
+  A vector is used because angles cannot be averaged or interpolated across the
+  jump by a full turn.
+
+  Args:
+    flow: in any unit.
+
+  Returns:
+    float, x before y.
 
   >>> orientation(jnp.array([[[0.0, -2.0], [0.0, 0.0]]])).tolist()
   [[[0.0, -1.0], [0.0, 0.0]]]
@@ -68,14 +86,14 @@ MEASURES: Mapping[str, Callable[[Flow], Array]] = {
 def colors(
   flow: Flow, value: Float[AnyArray, '*batch height width']
 ) -> Float[Array, '*batch height width 3']:
-  """Red, green and blue, 0..1: hue is the direction, saturation is full.
+  """Codes flow as colours: the hue is the direction, with full saturation.
 
   Args:
-    flow: of it the direction counts; what goes right is red.
+    flow: only its direction is used; to the right is red.
     value: brightness, 0..1.
 
   Returns:
-    float [..., height, width, 3], 0..1.
+    RGB, float, 0..1.
 
   >>> colors(jnp.array([[[1.0, 0.0]]]), jnp.array([[1.0]])).tolist()
   [[[1.0, 0.0, 0.0]]]

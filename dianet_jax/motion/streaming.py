@@ -1,23 +1,23 @@
-"""Rank pooling of live video and of clips longer than memory.
+"""Rank pooling of live video and of clips that exceed the memory.
 
-Frames are folded in as they come; the phase's first frame must be known, its
-end need not be: the dynamic image of all frames so far can be read off at any
-time. Derivation: with running means V_t = (psi_1 + ... + psi_t) / t, rank
-pooling of t frames is
+Frames are added one after another. The first frame of the phase must be known,
+but not the last: the dynamic image of all frames so far is always available.
+Derivation: with running means V_t = (psi_1 + ... + psi_t) / t, rank pooling of
+t frames is
 
     d_t = sum_{i <= t} (2 i - t - 1) V_i.
 
-One more frame changes every weight by -1 and adds (t - 1) V_t, so
+Frame t changes all previous weights by -1 and adds (t - 1) V_t, so
 
     d_t - d_{t-1} = (t - 1) V_t - sum_{i < t} V_i =: E_t,
     E_t - E_{t-1} = (t - 1) (V_t - V_{t-1}),
     V_t - V_{t-1} = (psi_t - V_{t-1}) / t.
 
-Three float images (V, E, d) are the state, whatever the number of frames, and
-the first frame as it came: V is kept relative to it, for the mean of bright
-frames would round away weak motion (motion of one grey level, 1,000 frames:
-1e-3 of the largest value wrong without it, 4e-6 with it). Rounding grows with
-the number of frames: 1e-4 is reached at some 20,000.
+The state has three float images (V, E, d) and the first frame, independently of
+the number of frames. V is stored relative to the first frame, because otherwise
+weak motion would be lost by rounding: for motion of one grey level over 1,000
+frames, the error is 4e-6 of the largest value instead of 1e-3. It grows with
+the number of frames, to 1e-4 for about 20,000.
 
 >>> stream = start(jnp.array([10], jnp.uint8))
 >>> stream = add(stream, jnp.array([[10], [40]], jnp.uint8))
@@ -38,14 +38,14 @@ from dianet_jax.core.arrays import AnyArray
 
 @flax.struct.dataclass
 class Stream:
-  """The state of one phase, or of several side by side; a pytree.
+  """The state of rank pooling, a pytree.
 
   Attributes:
-    first: psi_1, as it came.
-    num_frames: t, frames so far, the first one included.
+    first: psi_1, the first frame.
+    num_frames: t, the number of frames so far, including the first.
     mean: V_t - psi_1, grey levels.
-    slope: E_t, what the last frame added to the dynamic image.
-    dynamic_image: d_t, signed, in grey levels; exactly 0 on a static clip.
+    slope: E_t, the change of the dynamic image by the last frame.
+    dynamic_image: d_t, signed, in grey levels; exactly 0 for a static clip.
   """
 
   first: Num[AnyArray, '*image']
@@ -56,16 +56,16 @@ class Stream:
 
 
 def start(frame: Num[AnyArray, '*image']) -> Stream:
-  """The stream that begins with `frame` (the onset, or the apex).
+  """Starts a stream with its first frame (the onset or the apex).
 
   Args:
-    frame: uint8 or float [height, width, channel], or any shape, such as
-      [clip, height, width, channel] for several clips in step.
+    frame: uint8 or float [height, width, channel], or any other shape, such as
+      [clip, height, width, channel] for several clips at once.
 
   Returns:
     A stream of one frame, whose dynamic image is 0.
   """
-  # Buffers of their own: `add` gives each of them away.
+  # Separate buffers, because `add` donates each of them.
   return Stream(
     jnp.array(frame),
     jnp.ones((), jnp.int32),
@@ -75,25 +75,24 @@ def start(frame: Num[AnyArray, '*image']) -> Stream:
 
 @functools.partial(jax.jit, donate_argnums=0)
 def add(stream: Stream, frames: Num[AnyArray, 'frame ...']) -> Stream:
-  """`stream` with the next frames; how many at once has no influence.
+  """Adds frames to a stream; the result does not depend on the chunk size.
 
   Args:
-    stream: donated: on most platforms its memory is used again, so keep the
-      result and not the argument.
-    frames: uint8 or float, in order; none is allowed. Each new chunk size is
-      compiled once.
+    stream: its memory is donated, so use only the result afterwards.
+    frames: uint8 or float, in temporal order, any number. Each new number of
+      frames is compiled once.
 
   Returns:
-    The stream after the frames.
+    The stream after these frames.
 
   Raises:
-    UserError: the frames are not of the first one's shape.
+    UserError: the frames have another shape than the first one.
   """
   if frames.shape[1:] != stream.first.shape:
     raise errors.UserError(
       f'The frames are {frames.shape}; expected (frames,'
-      f' {str(stream.first.shape)[1:]}, as the first one was. A single frame'
-      ' is handed in as frame[None].'
+      f' {str(stream.first.shape)[1:]}, like the first one. Pass a single frame'
+      ' as frame[None].'
     )
   if not frames.shape[0]:
     return stream

@@ -309,7 +309,7 @@ _FRAMES, _KEY = np.zeros((1, 3, 2, 2, 1), np.uint8), np.array([1])
     ({'apex': [1]}, 'apex is .*list'),
     ({'offset': np.array([1, 1])}, r'offset is int\S+ \(2,\)'),
     ({'lengths': np.int32(3)}, r'lengths is int32 \(\)'),
-    ({'frames': _FRAMES[0]}, r'lengths is .* of shape \(3,\), one a clip'),
+    ({'frames': _FRAMES[0]}, r'lengths is .* of shape \(3,\), one per clip'),
     ({'frames': _FRAMES[:, :0]}, 'one frame or more'),
     ({'frames': _FRAMES > 0}, r'frames are bool \(1, 3, 2, 2, 1\)'),
   ],
