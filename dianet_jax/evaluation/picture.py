@@ -299,7 +299,7 @@ def _data(path: str, overrides: Sequence[str]) -> configuration.Data:
   """The `data` section of a configuration file, its inputs named."""
   file = pathlib.Path(path.split(':')[0])
   if not file.is_file():
-    raise errors.UserError(f'--config={path} is no file.')
+    raise errors.UserError(f'--config={path}: there is no such file.')
   # Configurations import their neighbours as `configs`, from beside their
   # folder. Last, so that no file there hides a module.
   sys.path.append(str(file.resolve().parent.parent))

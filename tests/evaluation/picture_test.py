@@ -176,7 +176,10 @@ def test_pictures_of_any_representation(shared_cache, tmp_path, monkeypatch):
     (['--out=/nope/x.png'], '--out=/nope/x.png: /nope is not a'),
     (['--out=x.xyz'], '--out=x.xyz: expected a file name .* .png'),
     (['--out=x'], '--out=x: expected a file name'),
-    (['--config=configs/nope.py'], '--config=configs/nope.py is no file'),
+    (
+      ['--config=configs/nope.py'],
+      '--config=configs/nope.py: there is no such file',
+    ),
     (['--config.data.algn=true'], 'data.algn is not .*config.data.align;'),
     (['--config.trian.epochs=1'], 'configs/demo.py: .*trian'),
     (['--config.data.align=perhaps'], 'align=perhaps'),

@@ -166,7 +166,7 @@ def test_the_zoo_has_every_model_by_both_recipes(base):
 
 def test_an_unknown_base_is_named():
   module = importlib.import_module('configs.ablation')
-  with pytest.raises(errors.UserError, match="'nope' is no .* casme2"):
+  with pytest.raises(errors.UserError, match="'nope' is not .* casme2"):
     module.get_config('nope')
 
 
