@@ -18,7 +18,7 @@ _COUNTER = 'num_batches_tracked'
 
 def load(
   config: configuration.Config, dataset: dataset_lib.Dataset
-) -> pretrained.Start | None:
+) -> pretrained.InitialWeights | None:
   """Loads the initial weights of a run; None for random ones.
 
   Args:

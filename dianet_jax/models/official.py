@@ -1,8 +1,8 @@
-"""Weights under the names and layouts of other code -> a model's variables.
+"""Loads weights with the names and layouts of other code into a model.
 
-A model that others have published says in `official_names`, a `Names`, what its
-authors call its entries. Layouts are theirs: convolutions (out, in, rows,
-columns), matrices (out, in); ours lead with the window and end in (in, out).
+A published model has `official_names`, a `Names`, which translates the names of
+its authors' code. There, convolutions have the layout (out, in, rows, columns)
+and matrices (out, in); here (rows, columns, in, out) and (in, out).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from safetensors import numpy as safetensors
 from dianet_jax.core import errors
 from dianet_jax.models import torch_files
 
-# Last part of a name -> what the entry may be called here, collection first.
+# Last part of a name -> possible names here, beginning with the collection.
 _LEAVES = {
   'weight': ('params.kernel', 'params.scale'),
   'bias': ('params.bias',),
@@ -33,16 +33,15 @@ _LEAVES = {
 
 @dataclasses.dataclass(frozen=True)
 class Names:
-  r"""How the entries of another's code are called here.
+  r"""Translation of names of entries from other code to this project.
 
   Attributes:
-    rules: (pattern, replacement) pairs for `re.sub`, applied to a dotted name
-      one after another. What comes out is the path of modules here, and as its
-      last part what the entry is there: 'weight', 'running_mean', .... A part
-      such as 'query|key|value' cuts the entry into as many equal pieces along
-      its first axis.
-    unused: patterns of whole names that have no use here: counters, tables
-      that are computed, heads that nothing reads.
+    rules: (pattern, replacement) pairs for `re.sub`, applied in order to a
+      dotted name. The result is the path of modules here, followed by the name
+      of the entry there, such as 'weight' or 'running_mean'. A part such as
+      'query|key|value' splits the entry into equal pieces along its first axis.
+    unused: patterns of complete names that are not used here, such as counters,
+      computed tables and unused heads.
 
   >>> names = Names(rules=(('qkv', 'query|key|value'),))
   >>> names.pieces('block.qkv.weight')
@@ -55,17 +54,21 @@ class Names:
   unused: Sequence[str] = ()
 
   def ignores(self, name: str) -> bool:
-    """Whether an entry is known to have no use."""
+    """Whether an entry is not used here."""
     patterns = (*self.unused, r'.*num_batches_tracked')
     return any(re.fullmatch(pattern, name) for pattern in patterns)
 
   def within(self, *prefixes: str) -> 'Names':
-    """The names of a part, which others call `prefixes`, one of them."""
+    """Names of a part of a model.
+
+    Args:
+      *prefixes: alternatives for the prefix of its entries in other code.
+    """
     found = '|'.join(map(re.escape, prefixes))
     return dataclasses.replace(self, rules=((f'^(?:{found})', ''), *self.rules))
 
   def pieces(self, name: str) -> list[str]:
-    """What `name` is called after the rules, one for each piece."""
+    """Applies the rules to a name; returns one name per piece."""
     for pattern, replacement in self.rules:
       name = re.sub(pattern, replacement, name)
     *path, leaf = name.split('.')
@@ -74,28 +77,33 @@ class Names:
     return ['.'.join([*path[:-1], part, leaf]) for part in path[-1].split('|')]
 
   def candidates(self, piece: str) -> Iterator[str]:
-    """What a piece may be called here, its collection first."""
+    """Yields possible names of a piece here, beginning with the collection."""
     *path, leaf = piece.split('.')
     for own in _LEAVES.get(leaf, (f'params.{leaf}',)):
       collection, last = own.split('.')
       yield '.'.join([collection, *path, last])
 
   def in_our_order(self, value: np.ndarray, here: str) -> np.ndarray:
-    """An entry with its axes in our order."""
+    """Moves the axes of an entry to the layout used here.
+
+    Args:
+      value: the entry.
+      here: its name here.
+    """
     if here.rpartition('.')[2] == 'kernel':
       return np.moveaxis(value, (0, 1), (-1, -2))
     return value
 
 
 class OurNames(Names):
-  """Of what `dianet export` writes: '<member>/<collection>/<path>'."""
+  """Names in files of `dianet export`: '<member>/<collection>/<path>'."""
 
   def candidates(self, piece: str) -> Iterator[str]:
-    """The name itself."""
+    """Yields the name itself."""
     yield piece
 
   def in_our_order(self, value: np.ndarray, here: str) -> np.ndarray:
-    """As it is."""
+    """Returns the entry unchanged."""
     del here
     return value
 
@@ -105,13 +113,13 @@ OURS = OurNames(((r'^\d+/', ''), ('/', '.')))
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-  """A model's variables and where they come from.
+  """Variables of a model, and the entries from which they were loaded.
 
   Attributes:
-    variables: as of `init`.
+    variables: with the structure of `init`.
     used: name there -> names here.
-    unused: names there that have no use here.
-    kept: names here that were left as they were.
+    unused: names there that are not used here.
+    kept: names here that were not changed.
   """
 
   variables: Any
@@ -120,10 +128,10 @@ class Loaded:
   kept: tuple[str, ...]
 
   def report(self) -> str:
-    """A line for every entry."""
+    """Describes all entries, one line each."""
     lines = [f'{name} -> {", ".join(to)}' for name, to in self.used.items()]
     lines += [f'{name}: unused' for name in self.unused]
-    return '\n'.join(lines + [f'{name}: left as it was' for name in self.kept])
+    return '\n'.join(lines + [f'{name}: unchanged' for name in self.kept])
 
 
 def load(
@@ -133,17 +141,20 @@ def load(
   keep: Sequence[str] = (),
   dtype: Any = None,
 ) -> Loaded:
-  """A model's variables, filled with the entries of another's code.
+  """Loads the entries of other code into the variables of a model.
 
   Args:
-    names: of the model.
-    variables: of the model, or their shapes where none is kept.
+    names: translation of the names.
+    variables: of the model; only their shapes, if none is kept.
     tensors: name there -> array.
-    keep: modules here, such as 'classifier', that stay as they are.
-    dtype: of the variables; None is that of `variables`.
+    keep: modules or entries here, such as 'classifier', that are not changed.
+    dtype: of the result; None for that of `variables`.
+
+  Returns:
+    The variables, with the names of the entries.
 
   Raises:
-    UserError: an entry that is not known, of another shape, or lacking.
+    UserError: an entry is unknown, missing, or has another shape.
 
   >>> names = Names(rules=(('^fc', 'classifier'),))
   >>> kernel = np.zeros((2, 3), np.float32)
@@ -151,9 +162,9 @@ def load(
   >>> print(load(names, variables, {'fc.weight': np.ones((3, 2))}).report())
   fc.weight -> params.classifier.kernel
   """
-  held = flax.traverse_util.flatten_dict(variables, sep='.')
-  kept = tuple(n for n in held if any(f'.{k}.' in f'.{n}.' for k in keep))
-  filled = {name: held[name] for name in kept}
+  flat = flax.traverse_util.flatten_dict(variables, sep='.')
+  kept = tuple(n for n in flat if any(f'.{k}.' in f'.{n}.' for k in keep))
+  filled = {name: flat[name] for name in kept}
   used, unused = {}, []
   for name, value in tensors.items():
     if names.ignores(name):
@@ -161,15 +172,15 @@ def load(
       continue
     pieces = names.pieces(name)
     places = [
-      [own for own in names.candidates(piece) if own in held]
+      [own for own in names.candidates(piece) if own in flat]
       for piece in pieces
     ]
     found = [own for own, *_ in filter(None, places)]
     if len(found) < len(pieces):
       expected = ' or '.join(names.candidates(pieces[0]))
       raise errors.UserError(
-        f'The entry {name!r} has no place in the model: expected one called'
-        f' {expected}. Is it a file of this model, and do the settings fit it?'
+        f'The entry {name!r} is not in the model, which has no {expected}.'
+        ' Check that the file is of this model and of these settings.'
       )
     if set(found) <= set(kept):
       unused.append(name)
@@ -177,14 +188,15 @@ def load(
     used[name] = tuple(found)
     for here, part in zip(found, _cut(name, value, len(found))):
       part = names.in_our_order(part, here)
-      filled[here] = _laid_out(name, part, here, held[here], dtype)
-  lacking = [name for name in held if name not in filled]
-  if lacking:
+      filled[here] = _reshaped(name, part, here, flat[here], dtype)
+  missing = [name for name in flat if name not in filled]
+  if missing:
     raise errors.UserError(
-      f'The file lacks {len(lacking)} entries of the model, the first is'
-      f' {lacking[0]!r}. Is it a file of this model, and do the settings fit?'
+      f'{len(missing)} entries of the model are missing in the file, such as'
+      f' {missing[0]!r}. Check that the file is of this model and of these'
+      ' settings.'
     )
-  ordered = {name: filled[name] for name in held}
+  ordered = {name: filled[name] for name in flat}
   return Loaded(
     flax.traverse_util.unflatten_dict(ordered, sep='.'),
     used,
@@ -194,10 +206,16 @@ def load(
 
 
 def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
-  """Entries of a .safetensors, .npz, .pth or .pt file; nothing is executed.
+  """Reads a file of weights without executing its content.
+
+  Args:
+    path: a .safetensors, .npz, .pth or .pt file.
+
+  Returns:
+    Name of each entry -> array.
 
   Raises:
-    UserError: another kind of file, or one that cannot be read.
+    UserError: the file has another suffix, or cannot be read.
 
   >>> import tempfile
   >>> with tempfile.TemporaryDirectory() as folder:
@@ -215,8 +233,8 @@ def read(path: str | pathlib.Path) -> dict[str, np.ndarray]:
     return _READERS[path.suffix](path)
   except (OSError, ValueError, SafetensorError) as error:
     raise errors.UserError(
-      f'{path} cannot be read: {error}. Expected a whole file of numbers;'
-      ' Python objects would be executed.'
+      f'{path} cannot be read: {error}. Expected a complete file with only'
+      ' arrays; Python objects are refused, because loading executes them.'
     ) from error
 
 
@@ -238,20 +256,21 @@ def _cut(name: str, value: np.ndarray, pieces: int) -> list[np.ndarray]:
     return [np.asarray(value)]
   if len(value) % pieces:
     raise errors.UserError(
-      f'The entry {name!r} of shape {value.shape} holds {pieces} matrices, so'
-      f' {pieces} should divide its first axis.'
+      f'The entry {name!r} of shape {value.shape} must have {pieces} matrices,'
+      f' but its first axis is not a multiple of {pieces}.'
     )
   return np.split(np.asarray(value), pieces)
 
 
-def _laid_out(name, value, here, wanted, dtype) -> jax.Array:
-  """In our shape; axes of one entry may come or go."""
+def _reshaped(name, value, here, wanted, dtype) -> jax.Array:
+  """The entry with the shape used here; axes of size 1 may differ."""
   shapes = [
     [n for n in shape if n != 1] for shape in (value.shape, wanted.shape)
   ]
   if shapes[0] != shapes[1]:
     raise errors.UserError(
-      f'The entry {name!r} has the shape {value.shape} in our order of axes,'
-      f' expected {wanted.shape}, that of {here!r}. Do the settings fit it?'
+      f'The entry {name!r} has the shape {value.shape} (in the order of axes'
+      f' used here), expected {wanted.shape}, that of {here!r}. Check the'
+      ' settings of the model.'
     )
   return jax.numpy.asarray(value.reshape(wanted.shape), dtype or wanted.dtype)

@@ -25,16 +25,16 @@ from dianet_jax.models.registry import Model
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
-  """What networks start from.
+class InitialWeights:
+  """Initial weights of networks, read from a file.
 
   Attributes:
-    file: its name, without the folder.
+    file: name of the file, without the folder.
     sha256: of its content, hexadecimal.
-    variables: of the model, those that the file holds, float32.
-    used: name there -> names here.
-    unused: names there that have no use here.
-    new: names here that are drawn at random.
+    variables: the variables of the model that the file has, float32.
+    used: name in the file -> names here.
+    unused: names in the file that are not used here.
+    new: names here that are initialised at random.
   """
 
   file: str
@@ -46,10 +46,16 @@ class Start:
 
 
 def checksum(path: pathlib.Path) -> str:
-  """SHA-256 of a file, hexadecimal.
+  """Computes the SHA-256 of a file.
+
+  Args:
+    path: of the file.
+
+  Returns:
+    64 hexadecimal digits.
 
   Raises:
-    UserError: it cannot be read.
+    UserError: the file cannot be read.
 
   >>> import tempfile
   >>> with tempfile.NamedTemporaryFile() as empty:
@@ -68,17 +74,20 @@ def checksum(path: pathlib.Path) -> str:
 
 def load(
   path: pathlib.Path, model: Model, inputs: Mapping[str, jax.ShapeDtypeStruct]
-) -> Start:
-  """What a model takes from a file.
+) -> InitialWeights:
+  """Reads the initial weights of a model.
 
   Args:
-    path: of a file that `official.read` reads.
+    path: of a file that `official.read` supports.
     model: with its number of classes and settings.
-    inputs: name -> shape and dtype of what it reads, without clips.
+    inputs: name of each input -> shape, without clip axis, and dtype.
+
+  Returns:
+    The weights, with the names of the entries.
 
   Raises:
-    UserError: the file cannot be read, or an entry is not known, of another
-      shape or lacking; it is named.
+    UserError: the file cannot be read, or an entry is unknown, missing, has
+      another shape or is not finite; the message names it.
   """
   sha256 = checksum(path)
   tensors = official.read(path)
@@ -89,11 +98,13 @@ def load(
   except errors.UserError as error:
     raise errors.UserError(f'{path}: {error}') from error
   if not filled:
-    raise errors.UserError(f'{path} holds nothing for {model.settings.name}.')
+    raise errors.UserError(
+      f'{path} has no entry that {model.settings.name} can use.'
+    )
   bad = [name for name, array in filled.items() if not _is_finite(array)]
   if bad:
     raise errors.UserError(f'{path}: {bad[0]!r} holds NaN or infinite values.')
-  return Start(
+  return InitialWeights(
     path.name,
     sha256,
     flax.traverse_util.unflatten_dict(filled, sep='.'),
@@ -110,7 +121,7 @@ def _is_finite(array: Any) -> bool:
 def _shapes(
   model: Model, inputs: Mapping[str, jax.ShapeDtypeStruct]
 ) -> dict[str, Any]:
-  """Dotted name -> shape and dtype, of all variables."""
+  """Dotted name of each variable -> shape and dtype."""
 
   def init():
     blank = {
@@ -123,14 +134,14 @@ def _shapes(
 
 
 def _heads(model: Model, inputs, shapes) -> list[str]:
-  """Names of what depends on the number of classes."""
+  """Names of variables whose shape depends on the number of classes."""
   wider = type(model)(model.num_classes + 1, model.settings, model.dtype)
   others = _shapes(wider, inputs)
   return [n for n in shapes if shapes[n].shape != others[n].shape]
 
 
 def _filled(model: Model, tensors, shapes, heads):
-  """Name here -> array; name there -> names here; names of no use there."""
+  """Name here -> array; name in the file -> names here; unused names."""
   tree = flax.traverse_util.unflatten_dict(shapes, sep='.')
   filled, used, unused = {}, {}, ()
   for names, own in _parts(model, tensors, shapes):
@@ -145,13 +156,13 @@ def _filled(model: Model, tensors, shapes, heads):
 
 
 def _parts(model: Model, tensors, shapes):
-  """How entries are called there, and the names of what they fill here."""
+  """Translations of names in the file, each with its entries here."""
   if any('/' in name for name in tensors):
     members = {match[0] for n in tensors if (match := re.match(r'\d+/', n))}
     if len(members) > 1:
       raise errors.UserError(
-        f'it holds {len(members)} networks, and a network starts from one.'
-        ' `dianet export RUN OUT --final` writes one.'
+        f'it holds {len(members)} networks, expected one. `dianet export RUN'
+        ' OUT --final` writes a file with one network.'
       )
     return [(official.OURS, [*shapes])]
   if names := getattr(model, 'official_names', None):
@@ -169,9 +180,9 @@ def _parts(model: Model, tensors, shapes):
       parts.append((dataclasses.replace(names, rules=rules), own))
   if not parts:
     raise errors.UserError(
-      f'how others call the entries of {model.settings.name} with these'
-      ' settings is not known. Expected weights.safetensors of a bundle'
-      ' (`dianet export`) or, in dianet and its like,'
-      ' --config.model.backbone=resnet18.'
+      f'the names used by other code for {model.settings.name} with these'
+      ' settings are not known. Expected weights.safetensors of a bundle'
+      ' (`dianet export`), or --config.model.backbone=resnet18 if the model has'
+      ' this setting.'
     )
   return parts

@@ -1,32 +1,36 @@
-"""Models: one file and one row each.
+"""Registry of models; each model is one file and one row.
 
 A model is a Linen module with the attributes `num_classes`, `settings` and
 `dtype`, and
 
-    reads: ClassVar[tuple[str, ...]]      names of its inputs: representations
+    reads: ClassVar[tuple[str, ...]]      names of its inputs, which are
+                                          representations
     Settings: ClassVar[type]              frozen dataclass, a core.config.Model;
                                           its keys appear under config.model
-    recommended: ClassVar[Mapping]        'train.epochs': 800, ...: what its
-                                          authors train it with
-    check(settings, specs)                yields (key, holds, expected) for
-                                          what its inputs must be; `specs` maps
-                                          input -> ShapeDtypeStruct, no clips
+    recommended: ClassVar[Mapping]        training settings of its authors, such
+                                          as {'train.epochs': 800}
+    check(settings, specs)                yields (key, valid, expected) for
+                                          settings that depend on the inputs;
+                                          `specs` maps each input to its
+                                          ShapeDtypeStruct without clip axis
     __call__(inputs, valid, train) -> Outputs
 
-and, where others have published one, `official_names`: what its authors call
-its entries, by which `models.official` loads their weights; or, where they have
-published a part of it alone, the method `official_parts() -> dict`: pattern of
-the names of its modules -> what others call the entries of each.
+If its authors have published weights, `official_names` has the names of their
+entries, and `models.official` loads them. If only a part of it was published,
+the method `official_parts() -> dict` maps patterns of module names to the names
+of the entries of each.
 
-What can be looked into says where, for `explanation.maps`, by regular
-expressions of the paths of modules, '/' between their names:
+For `explanation.maps`, a model may declare layers by regular expressions of
+module paths (names joined by '/'):
 
-    feature_layers: str                   what returns maps of the face, [...,
-                                          row, column, feature], maybe first of
-                                          a tuple, and few steps from the logits
-    attention_layers: tuple[str, ...]     attention whose keys lie on the face;
-                                          several layers of one expression are a
-                                          stack over the same tokens
+    feature_layers: str                   layers close to the logits that return
+                                          feature maps of the face, [..., row,
+                                          column, feature], perhaps as the first
+                                          element of a tuple
+    attention_layers: tuple[str, ...]     attention layers whose keys are
+                                          positions of the face; all layers that
+                                          match one expression form a stack over
+                                          the same tokens
 
 >>> MODELS['ststnet'].reads
 ('phase_flow',)
@@ -46,7 +50,7 @@ from dianet_jax.core import config, registry
 
 @flax.struct.dataclass
 class Outputs:
-  """What every model returns.
+  """Output of a model.
 
   Attributes:
     logits: float32 [clip, view, class]. A clip's predicted probabilities are
@@ -60,7 +64,7 @@ class Outputs:
 
 
 class Model(Protocol):
-  """What the trainer asks of a Linen module.
+  """Interface of a model, a Linen module.
 
   >>> model = MODELS['offapexnet'](3, MODELS['offapexnet'].Settings())
   >>> x = jax.ShapeDtypeStruct((4, 1, 28, 28, 3), 'float32')
@@ -102,11 +106,11 @@ class Model(Protocol):
     ...
 
   def init(self, key: Any, *arguments: Any) -> Mapping[str, Any]:
-    """Linen's: variables of the untrained model; arguments as for a call."""
+    """Initialises the variables; arguments as for a call. See Linen."""
     ...
 
   def apply(self, variables: Any, *arguments: Any, **options: Any) -> Any:
-    """Linen's: the result of a call with these variables."""
+    """Calls the model with these variables. See Linen."""
     ...
 
   def __call__(
@@ -115,14 +119,14 @@ class Model(Protocol):
     valid: Bool[Array, ' clip'] | None = None,
     train: bool = False,
   ) -> Outputs:
-    """Logits, and what objectives read besides.
+    """Computes logits and auxiliary outputs.
 
     Args:
       inputs: name of `reads` -> float array, clips leading.
       valid: False for padded clips; None if there are none. Padded clips must
-        not enter any statistic over clips.
-      train: whether dropout is active and normalisation uses, and updates its
-        running averages with, the statistics of this batch.
+        not affect any statistic over clips.
+      train: whether dropout is on, and normalisation uses the statistics of the
+        batch and updates its running averages.
 
     Returns:
       float32 logits [clip, view, class] and auxiliary arrays.

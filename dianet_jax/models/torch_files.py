@@ -1,13 +1,13 @@
-"""PyTorch's files of weights, read without PyTorch and without running them.
+"""Reads weights saved by PyTorch, without PyTorch and without executing them.
 
-Such a file is a pickle, a program that may call whatever Python can import.
-Here its instructions are followed by a small machine that knows those that
-saved tensors consist of, and that can call nothing: what a file names is
-compared with a list, never imported.
+Such a file contains a pickle: a program that can call anything that Python can
+import. Here it is interpreted by a small machine that supports only the
+instructions needed for tensors. Names in the file are compared with a list and
+never imported.
 
-Both forms of `torch.save` are read: since PyTorch 1.6 a zip archive of the
-pickle and one entry for each storage, before that the pickle and the storages
-one after another. Sizes, offsets and strides are held against what is there.
+Both formats of `torch.save` are supported: a zip archive with the pickle and
+one entry per storage (since PyTorch 1.6), and the pickle followed by the
+storages (before). Sizes, offsets and strides are checked.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ import zipfile
 import jax.numpy as jnp
 import numpy as np
 
-# Storage class of `torch` -> its elements.
+# Storage class of `torch` -> dtype.
 _DTYPES = {
   'FloatStorage': np.float32,
   'DoubleStorage': np.float64,
@@ -36,15 +36,15 @@ _DTYPES = {
   'ByteStorage': np.uint8,
   'BoolStorage': np.bool_,
 }
-# The first two values of the older form.
+# The first two values of the older format.
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _DATA = '/data.pkl'
-# Of `torch.nn.DataParallel`.
+# `torch.nn.DataParallel` adds this prefix to names.
 _WRAPPED = 'module.'
 
 
 class _Name(NamedTuple):
-  """What the file calls by its module and name; never imported."""
+  """Module and name of an object that the pickle refers to; never imported."""
 
   module: str
   name: str
@@ -66,18 +66,18 @@ class _Tensor(NamedTuple):
 
 
 def read(path: pathlib.Path) -> dict[str, np.ndarray]:
-  """The tensors of a state_dict, or of the only one in a checkpoint.
+  """Reads the tensors of a state_dict, or of the only one in a checkpoint.
 
   Args:
     path: of a .pth or .pt file.
 
   Returns:
-    Name -> array in PyTorch's layout; without the 'module.' that
-    `torch.nn.DataParallel` puts before every name.
+    Name -> array in PyTorch's layout, without the prefix 'module.' of
+    `torch.nn.DataParallel`.
 
   Raises:
-    ValueError: the file holds something else, is damaged or cut short.
-    OSError: it cannot be read.
+    ValueError: the file has other content, or is damaged or truncated.
+    OSError: the file cannot be read.
   """
   try:
     of_form = _of_archive if zipfile.is_zipfile(path) else _of_stream
@@ -90,7 +90,7 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     AttributeError, EOFError, LookupError, NotImplementedError, RuntimeError,
     TypeError, zipfile.BadZipFile,
   ) as error:  # fmt: skip
-    raise ValueError(f'not as torch.save writes it: {error}') from error
+    raise ValueError(f'no file of torch.save, or damaged: {error}') from error
   if all(name.startswith(_WRAPPED) for name in found):
     found = {name.removeprefix(_WRAPPED): a for name, a in found.items()}
   return found
@@ -112,7 +112,7 @@ def _of_archive(path: pathlib.Path) -> _Read:
 
   def raw_of(storage: _Storage) -> bytes:
     info = held[f'{folder}/data/{storage.key}']
-    # A compressed entry might grow to any size.
+    # A compressed entry might unpack to any size.
     if info.compress_type != zipfile.ZIP_STORED:
       raise ValueError(f'its entry {info.filename!r} is compressed')
     with zipfile.ZipFile(path) as archive:
@@ -122,10 +122,10 @@ def _of_archive(path: pathlib.Path) -> _Read:
 
 
 def _of_stream(path: pathlib.Path) -> _Read:
-  # Of bytes: reading beyond the end allocates nothing.
+  # In memory, so that reading beyond the end allocates nothing.
   stream = io.BytesIO(path.read_bytes())
   if (_run(stream), _run(stream)) != (_MAGIC, _PROTOCOL):
-    raise ValueError('it is no file of torch.save')
+    raise ValueError('it is not a file of torch.save')
   if _run(stream).get('little_endian') is not True:
     raise ValueError('its byte order is not little')
   storages: dict[str, _Storage] = {}
@@ -140,7 +140,7 @@ def _of_stream(path: pathlib.Path) -> _Read:
 
 
 def _tensors(content: Any) -> dict[str, _Tensor]:
-  """Those of a state_dict, which a checkpoint may hold beside other things."""
+  """The tensors of a state_dict, or of the only one in a checkpoint."""
 
   def tensors_of(value):
     values = value.items() if isinstance(value, dict) else ()
@@ -168,7 +168,7 @@ def _array(tensor: _Tensor, raw: bytes) -> np.ndarray:
     raise ValueError(f'its storage {storage.key!r} is cut short')
   size = math.prod(shape)
   last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-  # Repeated elements could fill any memory.
+  # With repeated elements, a small file could fill the memory.
   if size > len(values) or (size and last >= len(values)):
     raise ValueError(f'a tensor {shape} of {len(values)} values from {offset}')
   if not size:
@@ -181,8 +181,8 @@ def _array(tensor: _Tensor, raw: bytes) -> np.ndarray:
 def _refuse(what: object) -> ValueError:
   name = '.'.join(what) if isinstance(what, _Name) else repr(what)
   return ValueError(
-    f'it is a program that would call {name!r}, and it was not run. Expected'
-    ' tensors alone: torch.save(model.state_dict(), FILE)'
+    f'loading it would call {name!r}, and it was not loaded. Expected only'
+    ' tensors, as in torch.save(model.state_dict(), FILE)'
   )
 
 
@@ -202,7 +202,7 @@ def _rebuild_parameter(tensor, *options) -> _Tensor:
   return tensor
 
 
-# What a file may have called, and what stands for it here.
+# Functions that a file may call -> their replacement here.
 _CALLS: Mapping[_Name, Callable[..., Any]] = {
   _Name('collections', 'OrderedDict'): _ordered_dict,
   _Name('torch._utils', '_rebuild_tensor_v2'): _rebuild_tensor,
@@ -219,7 +219,7 @@ def _call(what: Any, arguments: Any) -> Any:
 def _storage(identity: Any) -> _Storage:
   kind, class_, *rest = identity
   if kind != 'storage':
-    # A whole module, with its source.
+    # A complete module with its source code.
     raise _refuse(class_)
   key, _, count, *view = rest
   if class_.module != 'torch' or any(view):
@@ -229,7 +229,7 @@ def _storage(identity: Any) -> _Storage:
   return _Storage(str(key), np.dtype(_DTYPES[class_.name]), count)
 
 
-# Instructions that put their argument, or a constant, on the stack.
+# Instructions that push their argument.
 _ARGUMENTS = {
   'BININT', 'BININT1', 'BININT2', 'LONG1', 'LONG4', 'BINFLOAT', 'BINUNICODE',
   'SHORT_BINUNICODE', 'BINUNICODE8',
@@ -248,13 +248,15 @@ _TUPLES = {'TUPLE1': 1, 'TUPLE2': 2, 'TUPLE3': 3}
 def _run(
   program: io.BytesIO, storages: dict[str, _Storage] | None = None
 ) -> Any:
-  """What one pickle says; the stream stands behind it then.
+  """Interprets one pickle and returns its value.
 
-  `storages` takes all that it refers to, by their keys.
+  Args:
+    program: positioned at the pickle; afterwards at its end.
+    storages: gets all storages that the pickle refers to, by key.
   """
   machine = _Machine(storages={} if storages is None else storages)
   with warnings.catch_warnings():
-    # Of damaged texts Python 3.12 says more than that they are wrong.
+    # Python 3.12 also warns of damaged strings.
     warnings.simplefilter('ignore', DeprecationWarning)
     for instruction, argument, _ in pickletools.genops(program):
       if instruction.name == 'STOP':
@@ -273,7 +275,7 @@ class _Machine:
   memo: dict[int, Any] = dataclasses.field(default_factory=dict)
 
   def follow(self, name: str, argument: Any) -> None:
-    """One instruction."""
+    """Executes one instruction."""
     stack = self.stack
     if name in _ARGUMENTS:
       stack.append(argument)
@@ -287,7 +289,7 @@ class _Machine:
       raise _refuse(f'pickle instruction {name}')
 
   def _taken(self, start: int) -> list[Any]:
-    """What lies on the stack from there on, taken off."""
+    """Pops the values from index `start` of the stack."""
     if start < 0:
       raise IndexError('an empty stack')
     taken = self.stack[start:]
@@ -325,7 +327,7 @@ class _Machine:
 
   def _update(self, values: list[Any]) -> None:
     keys = values[::2]
-    # Tuples of tuples would take for ever to hash.
+    # Hashing nested tuples may take forever.
     if not isinstance(self.stack[-1], dict) or not all(
       isinstance(key, str | int) for key in keys
     ):
@@ -343,7 +345,7 @@ class _Machine:
     self.stack.append(_call(*self._taken(len(self.stack) - 2)))
 
   def forget_attributes(self, _: Any) -> None:
-    """Of an OrderedDict: versions of the modules."""
+    """Ignores attributes of an OrderedDict, which are versions of modules."""
     self._taken(len(self.stack) - 1)
 
   def refer(self, _: Any) -> None:

@@ -88,17 +88,17 @@ def renamed(entries, name, other):
     ),
     (
       lambda e: renamed(e, 'layer2.0.conv1.weight', 'layer2.0.conv3.weight'),
-      "'layer2.0.conv3.weight' has no place",
+      "'layer2.0.conv3.weight' is not in the model",
     ),
     (
       lambda e: {n: a for n, a in e.items() if n != 'layer1.1.bn2.running_var'},
-      "lacks 1 entries.*'batch_stats.backbone_0.BasicBlock_1.BatchNorm_1.var'",
+      "missing.*'batch_stats.backbone_0.BasicBlock_1.BatchNorm_1.var'",
     ),
     (
       lambda e: e | {'bn1.bias': np.full(4, np.nan, np.float32)},
       "'params.backbone_0.BatchNorm_0.bias' holds NaN",
     ),
-    (lambda e: {'fc.bias': e['fc.bias']}, 'lacks'),
+    (lambda e: {'fc.bias': e['fc.bias']}, 'are missing'),
   ],
 )
 def test_what_does_not_fit_is_named(write, entries, change, reason):

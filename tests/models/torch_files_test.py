@@ -124,7 +124,7 @@ def test_a_hostile_file_is_refused_and_not_executed(
   }[place]
   path = torch_like.write(tmp_path / 'a.pth', content, monkeypatch, legacy)
   with pytest.raises(
-    ValueError, match=r"would call 'posix\.mkdir', and it was"
+    ValueError, match=r"would call 'posix\.mkdir', and it was not"
   ):
     torch_files.read(path)
   assert not harmed.exists()
