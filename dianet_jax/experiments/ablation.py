@@ -67,7 +67,7 @@ def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
       f'{len(study.failed)} of {len(fed)} rows failed: '
       + '; '.join(f'{name}: {why}' for name, why in study.failed.items())
     )
-  return study.held()
+  return study.summary()
 
 
 class _Study:
@@ -106,7 +106,7 @@ class _Study:
       if work:
         self._write()
 
-  def held(self) -> dict[str, Any]:
+  def summary(self) -> dict[str, Any]:
     """The content of `ablation.json`."""
     return {
       'config': schema.to_dict(self._config),
@@ -115,34 +115,34 @@ class _Study:
     }
 
   def _row(self, row: rows_lib.Row) -> dict[str, Any]:
-    held = {'name': row.name, 'settings': row.settings}
+    recorded = {'name': row.name, 'settings': row.settings}
     if row.unsupported:
-      return held | {'left_out': row.unsupported}
+      return recorded | {'left_out': row.unsupported}
     if row.name in self.failed:
-      return held | {'failed': self.failed[row.name]}
+      return recorded | {'failed': self.failed[row.name]}
     if row.name not in self._summaries:
-      return held | {'missing': 'not trained yet'}
+      return recorded | {'missing': 'not trained yet'}
     summary = self._summaries[row.name]
     means = {
       name: summary['overall'][name]['mean']
       for name in metrics.METRICS
       if name in summary['overall']
     }
-    return held | {'folder': row.folder} | means
+    return recorded | {'folder': row.folder} | means
 
   def _write(self) -> None:
     if hosts.is_main():
-      held = self.held()
-      files.write_json(self._workdir / 'ablation.json', held)
+      recorded = self.summary()
+      files.write_json(self._workdir / 'ablation.json', recorded)
       (self._workdir / 'ablation.md').write_text(
-        markdown(self._workdir, held), encoding='utf-8'
+        markdown(self._workdir, recorded), encoding='utf-8'
       )
 
   def show(self) -> None:
     """Writes and prints the tables of all rows."""
     self._write()
     if hosts.is_main():
-      print(text(self._workdir, self.held()))
+      print(text(self._workdir, self.summary()))
 
 
 def _work_left(one: rows_lib.Ready, workdir: pathlib.Path) -> float:
@@ -151,48 +151,48 @@ def _work_left(one: rows_lib.Ready, workdir: pathlib.Path) -> float:
   return pace_lib.work(one.row.config, one.dataset, one.folds, workdir)
 
 
-def text(workdir: pathlib.Path, held: Mapping[str, Any]) -> str:
+def text(workdir: pathlib.Path, recorded: Mapping[str, Any]) -> str:
   """The tables of a study as text, the leaderboard last."""
-  notes = [f'{name}: {why}' for name, why in _absent(held)]
-  shown = reversed(_tables(workdir, held, 'text'))
+  notes = [f'{name}: {why}' for name, why in _absent(recorded)]
+  shown = reversed(_tables(workdir, recorded, 'text'))
   return '\n\n'.join(['', *shown, '\n'.join(notes)])
 
 
-def markdown(workdir: pathlib.Path, held: Mapping[str, Any]) -> str:
+def markdown(workdir: pathlib.Path, recorded: Mapping[str, Any]) -> str:
   """The content of `ablation.md`.
 
   Args:
     workdir: of the study, with a folder for each finished row.
-    held: its `ablation.json`.
+    recorded: its `ablation.json`.
   """
-  title = f'# {tables.escape_markdown(held["config"]["name"])}'
+  title = f'# {tables.escape_markdown(recorded["config"]["name"])}'
   notes = ''.join(
     f'- {tables.escape_markdown(name)}: {tables.escape_markdown(why)}\n'
-    for name, why in _absent(held)
+    for name, why in _absent(recorded)
   )
-  return '\n\n'.join([title, *_tables(workdir, held, 'markdown'), notes])
+  return '\n\n'.join([title, *_tables(workdir, recorded, 'markdown'), notes])
 
 
-def _absent(held: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _absent(recorded: Mapping[str, Any]) -> list[tuple[str, str]]:
   """Rows without a result, and why."""
   words = {'left_out': 'left out, ', 'failed': 'failed, ', 'missing': ''}
   return [
     (row['name'], words[key] + row[key])
-    for row in held['rows']
+    for row in recorded['rows']
     for key in words
     if key in row
   ]
 
 
 def _tables(
-  workdir: pathlib.Path, held: Mapping[str, Any], format_: str
+  workdir: pathlib.Path, recorded: Mapping[str, Any], format_: str
 ) -> list[str]:
   # Imported late: they import SciPy, which a single run does not need.
   from dianet_jax.evaluation import compare, leaderboard
 
   folders = {
     row['name']: workdir / row['folder']
-    for row in held['rows']
+    for row in recorded['rows']
     if 'folder' in row
   }
   if not folders:

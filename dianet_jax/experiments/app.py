@@ -90,16 +90,16 @@ class Uploads:
   """Tracks uploads by session; a file is removed with its last session."""
 
   def __init__(self) -> None:
-    self._held: dict[str, set[pathlib.Path]] = {}
+    self._files: dict[str, set[pathlib.Path]] = {}
 
   def keep(self, session: str, path: pathlib.Path) -> None:
     """Registers a file of a session; it is the only file in its folder."""
-    self._held.setdefault(session, set()).add(path)
+    self._files.setdefault(session, set()).add(path)
 
   def forget(self, session: str) -> None:
     """Removes a session, and its files that no other session uses."""
-    mine = self._held.pop(session, set())
-    for path in mine.difference(*self._held.values()):
+    mine = self._files.pop(session, set())
+    for path in mine.difference(*self._files.values()):
       shutil.rmtree(path.parent, ignore_errors=True)
 
 

@@ -147,13 +147,13 @@ def _of_row(
 def _of_selection(
   workdir: pathlib.Path, config: configuration.Config
 ) -> _Source:
-  held = workdirs.load_selection(workdir)
-  name = nested.choose(held)
+  recorded = workdirs.load_selection(workdir)
+  name = nested.choose(recorded)
   [row] = [row for row in rows_lib.parse(config) if row.name == name]
   choice = (
-    f'{name}, chosen among {len(held["candidates"])} by the mean UF1 over all'
-    ' groups of subjects. For the result, one was chosen for each group without'
-    ' its subjects: it is the result of the complete procedure.'
+    f'{name}, chosen among {len(recorded["candidates"])} by the mean UF1 over'
+    ' all groups of subjects. For the result, one was chosen for each group'
+    ' without its subjects: it is the result of the complete procedure.'
   )
   data = _data_of(workdir / 'selection' / row.folder)
   return _Source(workdir, row.config, data, choice)

@@ -67,13 +67,16 @@ def everything(
 
 
 def train(
-  config: Config, held: Mapping[str, Any], epochs: int, workdir: pathlib.Path
+  config: Config,
+  recorded: Mapping[str, Any],
+  epochs: int,
+  workdir: pathlib.Path,
 ) -> list[dict[str, Any]]:
   """Trains on all clips, `evaluation.ensemble` times.
 
   Args:
     config: of a finished run; its first reported seed is trained.
-    held: the run's `data.json`.
+    recorded: the run's `data.json`.
     epochs: number of epochs.
     workdir: of the run, for messages.
 
@@ -94,13 +97,13 @@ def train(
     evaluation=evaluation,
   )
   dataset = run.read_dataset(config)
-  if dataset.fingerprint != held['fingerprint']:
+  if dataset.fingerprint != recorded['fingerprint']:
     raise errors.UserError(
       f'The data now have the fingerprint {dataset.fingerprint}, but the run'
-      f' was trained on {held["fingerprint"]}. Restore those data, or train the'
-      ' run again.'
+      f' was trained on {recorded["fingerprint"]}. Restore those data, or train'
+      ' the run again.'
     )
-  initial_weights.refuse_other(held.get('pretrained', {}), config, workdir)
+  initial_weights.refuse_other(recorded.get('pretrained', {}), config, workdir)
   seeds = config.training_seeds[: evaluation.ensemble]
   folds = everything(config, dataset, seeds)
   program = run.make_program(config, dataset, folds)

@@ -70,16 +70,16 @@ def facts(
   }
 
 
-def sentence(held: Mapping[str, Any]) -> str:
+def sentence(recorded: Mapping[str, Any]) -> str:
   """Describes `facts` for a report; '' if they are empty."""
-  if not held:
+  if not recorded:
     return ''
   # Counters last: every normalisation has one, and none is relevant.
-  unused = sorted(held['unused'], key=lambda name: name.endswith(_COUNTER))
-  modules = dict.fromkeys(name.split('.')[1] for name in held['new'])
+  unused = sorted(recorded['unused'], key=lambda name: name.endswith(_COUNTER))
+  modules = dict.fromkeys(name.split('.')[1] for name in recorded['new'])
   return (
-    f'every network started from {held["file"]} (SHA-256 {held["sha256"]}):'
-    f' {len(held["used"])} of its entries are used; unused:'
+    f'every network started from {_named(recorded)}:'
+    f' {len(recorded["used"])} of its entries are used; unused:'
     f' {_listed(unused)}; randomly initialised: {_listed(list(modules))}.'
     ' The training data of the file are unknown: if they include held-out'
     ' subjects, the result is not a leave-one-subject-out result'
@@ -94,12 +94,14 @@ def _listed(names: list[str]) -> str:
 
 
 def refuse_other(
-  held: Mapping[str, Any], config: configuration.Config, workdir: pathlib.Path
+  recorded: Mapping[str, Any],
+  config: configuration.Config,
+  workdir: pathlib.Path,
 ) -> None:
   """Refuses a file that is not the one a run was started with.
 
   Args:
-    held: `facts` of the run.
+    recorded: `facts` of the run.
     config: with the file as it is now.
     workdir: of the run.
 
@@ -107,15 +109,15 @@ def refuse_other(
     UserError: they differ.
   """
   now = find(config)
-  if held.get('sha256') != now.get('sha256'):
+  if recorded.get('sha256') != now.get('sha256'):
     raise errors.UserError(
-      f'The networks of the run in {workdir} started from {_named(held)}, but'
-      f' --config.model.pretrained is {_named(now)}. Restore that file, choose'
-      ' another --workdir, or remove that folder.'
+      f'The networks of the run in {workdir} started from {_named(recorded)},'
+      f' but --config.model.pretrained is {_named(now)}. Restore that file,'
+      ' choose another --workdir, or remove that folder.'
     )
 
 
-def _named(held: Mapping[str, Any]) -> str:
-  if not held:
+def _named(recorded: Mapping[str, Any]) -> str:
+  if not recorded:
     return 'random weights'
-  return f'{held["file"]} (SHA-256 {held["sha256"]})'
+  return f'{recorded["file"]} (SHA-256 {recorded["sha256"]})'

@@ -16,36 +16,36 @@ from dianet_jax.core import errors
 SCHEMA = 2
 
 
-def migrate(held: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
+def migrate(recorded: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
   """Converts the content of a `config.json` to the current `SCHEMA`.
 
   Args:
-    held: content of the file.
+    recorded: content of the file.
     path: of the file, for messages.
 
   Raises:
     UserError: it was written by a newer version.
   """
-  version = held.get('schema', 1)
+  version = recorded.get('schema', 1)
   if version > SCHEMA:
     raise errors.UserError(
       f'{path} has schema {version}, but this version of dianet-jax reads at'
       f' most {SCHEMA}. Update dianet-jax, or choose another --workdir.'
     )
-  held = copy.deepcopy(held)
+  recorded = copy.deepcopy(recorded)
   for migration in _MIGRATIONS[version - 1 :]:
-    migration(held)
-  return held | {'schema': SCHEMA}
+    migration(recorded)
+  return recorded | {'schema': SCHEMA}
 
 
-def _name_model_and_objective(held: dict[str, Any]) -> None:
+def _name_model_and_objective(recorded: dict[str, Any]) -> None:
   """From 1, which had no version number, to 2.
 
   Models and objectives are chosen by name. The effect of mirroring is declared
   by the representation instead of `negated_channels`. A single phase is chosen
   by `data.phases` instead of the fusion. Sessions are a list.
   """
-  config = held['config']
+  config = recorded['config']
   data, model, train = config['data'], config['model'], config['train']
   if data['dataset'] == 'megc2019_flow':
     data['inputs'] = ['phase_flow']
@@ -63,7 +63,7 @@ def _name_model_and_objective(held: dict[str, Any]) -> None:
   ]
   if single:
     data['phases'], model['fusion'] = single, 'concat'
-  held['sessions'] = [held.pop('versions')]
+  recorded['sessions'] = [recorded.pop('versions')]
 
 
 def _single_phase(fusion: str, phases: list[str]) -> list[str]:

@@ -173,8 +173,8 @@ def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
       summary = _Nested(config, workdir, found).run()
     elif hosts.is_main():
       progress.console.print(f'This study is finished: {workdir}')
-      held = workdirs.load_selection(workdir)
-      places = rows_lib.places_of(workdir, found, held)
+      saved = workdirs.load_selection(workdir)
+      places = rows_lib.places_of(workdir, found, saved)
       results_lib.show(
         config,
         workdir,
@@ -182,7 +182,7 @@ def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
         run_lib.read_dataset,
         {subject: place for subject, (place, _) in places.items()},
       )
-      print_selection(held)
+      print_selection(saved)
   report.print_table(summary)
   return summary
 
@@ -275,10 +275,10 @@ class _Nested:
     table = np.stack([self._scored(n) for n in range(len(self._candidates))])
     # Of ties the first.
     choice = table.argmax(axis=0).tolist()
-    held = self._held(table, choice)
+    saved = self._content(table, choice)
     if hosts.is_main():
-      files.write_json(self._workdir / 'selection.json', held)
-    print_selection(held)
+      files.write_json(self._workdir / 'selection.json', saved)
+    print_selection(saved)
     results = self._trained(choice)
     chosen = [self._candidates[number].final.workdir for number in set(choice)]
     trained = results_lib.Trained(
@@ -288,7 +288,7 @@ class _Nested:
       results,
     )
     return results_lib.conclude(
-      trained, folds, start, {'chosen': held['groups']}
+      trained, folds, start, {'chosen': saved['groups']}
     )
 
   def _train(self, one: _Trainings, rest: float) -> list[FoldResult]:
@@ -341,7 +341,9 @@ class _Nested:
       results += self._train(final, rest)
     return results
 
-  def _held(self, table: np.ndarray, choice: Sequence[int]) -> dict[str, Any]:
+  def _content(
+    self, table: np.ndarray, choice: Sequence[int]
+  ) -> dict[str, Any]:
     """The content of `selection.json`."""
     return {
       'candidates': [
@@ -352,9 +354,7 @@ class _Nested:
         }
         for one, scores_of_groups in zip(self._candidates, table)
       ],
-      'left_out': {
-        row.name: row.unsupported for row in self._found if row.unsupported
-      },
+      'left_out': {r.name: r.unsupported for r in self._found if r.unsupported},
       'groups': [
         {
           'chosen': self._candidates[number].row.name,
@@ -365,20 +365,20 @@ class _Nested:
     }
 
 
-def choose(held: Mapping[str, Any]) -> str:
+def choose(saved: Mapping[str, Any]) -> str:
   """The candidate for people outside the data set.
 
   A group's candidate is the best on the clips of all other groups. Here no
   group is held out, so the mean of these scores decides; of ties the first.
 
   Args:
-    held: the content of `selection.json`.
+    saved: the content of `selection.json`.
   """
-  means = [float(np.mean(c['uf1_without_group'])) for c in held['candidates']]
-  return held['candidates'][int(np.argmax(means))]['name']
+  means = [float(np.mean(c['uf1_without_group'])) for c in saved['candidates']]
+  return saved['candidates'][int(np.argmax(means))]['name']
 
 
-def print_selection(held: dict[str, Any]) -> None:
+def print_selection(saved: dict[str, Any]) -> None:
   """Prints a row per candidate and a column per group; * marks the choice."""
   progress.console.print(
     '\nUF1 of the candidates on the clips of all groups but the named one, by'
@@ -386,14 +386,14 @@ def print_selection(held: dict[str, Any]) -> None:
   )
   table = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1))
   table.add_column('candidate')
-  for number in range(len(held['groups'])):
+  for number in range(len(saved['groups'])):
     table.add_column(f'group {number}', justify='right')
-  for row in held['candidates']:
+  for row in saved['candidates']:
     cells = [
       f'{value:.3f}' + ('*' if group['chosen'] == row['name'] else ' ')
-      for value, group in zip(row['uf1_without_group'], held['groups'])
+      for value, group in zip(row['uf1_without_group'], saved['groups'])
     ]
     table.add_row(row['name'], *cells)
   progress.console.print(table)
-  for name, reason in held['left_out'].items():
+  for name, reason in saved['left_out'].items():
     progress.console.print(f'{name}: left out, {reason}')

@@ -36,23 +36,25 @@ def of(config: Config, dataset: data_lib.Dataset) -> dict[str, Any]:
   }
 
 
-def same(held: dict[str, Any], dataset: data_lib.Dataset) -> bool:
+def same(recorded: dict[str, Any], dataset: data_lib.Dataset) -> bool:
   """Whether `data.json` describes these data."""
   now = dataset.fingerprint, dataset.simulated
-  return (held['fingerprint'], held['simulated']) == now
+  return (recorded['fingerprint'], recorded['simulated']) == now
 
 
-def sentence(held: dict[str, Any]) -> str:
+def sentence(recorded: dict[str, Any]) -> str:
   """Describes the data of a result; older runs recorded less."""
-  parts = [held.get('dataset', ''), held.get('protocol', '')]
-  if held.get('simulated') is True:
+  parts = [recorded.get('dataset', ''), recorded.get('protocol', '')]
+  if recorded.get('simulated') is True:
     parts.insert(0, 'simulated')
-  if 'clips' in held:
-    parts.append(f'{held["clips"]} clips of {held["subjects"]} subjects')
-  parts.append(f'fingerprint {held["fingerprint"]}')
-  if 'date' in held:
-    parts.append(f'first read on {held["date"]}')
-  if start := held.get('pretrained'):
+  if 'clips' in recorded:
+    parts.append(
+      f'{recorded["clips"]} clips of {recorded["subjects"]} subjects'
+    )
+  parts.append(f'fingerprint {recorded["fingerprint"]}')
+  if 'date' in recorded:
+    parts.append(f'first read on {recorded["date"]}')
+  if start := recorded.get('pretrained'):
     parts.append(f'networks started from {start["file"]}')
   return ', '.join(filter(None, parts))
 
@@ -60,7 +62,7 @@ def sentence(held: dict[str, Any]) -> str:
 def compare(
   workdir: pathlib.Path,
   config: Config,
-  held: dict[str, Any],
+  recorded: dict[str, Any],
   read: Callable[[Config], data_lib.Dataset],
 ) -> str:
   """Compares the data of a finished run with the current raw data.
@@ -68,7 +70,7 @@ def compare(
   Args:
     workdir: of the run.
     config: with the current folder of the raw data.
-    held: the run's `data.json`.
+    recorded: the run's `data.json`.
     read: `run.read_dataset`; called only if the listing differs.
 
   Returns:
@@ -78,7 +80,7 @@ def compare(
     UserError: the data have changed, or can no longer be read.
   """
   folder = config.data.manual_dir
-  if held['simulated'] and config.data.simulation.enabled:
+  if recorded['simulated'] and config.data.simulation.enabled:
     return 'The data follow from the configuration.'
   if not folder:
     return (
@@ -87,21 +89,21 @@ def compare(
   listed = raw_files.listing(config.data)
   if not listed:
     return f'Not compared with the raw data: {folder} does not exist.'
-  if listed != held.get('listing'):
-    _compare_content(workdir, config, held, read)
+  if listed != recorded.get('listing'):
+    _compare_content(workdir, config, recorded, read)
     # If it cannot be written, the next comparison takes as long again.
     with contextlib.suppress(OSError):
-      files.write_json(workdir / FILE, held | {'listing': listed})
+      files.write_json(workdir / FILE, recorded | {'listing': listed})
   return f'The raw data in {folder} are unchanged.'
 
 
-def _compare_content(workdir, config, held, read) -> None:
+def _compare_content(workdir, config, recorded, read) -> None:
   progress.console.print(
     f'Names, sizes or times in {config.data.manual_dir} differ from those that'
     ' the run recorded: comparing the content.'
   )
   advice = (
-    f'The result in {workdir} is of other data: {sentence(held)}. Choose'
+    f'The result in {workdir} is of other data: {sentence(recorded)}. Choose'
     ' another --workdir to train on the current data, or restore those.'
   )
   try:
@@ -110,7 +112,7 @@ def _compare_content(workdir, config, held, read) -> None:
     raise errors.UserError(
       f'The raw data can no longer be read: {error}\n{advice}'
     ) from error
-  if not same(held, dataset):
+  if not same(recorded, dataset):
     raise errors.UserError(
       'The raw data have changed since the run was made (or this version reads'
       f' them differently): fingerprint {dataset.fingerprint}. {advice}'

@@ -127,9 +127,9 @@ def _summarise(trained: Trained, folds: folds_lib.Folds) -> dict[str, Any]:
 
 def _page(trained: Trained, summary: dict[str, Any]) -> None:
   versions = workdirs.merged_versions(workdirs.sessions(trained.workdir))
-  held = workdirs.load_data(trained.workdir)
-  if held is not None:
-    versions = {'data': origin.sentence(held)} | versions
+  recorded = workdirs.load_data(trained.workdir)
+  if recorded is not None:
+    versions = {'data': origin.sentence(recorded)} | versions
   pooled = trained.pooled
   try:
     explanations = explained.explain(
@@ -205,12 +205,12 @@ def show(
     UserError: the raw data have changed.
   """
   say = progress.console.print
-  held = workdirs.load_data(workdir)
-  if held is None:
+  recorded = workdirs.load_data(workdir)
+  if recorded is None:
     say('Its data are unknown: it was made by an older version.')
     return
-  say(f'Data: {origin.sentence(held)}.')
-  say(origin.compare(workdir, config, held, read))
+  say(f'Data: {origin.sentence(recorded)}.')
+  say(origin.compare(workdir, config, recorded, read))
   if text := workdirs.version_note(summary.get('sessions', ())):
     say(f'note: {text}')
   if all((workdir / name).exists() for name in _DRAWINGS):

@@ -178,7 +178,7 @@ def load_rows(
 
 
 def _check_alike(one: data_lib.Dataset, other: data_lib.Dataset) -> None:
-  def held(dataset):
+  def recorded(dataset):
     return {
       'clips': [(clip.dataset, clip.clip_id) for clip in dataset.clips],
       'subjects': dataset.subjects,
@@ -186,7 +186,7 @@ def _check_alike(one: data_lib.Dataset, other: data_lib.Dataset) -> None:
       'labels': dataset.labels.tolist(),
     }
 
-  ours, theirs = held(one), held(other)
+  ours, theirs = recorded(one), recorded(other)
   for what in ours:
     if ours[what] != theirs[what]:
       raise errors.UserError(
@@ -198,20 +198,20 @@ def _check_alike(one: data_lib.Dataset, other: data_lib.Dataset) -> None:
 def places_of(
   workdir: pathlib.Path,
   found: Sequence[Row],
-  held: Mapping[str, Any],
+  selection: Mapping[str, Any],
 ) -> dict[str, tuple[pathlib.Path, Config]]:
   """Subject -> the workdir of its folds, and the configuration chosen for it.
 
   Args:
     workdir: of the study.
     found: its rows.
-    held: its `selection.json`.
+    selection: content of its `selection.json`.
 
   Raises:
     UserError: a row that was chosen is none of `found`.
   """
   known, places = {row.name: row for row in found}, {}
-  for group in held['groups']:
+  for group in selection['groups']:
     if group['chosen'] not in known:
       raise errors.UserError(
         f'{workdir / "selection.json"}: {group["chosen"]!r} is no row of the'

@@ -47,9 +47,9 @@ def choose(
   devices = parallel_lib.choose_devices(settings.devices)
   if settings.strategy != 'auto' or devices[0].platform == 'cpu':
     return settings
-  held = workdirs.load_choice(workdir) if workdir else None
-  if held is not None:
-    return tuning.applied(settings, tuning.Choice.from_dict(held))
+  recorded = workdirs.load_choice(workdir) if workdir else None
+  if recorded is not None:
+    return tuning.applied(settings, tuning.Choice.from_dict(recorded))
   own = -(-len(folds) // (jax.process_count() * len(devices)))
 
   def measure(strategy: str, number: int) -> tuple[float, float]:

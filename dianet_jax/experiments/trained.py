@@ -132,6 +132,6 @@ def open_run(workdir: str | os.PathLike[str]) -> TrainedRun:
   folds = tuple((one['seed'], one['subject']) for one in summary['trainings'])
   places = {subject: (workdir, config) for _, subject in folds}
   if config.study.kind == 'nested':
-    held = workdirs.load_selection(workdir)
-    places |= rows.places_of(workdir, rows.parse(config), held)
+    recorded = workdirs.load_selection(workdir)
+    places |= rows.places_of(workdir, rows.parse(config), recorded)
   return TrainedRun(config, tuple(summary['classes']), folds, places)

@@ -119,16 +119,19 @@ def _is_at(file: TextIO, path: pathlib.Path) -> bool:
     return False
 
 
-def _held(workdir: pathlib.Path) -> dict[str, Any] | None:
+def _recorded(workdir: pathlib.Path) -> dict[str, Any] | None:
   """`config.json` in the current schema; None if there is none."""
   path = workdir / 'config.json'
   if not path.exists():
     return None
-  held = files.read_json(path)
+  recorded = files.read_json(path)
   with _reading(path):
-    held = migrations.migrate(held, path)
-    _ = held['config'].keys(), [session.keys() for session in held['sessions']]
-  return held
+    recorded = migrations.migrate(recorded, path)
+    _ = (
+      recorded['config'].keys(),
+      [session.keys() for session in recorded['sessions']],
+    )
+  return recorded
 
 
 @contextlib.contextmanager
@@ -174,10 +177,10 @@ def load_data(workdir: pathlib.Path) -> dict[str, Any] | None:
   path = workdir / origin.FILE
   if not path.exists():
     return None
-  held = files.read_json(path)
+  recorded = files.read_json(path)
   with _reading(path):
-    _ = origin.sentence(held), held['simulated'], started(held)
-  return held
+    _ = origin.sentence(recorded), recorded['simulated'], started(recorded)
+  return recorded
 
 
 def load_selection(workdir: pathlib.Path) -> dict[str, Any]:
@@ -187,15 +190,15 @@ def load_selection(workdir: pathlib.Path) -> dict[str, Any]:
     UserError: the file is damaged.
   """
   path = workdir / 'selection.json'
-  held = files.read_json(path)
+  recorded = files.read_json(path)
   with _reading(path):
-    _ = [(group['chosen'], *group['subjects']) for group in held['groups']]
+    _ = [(group['chosen'], *group['subjects']) for group in recorded['groups']]
     _ = [
       (row['name'], *map(float, row['uf1_without_group']))
-      for row in held['candidates']
+      for row in recorded['candidates']
     ]
-    _ = held['left_out'].items()
-  return held
+    _ = recorded['left_out'].items()
+  return recorded
 
 
 def load_config(workdir: pathlib.Path) -> Config:
@@ -206,13 +209,13 @@ def load_config(workdir: pathlib.Path) -> Config:
   Raises:
     UserError: there is none, or it cannot be read.
   """
-  held = _held(workdir)
-  if held is None:
+  recorded = _recorded(workdir)
+  if recorded is None:
     raise errors.UserError(
       f'{workdir} is not a workdir: it has no config.json.'
     )
   try:
-    return configuration.parse(held['config'])
+    return configuration.parse(recorded['config'])
   except errors.UserError as error:
     raise errors.UserError(f'{workdir / "config.json"}: {error}') from error
 
@@ -227,12 +230,12 @@ def check_config(workdir: pathlib.Path, config: Config) -> None:
   if not (workdir / 'config.json').exists():
     _refuse_unknown(workdir, 'config.json')
     return
-  held = configuration.identity(load_config(workdir))
+  recorded = configuration.identity(load_config(workdir))
   wanted = configuration.identity(config)
-  if held != wanted:
+  if recorded != wanted:
     raise errors.UserError(
       f'{workdir} contains a run of another configuration:\n'
-      + '\n'.join(schema.differences(held, wanted))
+      + '\n'.join(schema.differences(recorded, wanted))
       + '\nChoose another --workdir, or remove that folder.'
     )
 
@@ -249,9 +252,9 @@ def _refuse_unknown(workdir: pathlib.Path, missing: str) -> None:
     )
 
 
-def started(held: Mapping[str, Any]) -> str:
+def started(recorded: Mapping[str, Any]) -> str:
   """Describes the initial weights by `data.json`; '' without any."""
-  return initial_weights.sentence(held.get('pretrained', {}))
+  return initial_weights.sentence(recorded.get('pretrained', {}))
 
 
 def with_note(
@@ -271,16 +274,18 @@ def check_data(
   Raises:
     UserError: data or initial weights differ.
   """
-  held = load_data(workdir)
-  if held is None:
+  recorded = load_data(workdir)
+  if recorded is None:
     _refuse_unknown(workdir, origin.FILE)
-  elif not origin.same(held, dataset):
+  elif not origin.same(recorded, dataset):
     raise errors.UserError(
       f'The raw data have changed since the run in {workdir} was started.'
       ' Choose another --workdir, or remove that folder.'
     )
   else:
-    initial_weights.refuse_other(held.get('pretrained', {}), config, workdir)
+    initial_weights.refuse_other(
+      recorded.get('pretrained', {}), config, workdir
+    )
 
 
 def begin(
@@ -294,10 +299,10 @@ def begin(
   check_data(workdir, config, dataset)
   workdir.mkdir(parents=True, exist_ok=True)
   if hosts.is_main():
-    held = load_data(workdir) or {}
+    recorded = load_data(workdir) or {}
     now = origin.of(config, dataset)
     # The day on which they were first read.
-    now['date'] = held.get('date', now['date'])
+    now['date'] = recorded.get('date', now['date'])
     files.write_json(workdir / origin.FILE, now)
     checkpoints.remove_leavings(workdir)
   note_config(workdir, config)
@@ -307,35 +312,35 @@ def note_config(workdir: pathlib.Path, config: Config) -> None:
   """Writes `config.json` for `check_config`, unless it exists."""
   if not hosts.is_main():
     return
-  held = _held(workdir) or {
+  recorded = _recorded(workdir) or {
     'schema': migrations.SCHEMA,
     'config': schema.to_dict(config),
     'sessions': [],
   }
   session = versions()
-  if session not in held['sessions']:
-    held['sessions'].append(session)
-    if text := version_note(held['sessions']):
+  if session not in recorded['sessions']:
+    recorded['sessions'].append(session)
+    if text := version_note(recorded['sessions']):
       progress.console.print(f'  note: {text}')
-  files.write_json(workdir / 'config.json', held)
+  files.write_json(workdir / 'config.json', recorded)
 
 
 def load_choice(workdir: pathlib.Path) -> dict[str, Any] | None:
   """The measured choice of the strategy; None if it was not measured."""
-  return (_held(workdir) or {}).get('strategy')
+  return (_recorded(workdir) or {}).get('strategy')
 
 
 def note_choice(workdir: pathlib.Path, choice: dict[str, Any]) -> None:
   """Adds the measured choice of the strategy to `config.json`."""
   if hosts.is_main():
-    held = files.read_json(workdir / 'config.json')
-    files.write_json(workdir / 'config.json', held | {'strategy': choice})
+    recorded = files.read_json(workdir / 'config.json')
+    files.write_json(workdir / 'config.json', recorded | {'strategy': choice})
 
 
 def sessions(workdir: pathlib.Path) -> list[dict[str, str]]:
   """The versions of every session that trained, the earliest first."""
-  held = _held(workdir)
-  return held['sessions'] if held else []
+  recorded = _recorded(workdir)
+  return recorded['sessions'] if recorded else []
 
 
 def merged_versions(found: Sequence[Mapping[str, str]]) -> dict[str, str]:

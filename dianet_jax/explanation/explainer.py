@@ -140,18 +140,18 @@ class Explainer:
       inputs: raw inputs of the clip, without the clip axis.
       class_: index of the class to explain.
     """
-    held = occlusion.still(inputs, self.feed, self.channels)
+    still = occlusion.still(inputs, self.feed, self.channels)
     evidence = occlusion.by_region(
       functools.partial(self.predict, members),
       inputs,
-      held,
+      still,
       self.channels,
       class_,
     )
     return Explanation(
       evidence,
-      _mean([self._maps.activation(m, inputs, held, class_) for m in members]),
-      _mean([self._maps.attention(m, inputs, held) for m in members]),
+      _mean([self._maps.activation(m, inputs, still, class_) for m in members]),
+      _mean([self._maps.attention(m, inputs, still) for m in members]),
     )
 
 

@@ -55,7 +55,7 @@ class Maps:
   attention_layers: tuple[str, ...]
 
   def activation(
-    self, variables: Any, inputs: Inputs, held: Inputs, class_: int
+    self, variables: Any, inputs: Inputs, still: Inputs, class_: int
   ) -> dict[str, Map]:
     """Class activation map of each feature layer.
 
@@ -68,7 +68,7 @@ class Maps:
     Args:
       variables: of the network.
       inputs: raw inputs of one clip, without the clip axis.
-      held: the same without motion.
+      still: the same without motion.
       class_: index of the class to explain.
 
     Returns:
@@ -84,7 +84,7 @@ class Maps:
     maps = {}
     # The same program runs twice, so that only the inputs differ.
     features, gradients = self._features(variables, _batch(inputs), class_)
-    reference, _ = self._features(variables, _batch(held), class_)
+    reference, _ = self._features(variables, _batch(still), class_)
     for (name, feature), gradient in zip(
       features.items(), gradients, strict=True
     ):
@@ -144,7 +144,7 @@ class Maps:
     return outputs, tuple(seen)
 
   def attention(
-    self, variables: Any, inputs: Inputs, held: Inputs
+    self, variables: Any, inputs: Inputs, still: Inputs
   ) -> dict[str, Map]:
     """Attention to each position, above that in the clip without motion.
 
@@ -156,7 +156,7 @@ class Maps:
     Args:
       variables: of the network.
       inputs: raw inputs of one clip, without the clip axis.
-      held: the same without motion.
+      still: the same without motion.
 
     Returns:
       Path of the layers -> map of the tokens, 0..1, of one row if the tokens
@@ -165,7 +165,7 @@ class Maps:
     if not self.attention_layers:
       return {}
     weights, reference = (
-      self._attention(variables, _batch(chosen)) for chosen in (inputs, held)
+      self._attention(variables, _batch(chosen)) for chosen in (inputs, still)
     )
     return {
       name: np.maximum(looked - reference[name], 0)

@@ -59,7 +59,7 @@ def still(
 def by_region(
   predict: Predict,
   inputs: Inputs,
-  held: Inputs,
+  still: Inputs,
   channels: Mapping[str, Sequence[motion.Channel]],
   class_: int,
 ) -> dict[str, float]:
@@ -68,7 +68,7 @@ def by_region(
   Args:
     predict: raw inputs [1, ...] -> probabilities [1, class], 0..1.
     inputs: raw inputs of one clip, without the clip axis.
-    held: what `still` returned.
+    still: what `still` returned.
     channels: name of each input -> its channels; () if it is not an image.
     class_: index of the class to explain.
 
@@ -90,7 +90,7 @@ def by_region(
     """Log-probability of the class without motion where the mask is true."""
     chosen = dict(inputs)
     for name in images:
-      chosen[name] = np.where(mask(name), held[name], inputs[name])
+      chosen[name] = np.where(mask(name), still[name], inputs[name])
     # One clip at a time: programs for batches round differently.
     [probabilities] = predict({k: v[None] for k, v in chosen.items()})
     return float(np.log(max(float(probabilities[class_]), _LEAST)))

@@ -211,15 +211,15 @@ def load(path: str | os.PathLike[str] = SHIPPED) -> bundle_lib.Bundle:
   """
   folder = paths.normal(path, 'bundle')
   _check_sums(folder)
-  held = _read_json(folder / 'bundle.json')
-  if held.get('schema') != SCHEMA:
+  recorded = _read_json(folder / 'bundle.json')
+  if recorded.get('schema') != SCHEMA:
     raise errors.UserError(
-      f'{folder}/bundle.json has schema {held.get("schema")!r}, but this'
+      f'{folder}/bundle.json has schema {recorded.get("schema")!r}, but this'
       f' version reads {SCHEMA}. Update dianet-jax, or export the run again.'
     )
-  bundle = _described(folder, held, _read_json(folder / 'calibration.json'))
+  bundle = _described(folder, recorded, _read_json(folder / 'calibration.json'))
   bundle = dataclasses.replace(
-    bundle, members=_weights(folder, bundle, held['members'])
+    bundle, members=_weights(folder, bundle, recorded['members'])
   )
   _check_example(folder, bundle)
   return bundle
@@ -252,12 +252,12 @@ def _digest(path: pathlib.Path) -> str:
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
   try:
-    held = json.loads(path.read_text(encoding='utf-8'))
+    recorded = json.loads(path.read_text(encoding='utf-8'))
   except (RecursionError, ValueError) as error:
     raise _damaged(path, error) from error
-  if not isinstance(held, dict):
+  if not isinstance(recorded, dict):
     raise _damaged(path, 'not a JSON object')
-  return held
+  return recorded
 
 
 def _damaged(path: pathlib.Path, why: Any) -> errors.UserError:
@@ -268,31 +268,31 @@ def _damaged(path: pathlib.Path, why: Any) -> errors.UserError:
 
 
 def _described(
-  folder: pathlib.Path, held: dict[str, Any], calibration: dict[str, Any]
+  folder: pathlib.Path, recorded: dict[str, Any], calibration: dict[str, Any]
 ) -> bundle_lib.Bundle:
   """The bundle without its members, with validated fields."""
   path = folder / 'bundle.json'
   try:
     settings = schema.parse(
-      {'data': held['data'], 'model': held['model']},
+      {'data': recorded['data'], 'model': recorded['model']},
       _Settings,
       {'model': lambda name: models.MODELS[name].Settings},
     )
     bundle = bundle_lib.Bundle(
-      name=str(held['name']),
-      classes=tuple(map(str, held['classes'])),
+      name=str(recorded['name']),
+      classes=tuple(map(str, recorded['classes'])),
       data=settings.data,
       model=settings.model,
       members=(),
       calibration=calibration,
-      facts=dict(held['facts']),
+      facts=dict(recorded['facts']),
     )
-    if not bundle.classes or not 1 <= held['members'] <= 1000:
+    if not bundle.classes or not 1 <= recorded['members'] <= 1000:
       raise ValueError('no classes or no networks')
     if not 0 < calibration['temperature'] < 1e6:
       raise ValueError(f'temperature {calibration["temperature"]}')
     shapes = {n: list(spec.shape) for n, spec in bundle.specs.items()}
-    written = {n: spec['shape'] for n, spec in held['inputs'].items()}
+    written = {n: spec['shape'] for n, spec in recorded['inputs'].items()}
     if shapes != written:
       raise ValueError(f'inputs {written}, expected {shapes}')
   except (LookupError, TypeError, ValueError, errors.UserError) as error:
@@ -330,13 +330,13 @@ def _form(array: Any) -> str:
 def _check_example(folder: pathlib.Path, bundle: bundle_lib.Bundle) -> None:
   path = folder / 'example.npz'
   try:
-    with np.load(path, allow_pickle=False) as held:
+    with np.load(path, allow_pickle=False) as example:
       inputs = {
-        name.removeprefix(_INPUT): held[name]
-        for name in held.files
+        name.removeprefix(_INPUT): example[name]
+        for name in example.files
         if name.startswith(_INPUT)
       }
-      expected = held['log_probabilities']
+      expected = example['log_probabilities']
     # One clip at a time, as in `predict`, so that only one program is compiled.
     logs = np.concatenate(
       [

@@ -101,17 +101,17 @@ _Read = tuple[dict[str, _Tensor], Callable[[_Storage], bytes]]
 
 def _of_archive(path: pathlib.Path) -> _Read:
   with zipfile.ZipFile(path) as archive:
-    held = {info.filename: info for info in archive.infolist()}
-    [name] = [name for name in held if name.endswith(_DATA)]
+    entries = {info.filename: info for info in archive.infolist()}
+    [name] = [name for name in entries if name.endswith(_DATA)]
     folder = name.removesuffix(_DATA)
-    if f'{folder}/byteorder' in held:
+    if f'{folder}/byteorder' in entries:
       order = archive.read(f'{folder}/byteorder')
       if order != b'little':
         raise ValueError(f'its byte order is {order!r}, expected little')
     program = io.BytesIO(archive.read(name))
 
   def raw_of(storage: _Storage) -> bytes:
-    info = held[f'{folder}/data/{storage.key}']
+    info = entries[f'{folder}/data/{storage.key}']
     # A compressed entry might unpack to any size.
     if info.compress_type != zipfile.ZIP_STORED:
       raise ValueError(f'its entry {info.filename!r} is compressed')
@@ -149,12 +149,13 @@ def _tensors(content: Any) -> dict[str, _Tensor]:
   if found := tensors_of(content):
     return found
   parts = content.items() if isinstance(content, dict) else ()
-  held = {key: found for key, part in parts if (found := tensors_of(part))}
-  if len(held) != 1:
+  entries = {key: found for key, part in parts if (found := tensors_of(part))}
+  if len(entries) != 1:
     raise ValueError(
-      f'expected one state_dict, it holds {len(held)}: {sorted(map(str, held))}'
+      f'expected one state_dict, found {len(entries)}:'
+      f' {sorted(map(str, entries))}'
     )
-  [found] = held.values()
+  [found] = entries.values()
   return found
 
 

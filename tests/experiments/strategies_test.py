@@ -20,7 +20,7 @@ def choose(run, make_config, tmp_path, monkeypatch):
   (workdir / 'config.json').write_text('{"config": {}, "sessions": []}')
   monkeypatch.setattr(
     strategies.workdirs,
-    '_held',
+    '_recorded',
     lambda w: json.loads((w / 'config.json').read_text()),
   )
 
