@@ -1,6 +1,6 @@
-"""Expressions in a long video as intervals of frames, and their CSV files.
+"""Intervals of expressions in long videos, and their CSV files.
 
-Spotters and annotations both produce intervals, and evaluation compares them.
+Spotters and human coders both produce intervals; evaluation compares them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,33 +18,33 @@ MICRO_SECONDS = 0.5
 
 # Column -> unit and meaning. `read` needs the first five.
 COLUMNS = {
-  'video': 'the file or folder, as it was named',
-  'onset': 'frame number from 0, the first frame of the movement',
-  'apex': 'frame number from 0, its greatest extent',
-  'offset': 'frame number from 0, its last frame, which belongs to it',
+  'video': 'path of the video or folder, as on the command line',
+  'onset': 'number of the first frame of the movement, from 0',
+  'apex': 'number of the frame of the largest displacement, from 0',
+  'offset': 'number of the last frame of the movement, from 0',
   'kind': 'micro: at most half a second; macro: longer',
-  'score': 'no probability: larger is surer; its unit is that of the spotter',
-  'region': 'where the face moves most: brows, eyes or mouth; may be empty',
-  'onset_seconds': "since the video's first frame; empty if unknown",
+  'score': "larger is more certain; in the spotter's unit",
+  'region': 'where the face moves most: brows, eyes or mouth; empty if unknown',
+  'onset_seconds': 'time since the first frame; empty if unknown',
   'apex_seconds': 'likewise',
   'offset_seconds': 'likewise',
-  'emotion': 'as a bundle or a coder names it; empty where nobody does',
+  'emotion': 'predicted by a bundle or annotated by a coder; empty if unknown',
 }
 _NEEDED = tuple(COLUMNS)[:5]
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Interval:
-  """An expression from its first to its last frame.
+  """The interval of an expression.
 
   Attributes:
     onset: number of the first frame, from 0.
-    apex: number of the frame of the greatest extent.
+    apex: number of the frame of the largest displacement.
     offset: number of the last frame; it belongs to the interval.
     kind: 'micro' or 'macro'.
-    score: larger is more certain; not a probability. NaN for annotations.
+    score: larger is more certain; in the spotter's unit. NaN for annotations.
     region: 'brows', 'eyes', 'mouth', or '' if unknown.
-    emotion: its name; '' where nobody says.
+    emotion: name of the emotion; '' if unknown.
   """
 
   onset: int
@@ -82,7 +82,7 @@ class Interval:
 
 
 def kind_of(onset: int, offset: int, fps: float) -> str:
-  """'micro' for at most half a second, else 'macro'.
+  """The kind of an expression: 'micro' for at most half a second, else 'macro'.
 
   Args:
     onset: number of the first frame.
@@ -102,19 +102,19 @@ def write(
   found: Mapping[str, Sequence[Interval]],
   seconds: Mapping[str, Mapping[int, float]] | None = None,
 ) -> None:
-  """Writes intervals; the file appears when it is whole.
+  """Writes intervals to a CSV file, which appears only when it is complete.
 
   Args:
-    path: of the CSV file.
-    found: video -> its intervals. A video without any gets one row that names
-      it and nothing else: silence is a result, too.
-    seconds: video -> frame number -> time stamp, where they are known.
+    path: of the file.
+    found: video -> its intervals. A video without intervals gets one row with
+      only its name, so that it counts in the evaluation.
+    seconds: video -> frame number -> time stamp, if known.
 
   Raises:
-    OSError: it cannot be written.
+    OSError: the file cannot be written.
   """
-  aside = path.with_suffix('.tmp')
-  with aside.open('w', newline='', encoding='utf-8') as file:
+  temporary = path.with_suffix('.tmp')
+  with temporary.open('w', newline='', encoding='utf-8') as file:
     writer = csv.DictWriter(file, list(COLUMNS), restval='')
     writer.writeheader()
     for video, some in found.items():
@@ -123,18 +123,21 @@ def write(
         writer.writerow(escape.cells(row(video, interval, times)))
       if not some:
         writer.writerow(escape.cells({'video': video}))
-  aside.replace(path)
+  temporary.replace(path)
 
 
 def row(
   video: str, interval: Interval, seconds: Mapping[int, float] | None = None
 ) -> dict[str, Any]:
-  """Column -> value of one interval.
+  """The cells of one interval.
 
   Args:
-    video: its name.
-    interval: in it.
-    seconds: frame number -> time stamp; a column of an unknown one is ''.
+    video: name of the video.
+    interval: an interval in it.
+    seconds: frame number -> time stamp.
+
+  Returns:
+    Column -> value; '' for an unknown time stamp or score.
 
   >>> found = Interval(10, 14, 19, 'micro', 2.5)
   >>> values = row('v1', found, {10: 0.1})
@@ -155,14 +158,15 @@ def read(path: pathlib.Path) -> dict[str, list[Interval]]:
 
   Args:
     path: of a CSV file with the columns video, onset, apex, offset and kind;
-      score, region and emotion may lack, further columns are not looked at.
+      score, region and emotion are optional, other columns are ignored.
 
   Returns:
-    Video -> its intervals in their order; [] of a video whose only row has no
-    onset.
+    Video -> its intervals in the order of the file; [] for a video whose only
+    row has no onset.
 
   Raises:
-    UserError: it cannot be read, a column is missing, or a cell is wrong.
+    UserError: the file cannot be read, a column is missing, or a cell is
+      invalid.
 
   >>> import tempfile
   >>> with tempfile.TemporaryDirectory() as folder:
@@ -179,7 +183,7 @@ def read(path: pathlib.Path) -> dict[str, list[Interval]]:
       missing = [n for n in _NEEDED if n not in (reader.fieldnames or [])]
       if missing:
         raise errors.UserError(
-          f'{path} lacks the column(s) {", ".join(missing)}. Expected'
+          f'{path}: missing column(s) {", ".join(missing)}. Expected'
           f' {", ".join(_NEEDED)}, and any of {", ".join(list(COLUMNS)[5:])}.'
         )
       for cells in reader:
@@ -197,7 +201,7 @@ def _of_cells(place: str, cells: Mapping[str, str]) -> Interval:
     score = float(cells.get('score') or 'nan')
   except ValueError as error:
     raise errors.UserError(
-      f'{place}: {error}. Expected numbers of frames, and a score.'
+      f'{place}: {error}. Expected frame numbers, and a number as score.'
     ) from error
   try:
     return Interval(

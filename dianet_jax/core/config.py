@@ -242,7 +242,7 @@ class Parallel:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-  """A whole run."""
+  """The configuration of a run."""
 
   name: str = key(
     'default',

@@ -214,7 +214,7 @@ def differ(result: Mapping[str, Any]) -> bool:
 
 
 def text(result: Mapping[str, Any], matching: str = 'strict') -> str:
-  """What is said of a result in a terminal.
+  """Formats a result for a terminal.
 
   Args:
     result: see `evaluate`.

@@ -373,9 +373,9 @@ def figures(videos: Sequence[Video], kind: str) -> dict[str, Any]:
       ends = np.quantile(known, metrics.TAILS).tolist() if len(known) else None
       found[f'{name}_95'] = ends
   errors = np.array([
-    (abs(true.interval.apex - said.interval.apex), video.frames_per_second)
+    (abs(true.interval.apex - predicted.interval.apex), video.frames_per_second)
     for video, result in zip(videos, outcomes)
-    for true, said in result.pairs
+    for true, predicted in result.pairs
   ]).reshape(-1, 2)  # fmt: skip
   frames, rate = errors.T
   mean = float(frames.mean()) if len(errors) else float('nan')

@@ -31,15 +31,15 @@ def _greedy(video: spotting.Video) -> spotting.Outcome:
   """A prediction is matched to every free true interval that it overlaps."""
   free = list(video.truth)
   pairs, wrong = [], 0
-  for said in video.found:
-    mine = [
+  for predicted in video.found:
+    matched = [
       true
       for true in free
-      if said.interval.iou(true.interval) >= spotting.LEAST_IOU
+      if predicted.interval.iou(true.interval) >= spotting.LEAST_IOU
     ]
-    pairs += [(true, said) for true in mine]
-    free = [true for true in free if true not in mine]
-    wrong += not mine
+    pairs += [(true, predicted) for true in matched]
+    free = [true for true in free if true not in matched]
+    wrong += not matched
   return spotting.Outcome(tuple(pairs), wrong, len(free))
 
 
@@ -48,8 +48,8 @@ def _f1(precision: float, recall: float) -> float:
   return 2 * precision * recall / both if both else 0.0
 
 
-def _share(part: int, whole: int) -> float:
-  return part / whole if whole else 0.0
+def _ratio(part: int, total: int) -> float:
+  return part / total if total else 0.0
 
 
 def _recognition(pairs, classes: Sequence[str]) -> dict[str, float]:
@@ -57,13 +57,13 @@ def _recognition(pairs, classes: Sequence[str]) -> dict[str, float]:
   precisions, recalls, f1s = [], [], []
   for name in classes:
     true = np.array([t == name for t, _ in pairs], bool)
-    said = np.array([f == name for _, f in pairs], bool)
-    right = int((true & said).sum())
-    if len({*true, *said}) < 2:
+    predicted = np.array([f == name for _, f in pairs], bool)
+    right = int((true & predicted).sum())
+    if len({*true, *predicted}) < 2:
       # Its 1 x 1 confusion matrix has no negatives: all counts are 0.
-      true, said, right = true[:0], said[:0], 0
-    precisions.append(_share(right, int(said.sum())))
-    recalls.append(_share(right, int(true.sum())))
+      true, predicted, right = true[:0], predicted[:0], 0
+    precisions.append(_ratio(right, int(predicted.sum())))
+    recalls.append(_ratio(right, int(true.sum())))
     f1s.append(_f1(precisions[-1], recalls[-1]))
   precision, recall = float(np.mean(precisions)), float(np.mean(recalls))
   both = precision + recall
@@ -103,8 +103,8 @@ def figures(videos: Sequence[spotting.Video]) -> dict[str, Any]:
   wrong = sum(outcome.false_positives for outcome in outcomes)
   missed = sum(outcome.misses for outcome in outcomes)
   precision, recall = (
-    _share(right, right + wrong),
-    _share(right, right + missed),
+    _ratio(right, right + wrong),
+    _ratio(right, right + missed),
   )
   f1 = _f1(precision, recall)
   # In the order of the file: sums of floats depend on it.

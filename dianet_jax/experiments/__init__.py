@@ -1,4 +1,4 @@
-"""Whole runs and studies: data, folds, training, results in a workdir.
+"""Runs and studies: data, folds, training, results in a workdir.
 
 In: a `Config`. Out: a workdir. May import: all other packages.
 """

@@ -139,10 +139,10 @@ def predict(
       arguments.append(f'--start={start}')
     if end is not None:
       arguments.append(f'--end={end}')
-    said = commands.run([*arguments, '--', str(path)])
+    output = commands.run([*arguments, '--', str(path)])
     report = pathlib.Path(out) / 'report.html'
     if not report.is_file():
-      raise errors.UserError(said.strip().removeprefix('error: '))
+      raise errors.UserError(output.strip().removeprefix('error: '))
     # The temporary path of the video is of no use to the reader.
     return report.read_text(encoding='utf-8').replace(f'{path.parent}/', '')
 

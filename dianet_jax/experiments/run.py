@@ -1,4 +1,4 @@
-"""A whole run, top to bottom: data, folds, training, results."""
+"""Performs a run: data, folds, training, results."""
 
 from collections.abc import Callable
 import functools
@@ -81,7 +81,7 @@ def run(
   """Starts or resumes a run, and writes the results to `workdir`.
 
   Args:
-    config: the whole configuration.
+    config: of the run.
     workdir: results and finished folds; re-running resumes.
     load: see `Load`.
     describe_rest: see `resume.train_folds`.

@@ -88,7 +88,7 @@ def _key(
   own_folds: int,
   devices: memory.Devices,
 ) -> dict[str, Any]:
-  """What times depend on."""
+  """Everything that affects the measured times."""
   shapes = jax.tree.map(lambda leaf: f'{leaf.dtype}{leaf.shape}', data)
   return {
     'device': devices[0].device_kind,

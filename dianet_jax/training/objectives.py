@@ -77,7 +77,7 @@ class Objective(Protocol):
 
   @property
   def settings(self) -> config.Objective:
-    """Of the class `Settings`."""
+    """An instance of `Settings`."""
     ...
 
   def init(self, variables: Any, outputs: Outputs, key: Key[Array, '']) -> Any:

@@ -122,7 +122,7 @@ class FoldParallel:
 
   @property
   def made_by(self) -> str:
-    """What the exact result depends on: dtype, strategy, kind of device."""
+    """Dtype, strategy and kind of device, which affect rounding."""
     dtype = jnp.dtype(self._trainer.model.dtype or jnp.float32).name
     return f'{dtype}, {self.strategy}, {self.devices[0].device_kind}'
 
@@ -270,7 +270,7 @@ class FoldParallel:
 
   @property
   def epochs(self) -> int:
-    """Of every training."""
+    """Number of epochs of each training."""
     return self._trainer.settings.epochs
 
   @property

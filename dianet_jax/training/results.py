@@ -110,7 +110,7 @@ class Unfinished:
 
   @property
   def epochs(self) -> int:
-    """How many are done."""
+    """Number of finished epochs."""
     return len(self.training.history.loss)
 
   @property

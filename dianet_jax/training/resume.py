@@ -234,8 +234,8 @@ class _Job:
     """Compiles, and prints an estimate of the training time."""
     folds, epochs = self._folds, self._config.train.epochs
     start = time.perf_counter()
-    told = memory.report_exhaustion(self._parallel.devices)
-    with progress.waiting('Compiling'), told:
+    reported = memory.report_exhaustion(self._parallel.devices)
+    with progress.waiting('Compiling'), reported:
       programs = self._parallel.compile(folds)
       compiled = time.perf_counter() - start
       seconds = self._parallel.seconds_per_epoch(folds)

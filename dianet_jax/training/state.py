@@ -29,7 +29,7 @@ class Data:
 
   @property
   def num_variants(self) -> int:
-    """Of every clip."""
+    """Number of variants of each clip."""
     return jax.tree.leaves(self.inputs)[0].shape[0]
 
 
