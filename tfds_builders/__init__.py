@@ -1,4 +1,4 @@
-"""Raw data sets -> records; one folder with all facts for each data set.
+"""Converts raw data sets to records; each data set has one folder.
 
 In: raw folders as licensed users have them, or simulated ones. Out: records
 (`prepare`), and the facts (`registry`) and `protocols` of each data set.

@@ -185,16 +185,16 @@ def _contradictions(
     place = str(folders[0].path.relative_to(root)) if folders else ''
     if sheet:
       place = sheet.place(annotation)
-    told = [("the clip's name", names.of_clip(annotation.clip))]
+    subjects = [("the clip's name", names.of_clip(annotation.clip))]
     for folder in folders:
       above = folder.path.relative_to(root)
       number = names.of_folders(above.parts[:-1])
-      told.append((f'its folder {above}', number))
+      subjects.append((f'its folder {above}', number))
       owner = owners.setdefault(folder.path, annotation)
       number = annotations.subject_number(owner.subject)
-      told.append((f'row {owner.row}, on the same folder {above},', number))
+      subjects.append((f'row {owner.row}, on the same folder {above},', number))
     subject = annotations.subject_number(annotation.subject)
-    for source, number in told:
+    for source, number in subjects:
       if number not in (None, subject):
         other = data_set.subject_format.format(number)
         found.append(

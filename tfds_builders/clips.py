@@ -188,11 +188,11 @@ def _number_frames(
     raise raw_folder.BadClipError(f'{place} {error}') from error
   subject = annotations.subject_number(annotation.subject)
   for name in numbered.values():
-    told = data_set.subject_names.of_frame(name)
-    if told not in (None, subject):
+    number = data_set.subject_names.of_frame(name)
+    if number not in (None, subject):
       raise raw_folder.BadClipError(
         f'{place} belongs to subject {annotation.subject}, but the name of its '
-        f'frame {name} says {data_set.subject_format.format(told)}'
+        f'frame {name} says {data_set.subject_format.format(number)}'
       )
   return numbered
 

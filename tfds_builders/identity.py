@@ -53,12 +53,12 @@ class SubjectNames:
 
   def of_folders(self, names: Sequence[str]) -> int | None:
     """The subject's number in the deepest folder name that has one."""
-    told = [
+    numbers = [
       _number(re.fullmatch(self.folder, name, re.IGNORECASE), self.folder)
       for name in names
     ]
-    told = [number for number in told if number is not None]
-    return told[-1] if told else None
+    numbers = [number for number in numbers if number is not None]
+    return numbers[-1] if numbers else None
 
   def of_frame(self, name: str) -> int | None:
     """The subject's number in the name of a frame's file, if any."""
@@ -78,14 +78,14 @@ class Contradiction:
     clip: the clip's name.
     subject: the subject by the annotation or the folder.
     source: what gives another subject, such as "the clip's name".
-    told: that other subject.
+    other: that other subject.
   """
 
   place: str
   clip: str
   subject: str
   source: str
-  told: str
+  other: str
 
 
 def refuse_contradictions(found: Sequence[Contradiction]) -> None:
@@ -94,7 +94,7 @@ def refuse_contradictions(found: Sequence[Contradiction]) -> None:
     return
   lines = [
     f'  {c.place}: clip {c.clip} belongs to subject {c.subject}, but '
-    f'{c.source} says {c.told}'
+    f'{c.source} says {c.other}'
     for c in found[:_MOST_LISTED]
   ]
   if len(found) > _MOST_LISTED:

@@ -92,8 +92,8 @@ def _contradictions(
 ) -> list[identity.Contradiction]:
   """A contradiction if the clip's name gives another subject than the row."""
   names = reading.subject_names[record['dataset']]
-  told = names.of_clip(row['filename_o'])
-  if told in (None, annotations.subject_number(row['sub'])):
+  number = names.of_clip(row['filename_o'])
+  if number in (None, annotations.subject_number(row['sub'])):
     return []
   format_ = reading.subject_formats[record['dataset']]
   return [
@@ -102,7 +102,7 @@ def _contradictions(
       row['filename_o'],
       row['sub'],
       "the clip's name",
-      format_.format(told),
+      format_.format(number),
     )
   ]
 
