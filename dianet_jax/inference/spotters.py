@@ -60,6 +60,9 @@ def get(name: str) -> Spotter:
 
   Raises:
     UserError: there is no such spotter or file, or the file is damaged.
+
+  >>> get('movement').unit
+  'noise floors'
   """
   if name in SPOTTERS:
     return SPOTTERS[name]

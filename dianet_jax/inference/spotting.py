@@ -66,6 +66,14 @@ class Spotted:
 
     Args:
       number: of the frame, from 0.
+
+    >>> found = (intervals.Interval(2, 3, 5, 'micro', 6.0),)
+    >>> spotted = Spotted(
+    ...   'v1', 50.0, 'movement', 4.0, 'noise', np.arange(9), np.arange(9) / 50,
+    ...   np.ones(9, bool), {}, found, (), (),
+    ... )
+    >>> spotted.at(5), spotted.at(6)
+    ('micro', '')
     """
     for one in self.found:
       if one.onset <= number <= one.offset:
@@ -99,6 +107,16 @@ def gather(
 
   Raises:
     UserError: there are fewer than two frames.
+
+  One stretch of four frames, in two of which no face is detected:
+
+  >>> stretch = long_videos.Stretch(
+  ...   np.arange(4), np.arange(4) / 100, np.arange(4) < 2,
+  ...   {'mouth': np.zeros(4)}, (), (),
+  ... )
+  >>> spotted = gather('v1.mp4', 'movement', 'noise', 4.0, [stretch])
+  >>> round(spotted.fps), spotted.warnings
+  (100, ('no face was detected in 50% of the video',))
   """
   parts = list(stretches)
   if not parts or len(parts[0].numbers) < 2:
@@ -161,6 +179,18 @@ def clips(
 
   Raises:
     UserError: see `segments.take`.
+
+  >>> import pathlib
+  >>> import tempfile
+  >>> import cv2
+  >>> found = [intervals.Interval(2, 5, 9, 'micro')]
+  >>> with tempfile.TemporaryDirectory() as folder:
+  ...   for number in range(20):
+  ...     _ = cv2.imwrite(f'{folder}/{number}.png', np.zeros((64, 64, 3)))
+  ...   source = video.Video(pathlib.Path(folder), fps=100)
+  ...   [clip] = clips(source, found, config.Data(align=False, frame_size=64))
+  >>> clip.numbers.tolist(), clip.apex
+  ([2, 3, 4, 5, 6, 7, 8, 9], 3)
   """
   frames, read = source.frames(), 0
 
@@ -193,6 +223,22 @@ def with_emotions(
   Returns:
     The intervals with the most probable class as `emotion`; and a warning for
     each interval that could not be predicted, whose emotion stays empty.
+
+  No face is detected in black frames, so the emotion stays empty.
+
+  >>> import dianet_jax
+  >>> import pathlib
+  >>> import tempfile
+  >>> import cv2
+  >>> found = [intervals.Interval(2, 5, 9, 'micro')]
+  >>> with tempfile.TemporaryDirectory() as folder:
+  ...   for number in range(20):
+  ...     _ = cv2.imwrite(f'{folder}/{number}.png', np.zeros((64, 64, 3)))
+  ...   source = video.Video(pathlib.Path(folder), fps=100)
+  ...   bundle = dianet_jax.load_bundle()
+  ...   [same], [warning] = with_emotions(source, found, bundle)
+  >>> same.emotion, warning.partition(':')[0]
+  ('', 'the emotion at frame 5 could not be predicted')
   """
   done: list[intervals.Interval] = []
   warnings = []

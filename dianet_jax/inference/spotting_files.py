@@ -32,6 +32,9 @@ def signal_columns(scores: Iterable[str]) -> dict[str, str]:
 
   Returns:
     Name of each column -> its meaning and unit.
+
+  >>> list(signal_columns(['brows', 'mouth']))
+  ['video', 'frame', 'seconds', 'face', 'brows', 'mouth', 'state']
   """
   return {
     'video': 'path of the video or folder, as on the command line',
@@ -92,6 +95,17 @@ def films(
 
   Returns:
     Onset of each interval -> (title, source of an <img>) of its frames.
+
+  >>> spotted = spotting.Spotted(
+  ...   'v1', 50.0, 'movement', 4.0, 'noise', np.arange(9), np.arange(9) / 50,
+  ...   np.ones(9, bool), {'mouth': np.full(9, 6.0)},
+  ...   (intervals.Interval(2, 4, 6, 'micro', 6.0, 'mouth'),), (), (),
+  ... )
+  >>> strips = spotting.Filmstrips(spotted.found)
+  >>> for number in range(9):
+  ...   strips.add(number, lambda: np.zeros((64, 64, 3), np.uint8))
+  >>> [title for title, _ in films(spotted, strips)[2]][:3]
+  ['onset frame 2, 0.04 s', 'frame 3, 0.06 s', 'apex frame 4, 0.08 s']
   """
   times, found = spotted.times, {}
   for one in spotted.found:
@@ -118,6 +132,18 @@ def write_tables(folder: pathlib.Path, results: Sequence[Result]) -> None:
 
   Raises:
     OSError: the folder cannot be written.
+
+  >>> import tempfile
+  >>> spotted = spotting.Spotted(
+  ...   'v1', 50.0, 'movement', 4.0, 'noise', np.arange(9), np.arange(9) / 50,
+  ...   np.ones(9, bool), {'mouth': np.full(9, 6.0)},
+  ...   (intervals.Interval(2, 4, 6, 'micro', 6.0, 'mouth'),), (), (),
+  ... )
+  >>> with tempfile.TemporaryDirectory() as folder:
+  ...   write_tables(pathlib.Path(folder), [Result('v1', spotted)])
+  ...   text = (pathlib.Path(folder) / 'signal.csv').read_text()
+  >>> text.splitlines()[2:4]
+  ['v1,1,0.02,1,6.0,', 'v1,2,0.04,1,6.0,micro']
   """
   spotted = {r.name: r.spotted for r in results if r.spotted is not None}
   intervals.write(
@@ -150,6 +176,15 @@ def write_report(
 
   Raises:
     OSError: the folder cannot be written.
+
+  >>> import json
+  >>> import tempfile
+  >>> results = [Result('v1.mp4', error='v1.mp4 cannot be read')]
+  >>> with tempfile.TemporaryDirectory() as folder:
+  ...   write_report(pathlib.Path(folder), 'movement', 'noise', 4.0, results)
+  ...   held = json.loads((pathlib.Path(folder) / 'spotting.json').read_text())
+  >>> held['videos']
+  [{'video': 'v1.mp4', 'error': 'v1.mp4 cannot be read'}]
   """
   files.write_json(
     folder / 'spotting.json',

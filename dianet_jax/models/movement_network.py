@@ -49,6 +49,14 @@ class MovementNetwork(nn.Module):
   """Displacements around a step -> logits of its class.
 
   For the attributes see `registry.Model`.
+
+  >>> steps = jax.ShapeDtypeStruct((4, 60, 2), 'float32')
+  >>> outputs, _ = jax.eval_shape(
+  ...   MovementNetwork(3).init_with_output,
+  ...   jax.random.key(0), {'differences': steps},
+  ... )
+  >>> outputs.logits.shape
+  (4, 1, 3)
   """
 
   num_classes: int

@@ -62,6 +62,16 @@ class ClipBatch:
     stored: phase -> images stored by the data set, uint8
       [clip, height, width, channel]; empty if it stores frames.
     frame_shape: height, width, channel of a frame.
+
+  Two clips of at most five frames; the second has four, its apex is the third.
+
+  >>> frames = np.zeros((2, 5, 4 * 4 * 3), np.uint8)
+  >>> lengths, onset, apex, offset = np.array([[5, 4], [0, 0], [2, 2], [4, 3]])
+  >>> clips = ClipBatch(
+  ...   frames, lengths, onset, apex, offset, frame_shape=(4, 4, 3)
+  ... )
+  >>> REPRESENTATIONS['key_frames'](clips, config.Data(image_size=4)).shape
+  (2, 3, 4, 4, 3)
   """
 
   frames: Num[AnyArray, 'clip frame pixel'] | None
@@ -82,6 +92,12 @@ class Representation(abc.ABC):
     title: name in the plural, for messages.
     cached: whether its arrays are cached on disk, because they take seconds per
       clip to compute; see `data.input_cache`.
+
+  >>> images = REPRESENTATIONS['dynamic_images']
+  >>> images.shape(config.Data(image_size=28))
+  (2, 28, 28, 3)
+  >>> [channel.unit for channel in images.channels(config.Data())]
+  ['grey levels', 'grey levels', 'grey levels']
   """
 
   title: ClassVar[str] = 'these inputs'
