@@ -297,9 +297,12 @@ _FRAMES, _KEY = np.zeros((1, 3, 2, 2, 1), np.uint8), np.array([1])
 @pytest.mark.parametrize(
   'change, message',
   [
-    ({'kind': 'closed'}, "'closed' is not known .* rank, running_mean, linear"),
-    ({'order': 'random'}, "'random' is not known .* time, motion_intensity"),
-    ({'phases': ('apex_onset',)}, "'apex_onset' is not known .* onset_apex"),
+    (
+      {'kind': 'closed'},
+      "'closed' is not known; .* rank, running_mean, linear",
+    ),
+    ({'order': 'random'}, "'random' is not known; .* time, motion_intensity"),
+    ({'phases': ('apex_onset',)}, "'apex_onset' is not known; .* onset_apex"),
     ({'phases': 'onset_apex'}, "phases='onset_apex': expected a tuple"),
     ({'phases': ()}, 'expected a tuple'),
     (
