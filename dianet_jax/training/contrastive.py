@@ -119,6 +119,7 @@ def queue_logits(
   positive = (queries * keys).sum(axis=-1, keepdims=True)
   negative = queries @ queue.T
   if own is not None:
+    assert queued is not None, 'own and queued are given together'
     unusable = (own[:, None] == queued) | (queued < 0)
     negative = jnp.where(unusable, _NEVER, negative)
   return jnp.concatenate([positive, negative], axis=-1) / temperature

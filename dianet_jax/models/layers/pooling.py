@@ -1,6 +1,7 @@
 """Flax's pooling, with fast forms on a CPU for the windows that models use."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -80,7 +81,8 @@ def max_pool(
   """
   strides = tuple(strides or [1] * len(window_shape))
 
-  def pool(x):
+  # The type of a `custom_vjp` is not known to type checkers.
+  def pool(x) -> Any:
     if cpu.enabled() and x.ndim == 4:
       sizes = x.shape[1:3]
       pads = padding
