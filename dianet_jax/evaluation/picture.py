@@ -161,6 +161,13 @@ def write_strips(inputs_: Mapping[str, Pictures], folder: pathlib.Path) -> None:
   Args:
     inputs_: representation -> its pictures.
     folder: is made if it does not exist.
+
+  >>> import tempfile
+  >>> pictures = [('onset', np.zeros((8, 8, 3), np.uint8))] * 3
+  >>> with tempfile.TemporaryDirectory() as folder:
+  ...   write_strips({'key_frames': pictures}, pathlib.Path(folder))
+  ...   cv2.imread(f'{folder}/key_frames.png').shape
+  (8, 24, 3)
   """
   folder.mkdir(parents=True, exist_ok=True)
   for name, shown in inputs_.items():
@@ -181,6 +188,14 @@ def show(
 
   Returns:
     Representation -> (title, picture); without those that are not images.
+
+  >>> frames = np.zeros((1, 3, 4 * 4 * 3), np.uint8)
+  >>> at = np.array([[3], [0], [1], [2]])
+  >>> clips = ClipBatch(frames, *at, frame_shape=(4, 4, 3))
+  >>> settings = configuration.Data(image_size=4)
+  >>> shown = show(clips, settings, ['key_frames'])
+  >>> [title for title, _ in shown['key_frames']]
+  ['onset frame', 'apex frame', 'offset frame']
   """
   chosen = {name: name for name in names}
   stored = '' if clips.frames is not None else 'images'

@@ -88,7 +88,11 @@ class Learned:
 
 
 def network() -> Any:
-  """The network as a Linen module, without its variables."""
+  """The network as a Linen module, without its variables.
+
+  >>> network().num_classes, CLASSES
+  (3, ('none', 'micro', 'macro'))
+  """
   return movement_network.MovementNetwork(len(CLASSES))
 
 
@@ -192,6 +196,13 @@ def save(path: str | os.PathLike[str], spotter: Learned) -> None:
 
   Raises:
     OSError: the file cannot be written.
+
+  >>> import tempfile
+  >>> with tempfile.TemporaryDirectory() as folder:
+  ...   save(f'{folder}/own.safetensors', load(SHIPPED))
+  ...   again = load(f'{folder}/own.safetensors')
+  >>> again.threshold == load(SHIPPED).threshold
+  True
   """
   flat = traverse_util.flatten_dict(dict(spotter.variables), sep='/')
   arrays = {key: np.ascontiguousarray(value) for key, value in flat.items()}
@@ -211,6 +222,10 @@ def load(path: str | os.PathLike[str]) -> Learned:
 
   Raises:
     UserError: the file is damaged, or not a spotter.
+
+  >>> spotter = load(SHIPPED)
+  >>> spotter.unit, 0 < spotter.threshold < 1
+  ('probability', True)
   """
   try:
     with safetensors.safe_open(path, 'numpy') as file:

@@ -44,6 +44,15 @@ class COTS(dianet.DIANet):
   `auxiliary` also holds 'projections' [clip, view, projection_width], and
   'cells' [clip, view, cell, pixel]: each phase's image, predicted from its
   tokens and the mean token of the other phase; see `training.cross_phase`.
+
+  >>> import jax
+  >>> settings = COTSSettings(backbone='compact', heads=4)
+  >>> images = jax.ShapeDtypeStruct((4, 2, 28, 28, 3), 'float32')
+  >>> inputs, key = {'dynamic_images': images}, jax.random.key(0)
+  >>> model = COTS(3, settings)
+  >>> outputs, _ = jax.eval_shape(model.init_with_output, key, inputs)
+  >>> outputs.auxiliary['projections'].shape, outputs.auxiliary['cells'].shape
+  ((4, 2, 128), (4, 2, 16, 147))
   """
 
   settings: COTSSettings = COTSSettings()
