@@ -128,9 +128,9 @@ def test_farneback_has_the_same_interface(pairs, frames):
   'first, second, message',
   [
     (np.zeros((4, 4)), np.zeros((4, 4)), 'pair, height, width'),
-    (np.zeros((1, 4, 4)), np.zeros((1, 4, 5)), 'one shape'),
+    (np.zeros((1, 4, 4)), np.zeros((1, 4, 5)), 'same shape'),
     (np.zeros((1, 4, 4), bool), np.zeros((1, 4, 4), bool), 'grey levels'),
-    (np.zeros((1, 1, 4)), np.zeros((1, 1, 4)), 'two or more'),
+    (np.zeros((1, 1, 4)), np.zeros((1, 1, 4)), 'at least 2 x 2'),
   ],
 )
 @pytest.mark.usefixtures('unchecked')
