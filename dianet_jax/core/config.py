@@ -49,14 +49,16 @@ class Model:
 class Objective:
   """Settings of every objective; subclasses add their own."""
 
-  name: str = key('', 'What training minimises.')
+  name: str = key('', 'Loss that training minimises.')
 
 
 @dataclasses.dataclass(frozen=True)
 class Augment:
   """Augmentation of each clip in each step, the same for all its images."""
 
-  flip_probability: float = key(0.5, 'Mirrored left to right.', SHARE)
+  flip_probability: float = key(
+    0.5, 'Probability of mirroring left to right.', SHARE
+  )
   shift_pixels: int = key(
     4, 'Largest shift in each direction, in pixels.', between(0, 1024)
   )
@@ -79,7 +81,7 @@ class Train:
 
   epochs: int = key(
     50,
-    'evaluation.epochs selects the one that predicts.',
+    'Number of epochs; evaluation.epochs selects the one that predicts.',
     between(1, 1_000_000),
   )
   batch_size: int = key(
@@ -89,12 +91,12 @@ class Train:
   )
   learning_rate: float = key(
     1e-3,
-    'The peak.',
+    'Peak learning rate.',
     Check(lambda value: 0 < value <= 100, '> 0, at most 100'),
   )
   warmup_fraction: float = key(
     0.1,
-    'Share of the steps during which the learning rate rises to its peak.',
+    'Fraction of the steps during which the learning rate rises to its peak.',
     BELOW_ONE,
   )
   schedule: str = key(
@@ -151,7 +153,7 @@ class Evaluation:
   )
   validation_share: float = key(
     0.2,
-    'Share of the training subjects that inner_split uses for validation.',
+    'Fraction of the training subjects that inner_split uses for validation.',
     Check(lambda value: 0 < value < 1, 'above 0 and below 1'),
   )
   oracle: bool = key(
@@ -236,7 +238,7 @@ class Parallel:
     ' detect them (TPU pod, SLURM, Open MPI), or the address of process 0 as'
     ' host:port, together with processes and process.',
   )
-  processes: int = key(1, 'How many processes.', between(1, _MOST))
+  processes: int = key(1, 'Number of processes.', between(1, _MOST))
   process: int = key(0, 'Index of this process, from 0.', between(0, _MOST))
 
 

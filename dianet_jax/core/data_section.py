@@ -21,10 +21,16 @@ class Simulation:
   to real faces.
   """
 
-  enabled: bool = key(False, 'Whether to simulate.')
-  subjects: int = key(6, 'How many subjects.', between(1, 1000))
-  clips_per_subject: int = key(10, 'Clips of each subject.', between(1, 1000))
-  seed: int = key(0, 'Seed of faces, motions, labels.', between(0, 2**31 - 1))
+  enabled: bool = key(
+    False, 'Simulate the raw data set instead of reading manual_dir.'
+  )
+  subjects: int = key(6, 'Number of subjects.', between(1, 1000))
+  clips_per_subject: int = key(
+    10, 'Number of clips per subject.', between(1, 1000)
+  )
+  seed: int = key(
+    0, 'Random seed of faces, motions and labels.', between(0, 2**31 - 1)
+  )
 
 
 FLOW_CHANNELS = ('u', 'v', 'strain', 'magnitude', 'orientation')
@@ -48,13 +54,13 @@ class Flow:
   )
   scales: int = key(
     3,
-    'tv_l1: number of scales, each 0.8 of the one before; 5 for a head that'
-    ' turns.',
+    'tv_l1: number of scales, each 0.8 of the previous one; use 5 for head'
+    ' rotation.',
     between(1, 20),
   )
   warps: int = key(
     3,
-    'tv_l1: warps at each scale; more of them shrink small motion.',
+    'tv_l1: number of warps per scale; more underestimate small motion.',
     between(1, 20),
   )
   channels: tuple[str, ...] = key(
@@ -84,7 +90,7 @@ class Flow:
 class Sampling:
   """Which frames a representation of single frames uses."""
 
-  frames: int = key(16, 'How many of each span.', between(1, 1000))
+  frames: int = key(16, 'Number of frames of each span.', between(1, 1000))
   span: str = key(
     'clip',
     'At equal steps from onset to offset (clip) or in each of data.phases'
@@ -172,10 +178,10 @@ class Data:
   )
   key_frame_search: float = key(
     0.0,
-    'In training, also use the key frames that differ most, each searched in'
-    ' this share of its phase inwards from the annotated one (2603.04766: 0.1,'
-    ' and never the annotated ones; 2505.16372: 0.04). Prediction uses the'
-    ' annotated key frames. 0 = off.',
+    'In training, also use the most different key frames, searched within this'
+    ' fraction of a phase from the annotated ones (2603.04766: 0.1, and never'
+    ' the annotated ones; 2505.16372: 0.04). Prediction uses the annotated key'
+    ' frames. 0 = off.',
     Check(lambda value: 0 <= value <= 0.5, '0 to 0.5'),
   )
   crop: tuple[float, ...] = key(

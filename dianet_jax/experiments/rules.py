@@ -172,5 +172,5 @@ def _parallel_rules(parallel: Parallel) -> Iterator[Rule]:
   yield (
     'parallel.process',
     parallel.process < processes,
-    f'0 to {processes - 1}, by --config.parallel.processes={processes}',
+    f'0 to {processes - 1}, with --config.parallel.processes={processes}',
   )

@@ -24,24 +24,27 @@ class Settings(objectives.CrossEntropySettings):
   name: str = 'cross_phase'
   pretraining: float = schema.key(
     0.5,
-    'Share of train.epochs that pretrain the streams; the others train all of'
-    ' the network with cross-entropy. Each part has a learning rate schedule of'
-    ' its own.',
+    'Fraction of train.epochs for pretraining the streams; the others train the'
+    ' complete network with cross-entropy. Each part has its own learning rate'
+    ' schedule.',
     schema.BELOW_ONE,
   )
   queue: int = schema.key(
     128,
-    'Clips with which each clip is compared; fewer than training clips.',
+    'Number of clips with which each clip is compared; less than the number of'
+    ' training clips.',
     schema.at_least(1),
   )
   momentum: float = schema.key(
-    0.99, 'Of the copy of the network that fills the queue.', schema.BELOW_ONE
+    0.99,
+    'Momentum of the copy of the network that fills the queue.',
+    schema.BELOW_ONE,
   )
   temperature: float = schema.key(
-    0.07, 'Divisor of the cosines between phases.', schema.ABOVE_ZERO
+    0.07, 'Divisor of the similarities between phases.', schema.ABOVE_ZERO
   )
   masked: float = schema.key(
-    0.4, 'Share of the cells of an image that are hidden.', schema.BELOW_ONE
+    0.4, 'Fraction of the cells of an image to hide.', schema.BELOW_ONE
   )
 
 

@@ -75,10 +75,12 @@ class SelfDistillationSettings(config.Objective):
     2.0, 'Reduces the weight of correct clips. Stated.', schema.at_least(0)
   )
   alpha: float = schema.key(
-    0.1, "Weight of the network's probabilities against labels.", schema.SHARE
+    0.1,
+    "Weight of the network's probabilities relative to labels.",
+    schema.SHARE,
   )
   temperature: float = schema.key(
-    3.0, 'Divisor of the logits for these.', schema.ABOVE_ZERO
+    3.0, 'Divisor of the logits for these probabilities.', schema.ABOVE_ZERO
   )
   beta: float = schema.key(
     1e-6,

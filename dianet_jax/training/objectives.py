@@ -172,7 +172,7 @@ class CrossEntropySettings(config.Objective):
   name: str = 'cross_entropy'
   label_smoothing: float = schema.key(
     0.1,
-    'Share of the target spread evenly over all classes. Ours.',
+    'Fraction of the target spread evenly over all classes. Ours.',
     schema.BELOW_ONE,
   )
   focal_gamma: float = schema.key(

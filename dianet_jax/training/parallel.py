@@ -30,7 +30,7 @@ from dianet_jax.training.results import (
 from dianet_jax.training.state import Best, Data, Fold, State, Sums
 from dianet_jax.training.trainer import Trainer
 
-# Share of a device's memory for the states of its folds, by default. `vmap`
+# Fraction of a device's memory for the states of its folds, by default. `vmap`
 # also needs memory for the activations of all folds at once.
 _STATES_OF_MEMORY = {'map': 0.5, 'vmap': 0.125, 'vmap_products': 0.0625}
 # An unrolled program of many folds takes long to compile.

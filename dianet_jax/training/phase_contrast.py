@@ -26,7 +26,7 @@ class Settings(objectives.CrossEntropySettings):
     schema.at_least(0),
   )
   temperature: float = schema.key(
-    0.1, 'Divisor of the cosines between phases.', schema.ABOVE_ZERO
+    0.1, 'Divisor of the similarities between phases.', schema.ABOVE_ZERO
   )
   local: bool = schema.key(
     True,

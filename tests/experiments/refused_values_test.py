@@ -62,7 +62,7 @@ from tests.support.configurations import build
     ('study__groups', 2, 'at least 3'),
     ('parallel__strategy', 'fast', 'one of auto'),
     ('parallel__coordinator', 'host', 'host:port'),
-    ('parallel__process', 1, '0 to 0, by'),
+    ('parallel__process', 1, '0 to 0, with'),
     ('seed', -1, '0 to 2147483646'),
     ('seeds', 0, 'at least 1'),
   ],
