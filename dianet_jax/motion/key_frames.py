@@ -262,7 +262,7 @@ class KeyFrames(Representation):
 class ApexDifference(Representation):
   """Apex minus onset, and the onset frame; read by TSFmicro (2505.16372).
 
-  Of one pixel, 10 at the onset and 40 at the apex:
+  In the example, one pixel is 10 at the onset and 40 at the apex:
 
   >>> frames = np.array([[[10], [40], [20]]], np.uint8)
   >>> at = np.array([[3], [0], [1], [2]])
