@@ -1,6 +1,6 @@
-"""Scores spotted intervals: dianet evaluate-spotting INTERVALS TRUTH.
+"""Evaluates spotted intervals: dianet evaluate-spotting INTERVALS TRUTH.
 
-Or with --dataset=samm_long --manual_dir=DIR in place of TRUTH.
+Instead of TRUTH, --dataset=samm_long --manual_dir=DIR selects a data set.
 
 Exit status: 0, or 2 for an invalid command line.
 """
@@ -39,7 +39,7 @@ _TITLES = {
 
 
 def evaluate(videos: Sequence[spotting.Video]) -> dict[str, Any]:
-  """All metrics, as values that JSON can hold.
+  """Computes all metrics, as values for JSON.
 
   Args:
     videos: with truth and predictions.
@@ -239,10 +239,16 @@ def text(result: Mapping[str, Any], matching: str = 'strict') -> str:
 
 
 def classes_of(text: str) -> dict[str, str]:
-  """Emotion in lower case -> class, of 'emotion=class,emotion=class,...'.
+  """Parses a mapping of emotions to classes.
+
+  Args:
+    text: 'emotion=class,emotion=class,...'.
+
+  Returns:
+    Emotion in lower case -> class.
 
   Raises:
-    UserError: it is written otherwise.
+    UserError: the text has another form.
 
   >>> classes_of('Happiness=positive,disgust=negative')
   {'happiness': 'positive', 'disgust': 'negative'}
@@ -310,7 +316,7 @@ def main(arguments: Sequence[str]) -> None:
   parser = _parser()
   options = parser.parse_args(arguments)
   if bool(options.truth) == bool(options.dataset):
-    parser.error('give a folder with the truth, or --dataset and --manual_dir')
+    parser.error('expected either a folder with the truth, or --dataset')
   if options.dataset:
     known = f'--dataset={options.dataset}'
     videos = spotting_files.of_data_set(options.dataset, options.manual_dir)

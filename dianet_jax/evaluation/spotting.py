@@ -1,4 +1,4 @@
-"""How well expressions were spotted in long videos.
+"""Metrics of spotting expressions in long videos.
 
 A predicted interval is a true positive if its intersection over union (IoU)
 with a true interval of the same kind is at least 0.5. Intervals are matched one

@@ -42,7 +42,7 @@ def _expressions(
 def _of_predictions(
   path: pathlib.Path, rows: Sequence[Mapping[str, str]]
 ) -> dict[str, tuple[spotting.Expression, ...]]:
-  """The same from `predictions.csv` of `dianet predict`, which spots first."""
+  """Reads spotted intervals from `predictions.csv` of `dianet predict`."""
   found: dict[str, tuple[spotting.Expression, ...]] = {}
   for number, row in enumerate(rows, 2):
     some = found.setdefault(escape.from_cell(row['clip']), ())

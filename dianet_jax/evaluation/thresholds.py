@@ -115,15 +115,18 @@ def chosen(
 
 
 def common(videos: Sequence[spotting.Video]) -> float:
-  """The one threshold of both kinds with the best F1 of both together.
+  """Chooses one threshold for both kinds, with the best F1 of both together.
 
-  It has seen these videos: it is for others.
+  It is chosen on these videos, so only use it for other videos.
 
   Args:
     videos: with truth and predictions; every prediction has a score.
 
+  Returns:
+    The threshold.
+
   Raises:
-    UserError: nothing was found in them.
+    UserError: no threshold gives a true positive.
 
   One true interval is found with score 3; one with score 1 is a false positive.
 
@@ -141,8 +144,8 @@ def common(videos: Sequence[spotting.Video]) -> float:
   chosen = values[best(tallies, np.ones(tallies.shape[1], bool))]
   if not np.isfinite(chosen):
     raise errors.UserError(
-      'No threshold finds a true expression in these videos: there is nothing'
-      ' to choose by. Train on more of them.'
+      'No threshold gives a true positive in these videos, so none can be'
+      ' chosen. Train on more videos.'
     )
   return float(chosen)
 
