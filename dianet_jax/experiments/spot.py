@@ -314,7 +314,9 @@ def _print(
   for result in results:
     name, spotted = escape.line(result.name), result.spotted
     if spotted is None:
-      print(f'{name}: {escape.shown(result.error)}', file=sys.stderr)
+      # Most messages begin with the path.
+      place = '' if result.error.startswith(result.name) else f'{name}: '
+      print(f'{place}{escape.shown(result.error)}', file=sys.stderr)
       continue
     kinds = [one.kind for one in spotted.found]
     print(f'{name}: {kinds.count("micro")} micro, {kinds.count("macro")} macro')
