@@ -1,4 +1,4 @@
-"""Draws the face of no real person, from soft polygons.
+"""Draws faces from soft polygons; they show no real people.
 
 Coordinates are face units: (0, 0) between the eyes and the mouth, x to the
 right, y down, 1 = half the width of the face. A face is about 2.7 high.
@@ -25,7 +25,7 @@ _IRIS = np.float32([[26, 42, 70], [48, 74, 96], [130, 110, 84]])
 
 @dataclasses.dataclass(frozen=True)
 class Face:
-  """A drawn face, and the positions of its parts.
+  """A drawn face and its landmarks.
 
   Attributes:
     picture: `[height, width, 3]` float32, 0..255, blue, green, red; the frame
@@ -48,7 +48,7 @@ class Face:
 
 
 class _Canvas:
-  """A picture on which polygons in face units are painted."""
+  """An image on which polygons are painted, in face units."""
 
   def __init__(self, height, width, centre, unit, colour):
     self.pixels = np.empty((height, width, 3), np.float32)
@@ -125,7 +125,7 @@ def _blend(palette, position):
 
 
 def _traits(rng, subject):
-  """What differs from face to face; lengths in face units."""
+  """Random traits of a face; lengths in face units."""
 
   def about(middle, spread):
     return middle + spread * rng.uniform(-1, 1)

@@ -89,8 +89,8 @@ class Clip:
 
 
 def _action_units(expression, asymmetry):
-  """Action units as a coder writes them, such as `'4+7'` or `'R12'`."""
-  # Larger x is the left of the person who is filmed.
+  """Action units in the notation of coders, such as `'4+7'` or `'R12'`."""
+  # Larger x is the left side of the person.
   side = '' if abs(asymmetry) < 0.3 else 'L' if asymmetry > 0 else 'R'
   central = (17, 24, 25)
   return '+'.join(

@@ -1,4 +1,4 @@
-"""Moves a simulated face by facial action units, and films it."""
+"""Renders clips of a simulated face moved by facial action units."""
 
 from collections.abc import Iterator, Mapping
 import dataclasses
@@ -8,12 +8,13 @@ import numpy as np
 
 from tfds_builders.simulation import faces as faces_lib
 
-# Motion is given in pixels of a face of this height, as in CASME II's crops.
+# Amplitudes are specified for a face of this height in pixels, as in the crops
+# of CASME II.
 _PIXELS_HIGH = 340
 
-# Facial action unit -> the displacements of which it consists: landmark, (x, y)
-# direction and (x, y) spread in face units, for the half with x >= 0 (where
-# negative x is towards the nose), to be mirrored; y is down.
+# Facial action unit -> its displacements: landmark, (x, y) direction and (x, y)
+# spread in face units, for the half with x >= 0, where negative x is towards the
+# nose. The other half is mirrored; y is down.
 ACTION_UNITS = {
   1: (('brow_inner', (0.0, -1.0), (0.20, 0.20)),),
   2: (('brow_outer', (0.0, -1.0), (0.26, 0.20)),),
@@ -56,7 +57,7 @@ ACTION_UNITS = {
 
 @dataclasses.dataclass(frozen=True)
 class Expression:
-  """Which action units move, and when: the only difference between classes.
+  """Action units of an emotion: the only difference between classes.
 
   Attributes:
     rise: Action unit -> strength of motion that grows until the apex and then
@@ -70,22 +71,23 @@ class Expression:
 
 @dataclasses.dataclass(frozen=True)
 class Recording:
-  """How clips are filmed. Pixels are those of a face 340 pixels high.
+  """Variation between and within clips. Pixels refer to a face 340 pixels high.
 
-  Values are uniform in ranges; single numbers are standard deviations.
+  Ranges are sampled uniformly; single numbers are standard deviations.
   """
 
   # Largest displacement at the apex.
   amplitude_pixels: tuple[float, float] = (1.2, 3.0)
-  # At 0.4 one side of the face moves by 1.4 times the strength, the other 0.6.
+  # With 0.4, one side of the face moves by 1.4 times the strength, the other by
+  # 0.6 times.
   asymmetry: tuple[float, float] = (-0.4, 0.4)
   # Logarithm of each action unit's strength in a clip.
   strength_spread: float = 0.25
   # Every action unit's displacement in the neutral face of a clip.
   rest_pixels: float = 0.4
-  # A random action unit beside the expression, with a time of its own.
+  # Amplitude of a random action unit in addition to the expression.
   stray_pixels: tuple[float, float] = (0.0, 0.4)
-  # Pose of a clip: shift as a share of the height, turn in degrees, scale.
+  # Pose of a clip: shift as a fraction of the height, rotation, scale.
   pose_shift: float = 0.010
   pose_degrees: float = 1.0
   pose_scale: float = 0.01
@@ -181,7 +183,7 @@ def _scaled(field, pixels):
 
 
 def _drift(rng, timing, recording, pixel):
-  """`[3, frame]` slow shift (x, y; pixels) and rotation (radians), from 0."""
+  """Slow drift: shift x and y in pixels, rotation in radians, [3, frame]."""
   time = (np.arange(timing.frames) - timing.onset) / (
     timing.offset - timing.onset
   )
@@ -282,7 +284,7 @@ def motion(
 
 
 def noise_bank(rng, height, width, levels):
-  """Sensor noise for many frames, each of which takes a part of it.
+  """Sensor noise, from which each frame uses a random part.
 
   Returns:
     `[height + 64, width + 64, 3]` float32.
