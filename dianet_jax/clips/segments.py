@@ -54,7 +54,7 @@ class Segment:
 
   Attributes:
     onset: number of the first frame, from 0.
-    apex: number of the frame of the greatest extent, from 0.
+    apex: number of the frame of the largest displacement, from 0.
     offset: number of the last frame, from 0.
     start: seconds since the source's first frame, instead of `onset`.
     end: seconds, instead of `offset`.

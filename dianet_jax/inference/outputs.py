@@ -43,16 +43,16 @@ def columns(classes: Sequence[str]) -> list[Column]:
   """
   number, second = 'frame number', 'seconds'
   return [
-    Column('clip', '', '', 'the video or folder'),
+    Column('clip', '', '', 'path of the video or folder'),
     Column('prediction', '', 'a class', "'' if there is an error"),
     *(
       Column(f'{_PROBABILITY}{name}', '', '0 to 1', f'calibrated, of {name}')
       for name in classes
     ),
     Column('onset', number, 'from 0', 'first frame of the clip'),
-    Column('apex', number, 'from 0', 'greatest extent'),
+    Column('apex', number, 'from 0', 'frame of the largest displacement'),
     Column('offset', number, 'from 0', 'last frame of the clip'),
-    Column('onset_seconds', second, 'from 0', "since the source's first frame"),
+    Column('onset_seconds', second, 'from 0', 'time since the first frame'),
     Column('apex_seconds', second, 'from 0', 'likewise'),
     Column('offset_seconds', second, 'from 0', 'likewise'),
     Column('frames_per_second', '1/second', 'above 0', 'from the median step'),
@@ -98,9 +98,9 @@ class Result:
     >>> result.bars(['negative', 'positive'])
     [('positive', 0.8, '0.80'), ('negative', 0.2, '0.20')]
     """
-    shares = [(name, self.row[_PROBABILITY + name]) for name in classes]
-    shares.sort(key=lambda pair: -pair[1])
-    return [(name, share, f'{share:.2f}') for name, share in shares]
+    probs = [(name, self.row[_PROBABILITY + name]) for name in classes]
+    probs.sort(key=lambda pair: -pair[1])
+    return [(name, prob, f'{prob:.2f}') for name, prob in probs]
 
 
 def of_error(name: str, error: str) -> Result:

@@ -13,8 +13,8 @@ from tfds_builders.simulation import faces as faces_lib
 _PIXELS_HIGH = 340
 
 # Facial action unit -> its displacements: landmark, (x, y) direction and (x, y)
-# spread in face units, for the half with x >= 0, where negative x is towards the
-# nose. The other half is mirrored; y is down.
+# spread in face units, for the half with x >= 0; the other half is mirrored.
+# Negative x is towards the nose, y is down.
 ACTION_UNITS = {
   1: (('brow_inner', (0.0, -1.0), (0.20, 0.20)),),
   2: (('brow_outer', (0.0, -1.0), (0.26, 0.20)),),
