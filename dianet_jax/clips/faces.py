@@ -91,7 +91,19 @@ def find(frame: UInt8[np.ndarray, 'height width 3'], size: int) -> Face:
 def find_transform(
   frame: UInt8[np.ndarray, 'height width 3'], size: int
 ) -> Float64[np.ndarray, '2 3']:
-  """The transform of the face that `find` detects."""
+  """Detects the face of a frame and returns its transform.
+
+  Args:
+    frame: RGB, 0..255.
+    size: side of the aligned face in pixels.
+
+  Returns:
+    Affine transform from the frame to the aligned face, for `apply`.
+
+  Raises:
+    NoFaceError: no face is detected.
+    UserError: the face detector is not installed.
+  """
   return find(frame, size).transform
 
 

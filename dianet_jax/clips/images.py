@@ -54,11 +54,14 @@ class Header:
 
 
 def read(path: str | os.PathLike[str]) -> bytes:
-  """Reads an image file.
+  """Reads the bytes of an image file.
+
+  Args:
+    path: of the file.
 
   Raises:
-    OSError: it cannot be read.
-    ValueError: it is larger than any image that `decode` accepts.
+    OSError: the file cannot be read.
+    ValueError: the file is larger than any image that `decode` accepts.
   """
   with open(path, 'rb') as file:
     data = file.read(_MOST_BYTES + 1)
@@ -72,9 +75,12 @@ def read(path: str | os.PathLike[str]) -> bytes:
 def read_header(path: str | os.PathLike[str]) -> Header:
   """Reads only the header of an image file.
 
+  Args:
+    path: of the file.
+
   Raises:
-    OSError: it cannot be read.
-    ValueError: as `header`.
+    OSError: the file cannot be read.
+    ValueError: see `header`.
   """
   with open(path, 'rb') as file:
     start = file.read(_HEADER_BYTES)
@@ -94,8 +100,8 @@ def header(encoded: bytes) -> Header:
 
   Raises:
     ValueError: the file is empty, truncated, damaged or of another kind; larger
-      than 16 megapixels; or has not 8 bits per channel, because the scale of
-      other values is unknown.
+      than 16 megapixels; or does not have 8 bits per channel, because
+      the scale of other values is unknown.
   """
   if not encoded:
     raise ValueError('is empty (0 bytes)')
@@ -133,7 +139,7 @@ def decode(encoded: bytes) -> UInt8[np.ndarray, 'height width 3']:
     three equal channels.
 
   Raises:
-    ValueError: as `header`, or the rest is truncated or damaged.
+    ValueError: see `header`; or the rest is truncated or damaged.
   """
   header(encoded)
   if not _is_complete(encoded):
@@ -148,11 +154,17 @@ def decode(encoded: bytes) -> UInt8[np.ndarray, 'height width 3']:
 
 
 def load(source: bytes | str) -> UInt8[np.ndarray, 'height width 3']:
-  """Decodes a record's image, given as the bytes of its file or as its path.
+  """Decodes an image of a record.
+
+  Args:
+    source: content or path of the image file.
+
+  Returns:
+    RGB, 0..255.
 
   Raises:
     OSError: the file cannot be read.
-    ValueError: as `decode`.
+    ValueError: see `decode`.
   """
   return decode(source if isinstance(source, bytes) else read(source))
 

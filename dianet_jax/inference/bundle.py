@@ -274,7 +274,7 @@ class Bundle:
         resized as in training.
       fps: frames per second.
       onset: index of the first frame of the expression; None: the first frame.
-      apex: index of the frame of its greatest extent; None: it is spotted.
+      apex: index of the apex frame; None to spot it.
       offset: index of its last frame; None: the last frame.
 
     Returns:

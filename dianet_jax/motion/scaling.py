@@ -20,6 +20,12 @@ _IMAGE = (-3, -2, -1)
 def symmetric(images: Images) -> Scaled:
   """Divides by the largest absolute value: -1..1; 0 (no motion) stays 0.
 
+  Args:
+    images: of any range; each is scaled by itself.
+
+  Returns:
+    float, -1..1.
+
   >>> symmetric(jnp.array([[[-2.0], [1.0]]])).ravel().tolist()
   [-1.0, 0.5]
   """
@@ -32,6 +38,12 @@ def minmax(images: Images) -> Scaled:
   """Maps minimum and maximum over all channels to -1 and 1; constant to 0.
 
   Bilen et al. (CVPR 2016) use the same scaling to 0..255.
+
+  Args:
+    images: of any range; each is scaled by itself.
+
+  Returns:
+    float, -1..1.
 
   >>> minmax(jnp.array([[[0.0], [1.0], [4.0]]])).ravel().tolist()
   [-1.0, -0.5, 1.0]
@@ -48,6 +60,12 @@ def standardize(images: Images) -> Scaled:
 
   For optical flow stored as grey levels: the grey level of no motion is unknown
   and the channels have different units.
+
+  Args:
+    images: of any range; each is scaled by itself.
+
+  Returns:
+    float, the same shape.
 
   >>> standardize(jnp.array([[[1.0], [3.0]]])).ravel().tolist()
   [-1.0, 1.0]

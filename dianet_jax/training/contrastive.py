@@ -14,7 +14,7 @@ _NEVER = -1e9
 
 
 def normalised(x: Float[Array, '... feature']) -> Float[Array, '... feature']:
-  """To length 1; zeros stay."""
+  """Scales vectors to length 1; zero vectors stay zero."""
   squares = (x * x).sum(axis=-1, keepdims=True)
   return x / jnp.sqrt(jnp.where(squares > 0, squares, 1))
 
@@ -42,7 +42,7 @@ def global_losses(
     first: one vector per clip, not normalised.
     second: one vector per clip, not normalised.
     valid: which clips are not padding; None for all.
-    temperature: divisor of the cosines.
+    temperature: divisor of the cosine similarities.
 
   Returns:
     Both losses, each a mean over the valid clips, in nats.
@@ -58,9 +58,17 @@ def word_attention(
   words: Float[Array, 'text word feature'],
   sharpness: float = 4.0,
 ) -> Float[Array, 'clip text word place']:
-  """Attention of every word of each text to the places of each clip's map.
+  """Attention of each word of each text to the places of each clip's map.
 
-  A softmax over the words, followed by one over places, scaled by `sharpness`.
+  A softmax over the words, then a softmax over places, scaled by `sharpness`.
+
+  Args:
+    places: feature map of each clip.
+    words: tokens of each text.
+    sharpness: factor of the logits of the second softmax.
+
+  Returns:
+    Weights, 0..1, summing to 1 over places.
   """
   scores = jnp.einsum('cpf,twf->ctwp', places, words)
   return jax.nn.softmax(sharpness * jax.nn.softmax(scores, axis=2), axis=3)
@@ -103,18 +111,18 @@ def queue_logits(
   own: Int[Array, ' clip'] | None = None,
   queued: Int[Array, ' row'] | None = None,
 ) -> Float[Array, 'clip one_and_row']:
-  """Cosines with the clip's own key, then with those of a queue.
+  """Similarities to the clip's own key, then to the keys of a queue.
 
   Args:
     queries: of one phase, of length 1.
     keys: of the other phase of the same clips, of length 1.
     queue: keys of earlier clips, of length 1.
-    temperature: divisor of the cosines.
+    temperature: divisor of the cosine similarities.
     own: index of each clip; rows of the queue of the same clip are masked.
     queued: index of the clip of each row; negative for an empty row.
 
   Returns:
-    float [clip, 1 + row], cosines over the temperature.
+    Cosine similarities divided by the temperature, own key first.
   """
   positive = (queries * keys).sum(axis=-1, keepdims=True)
   negative = queries @ queue.T
@@ -129,7 +137,14 @@ def instance_loss(
   logits: Float[Array, 'clip one_and_row'],
   valid: Bool[Array, ' clip'] | None = None,
 ) -> Float[Array, '']:
-  """Cross-entropy of the clip's own key, the first one.
+  """Cross-entropy of classifying each clip's own key, which is the first.
+
+  Args:
+    logits: see `queue_logits`.
+    valid: which clips are not padding; None for all.
+
+  Returns:
+    The mean over the valid clips, in nats.
 
   Source: COTS, Lu et al., arXiv 2204.07441; momentum contrast.
   """

@@ -91,7 +91,16 @@ class SelfDistillationSettings(config.Objective):
 
 
 def focal(logits: Logits, batch: Batch, gamma: float) -> Float[Array, '']:
-  """Focal loss: the mean over valid clips, weighted by class."""
+  """Focal loss, weighted by class.
+
+  Args:
+    logits: of each clip.
+    batch: labels, class weights, and which clips are valid.
+    gamma: exponent of the focal loss; 0 for cross-entropy.
+
+  Returns:
+    The mean over the valid clips, in nats.
+  """
 
   def summed(labels: Int[Array, ' clip'], weight: Float[Array, ' clip']):
     losses = classification(logits, labels, batch.class_weights, 0.0, gamma)
@@ -110,11 +119,21 @@ def focal(logits: Logits, batch: Batch, gamma: float) -> Float[Array, '']:
 def divergence(
   teacher: Logits, student: Logits, batch: Batch, temperature: float
 ) -> Float[Array, '']:
-  """KL(teacher || student) at a temperature, over valid clips, in nats."""
-  taught, learnt = (
+  """KL divergence of the student's from the teacher's probabilities.
+
+  Args:
+    teacher: logits of each clip.
+    student: logits of each clip.
+    batch: which clips are valid.
+    temperature: divisor of the logits.
+
+  Returns:
+    The mean over the valid clips, in nats.
+  """
+  target, predicted = (
     jax.nn.log_softmax(logits / temperature) for logits in (teacher, student)
   )
-  losses = (jnp.exp(taught) * (taught - learnt)).sum(axis=-1)
+  losses = (jnp.exp(target) * (target - predicted)).sum(axis=-1)
   total = jnp.where(batch.valid, losses, 0).sum()
   return total / jnp.maximum(batch.valid.sum(), 1)
 
@@ -122,7 +141,17 @@ def divergence(
 def distance(
   teacher: Features, student: Features, batch: Batch
 ) -> Float[Array, '']:
-  """Squared distance where either is positive, summed over valid clips."""
+  """Squared distance of features.
+
+  Args:
+    teacher: features of each clip.
+    student: features of each clip.
+    batch: which clips are valid.
+
+  Returns:
+    The sum over the valid clips and those features that are positive in one of
+    both.
+  """
   squares = jnp.where(
     (student > 0) | (teacher > 0), (student - teacher) ** 2, 0
   )

@@ -164,7 +164,7 @@ def unfold(leaf: jax.Array) -> np.ndarray:
 
 
 def fold_arrays(folds: folds_lib.Folds) -> Fold:
-  """[fold, ...] on the host."""
+  """Converts folds to arrays [fold, ...] on the host."""
   return Fold(
     seed=np.array(folds.seeds, np.uint32),
     subject_hash=folds.subject_hash,

@@ -51,7 +51,7 @@ class Trainer:
 
   @property
   def steps_per_epoch(self) -> int:
-    """Equal across folds."""
+    """Number of steps per epoch, equal for all folds."""
     return -(-self.max_train_clips // self.settings.batch_size)
 
   @property
@@ -360,7 +360,7 @@ class Trainer:
     return losses_of_classes.sum() / jnp.maximum((clips > 0).sum(), 1)
 
   def no_best(self, state: State) -> Best:
-    """Before the first epoch."""
+    """The initial value for `keep_best`, before the first epoch."""
     nothing = jax.tree.map(jnp.zeros_like, state.variables)
     return Best(jnp.float32(jnp.inf), nothing)
 
@@ -369,7 +369,7 @@ class Trainer:
   ) -> tuple[Best, Float[Array, '']]:
     """The better of `best` and this epoch, and this epoch's validation loss.
 
-    Of ties the earlier epoch is kept; an epoch whose loss is NaN is never.
+    In a tie the earlier epoch wins; an epoch with a loss of NaN never does.
     """
     loss = self.validation_loss(data, state.variables, fold)
     new = Best(loss=loss, variables=state.variables)

@@ -64,12 +64,12 @@ class Choice:
   rows: tuple[Row, ...] = ()
 
   def to_dict(self) -> dict[str, Any]:
-    """For JSON."""
+    """Converts to values for JSON."""
     return dataclasses.asdict(self)
 
   @classmethod
   def from_dict(cls, values: dict[str, Any]) -> 'Choice':
-    """Back again."""
+    """Converts the result of `to_dict` back."""
     rows = tuple(Row(**row) for row in values['rows'])
     return cls(values['strategy'], values['folds'], rows)
 
