@@ -50,7 +50,13 @@ def walk(root: pathlib.Path) -> list[Folder]:
   disk. Each real folder is visited once, so circular links end. Hidden files
   and folders are skipped (archives of macOS contain `._img1.jpg`), and so are
   folders of operating systems. A folder that cannot be read is listed with its
-  problem, because it may hold clips.
+  problem, because it may contain clips.
+
+  Args:
+    root: the folder to search.
+
+  Returns:
+    All folders, `root` first.
 
   Raises:
     errors.UserError: `root` cannot be read, or a name in it contains control

@@ -15,7 +15,7 @@ _MOST_LISTED = 10
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-  """How raw emotions become classes.
+  """Maps raw emotions to classes.
 
   Attributes:
     classes: names, in the order of the class index.
@@ -218,10 +218,17 @@ def names() -> list[str]:
 
 
 def get(name: str) -> Protocol:
-  """The protocol that data sets declare by this name.
+  """Gets a protocol by its name.
+
+  Args:
+    name: one of `names()`.
+
+  Returns:
+    The protocol, with the data sets that declare it.
 
   Raises:
-    errors.UserError: there is none, or two data sets declare different ones.
+    errors.UserError: the name is unknown, or data sets declare different
+      protocols of this name.
   """
   found = {}
   for dataset in registry.names():

@@ -43,7 +43,12 @@ class NothingFoundError(errors.UserError):
 
 
 def bad_clip(policy: str, reason: str) -> BadClipError:
-  """The error for a doubtful annotation that cannot be repaired."""
+  """Makes the error for a doubtful annotation that cannot be repaired.
+
+  Args:
+    policy: one of `POLICIES`.
+    reason: for the message.
+  """
   return (DroppedClipError if policy == 'drop' else BadClipError)(reason)
 
 
@@ -153,7 +158,13 @@ class Guide:
     manual_dir: str | os.PathLike[str],
     folders: Sequence[frames.Folder] = (),
   ) -> NothingFoundError:
-    """The error: what is missing, where it was sought, what was found."""
+    """Makes the error for a missing data set, with the expected layout.
+
+    Args:
+      problem: what is missing, one sentence.
+      manual_dir: the folder that was searched.
+      folders: folders found there.
+    """
     if manual_dir:
       looked = os.path.abspath(os.path.expanduser(manual_dir))
       looked_in = f'Looked in: {looked}\nFound there: {_inventory(folders)}\n'
@@ -168,7 +179,13 @@ class Guide:
   def walk(
     self, manual_dir: str | os.PathLike[str]
   ) -> tuple[pathlib.Path, list[frames.Folder]]:
-    """The folder as absolute path, and all folders at and below it.
+    """Lists all folders at and below the raw folder.
+
+    Args:
+      manual_dir: the raw folder.
+
+    Returns:
+      Its absolute path, and the folders.
 
     Raises:
       NothingFoundError: no folder is given, or it is missing, not a folder or
@@ -312,10 +329,14 @@ def read_image(
 
 
 def read_file(path: pathlib.Path, root: pathlib.Path) -> bytes:
-  """The content of an image file.
+  """Reads the bytes of an image file.
+
+  Args:
+    path: the file.
+    root: paths in messages are relative to it.
 
   Raises:
-    BadClipError: it cannot be read; the message names the file.
+    BadClipError: the file cannot be read; the message names it.
   """
   try:
     return images.read(path)
@@ -326,7 +347,12 @@ def read_file(path: pathlib.Path, root: pathlib.Path) -> bytes:
 def read_header(
   path: pathlib.Path, root: pathlib.Path, witness: pixels.Witness
 ) -> None:
-  """Shows `witness` the header of an image file, and reads little more.
+  """Reads the header of an image file, and little more.
+
+  Args:
+    path: the file.
+    root: paths in messages are relative to it.
+    witness: gets the header.
 
   Raises:
     BadClipError: the file or its header cannot be read.

@@ -1,4 +1,4 @@
-"""All data sets: each has a folder that declares all facts about it.
+"""Registry of data sets; each has a folder that declares all facts about it.
 
 A folder `<name>` holds `facts.py` with `FACTS`, and the TFDS builder in
 `<name>_dataset_builder.py`. Folders in `tfds_builders` are found by their
@@ -40,7 +40,7 @@ class Expected:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-  """What a data set's folder declares.
+  """All facts about a data set, declared in its folder.
 
   Attributes:
     guide: where to get the data set, and its layout on disk.
@@ -95,19 +95,25 @@ def names() -> list[str]:
 
 
 def facts(name: str) -> Facts:
-  """What the folder of a data set declares.
+  """Imports the facts of a data set, without TFDS.
+
+  Args:
+    name: one of `names()`.
 
   Raises:
-    errors.UserError: unknown data set.
+    errors.UserError: the data set is unknown.
   """
   return importlib.import_module(f'{_package(name)}.facts').FACTS
 
 
 def builder(name: str) -> Any:
-  """The builder of a data set; imports TFDS.
+  """Imports the builder class of a data set, and TFDS with it.
+
+  Args:
+    name: one of `names()`.
 
   Raises:
-    errors.UserError: unknown data set.
+    errors.UserError: the data set is unknown.
   """
   module = f'{_package(name)}.{name}_dataset_builder'
   return importlib.import_module(module).Builder
@@ -124,7 +130,7 @@ def train_command(name: str, options: Mapping[str, str]) -> str:
     options: key of `config.data` -> value; '' leaves the default.
 
   Raises:
-    errors.UserError: unknown data set.
+    errors.UserError: the data set is unknown.
   """
   declared = facts(name)
   if not declared.config:

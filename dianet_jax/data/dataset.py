@@ -76,7 +76,17 @@ class Dataset:
 
 
 def open_records(config: configuration.Data) -> prepare.PreparedRecords:
-  """Opens the records of the raw data, preparing them if needed."""
+  """Opens the records of the raw data, and prepares them if needed.
+
+  Args:
+    config: the `data` section.
+
+  Returns:
+    The records.
+
+  Raises:
+    UserError: see `prepare.prepare`.
+  """
   cache = runtime.cache_dir(config.cache_dir)
   return prepare.prepare(
     config.dataset,

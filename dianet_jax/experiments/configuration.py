@@ -27,7 +27,13 @@ SECTIONS: schema.Sections = {
 
 
 def parse(values: Mapping[str, Any]) -> Config:
-  """`from_mapping` without `rules`, which older versions did not all have."""
+  """Converts values like `from_mapping`, but without checking `rules`.
+
+  For configurations of older versions, which did not have all rules.
+
+  Args:
+    values: nested values; missing keys get their defaults.
+  """
   return schema.parse(values, Config, SECTIONS)
 
 
@@ -83,7 +89,11 @@ def changed(
 
 
 def default(model: str = 'dianet') -> ml_collections.ConfigDict:
-  """Every key with its default, and the recommended settings of a model."""
+  """All keys with their defaults and the recommended settings of a model.
+
+  Args:
+    model: name in `models.registry.MODELS`.
+  """
   values = dataclasses.asdict(parse({'model': {'name': model}}))
   config = parse(changed(values, MODELS[model].recommended))
   return ml_collections.ConfigDict(dataclasses.asdict(config))

@@ -80,7 +80,14 @@ class TrainedRun:
   places: Mapping[str, tuple[pathlib.Path, Config]]
 
   def network(self, seed: int, subject: str) -> Network:
-    """The network that was trained without `subject`.
+    """Loads the network that was trained without a subject.
+
+    Args:
+      seed: one of the run's training seeds.
+      subject: the held-out subject.
+
+    Returns:
+      The network, with its weights.
 
     Raises:
       UserError: there is no such training, or its weights are damaged.
