@@ -25,7 +25,7 @@ _LONGEST_LINE = 300
 
 @dataclasses.dataclass(frozen=True)
 class ProtocolCounts:
-  """The part of a protocol that a folder holds.
+  """Clips of a protocol in a folder.
 
   Attributes:
     clips: class name -> number of clips.
@@ -40,7 +40,7 @@ class ProtocolCounts:
 
 @dataclasses.dataclass
 class Report:
-  """What was found in a raw folder, as plain values for JSON.
+  """Findings about a raw folder, as plain values for JSON.
 
   Attributes:
     dataset: name of the data set, as requested.
@@ -115,7 +115,7 @@ class Report:
     return '\n'.join(lines)
 
   def _findings(self) -> list[str]:
-    """What was found, beside what is expected."""
+    """Lines with found and expected counts."""
     expected_clips = ' or '.join(map(str, self.expected_clips))
     missing = sum(self.missing_frames.values())
     rows = [

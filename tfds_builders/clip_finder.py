@@ -211,7 +211,7 @@ def _hint(
   annotation: annotations.Annotation,
   near: near_misses.NearMisses,
 ) -> str:
-  """What was found instead of a clip's folder, to append to a sentence."""
+  """Describes near misses of a clip's folder, for the end of a sentence."""
   subject = annotations.subject_number(annotation.subject)
   below = '{subject}' in pathlib.PurePosixPath(data_set.clip_folder).parts
   text = near.describe(annotation.clip, subject if below else None)

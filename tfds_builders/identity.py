@@ -109,7 +109,7 @@ def refuse_contradictions(found: Sequence[Contradiction]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class _Clip:
-  """What is compared of a clip; `frames`: digest -> file."""
+  """A clip to be compared; `frames`: digest -> file."""
 
   clip_id: str
   subject: str

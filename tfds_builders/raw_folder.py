@@ -128,7 +128,7 @@ class Checked:
 
   @property
   def notes(self) -> list[str]:
-    """What readers of a result must know, one sentence each."""
+    """Notes for the report of a run, one sentence each."""
     total = len(self.records)
     return [f.text(total) for f in self.findings] + self.same_frames
 
