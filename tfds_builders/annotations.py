@@ -231,7 +231,7 @@ def _read_rows(
       if number > _MOST_ROWS:
         raise errors.UserError(
           f'{place}: a spreadsheet has {_MOST_ROWS} rows at most, so the file '
-          'is damaged. Take a fresh copy of it.'
+          'is damaged. Get a new copy of it.'
         )
       if cells.count(None) == len(cells):
         continue
@@ -296,7 +296,7 @@ def _annotation(
     shown = repr(found[:_MOST_LETTERS]) + '...' * (len(found) > _MOST_LETTERS)
     raise errors.UserError(
       f"{place}, column '{column}': found {shown}, expected {expected}. "
-      'Correct the cell, or take a fresh copy of the spreadsheet.'
+      'Correct the cell, or get a new copy of the spreadsheet.'
       f'{"" if found else _FORMULAS}'
       f'{_MERGED if column == "subject" and not found else ""}'
     )

@@ -102,7 +102,7 @@ def refuse_contradictions(found: Sequence[Contradiction]) -> None:
   raise errors.UserError(
     f'{len(found)} clips whose subject is uncertain:\n'
     + '\n'.join(lines)
-    + f'\n{_MISHAP} Take a fresh copy of the annotations, or put the folders '
+    + f'\n{_MISHAP} Get a new copy of the annotations, or put the folders '
     'where they belong.'
   )
 

@@ -86,12 +86,12 @@ def join(blocks: Sequence[face_blocks.Block], grid: face_blocks.Grid) -> Track:
     part = _append_parts(values, part, parts)
     motions.append(values[:, :-4].reshape(len(values), -1, 2))
     heads.append(values[:, -4:])
-  kept = [len(motion) for motion in motions]
+  lengths = [len(motion) for motion in motions]
   return Track(
     blocks[0].start,
     grid.rate,
-    np.concatenate([b.numbers[:n] for b, n in zip(blocks, kept)]),
-    np.concatenate([b.seconds[:n] for b, n in zip(blocks, kept)]),
+    np.concatenate([b.numbers[:n] for b, n in zip(blocks, lengths)]),
+    np.concatenate([b.seconds[:n] for b, n in zip(blocks, lengths)]),
     np.concatenate(motions),
     np.concatenate(heads),
     np.concatenate(parts),

@@ -200,22 +200,25 @@ def places_of(
   found: Sequence[Row],
   selection: Mapping[str, Any],
 ) -> dict[str, tuple[pathlib.Path, Config]]:
-  """Subject -> the workdir of its folds, and the configuration chosen for it.
+  """Finds the folds of each subject in a finished nested selection.
 
   Args:
     workdir: of the study.
     found: its rows.
     selection: content of its `selection.json`.
 
+  Returns:
+    Subject -> the workdir of its folds, and the configuration chosen for it.
+
   Raises:
-    UserError: a row that was chosen is none of `found`.
+    UserError: a chosen row is not in `found`.
   """
   known, places = {row.name: row for row in found}, {}
   for group in selection['groups']:
     if group['chosen'] not in known:
       raise errors.UserError(
-        f'{workdir / "selection.json"}: {group["chosen"]!r} is no row of the'
-        ' study. Bring back the file, or choose another --workdir.'
+        f'{workdir / "selection.json"}: {group["chosen"]!r} is not a row of'
+        ' the study. Restore the file, or choose another --workdir.'
       )
     row = known[group['chosen']]
     place = workdir / 'chosen' / row.folder, row.config

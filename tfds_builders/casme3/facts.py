@@ -19,7 +19,7 @@ DATA_SET = clips.DataSet(
   guide=_GUIDE,
   frames_per_second=30.0,
   subject_format='spNO.{}',
-  # Beside 'color' lies 'depth'.
+  # There is also a folder 'depth'.
   clip_folder='{subject}/{clip}/color',
   spreadsheets=('cas(me)3*part*a*', 'cas*me*3*'),
   # The videos of a subject are called by letters.

@@ -86,7 +86,7 @@ def _read_file(path: pathlib.Path) -> list[Row]:
     except csv.Error as error:
       raise errors.UserError(
         f'{path} cannot be read as a table, below row {reader.line_num}: '
-        f'{error}. Take a fresh copy of it.'
+        f'{error}. Get a new copy of it.'
       ) from error
     return [row for row in rows if any(row.cells.values())]
   return []
