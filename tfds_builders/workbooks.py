@@ -51,7 +51,7 @@ def opened(path: pathlib.Path) -> Iterator[Any]:
   # On a damaged file, openpyxl and its XML parser may raise any exception.
   except Exception as error:
     raise UnreadableError(
-      f'{path} cannot be read as an .xlsx spreadsheet: {error!r}. Take a fresh '
+      f'{path} cannot be read as an .xlsx spreadsheet: {error!r}. Get a new '
       'copy of it.'
     ) from error
 
