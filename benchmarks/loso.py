@@ -41,7 +41,7 @@ from dianet_jax.core import runtime
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.models.dianet import DIANet
 from dianet_jax.motion.dynamic_images import DYNAMIC_IMAGES
-from dianet_jax.training import objectives
+from dianet_jax.training import objectives, programs
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import trainer as trainer_lib
 from dianet_jax.training.results import FoldResult
@@ -271,7 +271,7 @@ def describe(devices: int) -> str:
     f'{package} {importlib.metadata.version(package)}'
     for package in ('jax', 'torch')
   )
-  used = len(parallel_lib.choose_devices(devices))
+  used = len(programs.choose_devices(devices))
   return (
     f'{time.strftime("%Y-%m-%d")}, {machine.machine()},'
     f' {len(os.sched_getaffinity(0))} cores, {used} device(s) of jax, Python'

@@ -19,7 +19,7 @@ from dianet_jax.evaluation import report
 from dianet_jax.experiments import initial_weights, strategies, workdirs
 from dianet_jax.experiments import results as results_lib
 from dianet_jax.models import registry as models
-from dianet_jax.training import build, saved_folds
+from dianet_jax.training import build, programs, saved_folds
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training import resume as resume_lib
 from dianet_jax.training.state import Data
@@ -50,7 +50,7 @@ def make_program(
     folds: all of the run.
     workdir: that keeps what `strategies.choose` chose; begun before.
   """
-  device = parallel_lib.choose_devices(config.parallel.devices)[0]
+  device = programs.choose_devices(config.parallel.devices)[0]
   dtype = runtime.compute_dtype(config.parallel.compute_dtype, device.platform)
   trainer = build.make_trainer(
     config,

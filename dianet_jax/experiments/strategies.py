@@ -13,7 +13,7 @@ from dianet_jax.core import config as configuration
 from dianet_jax.core import hosts, progress, runtime
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.experiments import workdirs
-from dianet_jax.training import memory, tuning
+from dianet_jax.training import memory, programs, tuning
 from dianet_jax.training import parallel as parallel_lib
 from dianet_jax.training.state import Data
 from dianet_jax.training.trainer import Trainer
@@ -44,7 +44,7 @@ def choose(
     workdir: of the run; None to use only the cache.
   """
   settings = config.parallel
-  devices = parallel_lib.choose_devices(settings.devices)
+  devices = programs.choose_devices(settings.devices)
   if settings.strategy != 'auto' or devices[0].platform == 'cpu':
     return settings
   recorded = workdirs.load_choice(workdir) if workdir else None

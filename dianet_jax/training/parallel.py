@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dianet_jax.core import config as configuration
-from dianet_jax.core import errors, stopping
+from dianet_jax.core import stopping
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.training import memory
 from dianet_jax.training import programs as programs_lib
@@ -35,35 +35,6 @@ from dianet_jax.training.trainer import Trainer
 _STATES_OF_MEMORY = {'map': 0.5, 'vmap': 0.125, 'vmap_products': 0.0625}
 # An unrolled program of many folds takes long to compile.
 _MOST_UNROLLED = 4
-
-
-def choose_devices(
-  number: int,
-) -> list[jax.Device]:  # pyright: ignore[reportInvalidTypeForm]
-  """The first `number` devices, or all for 0; UserError if there are fewer."""
-  devices = jax.local_devices()
-  if not 0 <= number <= len(devices):
-    raise errors.UserError(
-      f'--config.parallel.devices={number}, but jax sees {len(devices)}'
-      f' {devices[0].platform} device(s). 0 uses all.'
-    )
-  return devices[: number or None]
-
-
-def choose_strategy(strategy: str, platform: str) -> str:
-  """The default strategy for the folds of one device, without measuring.
-
-  loop: a program per step, for one fold. unroll: the same for several folds.
-  map, vmap: a program per epoch that scans over its steps, for one fold after
-  the other or vectorised over folds. vmap_products: vmap with convolutions as
-  matrix products. `tuning` measures them.
-
-  On a CPU, gradients of convolutions inside a compiled loop run five times
-  slower, and vmap is limited by memory bandwidth.
-  """
-  if strategy != 'auto':
-    return strategy
-  return 'loop' if platform == 'cpu' else 'map'
 
 
 class FoldParallel:
@@ -92,8 +63,10 @@ class FoldParallel:
     self._trainer, self._folds = trainer, folds
     self._chooses_epoch = evaluation.chooses_epoch
     self._oracle = evaluation.oracle
-    self.devices = choose_devices(settings.devices)
-    self.strategy = choose_strategy(settings.strategy, self.devices[0].platform)
+    self.devices = programs_lib.choose_devices(settings.devices)
+    self.strategy = programs_lib.choose_strategy(
+      settings.strategy, self.devices[0].platform
+    )
     self._folds_per_device = settings.folds_per_device
     self._ahead = DispatchLimit()
     mesh = jax.sharding.Mesh(np.array(self.devices), ('device',))

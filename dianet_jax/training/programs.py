@@ -10,10 +10,40 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
+from dianet_jax.core import errors
 from dianet_jax.models.layers import products
 
 # Strategies with one program per epoch; the others have one per step.
 SCANNING = ('map', 'vmap', 'vmap_products')
+
+
+def choose_devices(
+  number: int,
+) -> list[jax.Device]:  # pyright: ignore[reportInvalidTypeForm]
+  """The first `number` devices, or all for 0; UserError if there are fewer."""
+  devices = jax.local_devices()
+  if not 0 <= number <= len(devices):
+    raise errors.UserError(
+      f'--config.parallel.devices={number}, but jax sees {len(devices)}'
+      f' {devices[0].platform} device(s). 0 uses all.'
+    )
+  return devices[: number or None]
+
+
+def choose_strategy(strategy: str, platform: str) -> str:
+  """The default strategy for the folds of one device, without measuring.
+
+  loop: a program per step, for one fold. unroll: the same for several folds.
+  map, vmap: a program per epoch that scans over its steps, for one fold after
+  the other or vectorised over folds. vmap_products: vmap with convolutions as
+  matrix products. `tuning` measures them.
+
+  On a CPU, gradients of convolutions inside a compiled loop run five times
+  slower, and vmap is limited by memory bandwidth.
+  """
+  if strategy != 'auto':
+    return strategy
+  return 'loop' if platform == 'cpu' else 'map'
 
 
 def _within_device(strategy: str, one_fold: Callable) -> Callable:

@@ -28,7 +28,7 @@ def choose(run, make_config, tmp_path, monkeypatch):
     platform, device_kind = 'gpu', 'H100'
 
   monkeypatch.setattr(
-    strategies.parallel_lib, 'choose_devices', lambda _: [Device()]
+    strategies.programs, 'choose_devices', lambda _: [Device()]
   )
 
   def go(cache, make=None, **parallel):

@@ -21,8 +21,7 @@ from configs import megc2019
 from dianet_jax.core import errors
 from dianet_jax.evaluation import predictions
 from dianet_jax.experiments import run
-from dianet_jax.training import checkpoints
-from dianet_jax.training import parallel as parallel_lib
+from dianet_jax.training import checkpoints, programs
 from dianet_jax.training.results import History, Training, Unfinished
 from tests.data.dataset_test import write_flow
 from tests.experiments.run_test import flow_rows
@@ -195,7 +194,7 @@ def test_resuming_with_another_strategy_is_refused(flow, make_config, tmp_path):
   for kind in ('checkpoints', 'weights'):
     shutil.rmtree(tmp_path / 'run' / kind / 'seed0' / 'samm_005')
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(parallel_lib, 'choose_strategy', lambda *_: 'map')
+    patch.setattr(programs, 'choose_strategy', lambda *_: 'map')
     with pytest.raises(errors.UserError) as raised:
       go_on()
     message = str(raised.value)
