@@ -1,0 +1,88 @@
+"""Scores the mean of the models of a kept leaderboard.
+
+python -m benchmarks.ensemble benchmarks/results/zoo-megc2019
+
+An entry that was laid down before it was scored: the mean of the probabilities
+of every system that was trained by the common recipe, with equal weights,
+whatever each of them reached; variants of DIANet and authors' own recipes do not
+take part. Nothing is fitted, so no held-out subject has a part in it. It is
+compared with DIANet, the first row.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+from dianet_jax.core import entry, errors
+from dianet_jax.evaluation import compare, predictions
+
+NAME = 'mean of all systems'
+
+
+def members(folder: pathlib.Path) -> dict[str, predictions.Predictions]:
+  """Row -> predictions of the systems with a result, on the same clips.
+
+  Args:
+    folder: of a kept leaderboard, with `ablation.json`.
+
+  Raises:
+    UserError: it is none.
+  """
+  path = folder / 'ablation.json'
+  if not path.is_file():
+    raise errors.UserError(
+      f'{path} does not exist. Expected a folder of `python -m benchmarks.keep`'
+      ' or the workdir of a study.'
+    )
+  text = path.read_text(encoding='utf-8')
+  found = {
+    row['name']: predictions.load(folder / row['folder'])
+    for row in json.loads(text)['rows']
+    if 'folder' in row
+    and not row['name'].endswith('own recipe')
+    and not row['name'].startswith('DIANet,')
+  }
+  aligned, _ = predictions.align(found, False)
+  return dict(aligned)
+
+
+def mean(runs: dict[str, predictions.Predictions]) -> predictions.Predictions:
+  """The mean of the probabilities of aligned runs with the same seeds."""
+  first = next(iter(runs.values()))
+  probabilities = np.mean([run.probabilities for run in runs.values()], axis=0)
+  return dataclasses.replace(
+    first,
+    probabilities=probabilities,
+    predictions=probabilities.argmax(axis=-1),
+  )
+
+
+def table(folder: pathlib.Path) -> str:
+  """DIANet and the ensemble, on all clips and on each data set, Markdown."""
+  runs = members(folder)
+  first = next(iter(runs))
+  text = compare.table(
+    {first: runs[first], NAME: mean(runs)}, format='markdown'
+  )
+  return f'Members: {", ".join(runs)}.\n\n{text}'
+
+
+def main() -> None:
+  """Prints the members and the table."""
+  parser = argparse.ArgumentParser(
+    prog='python -m benchmarks.ensemble',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument('folder', type=pathlib.Path, help='a kept leaderboard')
+  options = parser.parse_args()
+  if status := entry.run(lambda: print(table(options.folder))):
+    sys.exit(status)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,40 @@
+"""The mean of the systems of a kept leaderboard."""
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from benchmarks import ensemble
+from dianet_jax.core import errors
+from dianet_jax.evaluation import predictions
+
+KEPT = pathlib.Path(__file__).parents[2] / 'benchmarks/results/zoo-megc2019'
+
+
+def test_systems_take_part_and_variants_do_not(tmp_path):
+  rows = json.loads((KEPT / 'ablation.json').read_text())['rows']
+  folder = str(KEPT / 'dianet')
+  chosen = ['DIANet', 'STSTNet', 'DIANet, dual add', 'STSTNet, own recipe']
+  for row in rows:
+    row.pop('folder', None)
+    if row['name'] in chosen:
+      row['folder'] = folder
+  (tmp_path / 'ablation.json').write_text(json.dumps({'rows': rows}))
+  assert list(ensemble.members(tmp_path)) == ['DIANet', 'STSTNet']
+
+
+def test_it_is_the_mean_of_the_probabilities():
+  runs = {name: predictions.load(KEPT / name) for name in ('dianet', 'ststnet')}
+  found = ensemble.mean(runs)
+  one, other = (run.probabilities for run in runs.values())
+  np.testing.assert_allclose(found.probabilities, (one + other) / 2)
+  most = found.probabilities.argmax(axis=-1)
+  np.testing.assert_array_equal(found.predictions, most)
+  assert found.clips == runs['dianet'].clips
+
+
+def test_another_folder_is_refused(tmp_path):
+  with pytest.raises(errors.UserError, match='ablation.json does not exist'):
+    ensemble.members(tmp_path)
