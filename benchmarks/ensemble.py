@@ -3,10 +3,10 @@
 python -m benchmarks.ensemble benchmarks/results/zoo-megc2019
 
 An entry that was laid down before it was scored: the mean of the probabilities
-of every system that was trained by the common recipe, with equal weights,
-whatever each of them reached; variants of DIANet and authors' own recipes do not
-take part. Nothing is fitted, so no held-out subject has a part in it. It is
-compared with DIANet, the first row.
+of every system trained by the common recipe, with equal weights, whatever each
+of them reached; without variants of DIANet and without authors' own recipes.
+Nothing is fitted, so no held-out subject has a part in it. It is compared with
+DIANet, the first row.
 """
 
 import argparse
