@@ -10,6 +10,7 @@ on the machine makes it slower.
 """
 
 import argparse
+import dataclasses
 import datetime
 import importlib
 import platform
@@ -32,6 +33,8 @@ _CLASSES = 3
 
 def measured(config: Config, clips: int) -> tuple[int, float, float, int]:
   """Parameters, seconds to compile, seconds and temporary bytes of a step.
+
+  A step is the mean over pretraining, if there is any, and what follows it.
 
   Args:
     config: configuration of a row whose inputs its data set provides.
@@ -67,14 +70,21 @@ def measured(config: Config, clips: int) -> tuple[int, float, float, int]:
   batch = Batch(inputs, labels, jnp.ones(trainer.slots, bool), clips)
   one_variant = {name: values[None] for name, values in inputs.items()}
   state = trainer.init(Data(one_variant, labels), fold)
-  began = time.perf_counter()
-  step = jax.jit(trainer.step).lower(state, fold, batch).compile()
-  compiling = time.perf_counter() - began
-  seconds = rank_pooling.best_seconds(
-    lambda: jax.block_until_ready(step(state, fold, batch)), least=0
-  )
+  pretraining = trainer.pretraining_epochs / config.train.epochs
+  compiling, seconds, memory = 0.0, 0.0, 0
+  for pretrains, share in ((True, pretraining), (False, 1 - pretraining)):
+    if not share:
+      continue
+    stage = dataclasses.replace(trainer, pretrains=pretrains)
+    began = time.perf_counter()
+    step = jax.jit(stage.step).lower(state, fold, batch).compile()
+    compiling += time.perf_counter() - began
+    seconds += share * rank_pooling.best_seconds(
+      lambda step=step: jax.block_until_ready(step(state, fold, batch)),
+      least=0,
+    )
+    memory = max(memory, step.memory_analysis().temp_size_in_bytes)
   parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-  memory = step.memory_analysis().temp_size_in_bytes
   return parameters, compiling, seconds, memory
 
 
