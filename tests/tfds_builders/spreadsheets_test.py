@@ -103,7 +103,9 @@ def test_a_damaged_sheet_is_not_replaced_by_an_old_copy(tmp_path):
   _write(tmp_path, 'mine.xlsx')
   path = tmp_path / f'{_NAME}.xlsx'
   path.write_bytes(b'PK\3\4')
-  with pytest.raises(errors.UserError, match='cannot be read.*new copy') as info:
+  with pytest.raises(
+    errors.UserError, match='cannot be read.*new copy'
+  ) as info:
     _read(tmp_path)
   assert str(path) in str(info.value)
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from dianet_jax.core import config, errors
+from dianet_jax.data import folds as folds_lib
 from dianet_jax.models import layers
 from dianet_jax.models.registry import Outputs
 from dianet_jax.models.zoo import cots
 from dianet_jax.motion.registry import Channel
-from dianet_jax.training import cross_phase
+from dianet_jax.training import cross_phase, parallel
 from dianet_jax.training.state import Data, Fold
 from dianet_jax.training.trainer import Trainer
 from tests.models.zoo import small
@@ -155,6 +156,38 @@ def test_both_parts_have_a_schedule(trainer, data, fold):
     assert part[0] == 0 and max(part) == pytest.approx(0.01)
     assert part[-1] < 0.01
   assert len(first) == 8 and len(second) == 4
+
+
+@pytest.mark.slow
+def test_folds_in_parallel_resume_within_pretraining(trainer, data):
+  labels = np.asarray(data.labels)
+  folds = folds_lib.leave_one_subject_out(
+    list('aaabbbccc'), labels, 3, seeds=(0,)
+  )
+  trainer = dataclasses.replace(trainer, max_train_clips=6)
+  program = parallel.FoldParallel(
+    trainer,
+    jax.tree.map(np.asarray, data),
+    folds,
+    config.Parallel(devices=1),
+    config.Evaluation(),
+  )
+  taken = []
+  one = folds.select([1])
+  [[whole]] = program.train(one, lambda _, take: taken.extend(take()))
+  assert len(taken) == EPOCHS
+  fusions = [fold.training.state.params['fusion'] for fold in taken]
+  same = [
+    all(jax.tree.leaves(jax.tree.map(np.array_equal, fusions[0], fusion)))
+    for fusion in fusions
+  ]
+  assert same == [True] * PRETRAINING + [False] * (EPOCHS - PRETRAINING)
+  for epoch in (1, PRETRAINING - 1, PRETRAINING):
+    [[resumed]] = program.train(one, unfinished=[taken[epoch]])
+    jax.tree.map(
+      np.testing.assert_array_equal, resumed.variables, whole.variables
+    )
+    np.testing.assert_array_equal(resumed.probabilities, whole.probabilities)
 
 
 def spoiled(data, clip):
