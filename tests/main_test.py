@@ -48,7 +48,7 @@ def start(*arguments, cache, **environment):
     ),
     (
       ['--config=configs/demo.py', '--config.objective.name=nope'],
-      ["objective.name='nope' is not a known objective", "'cross_entropy'"],
+      ["objective.name='nope' is not a known objective", 'cross_entropy, '],
     ),
     (
       ['--config=configs/casme2.py:nosuchmodel'],

@@ -65,6 +65,7 @@ def test_padding_counts_nothing(objective, outputs, batch):
     partner_labels=batch.labels[:3],
     own_weight=jnp.ones(3),
     valid=jnp.ones(3, bool),
+    clips=batch.clips[:3],
   )
   alone, _ = objective(_part(outputs), short, ())
   np.testing.assert_allclose(loss, alone, rtol=1e-5)
