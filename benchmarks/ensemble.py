@@ -68,7 +68,7 @@ def table(folder: pathlib.Path) -> str:
   text = compare.table(
     {first: runs[first], NAME: mean(runs)}, format='markdown'
   )
-  return f'Members: {", ".join(runs)}.\n\n{text}'
+  return f'Members: {"; ".join(runs)}.\n\n{text}'
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from benchmarks import ensemble
 from configs import default
 from dianet_jax.evaluation import tables
 from dianet_jax.experiments import configuration, rules
@@ -277,6 +278,14 @@ def _lines() -> Iterator[str]:
     yield f'| {" | ".join(cells)} |'
   yield '\n## Leaderboard, the 278 real clips\n'
   yield from _leaderboard('zoo-megc2019')
+  yield '\n## Ensemble\n'
+  yield ensemble.table(_RESULTS / 'zoo-megc2019')
+  yield '\n## Cost of the rows\n'
+  yield (
+    '`python -m benchmarks.zoo megc2019`: *all h* estimates one seed of a row'
+    ' on one processor core, also of the rows without a result.\n'
+  )
+  yield (_RESULTS / 'zoo-megc2019/cost.md').read_text(encoding='utf-8').strip()
   yield '\n## Trained on one data set, tested on another\n'
   yield (
     'The same clips, `--config.evaluation.protocol=cross_dataset`: *casme2* is'
