@@ -88,6 +88,18 @@ def load(
   Raises:
     UserError: the file cannot be read, or an entry is unknown, missing, has
       another shape or is not finite; the message names it.
+
+  >>> import tempfile
+  >>> from dianet_jax.models.registry import MODELS
+  >>> model = MODELS['ststnet'](3, MODELS['ststnet'].Settings())
+  >>> inputs = {'phase_flow': jax.ShapeDtypeStruct((1, 28, 28, 3), 'float32')}
+  >>> path = pathlib.Path(tempfile.mkdtemp(), 'ststnet.npz')
+  >>> np.savez(path, **{'conv1.weight': np.zeros((3, 3, 3, 3), np.float32)})
+  >>> try:
+  ...   load(path, model, inputs)
+  ... except errors.UserError as error:
+  ...   print(str(error).split(': ')[1][:47])
+  17 entries of the model are missing in the file
   """
   sha256 = checksum(path)
   tensors = official.read(path)

@@ -78,6 +78,13 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
   Raises:
     ValueError: the file has other content, or is damaged or truncated.
     OSError: the file cannot be read.
+
+  >>> import tempfile
+  >>> path = pathlib.Path(tempfile.mkdtemp(), 'weights.pth')
+  >>> _ = path.write_bytes(b'no tensors')
+  >>> read(path)
+  Traceback (most recent call last):
+  ValueError: at position 0, opcode b'n' unknown
   """
   try:
     of_form = _of_archive if zipfile.is_zipfile(path) else _of_stream
