@@ -70,19 +70,17 @@ def measured(config: Config, clips: int) -> tuple[int, float, float, int]:
   batch = Batch(inputs, labels, jnp.ones(trainer.slots, bool), clips)
   one_variant = {name: values[None] for name, values in inputs.items()}
   state = trainer.init(Data(one_variant, labels), fold)
-  pretraining = trainer.pretraining_epochs / config.train.epochs
   compiling, seconds, memory = 0.0, 0.0, 0
-  for pretrains, share in ((True, pretraining), (False, 1 - pretraining)):
-    if not share:
-      continue
+  for pretrains, epochs in trainer.stages.items():
     stage = dataclasses.replace(trainer, pretrains=pretrains)
     began = time.perf_counter()
     step = jax.jit(stage.step).lower(state, fold, batch).compile()
     compiling += time.perf_counter() - began
-    seconds += share * rank_pooling.best_seconds(
+    seconds_of_step = rank_pooling.best_seconds(
       lambda step=step: jax.block_until_ready(step(state, fold, batch)),
       least=0,
     )
+    seconds += epochs / config.train.epochs * seconds_of_step
     memory = max(memory, step.memory_analysis().temp_size_in_bytes)
   parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
   return parameters, compiling, seconds, memory

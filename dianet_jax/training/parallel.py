@@ -294,7 +294,7 @@ class FoldParallel:
     if not self._scans:
       batches = self._gather(data, state, fold)
       programs['gather'] = self._gather, data, state, fold
-    for pretrains in self._stages:
+    for pretrains in self._trainer.stages:
       name = 'pretraining ' * pretrains
       if self._scans:
         programs[f'{name}epoch'] = self._epoch[pretrains], data, state, fold
@@ -310,13 +310,6 @@ class FoldParallel:
     memory.check_programs(compiled, data, self.devices)
     return compiled
 
-  @property
-  def _stages(self) -> dict[bool, int]:
-    """Whether to pretrain -> number of epochs, without those of none."""
-    first = self._trainer.pretraining_epochs
-    epochs = {True: first, False: self.epochs - first}
-    return {pretrains: number for pretrains, number in epochs.items() if number}
-
   def seconds_per_epoch(self, folds: folds_lib.Folds) -> float:
     """Times one epoch of one group and discards it; a mean with pretraining.
 
@@ -324,7 +317,7 @@ class FoldParallel:
     """
     return sum(
       number / self.epochs * self._seconds(folds, pretrains)
-      for pretrains, number in self._stages.items()
+      for pretrains, number in self._trainer.stages.items()
     )
 
   def _seconds(self, folds: folds_lib.Folds, pretrains: bool) -> float:

@@ -55,6 +55,13 @@ class Trainer:
     return -(-self.max_train_clips // self.settings.batch_size)
 
   @property
+  def stages(self) -> dict[bool, int]:
+    """Whether steps pretrain -> number of epochs; at least 1 for each entry."""
+    first = self.pretraining_epochs
+    epochs = {True: first, False: self.settings.epochs - first}
+    return {pretrains: number for pretrains, number in epochs.items() if number}
+
+  @property
   def slots(self) -> int:
     """Clips per step: the fewest for `steps_per_epoch`, to fill all slots."""
     return -(-self.max_train_clips // self.steps_per_epoch)
@@ -64,10 +71,8 @@ class Trainer:
 
     Linear warm-up, then cosine decay to 0 or a constant rate.
     """
-    s, epochs = self.settings, self.pretraining_epochs
-    steps = (
-      epochs if pretraining else s.epochs - epochs
-    ) * self.steps_per_epoch
+    s = self.settings
+    steps = self.stages[pretraining] * self.steps_per_epoch
     # The cosine decay needs at least one step.
     warmup = min(round(s.warmup_fraction * steps), steps - 1)
     return optax.warmup_cosine_decay_schedule(
