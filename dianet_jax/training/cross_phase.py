@@ -11,6 +11,7 @@ import optax
 
 from dianet_jax.core import config, schema
 from dianet_jax.models.registry import Outputs
+from dianet_jax.models.zoo import cots
 from dianet_jax.training import contrastive, objectives
 from dianet_jax.training.objectives import Batch
 
@@ -176,7 +177,7 @@ def cells(images: Images, number: int) -> Float[Array, 'clip cell pixel']:
   """
   rows = math.isqrt(number)
   clips, height, width, channels = images.shape
-  high, wide = -(-height // rows), -(-width // rows)
+  high, wide = cots.cell_shape(images.shape, number)
   rest = (0, rows * high - height), (0, rows * wide - width)
   x = jnp.pad(images, ((0, 0), *rest, (0, 0)), mode='edge')
   x = x.reshape(clips, rows, high, rows, wide, channels).swapaxes(2, 3)
@@ -194,8 +195,8 @@ def cover(images: Images, hidden: Bool[Array, 'clip cell']) -> Images:
   """
   clips, number = hidden.shape
   rows = math.isqrt(number)
-  height, width = images.shape[1:3]
   mask = hidden.reshape(clips, rows, rows)
-  mask = jnp.repeat(mask, -(-height // rows), axis=1)[:, :height]
-  mask = jnp.repeat(mask, -(-width // rows), axis=2)[:, :, :width]
+  for axis, size in enumerate(cots.cell_shape(images.shape, number), 1):
+    mask = jnp.repeat(mask, size, axis)
+  mask = mask[:, : images.shape[1], : images.shape[2]]
   return jnp.where(mask[..., None], 0, images)

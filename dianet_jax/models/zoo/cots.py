@@ -10,7 +10,7 @@ The objective `cross_phase` trains it; every fold is pretrained with its own
 training clips.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
 import math
 from typing import Any, ClassVar
@@ -21,6 +21,22 @@ from jaxtyping import Array, Float
 
 from dianet_jax.core import schema
 from dianet_jax.models import dianet
+
+
+def cell_shape(images: Sequence[int], number: int) -> tuple[int, int]:
+  """Height and width of the cells that cover images, a cell for each token.
+
+  >>> cell_shape((8, 28, 30, 3), 16)
+  (7, 8)
+
+  Args:
+    images: shape [..., height, width, channel].
+    number: of cells, the square of a whole number; the cells of the last row
+      and column may lie partly outside the image.
+  """
+  rows = math.isqrt(number)
+  height, width = images[-3:-1]
+  return -(-height // rows), -(-width // rows)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,10 +88,7 @@ class COTS(dianet.DIANet):
   ) -> dict[str, Array]:
     """See `dianet.DIANet.auxiliary`."""
     _, views, number, width = tokens.shape
-    # The pixels of a token, if tokens lie on a grid; the last may be partial.
-    rows = math.isqrt(number)
-    pixels = math.prod(-(-side // rows) for side in images.shape[2:4])
-    pixels *= images.shape[-1]
+    pixels = math.prod(cell_shape(images.shape, number)) * images.shape[-1]
     means = tokens.mean(axis=2)
     projections, cells = [], []
     for view in range(views):
