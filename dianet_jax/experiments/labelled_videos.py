@@ -1,5 +1,6 @@
 """Long videos with annotated expressions: reading, spotting metrics."""
 
+import argparse
 from collections.abc import Mapping
 import dataclasses
 import pathlib
@@ -34,6 +35,28 @@ class LabelledVideos:
       str(path): video.frames_per_second if path.is_dir() else None
       for path, video in self.videos.items()
     }
+
+
+def add_data_set_options(
+  parser: argparse.ArgumentParser | argparse._ArgumentGroup,
+) -> None:
+  """Adds --dataset and --manual_dir; see `check_data_set_options`."""
+  parser.add_argument(
+    '--dataset',
+    default='',
+    help=f'data set of long videos: {", ".join(long_videos.SETS)}',
+  )
+  parser.add_argument(
+    '--manual_dir', default='', help='folder of the raw data set'
+  )
+
+
+def check_data_set_options(
+  parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> None:
+  """Ends the program if only one of --dataset and --manual_dir is given."""
+  if bool(options.dataset) != bool(options.manual_dir):
+    parser.error('--dataset and --manual_dir must be given together')
 
 
 def of_data_set(dataset: str, manual_dir: str) -> LabelledVideos:

@@ -27,7 +27,6 @@ from dianet_jax.inference import (
   spotting_files,
 )
 from dianet_jax.inference import bundle as bundle_lib
-from tfds_builders import long_videos
 
 
 def spot_video(
@@ -186,14 +185,7 @@ def _parser() -> argparse.ArgumentParser:
   labelled.add_argument(
     '--truth', default='', help='folder of videos with videos.csv and truth.csv'
   )
-  labelled.add_argument(
-    '--dataset',
-    default='',
-    help=f'data set of long videos: {", ".join(long_videos.SETS)}',
-  )
-  labelled.add_argument(
-    '--manual_dir', default='', help='folder of the raw data set'
-  )
+  labelled_videos.add_data_set_options(labelled)
   labelled.add_argument(
     '--classes',
     default='',
@@ -223,8 +215,7 @@ def main(arguments: Sequence[str]) -> int:
   options = parser.parse_args(arguments)
   if sum(map(bool, (options.videos, options.truth, options.dataset))) != 1:
     parser.error('expected either videos, or --truth, or --dataset')
-  if bool(options.dataset) != bool(options.manual_dir):
-    parser.error('--dataset and --manual_dir must be given together')
+  labelled_videos.check_data_set_options(parser, options)
   # Only JSON goes to standard output, so that programs can parse it.
   progress.console.stderr = options.json
   threshold = options.threshold

@@ -37,7 +37,6 @@ from dianet_jax.models import movement_network
 from dianet_jax.training import objectives, parallel
 from dianet_jax.training.state import Data
 from dianet_jax.training.trainer import Trainer
-from tfds_builders import long_videos as long_video_sets
 
 # Only every third step without an expression is a sample.
 _SUBSAMPLING = 3
@@ -290,14 +289,7 @@ def _parser() -> argparse.ArgumentParser:
     default=[],
     help='folder of videos with videos.csv and truth.csv; may be repeated',
   )
-  parser.add_argument(
-    '--dataset',
-    default='',
-    help=f'data set of long videos: {", ".join(long_video_sets.SETS)}',
-  )
-  parser.add_argument(
-    '--manual_dir', default='', help='folder of the raw data set'
-  )
+  labelled_videos.add_data_set_options(parser)
   parser.add_argument(
     '--out', default='spotter', help='folder to write (default: spotter)'
   )
@@ -318,8 +310,7 @@ def main(arguments: Sequence[str]) -> None:
   options = parser.parse_args(arguments)
   if bool(options.truth) == bool(options.dataset):
     parser.error('expected either --truth, or --dataset and --manual_dir')
-  if bool(options.dataset) != bool(options.manual_dir):
-    parser.error('--dataset and --manual_dir must be given together')
+  labelled_videos.check_data_set_options(parser, options)
   runtime.keep_programs(runtime.cache_dir(''))
   if options.dataset:
     sets = [labelled_videos.of_data_set(options.dataset, options.manual_dir)]
