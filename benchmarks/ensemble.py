@@ -14,6 +14,7 @@ import dataclasses
 import json
 import pathlib
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -23,14 +24,11 @@ from dianet_jax.evaluation import compare, predictions
 NAME = 'mean of all systems'
 
 
-def members(folder: pathlib.Path) -> dict[str, predictions.Predictions]:
-  """Row -> predictions of the systems with a result, on the same clips.
-
-  Args:
-    folder: of a kept leaderboard, with `ablation.json`.
+def rows(folder: pathlib.Path) -> list[dict[str, Any]]:
+  """The rows of a kept leaderboard, as `ablation.json` has them.
 
   Raises:
-    UserError: it is none.
+    UserError: the folder has no such file.
   """
   path = folder / 'ablation.json'
   if not path.is_file():
@@ -38,10 +36,18 @@ def members(folder: pathlib.Path) -> dict[str, predictions.Predictions]:
       f'{path} does not exist. Expected a folder of `python -m benchmarks.keep`'
       ' or the workdir of a study.'
     )
-  text = path.read_text(encoding='utf-8')
+  return json.loads(path.read_text(encoding='utf-8'))['rows']
+
+
+def members(folder: pathlib.Path) -> dict[str, predictions.Predictions]:
+  """Row -> predictions of the systems with a result, on the same clips.
+
+  Args:
+    folder: see `rows`.
+  """
   found = {
     row['name']: predictions.load(folder / row['folder'])
-    for row in json.loads(text)['rows']
+    for row in rows(folder)
     if 'folder' in row
     and not row['name'].endswith('own recipe')
     and not row['name'].startswith('DIANet,')

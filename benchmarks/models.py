@@ -6,7 +6,6 @@ python -m benchmarks.models > docs/models.md
 import argparse
 from collections.abc import Iterator, Mapping
 import dataclasses
-import json
 import pathlib
 from typing import Any
 
@@ -214,8 +213,7 @@ def _size(tree: Any) -> int:
 
 def kept(folder: str = 'zoo-megc2019') -> list[dict[str, Any]]:
   """Rows of a leaderboard in `benchmarks/results`."""
-  path = _RESULTS / folder / 'ablation.json'
-  return json.loads(path.read_text(encoding='utf-8'))['rows']
+  return ensemble.rows(_RESULTS / folder)
 
 
 def _ours(name: str, rows: list[dict[str, Any]]) -> str:
