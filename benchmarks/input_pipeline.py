@@ -40,6 +40,7 @@ import numpy as np
 from benchmarks import timeline
 from configs import casme2
 from dianet_jax.clips import images
+from dianet_jax.core import runtime
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.experiments import configuration
 from tfds_builders import prepare, raw_folder, registry, simulate
@@ -259,6 +260,8 @@ def main() -> None:
       f'{options.clips} clips of {options.frames} frames, {options.size} x '
       f'{options.size} x 3, simulated; {os.cpu_count()} cores'
     )
+    # As a run does: a device is a core, and freed memory is used again.
+    runtime.configure(root / 'cache')
     tree = write_tree(root, options.clips, options.frames, options.size)
     prepared = measure_pipeline(tree, root / 'cache', options.clips)
     print_table(compare_encodings(prepared.source, root, options.size))
