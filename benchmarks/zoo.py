@@ -7,12 +7,19 @@ It trains on noise in the shapes of the row's inputs, one fold at a time, as on
 a CPU, and takes the fastest of a few steps; compilation is timed separately.
 The time of a fold is its number of steps times the time of a step. Other work
 on the machine makes it slower.
+
+Where PyTorch is installed, its eager step of the networks of `peers.zoo_torch`
+is timed as well, with the same clips and parameters. Everything runs on one
+core (on Linux), since a run trains a fold on each. Ours includes scaling and
+augmentation, PyTorch's does not.
 """
 
 import argparse
 import dataclasses
 import datetime
 import importlib
+import importlib.util
+import os
 import platform
 import time
 
@@ -21,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import rank_pooling
-from dianet_jax.core import runtime
+from dianet_jax.core import limits, runtime
 from dianet_jax.core.config import Config
 from dianet_jax.experiments import configuration, rows, rules
 from dianet_jax.motion import registry as motion
@@ -77,8 +84,7 @@ def measured(config: Config, clips: int) -> tuple[int, float, float, int]:
     step = jax.jit(stage.step).lower(state, fold, batch).compile()
     compiling += time.perf_counter() - began
     seconds_of_step = rank_pooling.best_seconds(
-      lambda step=step: jax.block_until_ready(step(state, fold, batch)),
-      least=0,
+      lambda step=step: jax.block_until_ready(step(state, fold, batch))
     )
     seconds += epochs / config.train.epochs * seconds_of_step
     memory = max(memory, step.memory_analysis().temp_size_in_bytes)
@@ -100,18 +106,23 @@ def main() -> None:
   parser.add_argument('--folds', type=int, default=52, help='folds of a seed')
   parser.add_argument('--quick', action='store_true', help='the first row')
   options = parser.parse_args()
+  if hasattr(os, 'sched_setaffinity'):
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
   runtime.configure(runtime.cache_dir(''))
   values = importlib.import_module('configs.zoo').get_config(options.base)
   found = rows.parse(configuration.from_mapping(values.to_dict()))
   fed = [row for row in found if not row.unsupported]
   print(
-    f'{datetime.date.today()}, {platform.machine()}, {rank_pooling.THREADS}'
-    f' cores, jax {jax.__version__} on {jax.devices()[0].device_kind!r};'
+    f'{datetime.date.today()}, {platform.machine()}, {limits.cores()}'
+    f' core(s), jax {jax.__version__} on {jax.devices()[0].device_kind!r};'
     f' {options.clips} clips a fold, {options.folds} folds',
     flush=True,
   )
-  print('| row | parameters | compile s | step ms | step MB | fold s | all h |')
-  print('|---|---:|---:|---:|---:|---:|---:|')
+  print(
+    '| row | parameters | compile s | step ms | step MB | fold s | all h |'
+    ' PyTorch ms | times as fast |'
+  )
+  print('|---|---:|---:|---:|---:|---:|---:|---:|---:|')
   for row in fed[:1] if options.quick else fed:
     print(_line(row, options.clips, options.folds), flush=True)
 
@@ -123,7 +134,21 @@ def _line(row: rows.Row, clips: int, folds: int) -> str:
   return (
     f'| {row.name} | {parameters:,} | {compiling:.0f} | {1000 * seconds:.1f} |'
     f' {memory / 1e6:.0f} | {fold:.1f} | {fold * folds / 3600:.2f} |'
+    f' {_peer(row.config, clips, parameters, seconds)} |'
   )
+
+
+def _peer(config: Config, clips: int, parameters: int, seconds: float) -> str:
+  """Milliseconds of PyTorch's step, and how many times as fast ours is."""
+  if not importlib.util.find_spec('torch'):
+    return '|'
+  from benchmarks.peers import zoo_torch
+
+  steps = -(-clips // config.train.batch_size)
+  found = zoo_torch.seconds_of_step(
+    config.model, -(-clips // steps), _CLASSES, parameters
+  )
+  return f'{1000 * found:.1f} | {found / seconds:.2f}' if found else '|'
 
 
 if __name__ == '__main__':

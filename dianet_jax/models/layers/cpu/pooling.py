@@ -108,6 +108,8 @@ def _gathered(window, strides, padding, x: Map, gradient: Pooled) -> Map:
     x, ((0, 0), *padding, (0, 0)), constant_values=jnp.array(-jnp.inf, x.dtype)
   )
   chosen = _first_largest(window, strides, padded, gradient.shape)
+  if window == strides:
+    return _apart(window, padding, x, chosen, gradient)
   total = jnp.zeros_like(x)
   for pixel, place in enumerate(np.ndindex(window)):
     # From the windows to the pixels of x at this place in them.
@@ -120,6 +122,26 @@ def _gathered(window, strides, padding, x: Map, gradient: Pooled) -> Map:
     of_pixel = jnp.where(chosen == pixel, gradient, 0)
     total += jax.lax.pad(of_pixel, jnp.zeros((), x.dtype), spread)
   return total
+
+
+def _apart(window, padding, x: Map, chosen, gradient: Pooled) -> Map:
+  """The gradient of windows side by side: no pixel is in two of them."""
+  clips, rows, columns, channels = gradient.shape
+  place = np.arange(np.prod(window), dtype=np.int16).reshape(*window)
+  gradient, chosen = (a[:, :, None, :, None] for a in (gradient, chosen))
+  of_pixel = jnp.where(chosen == place[:, None, :, None], gradient, 0)
+  of_pixel = of_pixel.reshape(
+    clips, rows * window[0], columns * window[1], channels
+  )
+  edges = [
+    (-before, size - covered + before, 0)
+    for (before, _), size, covered in zip(
+      padding, x.shape[1:3], of_pixel.shape[1:3]
+    )
+  ]
+  return jax.lax.pad(
+    of_pixel, jnp.zeros((), x.dtype), [(0, 0, 0), *edges, (0, 0, 0)]
+  )
 
 
 def _first_largest(
