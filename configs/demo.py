@@ -25,7 +25,7 @@ def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
   config.data.simulation.enabled = True
   config.data.frame_size = 96
   config.data.image_size = 48
-  if model == 'dianet':
+  if 'backbone' in config.model:
     config.model.backbone = 'compact'
     config.model.pool = 'flatten'
   config.train.epochs = 40

@@ -28,9 +28,10 @@ def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
   config.data.image_size = 28
   # The grey value of no motion is unknown and differs between images.
   config.data.scaling = 'standardize'
-  if model == 'dianet':
+  if 'backbone' in config.model:
     config.model.backbone = 'compact'
     config.model.pool = 'flatten'
+  if model == 'dianet':
     config.train.epochs = 30
     config.train.augment.shift_pixels = 2
   return config

@@ -49,10 +49,10 @@ class Registry(Mapping[str, T], Generic[T]):
     """The row with this name.
 
     Raises:
-      UserError: there is none; the message has the nearest name and all names.
+      UserError: there is none; the message has a similar name and all names.
     """
     if name not in self._rows:
-      near = difflib.get_close_matches(str(name), self._rows, 1, 0.0)
+      near = difflib.get_close_matches(str(name).lower(), self._rows, 1)
       raise errors.UserError(
         f'--config.{self._key}={name!r} is not a known {self._what}.'
         + (f' Did you mean {near[0]!r}?' if near else '')

@@ -27,7 +27,7 @@ def test_every_model_of_the_registry_has_its_row():
 def test_parts_add_up():
   size, parts = models.layers('ststnet')
   assert size == sum(part[-1] for part in parts) == 1_683
-  assert parts[0][:2] == ('convolution_1', '30 x 30 x 3')
+  assert parts[0][:2] == ('convolution_1', '30 x 30 x 16')
 
 
 def test_the_page_quotes_the_leaderboard():
