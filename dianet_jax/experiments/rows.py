@@ -17,11 +17,12 @@ from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.experiments import configuration, initial_weights, rules
 
-# Prefixes of keys that a row may not set, because all rows must share them to
-# be comparable, or because they belong to the complete study.
+# Keys and sections that a row may not set, because all rows must share them to
+# be comparable, or because they belong to the complete study. Rows with unequal
+# numbers of seeds are compared by the first seeds of each.
 _SHARED = {
-  'ablation': ('name', 'study.', 'seed', 'evaluation.ensemble'),
-  'nested': ('name', 'study.', 'seed', 'evaluation.'),
+  'ablation': ('name', 'study', 'seed', 'evaluation.ensemble'),
+  'nested': ('name', 'study', 'seed', 'seeds', 'evaluation'),
 }
 
 
@@ -70,7 +71,7 @@ def _settings(text: str, shared: tuple[str, ...]) -> dict[str, Any]:
       raise errors.UserError(f'{setting!r}: expected key=value.')
     if key in found:
       raise errors.UserError(f'{key} is set twice.')
-    if key.startswith(shared):
+    if key in shared or key.partition('.')[0] in shared:
       raise errors.UserError(
         f'{key} must be the same for all rows. Set it for the study.'
       )

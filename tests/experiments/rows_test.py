@@ -42,7 +42,6 @@ def test_rows_are_configurations(make):
     ('x: name=y', 'name must be the same'),
     ('x: study.groups=4', 'study.groups must be the same'),
     ('x: seed=1', 'seed must be the same'),
-    ('x: seeds=2', 'seeds must be the same'),
     ('x: evaluation.ensemble=2', 'evaluation.ensemble must be the same'),
     ('x: model={}', 'model is not a configuration key'),
     ('x: model.fusion={[]: 1}', 'expected one of'),
@@ -69,6 +68,11 @@ def test_a_row_may_name_a_model_and_an_objective(make, others):  # noqa: F811
   mistake = 'x: model.name=other model.fusion=add'
   with pytest.raises(errors.UserError, match='model.fusion is not a config'):
     rows.parse(make(study__rows=(mistake,)))
+
+
+def test_numbers_of_seeds_may_differ(make):
+  found = rows.parse(make(study__rows=('x:', 'y: seeds=1'), seeds=3))
+  assert [row.config.seeds for row in found] == [3, 1]
 
 
 def test_blanks_may_follow_commas(make):
