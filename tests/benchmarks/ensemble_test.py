@@ -1,5 +1,6 @@
 """The mean of the systems of a kept leaderboard."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -33,6 +34,30 @@ def test_it_is_the_mean_of_the_probabilities():
   most = found.probabilities.argmax(axis=-1)
   np.testing.assert_array_equal(found.predictions, most)
   assert found.clips == runs['dianet'].clips
+
+
+def test_as_many_seeds_as_all_have():
+  runs = {name: predictions.load(KEPT / name) for name in ('dianet', 'ststnet')}
+  one = runs['ststnet']
+  three = dataclasses.replace(
+    one,
+    seeds=(0, 1, 2),
+    predictions=np.repeat(one.predictions, 3, axis=0),
+    probabilities=np.repeat(one.probabilities, 3, axis=0),
+  )
+  found = ensemble.mean(runs | {'ststnet': three})
+  np.testing.assert_array_equal(
+    found.probabilities, ensemble.mean(runs).probabilities
+  )
+
+
+def test_seeds_become_one_prediction():
+  run = predictions.load(KEPT.parent / 'megc2019')
+  found = ensemble.of_seeds(run)
+  assert len(run.seeds) == 3 and len(found.seeds) == 1
+  np.testing.assert_allclose(found.probabilities[0], run.probabilities.mean(0))
+  most = run.probabilities.mean(axis=0).argmax(axis=-1)
+  np.testing.assert_array_equal(found.predictions[0], most)
 
 
 def test_another_folder_is_refused(tmp_path):
