@@ -313,7 +313,9 @@ def _lines() -> Iterator[str]:
   yield '\n## Cost of the rows\n'
   yield (
     '`python -m benchmarks.zoo megc2019`: *all h* estimates one seed of a row'
-    ' on one processor core, also of the rows without a result.\n'
+    ' on one processor core, also of the rows without a result. *PyTorch ms* is'
+    " an eager step of the authors' network with as many clips and parameters,"
+    ' on the same core.\n'
   )
   yield (_RESULTS / 'zoo-megc2019/cost.md').read_text(encoding='utf-8').strip()
   yield '\n## Trained on one data set, tested on another\n'

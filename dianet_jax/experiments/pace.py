@@ -1,7 +1,8 @@
 """Estimates the remaining time of a study from its finished trainings.
 
-Work is the number of input values that training processes: clips times epochs
-times the size of a clip's inputs.
+Work is the number of operations of the network, forward: clips times epochs
+times the operations of a clip. A training step takes 70 to 170 ms per 1e9 of
+them on one core, for all models of the zoo (`benchmarks.zoo`).
 """
 
 from collections.abc import Iterator
@@ -11,11 +12,13 @@ import datetime
 import pathlib
 import time
 
-import numpy as np
+import jax
+import jax.numpy as jnp
 
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import folds as folds_lib
+from dianet_jax.models.registry import MODELS
 from dianet_jax.training import saved_folds
 
 
@@ -56,7 +59,21 @@ def work(
   workdir: pathlib.Path,
 ) -> float:
   """The work of the trainings that are not finished in `workdir`."""
-  # Arrays are [variant, clip, ...].
-  size = sum(np.prod(array.shape[2:]) for array in dataset.inputs.values())
   missing = max(len(folds) - saved_folds.finished(workdir), 0) / len(folds)
-  return float(folds.train_valid.sum() * size * config.train.epochs * missing)
+  clips = float(folds.train_valid.sum()) * config.train.epochs * missing
+  return clips * _operations(config, dataset) if clips else 0.0
+
+
+def _operations(config: Config, dataset: data_lib.Dataset) -> float:
+  """Floating-point operations of the network for one clip, not compiled."""
+  model = MODELS[config.model.name](len(dataset.classes), config.model)
+  # Arrays are [variant, clip, ...].
+  inputs = {
+    name: jax.ShapeDtypeStruct((1, *array.shape[2:]), jnp.float32)
+    for name, array in dataset.inputs.items()
+  }
+  variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
+  lowered = jax.jit(lambda *arrays: model.apply(*arrays)).lower(
+    variables, inputs
+  )
+  return (lowered.cost_analysis() or {}).get('flops', 1.0)

@@ -32,15 +32,40 @@ def test_only_completed_work_changes_the_pace(monkeypatch):
   assert done.work == 10
 
 
-def test_finished_trainings_are_not_estimated(make_config, tmp_path):
-  config = make_config(train__epochs=3)
-  folds = folds_lib.leave_one_subject_out(list('aabb'), [0, 1, 0, 1], 2)
-  # Each clip has 2 x 5 and 7 input values; variants are not looked at at once.
-  dataset = types.SimpleNamespace(
-    inputs={'one': np.zeros((2, 4, 2, 5)), 'other': np.zeros((2, 4, 7))}
+def data():
+  # Variants are not looked at at once.
+  images = np.zeros((2, 4, 2, 28, 28, 3), np.float32)
+  return types.SimpleNamespace(
+    classes=('a', 'b', 'c'), inputs={'phase_flow': images}
   )
-  # Two folds of two training clips.
-  assert pace.work(config, dataset, folds, tmp_path) == 2 * 2 * 17 * 3
+
+
+def test_work_is_what_the_network_computes(make_config, tmp_path):
+  folds = folds_lib.leave_one_subject_out(list('aabb'), [0, 1, 0, 1], 2)
+  narrow, wide = (
+    pace.work(
+      make_config(
+        model__name='ststnet', model__filters=filters, train__epochs=3
+      ),
+      data(),
+      folds,
+      tmp_path,
+    )
+    for filters in ((1, 1, 2), (10, 10, 20))
+  )
+  # Two folds of two clips; 30 x 30 pixels, of 3 x 3 x 3 values by each filter.
+  convolution = 2 * 2 * 3 * (30 * 30 * 27 * 4 * 2)
+  # On a CPU it is a product that has zeros, too.
+  assert convolution < narrow < 3 * convolution
+  assert wide / narrow == pytest.approx(10, rel=0.1)
+
+
+def test_finished_trainings_are_not_estimated(make_config, tmp_path):
+  config = make_config(model__name='ststnet', train__epochs=3)
+  folds = folds_lib.leave_one_subject_out(list('aabb'), [0, 1, 0, 1], 2)
+  whole = pace.work(config, data(), folds, tmp_path)
   (tmp_path / 'checkpoints/seed0/a').mkdir(parents=True)
   (tmp_path / 'checkpoints/seed0/b.orbax-checkpoint-tmp-1').mkdir()
-  assert pace.work(config, dataset, folds, tmp_path) == 2 * 17 * 3
+  assert pace.work(config, data(), folds, tmp_path) == whole / 2
+  (tmp_path / 'checkpoints/seed0/b').mkdir()
+  assert pace.work(config, data(), folds, tmp_path) == 0
