@@ -20,6 +20,7 @@ import argparse
 from collections.abc import Callable, Sequence
 import dataclasses
 import importlib.metadata
+import importlib.util
 import os
 import pathlib
 import platform as machine
@@ -292,6 +293,8 @@ def main() -> None:
   parser.add_argument('--memory_of', choices=CASES, help=argparse.SUPPRESS)
   parser.add_argument('--side', help=argparse.SUPPRESS)
   options = parser.parse_args()
+  if not importlib.util.find_spec('torch'):
+    parser.error("PyTorch is not installed: pip install -e '.[bench]'")
   with tempfile.TemporaryDirectory() as empty:
     # An empty cache, so that compilation is timed.
     runtime.configure(pathlib.Path(empty))

@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import rank_pooling
-from dianet_jax.core import limits, runtime
+from dianet_jax.core import errors, limits, runtime
 from dianet_jax.core.config import Config
 from dianet_jax.experiments import configuration, rows, rules
 from dianet_jax.motion import registry as motion
@@ -106,10 +106,14 @@ def main() -> None:
   parser.add_argument('--folds', type=int, default=52, help='folds of a seed')
   parser.add_argument('--quick', action='store_true', help='the first row')
   options = parser.parse_args()
+  zoo = importlib.import_module('configs.zoo')
+  try:
+    values = zoo.get_config(options.base)
+  except errors.UserError as error:
+    parser.error(str(error))
   if hasattr(os, 'sched_setaffinity'):
     os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
   runtime.configure(runtime.cache_dir(''))
-  values = importlib.import_module('configs.zoo').get_config(options.base)
   found = rows.parse(configuration.from_mapping(values.to_dict()))
   fed = [row for row in found if not row.unsupported]
   print(
