@@ -52,7 +52,7 @@ class Registry(Mapping[str, T], Generic[T]):
       UserError: there is none; the message has a similar name and all names.
     """
     if name not in self._rows:
-      near = difflib.get_close_matches(str(name).lower(), self._rows, 1)
+      near = difflib.get_close_matches(str(name).lower(), self._rows, 1, 0.5)
       raise errors.UserError(
         f'--config.{self._key}={name!r} is not a known {self._what}.'
         + (f' Did you mean {near[0]!r}?' if near else '')
