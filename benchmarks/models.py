@@ -314,8 +314,7 @@ def _lines() -> Iterator[str]:
   yield (
     '`python -m benchmarks.zoo megc2019`: *all h* estimates one seed of a row'
     ' on one processor core, also of the rows without a result. *PyTorch ms* is'
-    " an eager step of the authors' network with as many clips and parameters,"
-    ' on the same core.\n'
+    ' an eager step of the same network with as many clips, on the same core.\n'
   )
   yield (_RESULTS / 'zoo-megc2019/cost.md').read_text(encoding='utf-8').strip()
   yield '\n## Trained on one data set, tested on another\n'

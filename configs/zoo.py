@@ -158,7 +158,7 @@ def _own(
     # The grey levels 0..255 as published code has them.
     values['data.scaling'] = 'minmax'
   values |= {f'train.{key}': value for key, value in train.items()}
-  # Ten times as many epochs as by the common recipe, and more.
+  # It has many more epochs.
   values['seeds'] = 1
   yield _row(f'{name}, own recipe', model, values)
 

@@ -1,4 +1,4 @@
-"""Networks of the zoo in eager PyTorch, as their authors wrote them.
+"""Networks of the zoo in eager PyTorch, as a user would write them.
 
 Images of flow are float32 [clip, channel, height, width]; what a network cuts
 out of them before its first layer is done beforehand.

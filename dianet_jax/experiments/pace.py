@@ -73,7 +73,5 @@ def _operations(config: Config, dataset: data_lib.Dataset) -> float:
     for name, array in dataset.inputs.items()
   }
   variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
-  lowered = jax.jit(lambda *arrays: model.apply(*arrays)).lower(
-    variables, inputs
-  )
+  lowered = jax.jit(model.apply).lower(variables, inputs)
   return (lowered.cost_analysis() or {}).get('flops', 1.0)
