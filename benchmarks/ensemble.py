@@ -78,22 +78,24 @@ def mean(runs: dict[str, predictions.Predictions]) -> predictions.Predictions:
   """
   first = min(runs.values(), key=lambda run: len(run.seeds))
   seeds = len(first.seeds)
-  probabilities = np.mean(
-    [run.probabilities[:seeds] for run in runs.values()], axis=0
-  )
-  return dataclasses.replace(
+  return _predicting(
     first,
-    probabilities=probabilities,
-    predictions=probabilities.argmax(axis=-1),
+    np.mean([run.probabilities[:seeds] for run in runs.values()], axis=0),
   )
 
 
 def of_seeds(run: predictions.Predictions) -> predictions.Predictions:
   """The mean of the probabilities of all seeds, as one prediction."""
-  probabilities = run.probabilities.mean(axis=0, keepdims=True)
+  return _predicting(run, run.probabilities.mean(axis=0, keepdims=True))
+
+
+def _predicting(
+  run: predictions.Predictions, probabilities: np.ndarray
+) -> predictions.Predictions:
+  """`run` with the probabilities of as many of its seeds as these have."""
   return dataclasses.replace(
     run,
-    seeds=run.seeds[:1],
+    seeds=run.seeds[: len(probabilities)],
     probabilities=probabilities,
     predictions=probabilities.argmax(axis=-1),
   )

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 import contextlib
 import dataclasses
 import datetime
+import functools
 import pathlib
 import time
 
 import jax
 import jax.numpy as jnp
 
-from dianet_jax.core.config import Config
+from dianet_jax.core import config as configuration
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.models.registry import MODELS
@@ -53,7 +54,7 @@ class Pace:
 
 
 def work(
-  config: Config,
+  config: configuration.Config,
   dataset: data_lib.Dataset,
   folds: folds_lib.Folds,
   workdir: pathlib.Path,
@@ -61,16 +62,25 @@ def work(
   """The work of the trainings that are not finished in `workdir`."""
   missing = max(len(folds) - saved_folds.finished(workdir), 0) / len(folds)
   clips = float(folds.train_valid.sum()) * config.train.epochs * missing
-  return clips * _operations(config, dataset) if clips else 0.0
-
-
-def _operations(config: Config, dataset: data_lib.Dataset) -> float:
-  """Floating-point operations of the network for one clip, not compiled."""
-  model = MODELS[config.model.name](len(dataset.classes), config.model)
+  if not clips:
+    return 0.0
   # Arrays are [variant, clip, ...].
+  shapes = tuple((n, array.shape[2:]) for n, array in dataset.inputs.items())
+  return clips * _operations(config.model, len(dataset.classes), shapes)
+
+
+# A nested selection asks for the work of all candidates before each of them.
+@functools.lru_cache(maxsize=256)
+def _operations(
+  settings: configuration.Model,
+  num_classes: int,
+  shapes: tuple[tuple[str, tuple[int, ...]], ...],
+) -> float:
+  """Floating-point operations of the network for one clip, not compiled."""
+  model = MODELS[settings.name](num_classes, settings)
   inputs = {
-    name: jax.ShapeDtypeStruct((1, *array.shape[2:]), jnp.float32)
-    for name, array in dataset.inputs.items()
+    name: jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    for name, shape in shapes
   }
   variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
   lowered = jax.jit(model.apply).lower(variables, inputs)
