@@ -59,7 +59,7 @@ _STREAMS = (
 )
 _LARGE = (
   ('FMANet (our reading)', 'fmanet', {}),
-  ('SKD-TSTSAN temporal, half width', 'skd_tstsan_t', {'width': 0.5}),
+  ('SKD-TSTSAN temporal, quarter width', 'skd_tstsan_t', {'width': 0.25}),
 )
 _FRAMES = (
   ('SKD-TSTSAN, quarter width', 'skd_tstsan', {'width': 0.25}),
