@@ -146,7 +146,7 @@ class _Study:
 
 
 def _work_left(one: rows_lib.Ready, workdir: pathlib.Path) -> float:
-  if (workdir / 'metrics.json').exists():
+  if workdirs.is_finished(workdir, one.row.config):
     return 0.0
   return pace_lib.work(one.row.config, one.dataset, one.folds, workdir)
 

@@ -96,7 +96,9 @@ def run(
   hosts.start(config.parallel)
   with workdirs.exclusive(workdir):
     workdirs.check_config(workdir, config)
-    summary = hosts.of_main(workdirs.load_summary(workdir))
+    finished = workdirs.is_finished(workdir, config)
+    summary = workdirs.load_summary(workdir) if finished else None
+    summary = hosts.of_main(summary)
     if summary is None:
       summary = _run(config, workdir, load, describe_rest)
       shutil.rmtree(workdir / 'unfinished', ignore_errors=True)

@@ -168,6 +168,14 @@ def load_summary(workdir: pathlib.Path) -> dict[str, Any] | None:
   return summary
 
 
+def is_finished(workdir: pathlib.Path, config: Config) -> bool:
+  """Whether `workdir` has the result of all seeds of a configuration."""
+  return (workdir / 'metrics.json').exists() and (
+    not (workdir / 'config.json').exists()
+    or load_config(workdir).seeds >= config.seeds
+  )
+
+
 def load_data(workdir: pathlib.Path) -> dict[str, Any] | None:
   """The content of `data.json`; None if there is none, as in the first runs.
 
@@ -223,6 +231,9 @@ def load_config(workdir: pathlib.Path) -> Config:
 def check_config(workdir: pathlib.Path, config: Config) -> None:
   """Refuses a workdir that contains a run of another configuration.
 
+  More seeds are allowed, because the trainings of the first stay as they are;
+  except in a nested selection, whose own seeds follow those of the result.
+
   Raises:
     UserError: keys differ, which the message lists; or the workdir contains
       trainings of an unknown configuration.
@@ -230,8 +241,11 @@ def check_config(workdir: pathlib.Path, config: Config) -> None:
   if not (workdir / 'config.json').exists():
     _refuse_unknown(workdir, 'config.json')
     return
-  recorded = configuration.identity(load_config(workdir))
+  before = load_config(workdir)
+  recorded = configuration.identity(before)
   wanted = configuration.identity(config)
+  if config.study.kind != 'nested' and before.seeds < config.seeds:
+    recorded['seeds'] = wanted['seeds']
   if recorded != wanted:
     raise errors.UserError(
       f'{workdir} contains a run of another configuration:\n'
@@ -309,7 +323,7 @@ def begin(
 
 
 def note_config(workdir: pathlib.Path, config: Config) -> None:
-  """Writes `config.json` for `check_config`, unless it exists."""
+  """Writes `config.json` for `check_config`, or the session and new seeds."""
   if not hosts.is_main():
     return
   recorded = _recorded(workdir) or {
@@ -317,6 +331,10 @@ def note_config(workdir: pathlib.Path, config: Config) -> None:
     'config': schema.to_dict(config),
     'sessions': [],
   }
+  if recorded['config'].get('seeds', 1) < config.seeds:
+    # The result of fewer seeds, which the same trainings give again.
+    (workdir / 'metrics.json').unlink(missing_ok=True)
+    recorded['config']['seeds'] = config.seeds
   session = versions()
   if session not in recorded['sessions']:
     recorded['sessions'].append(session)

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from dianet_jax.core import errors
-from dianet_jax.experiments import ablation, run
+from dianet_jax.experiments import ablation, run, workdirs
 from dianet_jax.training import resume as resume_lib
 from tests.experiments.conftest import ROWS
 
@@ -40,12 +40,30 @@ def test_an_ablation_runs_and_resumes(make, tmp_path, capsys, monkeypatch):
   # A row may go, and come back.
   fewer = ablation.run(make(study__rows=ROWS[1:]), workdir)
   assert fewer['rows'] == result['rows'][1:]
-  for other in (make(seeds=2), make(study__kind='nested', study__groups=3)):
+  for other in (make(seed=2), make(study__kind='nested', study__groups=3)):
     with pytest.raises(errors.UserError, match='another configuration'):
       ablation.run(other, workdir)
   plain = make(study__kind='', study__rows=())
   with pytest.raises(errors.UserError, match='study.kind: .ablation. there'):
     run.run(plain, workdir)
+
+
+@pytest.mark.slow
+def test_a_study_trains_the_seeds_that_its_rows_lack(make, tmp_path, capsys):
+  rows = (ROWS[2], ROWS[1] + ' seeds=1')
+  ablation.run(make(study__rows=rows), tmp_path)
+  capsys.readouterr()
+  ablation.run(make(study__rows=rows, seeds=2), tmp_path)
+  shown = capsys.readouterr().out
+  assert '6 of 12 trainings are finished' in shown
+  assert f'This run is finished: {tmp_path / "both-added"}' in shown
+  recorded = workdirs.load_config(tmp_path)
+  assert (recorded.seeds, recorded.study.rows) == (2, rows)
+  seeds = {
+    folder: workdirs.load_summary(tmp_path / folder)['seeds']
+    for folder in ('first-only', 'both-added')
+  }
+  assert seeds == {'first-only': [0, 1], 'both-added': [0]}
 
 
 @pytest.mark.slow

@@ -133,6 +133,22 @@ def test_resuming_gives_the_same_predictions(
   assert predictions(again) == before
 
 
+@pytest.mark.slow
+def test_more_seeds_are_added_to_a_finished_run(
+  workdir, flow_config, tmp_path, capsys
+):
+  grown = tmp_path / 'grown'
+  run.run(flow_config(seeds=1), grown)
+  capsys.readouterr()
+  summary = run.run(flow_config(), grown)
+  assert '6 of 12 trainings are finished' in capsys.readouterr().out
+  assert predictions(grown) == predictions(workdir)
+  before = workdirs.load_summary(workdir)
+  for key in ('overall', 'by_dataset', 'seeds'):
+    assert json.loads(json.dumps(summary[key])) == before[key]
+  assert len(list(grown.glob('tensorboard/seed*/*/events*'))) == 12
+
+
 def test_a_finished_run_is_reported(workdir, flow_config, finished, capsys):
   assert run.run(flow_config(), workdir) == json.loads(
     json.dumps(finished['summary'])

@@ -26,11 +26,38 @@ def test_a_workdir_accepts_only_its_own_configuration_and_data(
   workdirs.begin(workdir, config, DATA)
   workdirs.check_config(workdir, config)
   workdirs.check_data(workdir, config, DATA)
-  with pytest.raises(errors.UserError, match='seeds: 1 there, 3 here'):
-    workdirs.check_config(workdir, dataclasses.replace(config, seeds=3))
+  with pytest.raises(errors.UserError, match='seed: 0 there, 3 here'):
+    workdirs.check_config(workdir, dataclasses.replace(config, seed=3))
   other = types.SimpleNamespace(fingerprint='cd', simulated=True)
   with pytest.raises(errors.UserError, match='raw data have changed'):
     workdirs.begin(workdir, config, other)
+
+
+def test_a_workdir_accepts_more_seeds_and_not_fewer(make_config, tmp_path):
+  fewer, more = make_config(seeds=2), make_config(seeds=3)
+  workdirs.begin(tmp_path, fewer, DATA)
+  metrics = tmp_path / 'metrics.json'
+  metrics.write_text('{}')
+  workdirs.check_config(tmp_path, more)
+  assert workdirs.is_finished(tmp_path, fewer)
+  assert not workdirs.is_finished(tmp_path, more)
+  # The result of fewer seeds is kept until the data were checked.
+  other = types.SimpleNamespace(fingerprint='cd', simulated=True)
+  with pytest.raises(errors.UserError, match='raw data have changed'):
+    workdirs.begin(tmp_path, more, other)
+  assert metrics.exists()
+  workdirs.begin(tmp_path, more, DATA)
+  assert not metrics.exists()
+  assert workdirs.load_config(tmp_path) == more
+  with pytest.raises(errors.UserError, match='seeds: 3 there, 2 here'):
+    workdirs.check_config(tmp_path, fewer)
+
+
+def test_a_nested_selection_accepts_only_its_own_seeds(make_config, tmp_path):
+  config = make_config(study__kind='nested', study__rows=('a:',), seeds=1)
+  workdirs.note_config(tmp_path, config)
+  with pytest.raises(errors.UserError, match='seeds: 1 there, 2 here'):
+    workdirs.check_config(tmp_path, dataclasses.replace(config, seeds=2))
 
 
 def test_rows_of_an_ablation_are_not_its_identity(make_config, tmp_path):
