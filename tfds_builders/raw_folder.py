@@ -173,7 +173,8 @@ class Guide:
     return NothingFoundError(
       f'{self.title}: {problem}\n{looked_in}Expected layout:\n{self.layout}\n'
       f'{self.source}\n'
-      'Name the folder with --config.data.manual_dir=/path/to/folder.'
+      'Name the folder with --config.data.manual_dir=/path/to/folder; commands'
+      ' of `dianet` that have no --config take --manual_dir.'
     )
 
   def walk(
