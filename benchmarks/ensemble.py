@@ -15,14 +15,13 @@ over the seeds, too, as one prediction, beside that of DIANet.
 
 import argparse
 import dataclasses
-import json
 import pathlib
 import sys
-from typing import Any
 
 import numpy as np
 
-from dianet_jax.core import entry, errors
+from benchmarks import keep
+from dianet_jax.core import entry
 from dianet_jax.evaluation import compare, predictions
 
 NAME = 'mean of ten systems'
@@ -40,21 +39,6 @@ MEMBERS = (
 )
 
 
-def rows(folder: pathlib.Path) -> list[dict[str, Any]]:
-  """The rows of a kept leaderboard, as `ablation.json` has them.
-
-  Raises:
-    UserError: the folder has no such file.
-  """
-  path = folder / 'ablation.json'
-  if not path.is_file():
-    raise errors.UserError(
-      f'{path} does not exist. Expected a folder of `python -m benchmarks.keep`'
-      ' or the workdir of a study.'
-    )
-  return json.loads(path.read_text(encoding='utf-8'))['rows']
-
-
 def members(folder: pathlib.Path) -> dict[str, predictions.Predictions]:
   """Member -> its predictions, if it has a result, on the same clips.
 
@@ -63,7 +47,7 @@ def members(folder: pathlib.Path) -> dict[str, predictions.Predictions]:
   """
   found = {
     row['name']: predictions.load(folder / row['folder'])
-    for row in rows(folder)
+    for row in keep.rows(folder)
     if 'folder' in row and row['name'] in MEMBERS
   }
   aligned, _ = predictions.align(found, False)

@@ -10,9 +10,10 @@ anew. A study that still runs can be copied as far as it is.
 import argparse
 import json
 import pathlib
+import sys
 from typing import Any
 
-from dianet_jax.core import files
+from dianet_jax.core import entry, errors, files
 from dianet_jax.experiments import ablation
 
 _PLACES = ('manual_dir', 'cache_dir')
@@ -27,13 +28,32 @@ def _without_places(held: Any) -> Any:
   return [*map(_without_places, held)] if isinstance(held, list) else held
 
 
+def rows(folder: pathlib.Path) -> list[dict[str, Any]]:
+  """The rows of a kept leaderboard, as `ablation.json` has them.
+
+  Raises:
+    UserError: the folder has no such file.
+  """
+  path = folder / 'ablation.json'
+  if not path.is_file():
+    raise errors.UserError(
+      f'{path} does not exist. Expected a folder of `python -m benchmarks.keep`'
+      ' or the workdir of a study.'
+    )
+  return json.loads(path.read_text(encoding='utf-8'))['rows']
+
+
 def keep(workdir: pathlib.Path, folder: pathlib.Path) -> None:
   """Copies the rows that a study has finished.
 
   Args:
     workdir: the study's.
     folder: the folder to write.
+
+  Raises:
+    UserError: `workdir` is not that of a study.
   """
+  rows(workdir)
 
   def copy(name: str) -> Any:
     target = folder / name
@@ -66,7 +86,8 @@ def main() -> None:
   parser.add_argument('workdir', type=pathlib.Path)
   parser.add_argument('folder', type=pathlib.Path)
   options = parser.parse_args()
-  keep(options.workdir, options.folder)
+  if status := entry.run(lambda: keep(options.workdir, options.folder)):
+    sys.exit(status)
 
 
 if __name__ == '__main__':

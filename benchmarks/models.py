@@ -14,7 +14,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from benchmarks import ensemble
+from benchmarks import ensemble, keep
 from configs import default
 from dianet_jax.evaluation import tables
 from dianet_jax.experiments import configuration, rules
@@ -218,7 +218,7 @@ def _size(tree: Any) -> int:
 
 def kept(folder: str = 'zoo-megc2019') -> list[dict[str, Any]]:
   """Rows of a leaderboard in `benchmarks/results`."""
-  return ensemble.rows(_RESULTS / folder)
+  return keep.rows(_RESULTS / folder)
 
 
 def _ours(name: str, rows: list[dict[str, Any]]) -> str:
