@@ -18,6 +18,7 @@ import dataclasses
 import fractions
 import itertools
 import pathlib
+import sys
 import tempfile
 
 import cv2
@@ -28,7 +29,7 @@ import rich.console
 import rich.table
 
 from dianet_jax.clips import faces
-from dianet_jax.core import progress
+from dianet_jax.core import entry, progress
 from dianet_jax.inference import bundle as bundle_lib
 from dianet_jax.inference import folder
 
@@ -199,14 +200,12 @@ def with_trials(bundle: bundle_lib.Bundle, counts: Counts) -> bundle_lib.Bundle:
   return dataclasses.replace(bundle, facts={**bundle.facts, 'trials': trials})
 
 
-def main() -> None:
-  """Prints the table."""
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
-  parser.add_argument('--bundle', required=True, help='folder of a bundle')
-  parser.add_argument('--save', help='folder for it with this on its card')
-  options = parser.parse_args()
+def show(options: argparse.Namespace) -> None:
+  """Measures and prints the table.
+
+  Raises:
+    UserError: the bundle cannot be read.
+  """
   bundle = folder.load(options.bundle)
   counts = measure(bundle)
   if options.save:
@@ -223,6 +222,18 @@ def main() -> None:
     f'{right} as expected, each in {len(_QUALITIES)} qualities and'
     f' {2 * len(_SCALES)} forms of the face.'
   )
+
+
+def main() -> None:
+  """Prints the table."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument('--bundle', required=True, help='folder of a bundle')
+  parser.add_argument('--save', help='folder for it with this on its card')
+  options = parser.parse_args()
+  if status := entry.run(lambda: show(options)):
+    sys.exit(status)
 
 
 if __name__ == '__main__':

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import contextlib
 import fractions
 import pathlib
+import sys
 import tempfile
 import time
 
@@ -26,7 +27,7 @@ import rich.console
 import rich.table
 
 from dianet_jax.clips import faces, segments, spotting, video
-from dianet_jax.core import errors
+from dianet_jax.core import entry, errors
 from dianet_jax.inference import bundle as bundle_lib
 from dianet_jax.inference import folder, outputs
 from dianet_jax.motion import scaling
@@ -153,15 +154,12 @@ def fastest(function: Callable[[], None], repeats: int) -> float:
   return min(found)
 
 
-def main() -> None:
-  """Prints the table."""
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
-  parser.add_argument('--bundle', required=True, help='folder of a bundle')
-  parser.add_argument('--frames', type=int, default=300, help='of the video')
-  parser.add_argument('--repeats', type=int, default=5)
-  options = parser.parse_args()
+def show(options: argparse.Namespace) -> None:
+  """Measures and prints the table.
+
+  Raises:
+    UserError: the bundle cannot be read.
+  """
   start = time.perf_counter()
   bundle = folder.load(options.bundle)
   loaded = time.perf_counter() - start
@@ -194,6 +192,19 @@ def main() -> None:
     f' inference form, {1000 * fastest(training_form(bundle), 10):.2f} ms as in'
     ' training.'
   )
+
+
+def main() -> None:
+  """Prints the table."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument('--bundle', required=True, help='folder of a bundle')
+  parser.add_argument('--frames', type=int, default=300, help='of the video')
+  parser.add_argument('--repeats', type=int, default=5)
+  options = parser.parse_args()
+  if status := entry.run(lambda: show(options)):
+    sys.exit(status)
 
 
 if __name__ == '__main__':
