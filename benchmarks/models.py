@@ -110,7 +110,7 @@ PUBLISHED: Mapping[str, Published] = {
   ),
   'fmanet': Published(
     'FMANet (our reading)', '2510.07810',
-    'accuracy CASME II .8730, SAMM .8456 (secondary)', 'unknown; no code', 28,
+    'accuracy CASME II .8730, SAMM .8456 (secondary)', 'unknown; no code', 112,
     'FMANet',
   ),
   'skd_tstsan': Published(

@@ -26,11 +26,19 @@ def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
   config.data.inputs = ('phase_flow',)
   config.data.frame_size = 28
   config.data.image_size = 28
-  # The grey value of no motion is unknown and differs between images.
-  config.data.scaling = 'standardize'
+  if config.data.scaling != 'minmax':
+    # The grey value of no motion is unknown and differs between images.
+    config.data.scaling = 'standardize'
   if 'backbone' in config.model:
     config.model.backbone = 'compact'
     config.model.pool = 'flatten'
+  # There are no frames to search.
+  config.data.key_frame_search, config.data.train_on_annotated = 0.0, True
+  if model == 'fmanet':
+    # What it recommends is for flow in pixels.
+    config.data.flow.coding = 'grey_levels'
+    config.model.flow, config.model.stem = 'images', '3x3'
+    config.train.augment.rotation_degrees = 0.0
   if model == 'dianet':
     config.train.epochs = 30
     config.train.augment.shift_pixels = 2

@@ -86,6 +86,9 @@ _FRAMES = (
   ),
 )
 # Networks of colours or of blocks of the face, which neither turn nor move.
+# Recommended settings that belong to the training.
+_SEARCH = ('data.key_frame_search', 'data.train_on_annotated')
+_TRAINING = ('train.', 'objective.', *_SEARCH)
 _AUGMENTED = {
   'slstt': {'train.augment.flip_probability': 0.0},
   'skd_tstsan': {'train.augment.shift_pixels': 0},
@@ -124,10 +127,11 @@ def _common(
   settings: Mapping[str, Any],
 ) -> str:
   """A row with the training of the data set's configuration."""
-  values = _reading(model) | _sizes(config, model, settings)
+  values = _reading(config, model) | _sizes(config, model, settings)
   if issubclass(MODELS[model].Settings, flow_images.Settings):
     # Images come scaled for a learning rate like this one.
     values['model.input_scale'] = 1
+    del values['data.scaling']
   if model == 'cots':
     # As many epochs of pretraining besides.
     values |= {
@@ -149,14 +153,20 @@ def _own(
   training = {
     key: value
     for key, value in MODELS[model].recommended.items()
-    if key.startswith(('train.', 'objective.'))
+    if key.startswith(_TRAINING)
   }
   if not training:
     return
-  values = _reading(model) | training | _sizes(config, model, settings)
-  if issubclass(MODELS[model].Settings, flow_images.Settings):
-    # The grey levels 0..255 as published code has them.
-    values['data.scaling'] = 'minmax'
+  if config.data.inputs:
+    # Stored flow: no frames to search, and components that cannot rotate.
+    for key in (*_SEARCH, 'train.augment.rotation_degrees'):
+      training.pop(key, None)
+  if shift := training.get('train.augment.shift_pixels'):
+    size = MODELS[model].recommended.get('data.image_size', 0)
+    if size > config.data.image_size:
+      share = config.data.image_size / size
+      training['train.augment.shift_pixels'] = round(shift * share)
+  values = _reading(config, model) | training | _sizes(config, model, settings)
   values |= {f'train.{key}': value for key, value in train.items()}
   # It has many more epochs.
   values['seeds'] = 1
@@ -169,16 +179,21 @@ def _row(name: str, model: str, values: Mapping[str, Any]) -> str:
   return f'{name}: {" ".join(texts)}'
 
 
-def _reading(model: str) -> dict[str, Any]:
-  """What the model reads, and how."""
-  recommended = MODELS[model].recommended
+def _reading(config: ml_collections.ConfigDict, model: str) -> dict[str, Any]:
+  """What the model reads, and how, at the size of the data set's images."""
   found = {
     key: value
-    for key, value in recommended.items()
-    if key.startswith(('data.', 'model.'))
+    for key, value in MODELS[model].recommended.items()
+    if key.startswith(('data.', 'model.')) and key not in _SEARCH
   }
-  if model == 'skd_tstsan_t':
-    found['data.scaling'] = 'minmax'
+  found.pop('data.image_size', None)
+  if model == 'fmanet':
+    del found['model.stem']
+    if config.data.inputs:
+      # It recommends flow in pixels; stored images have no unit.
+      del found['model.flow'], found['data.scaling'], found['data.flow.coding']
+  if config.data.inputs:
+    found = {k: v for k, v in found.items() if not k.startswith('data.flow.')}
   if MODELS[model].reads not in (('dynamic_images',), ('phase_flow',)):
     found['data.inputs'] = ()
   return found

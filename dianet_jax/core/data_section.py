@@ -84,6 +84,23 @@ class Flow:
     ' direction, the value the magnitude).',
     one_of('grey_levels', 'pixels', 'hsv'),
   )
+  modulation: str = key(
+    'hard',
+    'mm_cof: how magnitudes are modulated: hard (those at or above the mean of'
+    ' the image times 1.5, the others times 0.5), soft (the same with a smooth'
+    ' step), none. Ours.',
+    one_of('hard', 'soft', 'none'),
+  )
+  phase_weights: tuple[float, ...] = key(
+    (0.5, 0.5),
+    'mm_cof: weights of the motion of both phases. Stated, without values.',
+    Check(
+      lambda weights: (
+        len(weights) == 2 and min(weights) >= 0 < sum(weights) <= 1
+      ),
+      'two numbers of at least 0 with a sum above 0, at most 1',
+    ),
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,10 +196,21 @@ class Data:
   key_frame_search: float = key(
     0.0,
     'In training, also use the most different key frames, searched within this'
-    ' fraction of a phase from the annotated ones (2603.04766: 0.1, and never'
-    ' the annotated ones; 2505.16372: 0.04). Prediction uses the annotated key'
-    ' frames. 0 = off.',
+    ' fraction of a phase from the annotated ones (2603.04766: 0.1; 2505.16372:'
+    ' 0.0375). Prediction uses the annotated key frames. 0 = off.',
     Check(lambda value: 0 <= value <= 0.5, '0 to 0.5'),
+  )
+  train_on_annotated: bool = key(
+    True,
+    'Whether training uses the annotated key frames besides those that'
+    ' key_frame_search finds, with equal probability (ours); false: only those'
+    ' that it finds, as in the code of 2603.04766 and 2505.16372.',
+  )
+  scale_jointly: bool = key(
+    False,
+    'skd_tstsan: whether apex and onset are scaled by their common minimum and'
+    ' maximum (ours), so that no change of brightness looks like motion, or'
+    ' each by its own, as in the code.',
   )
   crop: tuple[float, ...] = key(
     (0.0, 0.0, 1.0, 1.0),

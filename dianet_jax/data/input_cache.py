@@ -30,7 +30,7 @@ FOLDER, ABOUT = 'inputs', 'about.json'
 _IGNORED_KEYS = {
   'dataset', 'variant', 'protocol', 'emotions', 'manual_dir', 'cache_dir',
   'skip_bad_clips', 'annotation_policy', 'inputs', 'scaling', 'permute_labels',
-  'simulation',
+  'train_on_annotated', 'simulation',
 }  # fmt: skip
 
 

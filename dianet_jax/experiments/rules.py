@@ -74,11 +74,16 @@ def rules(config: Config) -> Iterator[Rule]:
   yield from _run_rules(config)
   yield from _data_rules(data)
   specs = motion.specs(chosen, data)
-  for key, holds, expected in MODELS[config.model.name].check(
-    config.model, specs
-  ):
+  model = MODELS[config.model.name]
+  for key, holds, expected in model.check(config.model, specs):
     yield f'model.{key}', holds, expected
   channels = motion.channels(chosen, data, stored(data.dataset))
+  check_channels = getattr(model, 'check_channels', None)
+  if check_channels and not motion.unsupported(
+    chosen, data, stored(data.dataset)
+  ):
+    for key, holds, expected in check_channels(config.model, channels):
+      yield f'model.{key}', holds, expected
   yield from _augment_rules(config, channels)
   yield from _study_rules(config)
   yield from _parallel_rules(config.parallel)
@@ -110,6 +115,13 @@ def _data_rules(data: Data) -> Iterator[Rule]:
       not images or getattr(data, key) == off,
       f'{off}: {images} images of {data.dataset} are not pooled from frames',
     )
+  yield (
+    'data.train_on_annotated',
+    data.train_on_annotated
+    or (data.key_frame_search > 0 and not data.offset_jitter_frames),
+    'true, or a data.key_frame_search above 0 without'
+    ' data.offset_jitter_frames, which moves the annotated offset',
+  )
   yield (
     'data.offset_jitter_frames',
     not data.offset_jitter_frames

@@ -15,6 +15,10 @@ A model is a Linen module with the attributes `num_classes`, `settings` and
                                           ShapeDtypeStruct without clip axis
     __call__(inputs, valid, train) -> Outputs
 
+If what its inputs mean matters, too, `check_channels(settings, channels)`
+yields the same for their channels; `channels` maps each input to its
+`motion.registry.Channel`s.
+
 If its authors have published weights, `official_names` has the names of their
 entries, and `models.official` loads them. If only a part of it was published,
 the method `official_parts() -> dict` maps patterns of module names to the names

@@ -1,11 +1,13 @@
 """Magnitude-modulated combined optical flow: both phases in one image.
 
-Source: FMANet, arXiv 2510.07810, for the magnitudes, their scaling and their
-weighted sum. The weights of 0.5, the modulation and the descriptor are ours.
+Source: FMANet, arXiv 2510.07810. From a secondary source: magnitudes, their
+scaling, their weighted sum and that a threshold modulates them. Ours: the
+weights of 0.5, the formulas of the modulation and the descriptor.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -16,26 +18,31 @@ from dianet_jax.motion import key_frames as key_frames_lib
 from dianet_jax.motion import phase_flow, strain
 from dianet_jax.motion.registry import Channel, ClipBatch, Representation
 
-_WEIGHT = 0.5
 _STRENGTHENED, _WEAKENED = 1.5, 0.5
+# Width of the smooth step of magnitudes.
+_SOFTNESS = 0.05
 
 
 def combine(
   flow: Float[AnyArray, '*batch 2 height width 2'],
   magnitude: Float[AnyArray, '*batch 2 height width'],
+  weights: Sequence[float] = (0.5, 0.5),
+  modulation: str = 'hard',
 ) -> tuple[
   Float[Array, '*batch height width 2'], Float[Array, '*batch height width']
 ]:
   """Combines the motion of both phases.
 
   The face moves back in the second phase, so its flow is subtracted. The
-  magnitudes of each phase are scaled to 0..1 (constant ones to 0) and averaged.
-  Values at or above the mean of the image are multiplied by 1.5 and clipped to
-  1, the others by 0.5.
+  magnitudes of each phase are scaled to 0..1 (constant ones to 0), weighted and
+  added. By hard modulation, values at or above the mean of the image are
+  multiplied by 1.5 and clipped to 1, the others by 0.5.
 
   Args:
     flow: from onset to apex and from apex to offset, in any unit.
     magnitude: of the flow; it may have been computed before resizing.
+    weights: of the two phases, see `data.flow.phase_weights`.
+    modulation: see `modulate`.
 
   Returns:
     The direction, a unit vector or 0; and the modulated magnitude, 0..1.
@@ -50,15 +57,39 @@ def combine(
   ([[[0.0, 0.0], [1.0, 0.0]]], [[0.0, 1.0]])
   """
   scaled = flow_lib.minmax(magnitude[..., None])[..., 0]
-  combined = _WEIGHT * (scaled[..., 0, :, :] + scaled[..., 1, :, :])
-  mean = combined.mean(axis=(-2, -1), keepdims=True)
-  modulated = jnp.where(
-    combined >= mean,
-    jnp.clip(_STRENGTHENED * combined, 0, 1),
-    _WEAKENED * combined,
-  )
-  difference = _WEIGHT * (flow[..., 0, :, :, :] - flow[..., 1, :, :, :])
-  return strain.orientation(difference), modulated
+  first, second = weights
+  combined = first * scaled[..., 0, :, :] + second * scaled[..., 1, :, :]
+  difference = first * flow[..., 0, :, :, :] - second * flow[..., 1, :, :, :]
+  return strain.orientation(difference), modulate(combined, modulation)
+
+
+def modulate(
+  magnitude: Float[AnyArray, '*batch height width'], kind: str
+) -> Float[Array, '*batch height width']:
+  """Strengthens large magnitudes and weakens small ones.
+
+  Args:
+    magnitude: 0..1.
+    kind: 'hard', 'soft' or 'none', see `data.flow.modulation`.
+
+  Returns:
+    0..1.
+
+  >>> magnitude = jnp.array([[0.0, 0.2, 0.4, 0.8]])
+  >>> modulate(magnitude, 'hard').round(2).tolist()
+  [[0.0, 0.10000000149011612, 0.6000000238418579, 1.0]]
+  >>> modulate(magnitude, 'soft').round(2).tolist()
+  [[0.0, 0.10999999940395355, 0.550000011920929, 1.0]]
+  """
+  magnitude = jnp.asarray(magnitude)
+  if kind == 'none':
+    return magnitude
+  above = magnitude - magnitude.mean(axis=(-2, -1), keepdims=True)
+  if kind == 'hard':
+    factor = jnp.where(above >= 0, _STRENGTHENED, _WEAKENED)
+  else:
+    factor = _WEAKENED + jax.nn.sigmoid(above / _SOFTNESS)
+  return jnp.clip(factor * magnitude, 0, 1)
 
 
 class MMCOF(Representation):
@@ -108,7 +139,12 @@ class MMCOF(Representation):
   ) -> Float[Array, 'clip view height width channel']:
     """See the class; a phase of a single frame counts as no motion."""
     images = phase_flow.displacement(clips, settings)
-    direction, magnitude = combine(images[..., :2], images[..., 2])
+    direction, magnitude = combine(
+      images[..., :2],
+      images[..., 2],
+      settings.flow.phase_weights,
+      settings.flow.modulation,
+    )
     if settings.flow.coding == 'hsv':
       return strain.colors(direction, magnitude)[:, None]
     length = magnitude[..., None]

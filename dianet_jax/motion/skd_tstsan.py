@@ -1,7 +1,9 @@
 """Input of SKD-TSTSAN: apex and onset, complete and in blocks, and the flow.
 
 Source: arXiv 2406.17538 and its code. Differences: faces are aligned or cropped
-by this project, and the flow is not stored as 8-bit JPEG images in between.
+by this project, the flow is not stored as 8-bit JPEG images in between, and
+TV-L1 is this project's, with fewer iterations and without a median filter of
+the flow.
 """
 
 from collections.abc import Mapping
@@ -49,9 +51,10 @@ class SkdTstsan(Representation):
   """38 channels of 48 x 48 pixels, 0..1, in one view.
 
   Channels 0 and 1 are the grey apex and onset frames, each scaled by its own
-  minimum and maximum. 2 to 17 and 18 to 33 are their 4 x 4 blocks. 34 to 37 are
-  u and v of onset to apex and of apex to offset, each scaled by its own minimum
-  and maximum, or 0.5 if it is constant. Published with
+  minimum and maximum, or with `data.scale_jointly` by those of both. 2 to 17
+  and 18 to 33 are their 4 x 4 blocks. 34 to 37 are u and v of onset to apex and
+  of apex to offset, each scaled by its own minimum and maximum, or 0.5 if it is
+  constant. Published with
   `data.flow.method=tv_l1`.
 
   >>> SKD_TSTSAN.shape(config.Data())
@@ -111,7 +114,12 @@ class SkdTstsan(Representation):
     grey = optical_flow.grey(
       key_frames_lib.at_key_frames(clips, ('apex', 'onset'))
     )
-    faces = flow_lib.minmax(grey[..., None])
+    if settings.scale_jointly:
+      # As one image, twice as high.
+      tall = jnp.asarray(grey).reshape(len(grey), 1, -1, grey.shape[-1], 1)
+      faces = flow_lib.minmax(tall).reshape(*grey.shape, 1)
+    else:
+      faces = flow_lib.minmax(grey[..., None])
     first, last = key_frames_lib.ends(clips, config.PHASES[:2])
     flow = flow_lib.between(clips, first, last, settings.flow)
     small = resizing.bilinear(jnp.asarray(flow), SIZE)

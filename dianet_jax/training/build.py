@@ -36,6 +36,7 @@ def make_trainer(
     scaling=config.data.scaling,
     channels=channels,
     max_train_clips=max_train_clips,
+    only_last_variant=not config.data.train_on_annotated,
     pretraining_epochs=_pretraining_epochs(config),
   )
 

@@ -46,6 +46,7 @@ class Trainer:
   scaling: str
   channels: Mapping[str, Sequence[Channel]]
   max_train_clips: int
+  only_last_variant: bool = False
   pretraining_epochs: int = 0
   pretrains: bool = False
 
@@ -170,7 +171,10 @@ class Trainer:
     epoch = state.step // self.steps_per_epoch
     index, valid = self.order(fold, epoch, data.labels)
     key = jax.random.fold_in(fold.key(OfFold.VARIANT), epoch)
-    variant = augment.draw_variant(key, index.shape, data.num_variants)
+    if self.only_last_variant:
+      variant = jnp.full(index.shape, data.num_variants - 1)
+    else:
+      variant = augment.draw_variant(key, index.shape, data.num_variants)
     inputs = jax.tree.map(lambda leaf: leaf[variant, index], dict(data.inputs))
     # A step without a clip is no update; each epoch of a fold has as many.
     filled = valid.any(axis=1)

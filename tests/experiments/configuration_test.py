@@ -33,6 +33,47 @@ def test_every_config_builds_and_has_the_default_keys(name):
   assert name == 'default' or f'--config=configs/{name}.py' in module.__doc__
 
 
+@pytest.mark.parametrize('name', ['ststnet', 'offapexnet', 'htnet'])
+def test_models_of_flow_images_read_the_published_ones(name):
+  for module in ('casme2', 'megc2019'):
+    config = importlib.import_module(f'configs.{module}').get_config(name)
+    assert config.data.image_size == 28 and config.data.scaling == 'minmax'
+    assert config.model.input_scale == 255
+
+
+@pytest.mark.parametrize(
+  'name,changes,message',
+  [
+    ('atm_gcn', {'rotation_degrees': 0.0}, 'no sequence of frames'),
+    ('tsfmicro', {'rotation_degrees': 0.0}, 'show no face'),
+    ('gamdss', {'rotation_degrees': 0.0}, 'position=True .* 3 phase'),
+    ('fmanet', {'flow': 'vectors'}, 'components are scaled separately'),
+  ],
+)
+def test_stored_flow_feeds_no_model_of_something_else(name, changes, message):
+  values = importlib.import_module('configs.megc2019').get_config(name)
+  values.train.augment.shift_pixels = 2
+  for key, value in changes.items():
+    section = values.model if key in values.model else values.train.augment
+    section[key] = value
+  with pytest.raises(errors.UserError, match=message):
+    configuration.from_mapping(values.to_dict())
+  # What it is made for passes.
+  if name in ('tsfmicro', 'gamdss'):
+    values.model.position = False
+    assert configuration.from_mapping(values.to_dict())
+
+
+def test_fmanet_reads_flow_in_pixels_of_frames():
+  values = importlib.import_module('configs.casme2').get_config('fmanet')
+  config = configuration.from_mapping(values.to_dict())
+  assert (config.model.flow, config.data.flow.coding) == ('vectors', 'pixels')
+  values.data.flow.coding = 'grey_levels'
+  values.train.augment.rotation_degrees = 0.0
+  with pytest.raises(errors.UserError, match='data.flow.coding=pixels'):
+    configuration.from_mapping(values.to_dict())
+
+
 @dataclasses.dataclass(frozen=True)
 class OtherSettings(config_lib.Model):
   name: str = 'other'

@@ -58,8 +58,8 @@ def test_a_finished_run_of_an_older_version_is_shown(tmp_path, capsys):
   assert summary == json.loads((kept / row.folder / 'metrics.json').read_text())
   shown = capsys.readouterr().out
   assert 'This run is finished' in shown and '0.745' in shown
-  changed = dataclasses.replace(row.config, seeds=4)
-  with pytest.raises(errors.UserError, match='seeds: 3 there, 4 here'):
+  changed = dataclasses.replace(row.config, seed=4)
+  with pytest.raises(errors.UserError, match='seed: 0 there, 4 here'):
     run.run(changed, tmp_path / 'run')
 
 

@@ -118,6 +118,22 @@ TURNED = {'train__augment__rotation_degrees': 5.0}
       FLOW | {'data__key_frame_search': 0.1},
       'data.key_frame_search=0.1 .* expected 0.0: .* not pooled from frames',
     ),
+    (
+      {'data__train_on_annotated': False},
+      'train_on_annotated=False .* a data.key_frame_search above 0',
+    ),
+    (
+      {
+        'data__train_on_annotated': False,
+        'data__key_frame_search': 0.1,
+        'data__offset_jitter_frames': 1,
+      },
+      'train_on_annotated=False .* without data.offset_jitter_frames',
+    ),
+    (
+      {'data__flow__phase_weights': (0.0, 0.0)},
+      'phase_weights=.* a sum above 0',
+    ),
     (FOUND | TURNED, 'rotation_degrees=5.0 .* vectors of optical flow'),
     (
       FOUND

@@ -47,6 +47,26 @@ def test_values():
   np.testing.assert_allclose(vector, expected * length, rtol=1e-9)
 
 
+def test_modulation_and_weights():
+  flow = np.random.default_rng(0).normal(size=(2, 8, 8, 2)).astype(np.float32)
+  magnitude = np.hypot(*np.moveaxis(flow, -1, 0))
+
+  def made(**options):
+    return mm_cof.combine(flow, magnitude, **options)
+
+  scaled = [(m - m.min()) / np.ptp(m) for m in magnitude]
+  _, plain = made(modulation='none')
+  np.testing.assert_allclose(plain, np.mean(scaled, axis=0), rtol=1e-5)
+  _, soft = made(modulation='soft')
+  factor = 0.5 + 1 / (1 + np.exp(-(plain - plain.mean()) / 0.05))
+  np.testing.assert_allclose(soft, np.clip(plain * factor, 0, 1), rtol=1e-4)
+  direction, first = made(modulation='none', weights=(1.0, 0.0))
+  np.testing.assert_allclose(first, scaled[0], rtol=1e-5)
+  np.testing.assert_allclose(
+    direction, flow[0] / magnitude[0][..., None], rtol=1e-5
+  )
+
+
 def test_a_phase_without_motion_leaves_the_other():
   flow = np.zeros((2, 4, 4, 2), np.float32)
   flow[0, :2, :, 0] = 3

@@ -1,5 +1,7 @@
 """The 38 channels of SKD-TSTSAN."""
 
+import dataclasses
+
 import cv2
 import jax.numpy as jnp
 import numpy as np
@@ -37,6 +39,21 @@ def own_range(image):
 
 def to_48(image):
   return cv2.resize(image, (48, 48), interpolation=cv2.INTER_LINEAR)
+
+
+def test_a_change_of_brightness_is_seen_only_by_the_common_range(frames):
+  brighter = frames[:3].copy() // 2
+  brighter[1] = brighter[0] + 40
+  clips = moving.batch([brighter], [1])
+  for jointly in (False, True):
+    settings = dataclasses.replace(SETTINGS, scale_jointly=jointly)
+    apex, onset = np.moveaxis(SKD_TSTSAN(clips, settings)[0, 0], -1, 0)[:2]
+    difference = np.asarray(apex - onset)
+    if jointly:
+      grey = np.asarray(optical_flow.grey(brighter.astype(np.float32)))[:2]
+      np.testing.assert_allclose(difference, 40 / np.ptp(grey), rtol=1e-3)
+    else:
+      np.testing.assert_allclose(difference, 0, atol=1e-5)
 
 
 def test_every_channel(frames, made):

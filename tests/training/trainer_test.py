@@ -284,6 +284,9 @@ def test_variants_are_for_training_alone(trainer, fold, clips):
     drawn.append(np.asarray(found[..., 0, 0, 0, 0]) // 100)
   assert {0, 1, 2} == set(np.ravel(drawn))
   assert all((drawn[0] != other).any() for other in drawn[1:])
+  searched = dataclasses.replace(trainer, only_last_variant=True)
+  images_of = searched.gather(varied, state, fold).inputs['dynamic_images']
+  np.testing.assert_array_equal(images_of // 100, 2)
   # Prediction and validation look at the annotated ones.
   spoiled = with_images(
     clips, jnp.concatenate([images, images + jnp.nan, images + jnp.nan])

@@ -15,6 +15,9 @@ Valid = Bool[Array, ' clip'] | None
 class BatchNorm(nn.Module):
   """`flax.linen.BatchNorm` with a mask that takes no further pass over x.
 
+  As there, the running variance is that of the batch; PyTorch's is multiplied
+  by n / (n - 1).
+
   The padded clip of 100 does not count:
 
   >>> x = jnp.array([[1.0], [3.0], [100.0]])

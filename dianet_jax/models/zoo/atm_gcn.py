@@ -1,13 +1,15 @@
 """ATM-GCN, our reading: a graph over the motions of the whole clip.
 
 Source: arXiv 2406.08997, without public code; the encoder's blocks are those of
-MMNet (IJCAI 2022), measured in its code. Stated: motion relative to the onset,
-a global node and local nodes, an adjacency matrix that is updated from layer to
-layer with a forgetting rate, self-attention before the classifier. Ours: sizes,
-sampling, the formulas of edges and update, and the training.
+MMNet (IJCAI 2022), measured in its code. Stated: dependencies between the
+frames of the whole clip, layers that aggregate global and local motion. From a
+secondary source: differences from the onset frame, a global node and local
+nodes, an adjacency matrix that is updated from layer to layer with a forgetting
+rate, self-attention before the classifier. Ours: sizes, sampling, the formulas
+of edges and update, and the training.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 from typing import Any, ClassVar
 
@@ -339,6 +341,20 @@ class ATMGCN(nn.Module):
       'readout',
       settings.readout == 'mean' or settings.global_node,
       'mean, because there is no global node',
+    )
+
+  @staticmethod
+  def check_channels(
+    settings: ATMGCNSettings, channels: Mapping[str, Sequence[Any]]
+  ) -> Iterator[tuple[str, bool, str]]:
+    """See `registry.Model`."""
+    del settings
+    [named] = channels.values()
+    yield (
+      'name',
+      not any(channel.component for channel in named),
+      'another model: flow of two phases is no sequence of frames, which the'
+      ' graph is made of',
     )
 
   @nn.compact

@@ -7,7 +7,7 @@ accuracies (from a secondary source): SAMM .8456, CASME II .8730, with an
 unknown protocol.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 from typing import Any, ClassVar
 
@@ -128,10 +128,18 @@ class FMANet(nn.Module):
   Settings: ClassVar[type[FMANetSettings]] = FMANetSettings
   reads: ClassVar[tuple[str, ...]] = ('phase_flow',)
   recommended: ClassVar[Mapping[str, Any]] = {
+    # From frames; stored images of flow have no unit.
+    'data.image_size': 112,
+    'data.flow.coding': 'pixels',
+    'data.scaling': 'none',
+    'model.flow': 'vectors',
+    'model.stem': '7x7',
     'train.epochs': 100,
     'train.batch_size': 32,
     'train.learning_rate': 1e-3,
     'train.weight_decay': 1e-2,
+    'train.augment.rotation_degrees': 5.0,
+    'train.augment.shift_pixels': 0,
     'objective.label_smoothing': 0.0,
   }
   official_names: ClassVar[official.Names] = official.Names(
@@ -168,6 +176,20 @@ class FMANet(nn.Module):
       'third_channel',
       settings.third_channel == 'magnitude' or spec.shape[-1] >= 3,
       'magnitude: the images have no third channel',
+    )
+
+  @staticmethod
+  def check_channels(
+    settings: FMANetSettings, channels: Mapping[str, Sequence[Any]]
+  ) -> Iterator[tuple[str, bool, str]]:
+    """See `registry.Model`."""
+    [named] = channels.values()
+    unit = all(channel.unit for channel in named if channel.component)
+    yield (
+      'flow',
+      settings.flow != 'vectors' or unit,
+      'images, or data.flow.coding=pixels with a data set of frames: the'
+      ' components are scaled separately',
     )
 
   @nn.compact

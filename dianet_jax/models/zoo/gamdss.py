@@ -3,13 +3,12 @@
 Source: arXiv 2603.04766 and its code. Stated: key frames are selected again,
 two branches share their weights. Measured: both phases lead to the apex (apex
 minus onset, apex minus offset); the loss uses the logits of both phases, the
-prediction those of the first; AdamW with a weight decay of 0.6. Its loss is
-`objectives.AuxiliaryHeads`. Ours: both phases may predict, key frames are not
-selected again, flow images without faces. The published tables could not be
-read.
+prediction those of the first; the training of TSFmicro. Its loss is
+`objectives.AuxiliaryHeads`. Ours: both phases may predict, flow images without
+faces, and what `tsfmicro` lists. The published tables could not be read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 from typing import Any, ClassVar
 
@@ -31,8 +30,8 @@ class GAMDSSSettings(tsfmicro.RetentionSettings):
   name: str = 'gamdss'
   predicts: str = schema.key(
     'first',
-    'first: only onset to apex predicts, as in the code; both: the mean of the'
-    ' probabilities (ours).',
+    'first: only onset to apex predicts, as in the code; both: the mean of'
+    ' their logits (ours).',
     schema.one_of('first', 'both'),
   )
 
@@ -58,9 +57,9 @@ class GAMDSS(nn.Module):
   recommended: ClassVar[Mapping[str, Any]] = {
     **tsfmicro.RECOMMENDED,
     'objective.name': 'auxiliary_heads',
+    'data.key_frame_search': 0.1,
     'train.epochs': 199,
     'train.batch_size': 16,
-    'train.augment.shift_pixels': 15,
   }
   official_names: ClassVar[official.Names] = tsfmicro.TSFmicro.official_names
   feature_layers: ClassVar[str] = tsfmicro.TSFmicro.feature_layers
@@ -72,6 +71,13 @@ class GAMDSS(nn.Module):
     """See `registry.Model`."""
     yield from flow_images.check_views(specs, 'position', 2 + settings.position)
 
+  @staticmethod
+  def check_channels(
+    settings: GAMDSSSettings, channels: Mapping[str, Sequence[Any]]
+  ) -> Iterator[tuple[str, bool, str]]:
+    """See `registry.Model`."""
+    yield from tsfmicro.check_faces(settings, channels)
+
   @nn.compact
   def __call__(
     self,
@@ -79,7 +85,7 @@ class GAMDSS(nn.Module):
     valid: Bool[Array, ' clip'] | None = None,
     train: bool = False,
   ) -> Outputs:
-    """See `registry.Model`; one view, or two with predicts='both'.
+    """See `registry.Model`; one view, in training two with predicts='both'.
 
     `auxiliary` holds the 'logits' [clip, head, class] that are trained but do
     not predict; with predicts='both' there are no such heads.
@@ -100,4 +106,7 @@ class GAMDSS(nn.Module):
       [network(motion, face, valid, train) for motion, face in phases], axis=1
     )
     predicting = 1 if settings.predicts == 'first' else 2
-    return Outputs(logits[:, :predicting], {'logits': logits[:, predicting:]})
+    auxiliary = {'logits': logits[:, predicting:]}
+    if predicting == 2 and not train:
+      return Outputs(logits.mean(axis=1, keepdims=True), auxiliary)
+    return Outputs(logits[:, :predicting], auxiliary)

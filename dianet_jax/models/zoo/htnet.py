@@ -5,9 +5,10 @@ and its code. Stated: a mosaic of four regions of the face, three levels, Adam
 5e-5, 800 epochs. Measured: 139,582,982 parameters; at 28 pixels a block is one
 token, so attention reduces to the value projection, and queries and keys have
 neither effect nor gradient. Ours: fixed landmarks (theirs if no face is found),
-shuffled batches, and settings with which attention has an effect: `repeats` of
-two levels at 28 pixels, or images of 56. Published: UF1 .8603 on the composite,
-with epochs chosen on the held-out subjects.
+shuffled batches, wider initial weights of attention and MLPs (Flax's default
+instead of PyTorch's), and settings with which attention has an effect:
+`repeats` of two levels at 28 pixels, or images of 56. Published: UF1 .8603 on
+the composite, with epochs chosen on the held-out subjects.
 """
 
 from collections.abc import Iterator, Mapping

@@ -5,10 +5,13 @@ The streams are local, static and temporal.
 Source: Zhu et al., "Three-Stream Temporal-Shift Attention Network Based on
 Self-Knowledge Distillation", arXiv 2406.17538, and its code. Stated: motion
 magnification, temporal shift, attention over channels, self-distillation.
-Measured: layers and 2,946,214 parameters with five classes; the names in the
-pretrained weights of the magnifier do not match, so it starts from random
-weights. Ours: fewer steps with a cosine schedule, class weights of the fold,
-and the temporal stream alone for flow images. Its loss is
+Measured: layers and 2,946,214 parameters with five classes; by default
+everything but the classifiers starts from weights of macro-expressions
+(`model.pretrained`), of unknown clips; the separate weights of the magnifier
+are not loaded, because their names do not match; Adam with L2 in the gradient
+and beta 2 of .99, here AdamW. Ours: random weights, 270 epochs with a cosine
+schedule (there 20,000 steps at a constant rate), class weights of the fold, and
+the temporal stream alone for flow images. Its loss is
 `objectives.SelfDistillation`. The published tables could not be read.
 """
 
@@ -38,7 +41,7 @@ class TemporalSettings(config.Model):
   """Settings shared by the network and its temporal stream alone."""
 
   amplification: float = schema.key(
-    2.0, 'Factor by which motion is amplified. Stated.'
+    2.0, 'Factor by which motion is amplified. Measured.'
   )
   magnifier: str = schema.key(
     'learned',
@@ -252,6 +255,8 @@ class SKDTSTSAN(nn.Module):
   recommended: ClassVar[Mapping[str, Any]] = {
     **RECOMMENDED,
     'data.scaling': 'none',
+    'data.flow.scales': 5,
+    'data.flow.warps': 5,
   }
   official_names: ClassVar[official.Names] = official.Names(
     (
@@ -355,7 +360,14 @@ class SKDTSTSANFlow(nn.Module):
   Settings: ClassVar[type[FlowSettings]] = FlowSettings
   reads: ClassVar[tuple[str, ...]] = ('phase_flow',)
   feature_layers: ClassVar[str] = 'stream_T/top'
-  recommended: ClassVar[Mapping[str, Any]] = RECOMMENDED
+  recommended: ClassVar[Mapping[str, Any]] = {
+    **RECOMMENDED,
+    # Read as 0..1.
+    'data.scaling': 'minmax',
+    'data.image_size': 48,
+    'data.flow.scales': 5,
+    'data.flow.warps': 5,
+  }
 
   @staticmethod
   def check(

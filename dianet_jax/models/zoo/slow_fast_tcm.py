@@ -2,8 +2,12 @@
 
 Source: arXiv 2202.12116 and its code, which recognise actions with a ResNet-50.
 Stated: the module after the second stage, a temporal shift in every block, the
-mean of the frames' logits. Ours: ResNet-18, other positions of the module, and
-frames of each phase on their own, so that slow motion starts at onset and apex.
+mean of the frames' logits, 8 frames, one of each segment at random in training.
+Measured: SGD with Nesterov momentum, learning rate .01, a tenth at epochs 30,
+40 and 45 of 50. Ours: ResNet-18, AdamW, the mean of the features before dropout
+instead of the logits', other positions of the module, and four frames at equal
+steps of each phase on their own, so that slow motion starts at onset and apex;
+with data.sampling.span=clip and spans=1 they are those of the whole clip.
 """
 
 from collections.abc import Iterator, Mapping
@@ -76,6 +80,9 @@ class TCMNet(nn.Module):
   reads: ClassVar[tuple[str, ...]] = ('sampled_frames',)
   recommended: ClassVar[Mapping[str, Any]] = {
     **frames.UNSCALED,
+    'data.sampling.frames': 4,
+    'data.sampling.span': 'phases',
+    'model.spans': 2,
     'train.epochs': 50,
     'train.batch_size': 16,
     'objective.label_smoothing': 0.0,

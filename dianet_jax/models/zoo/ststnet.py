@@ -74,6 +74,8 @@ class STSTNet(nn.Module):
   Settings: ClassVar[type[STSTNetSettings]] = STSTNetSettings
   reads: ClassVar[tuple[str, ...]] = ('phase_flow',)
   recommended: ClassVar[Mapping[str, Any]] = {
+    'data.image_size': flow_images.SIZE,
+    'data.scaling': 'minmax',
     'train.epochs': 800,
     'train.batch_size': 256,
     'train.learning_rate': 5e-5,

@@ -1,11 +1,14 @@
 """The characteristic parts of each system, on small networks."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dianet_jax.models import layers
+from dianet_jax.models.registry import MODELS
 from dianet_jax.models.zoo import (
   atm_gcn,
   flow_images,
@@ -184,11 +187,41 @@ def test_only_the_first_phase_of_gamdss_predicts():
   assert outputs.auxiliary['logits'].shape == (2, 1, 3)
   both, *_ = _initialised('gamdss', predicts='both')
   found = _apply(both, variables, inputs)
-  assert found.logits.shape == (2, 2, 3)
   assert found.auxiliary['logits'].shape == (2, 0, 3)
+  heads = jnp.concatenate([outputs.logits, outputs.auxiliary['logits']], axis=1)
   np.testing.assert_allclose(
-    found.logits[:, 1:], outputs.auxiliary['logits'], atol=1e-5
+    found.logits, heads.mean(axis=1, keepdims=True), atol=1e-5
   )
+  trained, _ = both.apply(
+    variables, inputs, None, True, mutable=['batch_stats']
+  )
+  assert trained.logits.shape == (2, 2, 3)
+
+
+@pytest.mark.slow
+def test_both_phases_of_tsfmicro():
+  # It has the parameters and the frames of GAMDSS.
+  _, variables, inputs = _initialised('gamdss')
+  [frames] = inputs.values()
+  settings = small.make('tsfmicro')[0].settings
+  two, one = (
+    MODELS['tsfmicro'](3, dataclasses.replace(settings, two_phases=choice))
+    for choice in (True, False)
+  )
+
+  def logits(model, images):
+    return _logits(model, variables, {'images': images})
+
+  # Apex minus onset with the onset's face, apex minus offset with the offset's.
+  onset, apex, offset = (frames[:, view] for view in range(3))
+  alone = [
+    logits(one, jnp.stack([apex - face, face], axis=1))
+    for face in (onset, offset)
+  ]
+  np.testing.assert_allclose(
+    logits(two, frames), np.mean(alone, axis=0), atol=1e-5
+  )
+  assert np.abs(alone[0] - alone[1]).max() > 1e-4
 
 
 def test_the_adjacency_of_the_graph():
