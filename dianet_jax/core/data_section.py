@@ -101,6 +101,14 @@ class Flow:
       'two numbers of at least 0 with a sum above 0, at most 1',
     ),
   )
+  value_scale: str = key(
+    'frame',
+    'hsv: the images whose minimum and maximum scale the value, which is the'
+    ' brightness: frame (each by itself, as in the code of 2112.05851: hardly'
+    ' any motion is as bright as the apex), or clip (all images of a clip'
+    ' together, so that their brightness can be compared; ours).',
+    one_of('frame', 'clip'),
+  )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Computes optical flow between frames of clips, and codes it as images."""
 
+from collections.abc import Sequence
 import functools
 
 import jax
@@ -127,9 +128,12 @@ def images(
   resized by averaging areas; then they are scaled. The images of MEGC 2019
   published with CausalNet and HTNet were computed in this order, because each
   of their channels has exact values of 0 and 255. Here 127.5 is subtracted.
+  Colours are scaled before they are resized, as in the code of SLSTT (arXiv
+  2112.05851), which also rounds them down to 8 bits and compresses them.
 
   Args:
-    flow: pixels.
+    flow: pixels; with `value_scale=clip` the last axis of the batch has all
+      images of a clip.
     settings: the `data.flow` section; determines channels and coding.
     size: new height and width in pixels.
 
@@ -145,9 +149,9 @@ def images(
   """
   flow = jnp.asarray(flow)
   if settings.coding == 'hsv':
-    flow = resizing.area(flow, size)
-    value = minmax(strain.magnitude(flow)[..., None])[..., 0]
-    return strain.colors(flow, value)
+    axes = (-4, -3, -2) if settings.value_scale == 'clip' else (-3, -2)
+    value = minmax(strain.magnitude(flow)[..., None], axes=axes)[..., 0]
+    return resizing.area(strain.colors(flow, value), size)
   measured = [strain.MEASURES[name](flow) for name in settings.channels]
   reduced = resizing.area(jnp.concatenate(measured, axis=-1), size)
   if settings.coding == 'pixels':
@@ -158,13 +162,16 @@ def images(
 
 
 def minmax(
-  images_: Float[AnyArray, '*batch height width channel'], constant: float = 0.0
+  images_: Float[AnyArray, '*batch height width channel'],
+  constant: float = 0.0,
+  axes: Sequence[int] = (-3, -2),
 ) -> Float[Array, '*batch height width channel']:
   """Scales each channel of an image to 0..1 by its own minimum and maximum.
 
   Args:
     images_: of any range.
     constant: result for a constant channel.
+    axes: over which minimum and maximum are taken; by default one image.
 
   Returns:
     The same shape, float.
@@ -172,7 +179,7 @@ def minmax(
   >>> minmax(jnp.array([[[1.0], [2.0], [3.0]]])).ravel().tolist()
   [0.0, 0.5, 1.0]
   """
-  low = images_.min(axis=(-3, -2), keepdims=True)
-  span = images_.max(axis=(-3, -2), keepdims=True) - low
+  low = images_.min(axis=tuple(axes), keepdims=True)
+  span = images_.max(axis=tuple(axes), keepdims=True) - low
   scaled = (images_ - low) / jnp.where(span == 0, 1, span)
   return jnp.where(span == 0, constant, scaled)

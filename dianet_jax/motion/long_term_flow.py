@@ -1,8 +1,10 @@
 """Optical flow from the onset frame to each of several later frames."""
 
 from collections.abc import Mapping
+import operator
 
-from jaxtyping import Float
+import jax
+from jaxtyping import Float, Num
 import numpy as np
 
 from dianet_jax.core import config
@@ -49,19 +51,32 @@ class LongTermFlow(Representation):
     self, clips: ClipBatch, settings: config.Data
   ) -> Float[np.ndarray, 'clip view height width channel']:
     """See the class; exactly 0 if t is the onset."""
-    # A few frames at a time: at 224 pixels, the flow of 128 frames of 8 clips
+    # A few images at a time: at 224 pixels, the flow of 128 frames of 8 clips
     # takes 400 MB before it is resized.
     at = sampled_frames.positions(clips, settings, after_onset=True)
+    if settings.flow.value_scale == 'clip':
+      # Images with one scale are made together, those of one clip at a time.
+      made = []
+      for row in range(len(at)):
+        own = slice(row, row + 1)
+        clip = jax.tree.map(operator.itemgetter(own), clips)
+        made.append(_made(clip, at[own], settings))
+      return np.concatenate(made)
     step = max(flow_lib.PAIRS // len(at), 1)
-    made = []
-    for start in range(0, at.shape[1], step):
-      last = at[:, start : start + step]
-      first = np.broadcast_to(np.asarray(clips.onset)[:, None], last.shape)
-      flow = flow_lib.between(clips, first, last, settings.flow)
-      made.append(
-        np.asarray(flow_lib.images(flow, settings.flow, settings.image_size))
-      )
+    made = [
+      _made(clips, at[:, start : start + step], settings)
+      for start in range(0, at.shape[1], step)
+    ]
     return np.concatenate(made, axis=1)
+
+
+def _made(
+  clips: ClipBatch, last: Num[np.ndarray, 'clip view'], settings: config.Data
+) -> Float[np.ndarray, 'clip view height width channel']:
+  """Images of the flow from the onset to the frames `last`."""
+  first = np.broadcast_to(np.asarray(clips.onset)[:, None], last.shape)
+  flow = flow_lib.between(clips, first, last, settings.flow)
+  return np.asarray(flow_lib.images(flow, settings.flow, settings.image_size))
 
 
 LONG_TERM_FLOW = LongTermFlow()

@@ -202,3 +202,32 @@ def test_colours_are_neither_mirrored_nor_turned():
   # What moves most is brightest; to the right is red.
   np.testing.assert_allclose(found[5], [(1, 0, 0)] * 8, atol=1e-6)
   np.testing.assert_allclose(found[1], [(0, 0, 0)] * 8, atol=1e-6)
+
+
+def test_colours_are_made_before_they_are_reduced():
+  rng = np.random.default_rng(0)
+  flow = rng.normal(size=(1, 3, 16, 16, 2)).astype(np.float32)
+  hsv = settings(coding='hsv')
+  found = flow_lib.images(flow, hsv, 4)
+  whole = np.asarray(flow_lib.images(flow, hsv, 16))
+  np.testing.assert_allclose(
+    found, whole.reshape(1, 3, 4, 4, 4, 4, 3).mean(axis=(3, 5)), atol=1e-6
+  )
+
+
+def test_the_brightness_of_colours_is_of_the_frame_or_the_clip():
+  rng = np.random.default_rng(0)
+  flow = rng.normal(size=(2, 3, 16, 16, 2)).astype(np.float32)
+  flow *= np.array([1, 2, 4], np.float32)[:, None, None, None]
+  flow[:, :, 0, 0] = 0
+  frame, clip = (
+    np.asarray(flow_lib.images(flow, settings(coding='hsv', **scale), 16))
+    for scale in ({}, {'value_scale': 'clip'})
+  )
+  # With full saturation, the value is the largest of the three colours.
+  magnitude = np.linalg.norm(flow, axis=-1)
+  for found, axes in ((frame, (2, 3)), (clip, (1, 2, 3))):
+    expected = magnitude / magnitude.max(axis=axes, keepdims=True)
+    np.testing.assert_allclose(found.max(axis=-1), expected, atol=1e-5)
+  assert (frame.max(axis=(2, 3, 4)) > 0.99).all()
+  assert (clip[:, 0].max(axis=(1, 2, 3)) < 0.6).all()

@@ -173,3 +173,21 @@ def test_long_sequences_are_made_a_few_frames_at_a_time(monkeypatch):
   config = settings(7, frame_size=16)
   assert LONG_TERM_FLOW(clips, config).shape == (8, 7, 4, 4, 3)
   assert max(calls) <= flow_lib.PAIRS and sum(calls) == 56
+
+
+def test_the_brightness_of_a_clip_is_its_own():
+  """Made by the clip, neither by a few of its images nor by its batch."""
+  shares = np.linspace(0, 1, 8)
+  parts = [
+    moving.clip(moving.translation(*motion), shares)
+    for motion in ((1.2, -0.8), (0.3, 0.2), (2.0, 0.0))
+  ]
+  config = moving.settings(
+    flow={'coding': 'hsv', 'value_scale': 'clip'}, sampling={'frames': 7}
+  )
+  images = np.asarray(LONG_TERM_FLOW(moving.batch(parts, [7] * 3), config))
+  alone = [LONG_TERM_FLOW(moving.batch([part], [7]), config) for part in parts]
+  np.testing.assert_allclose(images, np.concatenate(alone), atol=1e-4)
+  # What moves most is last; scaled by itself, each image has as much light.
+  bright = images.max(axis=(2, 3, 4))
+  assert (bright[:, 0] < 0.5).all() and (bright.argmax(axis=1) == 6).all()
