@@ -60,7 +60,9 @@ def run_slstt(fixture, inputs, entries, key):
     ('logits', 'lstm', slstt.SLSTT.official_names),
     ('logits_mean_aggregator', 'mean', slstt.SLSTT.mean_names),
   ):
-    settings = slstt.SLSTT.Settings(aggregator=aggregator, **sizes)
+    settings = slstt.SLSTT.Settings(
+      aggregator=aggregator, normalise='none', **sizes
+    )
     model = slstt.SLSTT(5, settings)
     found[name] = apply(model, names, entries, read).logits[:, 0]
   return found

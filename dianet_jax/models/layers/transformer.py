@@ -44,6 +44,8 @@ class Attention(nn.Module):
     bias: whether queries, keys and values have biases; the output has one.
     dropout: dropout rate of the attention weights, in training.
     dtype: computation dtype; None for that of the tokens.
+    kernel_init: draws the matrices of all linear layers.
+    bias_init: draws their biases.
   """
 
   heads: int
@@ -51,6 +53,8 @@ class Attention(nn.Module):
   bias: bool = True
   dropout: float = 0.0
   dtype: Any = None
+  kernel_init: nn.initializers.Initializer = nn.linear.default_kernel_init
+  bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
   @nn.compact
   def __call__(
@@ -73,10 +77,18 @@ class Attention(nn.Module):
     width = query.shape[-1]
     head_width = self.head_width or width // self.heads
 
+    def dense(features, name, bias=True):
+      return nn.Dense(
+        features,
+        bias,
+        self.dtype,
+        kernel_init=self.kernel_init,
+        bias_init=self.bias_init,
+        name=name,
+      )
+
     def heads_of(x, name):
-      x = nn.Dense(
-        self.heads * head_width, self.bias, dtype=self.dtype, name=name
-      )(x)
+      x = dense(self.heads * head_width, name, self.bias)(x)
       return x.reshape(*x.shape[:-1], self.heads, head_width)
 
     drops = train and self.dropout > 0
@@ -92,7 +104,7 @@ class Attention(nn.Module):
       module=self,
     )
     attended = attended.reshape(*query.shape[:-1], -1)
-    return nn.Dense(width, dtype=self.dtype, name='out')(attended)
+    return dense(width, 'out')(attended)
 
 
 class Mlp(nn.Module):
@@ -101,22 +113,40 @@ class Mlp(nn.Module):
   Attributes:
     width: hidden features, between the two layers.
     tanh_gelu: whether GELU is approximated by tanh.
-    dropout: dropout rate after each linear layer, in training.
+    dropout: dropout rate of the output, in training.
+    hidden_dropout: that between the layers, after GELU; None for `dropout`.
     dtype: computation dtype; None for that of the tokens.
+    kernel_init: draws the matrices of both linear layers.
+    bias_init: draws their biases.
   """
 
   width: int
   tanh_gelu: bool = False
   dropout: float = 0.0
+  hidden_dropout: float | None = None
   dtype: Any = None
+  kernel_init: nn.initializers.Initializer = nn.linear.default_kernel_init
+  bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
   @nn.compact
   def __call__(self, x: Tokens, train: bool = False) -> Tokens:
     """Tokens of the same width."""
-    drop = nn.Dropout(self.dropout, deterministic=not train)
-    y = nn.Dense(self.width, dtype=self.dtype, name='expand')(x)
-    y = drop(jax.nn.gelu(y, approximate=self.tanh_gelu))
-    return drop(nn.Dense(x.shape[-1], dtype=self.dtype, name='reduce')(y))
+
+    def dense(features, name):
+      return nn.Dense(
+        features,
+        dtype=self.dtype,
+        kernel_init=self.kernel_init,
+        bias_init=self.bias_init,
+        name=name,
+      )
+
+    drop = within = nn.Dropout(self.dropout, deterministic=not train)
+    if self.hidden_dropout is not None:
+      within = nn.Dropout(self.hidden_dropout, deterministic=not train)
+    y = dense(self.width, 'expand')(x)
+    y = within(jax.nn.gelu(y, approximate=self.tanh_gelu))
+    return drop(dense(x.shape[-1], 'reduce')(y))
 
 
 class DropPath(nn.Module):
@@ -147,7 +177,10 @@ class Block(nn.Module):
     epsilon: added to the variance in the layer norms.
     tanh_gelu: see `Mlp`.
     dropout: dropout rate of attention weights and both branches, in training.
+    hidden_dropout: that within the MLP, after GELU; None for `dropout`.
     dtype: computation dtype; None for that of the tokens.
+    kernel_init: draws the matrices of all linear layers.
+    bias_init: draws their biases.
   """
 
   heads: int
@@ -155,7 +188,10 @@ class Block(nn.Module):
   epsilon: float = 1e-6
   tanh_gelu: bool = False
   dropout: float = 0.0
+  hidden_dropout: float | None = None
   dtype: Any = None
+  kernel_init: nn.initializers.Initializer = nn.linear.default_kernel_init
+  bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
   @nn.compact
   def __call__(self, x: Tokens, train: bool = False) -> Tokens:
@@ -165,11 +201,23 @@ class Block(nn.Module):
       return nn.LayerNorm(self.epsilon, dtype=self.dtype, name=name)
 
     y = Attention(
-      self.heads, dropout=self.dropout, dtype=self.dtype, name='attention'
+      self.heads,
+      dropout=self.dropout,
+      dtype=self.dtype,
+      kernel_init=self.kernel_init,
+      bias_init=self.bias_init,
+      name='attention',
     )(norm('norm_1')(x), train=train)
     x = x + nn.Dropout(self.dropout, deterministic=not train)(y)
     return x + Mlp(
-      self.width, self.tanh_gelu, self.dropout, self.dtype, name='mlp'
+      self.width,
+      self.tanh_gelu,
+      self.dropout,
+      self.hidden_dropout,
+      self.dtype,
+      self.kernel_init,
+      self.bias_init,
+      name='mlp',
     )(norm('norm_2')(x), train)
 
 

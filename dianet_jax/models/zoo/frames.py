@@ -13,9 +13,14 @@ Frames = Float[Array, 'clip frame height width channel']
 Images = Float[Array, '*batch height width channel']
 NewImages = Float[Array, '*batch new_height new_width feature']
 
-# Mean and standard deviation of red, green and blue in ImageNet, of 0..1.
-MEAN = np.array([0.485, 0.456, 0.406])
-DEVIATION = np.array([0.229, 0.224, 0.225])
+# `normalise` -> mean and standard deviation of red, green and blue, of 0..1.
+STATISTICS: Mapping[str, tuple[np.ndarray, np.ndarray]] = {
+  'imagenet': (
+    np.array([0.485, 0.456, 0.406]),
+    np.array([0.229, 0.224, 0.225]),
+  ),
+  'half': (np.array(0.5), np.array(0.5)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +36,9 @@ class Settings(config.Model):
   normalise: str = schema.key(
     'imagenet',
     'Normalisation of frames of 0..1: imagenet (subtract the mean of'
-    " ImageNet's channels, divide by their standard deviation), or none.",
-    schema.one_of('imagenet', 'none'),
+    " ImageNet's channels, divide by their standard deviation), half (the same"
+    ' with a mean and a deviation of .5), or none.',
+    schema.one_of('imagenet', 'half', 'none'),
   )
 
 
@@ -41,7 +47,7 @@ UNSCALED: Mapping[str, Any] = {'data.scaling': 'none', 'model.white': 255.0}
 
 
 def normalised(frames: Images, settings: Settings) -> NewImages:
-  """Frames normalised as for networks trained on ImageNet.
+  """Frames normalised as `settings` say.
 
   A white frame, after subtracting the mean and dividing by the deviation:
 
@@ -51,13 +57,15 @@ def normalised(frames: Images, settings: Settings) -> NewImages:
 
   Args:
     frames: float, 0 to `settings.white`; RGB, or any one number of channels
-      with normalise='none'.
+      with another `normalise` than imagenet.
     settings: see `Settings`.
   """
   frames = frames / settings.white
   if settings.normalise == 'none':
     return frames
-  mean, deviation = (x.astype(frames.dtype) for x in (MEAN, DEVIATION))
+  mean, deviation = (
+    x.astype(frames.dtype) for x in STATISTICS[settings.normalise]
+  )
   return (frames - mean) / deviation
 
 
@@ -75,4 +83,5 @@ def normalised_difference(frames: Images, settings: Settings) -> NewImages:
   frames = frames / settings.white
   if settings.normalise == 'none':
     return frames
-  return frames / DEVIATION.astype(frames.dtype)
+  _, deviation = STATISTICS[settings.normalise]
+  return frames / deviation.astype(frames.dtype)

@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from dianet_jax.core import config, schema
+from dianet_jax.core import schema
 from dianet_jax.models import layers, official
 from dianet_jax.models.registry import Outputs
-from dianet_jax.models.zoo import flow_images
+from dianet_jax.models.zoo import flow_images, frames
 
 _EPSILON = 1e-6
 Frames = Float[Array, 'clip frame height width channel']
@@ -31,7 +31,7 @@ OutputSequence = Float[Array, 'clip frame width']
 
 
 @dataclasses.dataclass(frozen=True)
-class SLSTTSettings(config.Model):
+class SLSTTSettings(frames.Settings):
   """SLSTT; the encoder's sizes are ours, the original's are in brackets."""
 
   name: str = 'slstt'
@@ -66,6 +66,19 @@ class SLSTTSettings(config.Model):
     'Features of the layer between LSTM and classifier.',
     schema.at_least(1),
   )
+  white: float = schema.key(
+    1.0,
+    'Largest value of the images that the model reads: 1 for the colours of'
+    ' data.flow.coding=hsv.',
+    schema.ABOVE_ZERO,
+  )
+  normalise: str = schema.key(
+    'imagenet',
+    'Normalisation of colours of 0..1: imagenet (mean and standard deviation'
+    " of ImageNet's channels, as in the code), half (.5 and .5, which ViT-B/16"
+    ' was trained with), or none, also for images that are not colours.',
+    schema.one_of('imagenet', 'half', 'none'),
+  )
   enlarge: int = schema.key(
     0,
     'Images are first enlarged to this size, pixels; 0 = not. Flow of 28 pixels'
@@ -76,6 +89,9 @@ class SLSTTSettings(config.Model):
 
 class Encoder(nn.Module):
   """Images -> class tokens before the last norm.
+
+  Initialised as in the code, except for the patches: linear layers of the
+  blocks by Xavier's uniform distribution, their biases within 1e-6 about 0.
 
   Attributes:
     settings: see `SLSTTSettings`.
@@ -89,6 +105,7 @@ class Encoder(nn.Module):
   def __call__(self, x: Frames, train: bool) -> Sequence:
     """One token for each frame; `train`: whether dropout is active."""
     s = self.settings
+    x = frames.normalised(flow_images.enlarged(x, s.enlarge), s)
     x = layers.Conv(
       s.width,
       (s.patch, s.patch),
@@ -110,7 +127,10 @@ class Encoder(nn.Module):
         _EPSILON,
         tanh_gelu=True,
         dropout=s.dropout,
+        hidden_dropout=0.0,
         dtype=self.dtype,
+        kernel_init=nn.initializers.xavier_uniform(),
+        bias_init=nn.initializers.normal(1e-6),
         name=f'block_{block}',
       )(x, train)
     return x[:, :, 0]
@@ -254,7 +274,6 @@ class SLSTT(nn.Module):
     del valid
     s = self.settings
     [images] = inputs.values()
-    images = flow_images.enlarged(images, s.enlarge)
     tokens = Encoder(s, self.dtype, name='encoder')(images, train)
     if s.encoder == 'frozen':
       tokens = jax.lax.stop_gradient(tokens)

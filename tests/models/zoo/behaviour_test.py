@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -290,3 +291,59 @@ def test_spans_of_frames_are_processed_independently():
   whole, variables, _ = _initialised('slow_fast_tcm')
   one, other = (_logits(whole, variables, x) for x in (inputs, swapped))
   assert np.abs(one - other).max() > 1e-4
+
+
+@pytest.mark.parametrize('normalise', ['imagenet', 'half', 'none'])
+def test_slstt_normalises_colours(normalise):
+  model, variables, inputs = _initialised('slstt', normalise=normalise)
+  plain, _ = small.make('slstt', normalise='none')
+  mean, deviation = {
+    'imagenet': ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    'half': (0.5, 0.5),
+    'none': (0, 1),
+  }[normalise]
+  expected = {
+    name: (images - np.asarray(mean, np.float32)) / np.float32(deviation)
+    for name, images in inputs.items()
+  }
+  np.testing.assert_allclose(
+    _logits(model, variables, inputs),
+    _logits(plain, variables, expected),
+    atol=1e-5,
+  )
+
+
+def test_blocks_of_slstt_start_as_in_its_code():
+  model, inputs = small.make('slstt', width=64, mlp_width=128)
+  inputs = {name: jnp.zeros((1, *x.shape)) for name, x in inputs.items()}
+  params = small.jit(model.init)(jax.random.key(0), inputs)['params']
+  block = params['encoder']['block_0']
+  for layer in (*block['mlp'].values(), *block['attention'].values()):
+    # Xavier: uniform within sqrt(6 / (inputs + outputs)).
+    limit = np.sqrt(6 / sum(layer['kernel'].shape))
+    assert 0.98 * limit < np.abs(layer['kernel']).max() <= limit
+    assert 2e-7 < np.std(layer['bias']) < 4e-6
+
+
+def test_dropout_of_slstt_is_not_within_the_mlp():
+  """Half of what the MLP returns is dropped, and nothing before that."""
+  x = jax.random.normal(jax.random.key(0), (1, 3, 8))
+  mlp = layers.Mlp(16, dropout=0.5, hidden_dropout=0.0)
+  variables = mlp.init(jax.random.key(1), x)
+  whole = mlp.apply(variables, x)
+  dropped = mlp.apply(variables, x, True, rngs={'dropout': jax.random.key(2)})
+  kept = dropped != 0
+  assert 0 < kept.sum() < kept.size
+  np.testing.assert_allclose(dropped[kept], 2 * whole[kept], rtol=1e-5)
+  model, _ = small.make('slstt', dropout=0.5)
+  images = jax.random.uniform(jax.random.key(3), (1, 3, 16, 16, 3))
+  _, state = model.init_with_output(
+    {'params': jax.random.key(0), 'dropout': jax.random.key(1)},
+    {'long_term_flow': images},
+    train=True,
+    capture_intermediates=lambda module, _: isinstance(module, nn.Dropout),
+    mutable=True,
+  )
+  mlp = state['intermediates']['encoder']['block_0']['mlp']
+  zeros = [(y == 0).mean() for layer in mlp.values() for [y] in layer.values()]
+  assert min(zeros) == 0 and max(zeros) > 0.2

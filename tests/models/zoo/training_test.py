@@ -224,7 +224,7 @@ FED_BY_FLOW = {
   'causalnet': {},
   'fmanet': {},
   'skd_tstsan_t': {},
-  'slstt': {'patch': 7},
+  'slstt': {'patch': 7, 'normalise': 'none'},
   'tsfmicro': {'position': False, 'stem_stride': 1},
   'gamdss': {'position': False, 'stem_stride': 1},
 }
