@@ -42,6 +42,7 @@ class Names:
       'query|key|value' splits the entry into equal pieces along its first axis.
     unused: patterns of complete names that are not used here, such as counters,
       computed tables and unused heads.
+    modules: modules here that such a file initialises; () for all.
 
   >>> names = Names(rules=(('qkv', 'query|key|value'),))
   >>> names.pieces('block.qkv.weight')
@@ -52,6 +53,7 @@ class Names:
 
   rules: Sequence[tuple[str, str]] = ()
   unused: Sequence[str] = ()
+  modules: Sequence[str] = ()
 
   def ignores(self, name: str) -> bool:
     """Whether an entry is not used here."""

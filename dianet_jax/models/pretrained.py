@@ -2,9 +2,10 @@
 
 A file of `dianet export` initialises the complete network. A file with the
 names of other projects initialises the complete network of a model with
-`official_names`, or the modules listed in `official_parts`, such as every
-backbone. Layers whose shape depends on the number of classes are always
-initialised at random, because the classes of a file are unknown.
+`official_names`, the modules of the names that its `names_in` returns, or those
+listed in `official_parts`, such as every backbone. Layers whose shape depends
+on the number of classes are always initialised at random, because the classes
+of a file are unknown.
 """
 
 from collections.abc import Mapping
@@ -108,7 +109,9 @@ def load(
   try:
     filled, used, unused = _filled(model, tensors, shapes, heads)
   except errors.UserError as error:
-    raise errors.UserError(f'{path}: {error}') from error
+    advise = getattr(model, 'settings_for', lambda tensors: '')
+    message = ' '.join(filter(None, [f'{path}: {error}', advise(tensors)]))
+    raise errors.UserError(message) from error
   if not filled:
     raise errors.UserError(
       f'{path} has no entry that {model.settings.name} can use.'
@@ -167,6 +170,13 @@ def _filled(model: Model, tensors, shapes, heads):
   return filled, used, unused
 
 
+def _names_in(model: Model, tensors) -> official.Names | None:
+  """The names of the model's authors in this file; None if unknown."""
+  if choose := getattr(model, 'names_in', None):
+    return choose(tensors)
+  return getattr(model, 'official_names', None)
+
+
 def _parts(model: Model, tensors, shapes):
   """Translations of names in the file, each with its entries here."""
   if any('/' in name for name in tensors):
@@ -177,8 +187,9 @@ def _parts(model: Model, tensors, shapes):
         ' OUT --final` writes a file with one network.'
       )
     return [(official.OURS, [*shapes])]
-  if names := getattr(model, 'official_names', None):
-    return [(names, [*shapes])]
+  if names := _names_in(model, tensors):
+    own = names.modules or {name.split('.')[1] for name in shapes}
+    return [(names, [n for n in shapes if n.split('.')[1] in own])]
   found = getattr(model, 'official_parts', dict)()
   parts = []
   for pattern, names in found.items():

@@ -20,9 +20,12 @@ yields the same for their channels; `channels` maps each input to its
 `motion.registry.Channel`s.
 
 If its authors have published weights, `official_names` has the names of their
-entries, and `models.official` loads them. If only a part of it was published,
-the method `official_parts() -> dict` maps patterns of module names to the names
-of the entries of each.
+entries, and `models.official` loads them. If there are several kinds of files,
+the method `names_in(entries) -> Names` returns the names of one file, and
+`settings_for(entries) -> str` says which settings it needs, for the message
+about a file that does not fit; `entries` maps names in the file to arrays. If
+only a part of it was published, the method `official_parts() -> dict` maps
+patterns of module names to the names of the entries of each.
 
 For `explanation.maps`, a model may declare layers by regular expressions of
 module paths (names joined by '/'):

@@ -226,3 +226,132 @@ def test_features_are_pytorchs(write, widths):
   )
   scale = np.abs(expected).max()
   np.testing.assert_allclose(found, expected, atol=1e-4 * min(scale, 1))
+
+
+def slstt_entries(complete):
+  """A small network in the names of SLSTT's code, with both aggregators.
+
+  Not complete: a ViT of the library that it uses, with a head of 7 classes.
+  """
+  rng = np.random.default_rng(0)
+  width, patch, tokens, mlp = 12, 8, 5, 20
+  shapes = {
+    'class_token': (1, 1, width),
+    'patch_embedding': (width, 3, patch, patch),
+    'positional_embedding.pos_embedding': (1, tokens, width),
+  }
+  for block in range(2):
+    own = f'transformer.blocks.{block}.'
+    for layer in ('attn.proj_q', 'attn.proj_k', 'attn.proj_v', 'proj'):
+      shapes[own + layer] = width, width
+    shapes |= {own + 'norm1': (width,), own + 'norm2': (width,)}
+    shapes |= {own + 'pwff.fc1': (mlp, width), own + 'pwff.fc2': (width, mlp)}
+  shapes |= {'norm': (width,), 'fc': (7, width)}
+  if complete:
+    shapes = {f'vit.{name}': shape for name, shape in shapes.items()}
+    shapes |= {'fc1': (6, 8), 'fc2': (7, 6)}
+  entries = {}
+  for name, shape in shapes.items():
+    if 'token' in name or name.endswith('pos_embedding'):
+      entries[name] = rng.normal(size=shape)
+      continue
+    entries[f'{name}.weight'] = rng.normal(size=shape)
+    entries[f'{name}.bias'] = rng.normal(size=shape[:1])
+  if complete:
+    for layer, read in enumerate((width, 8)):
+      for kind, features in (('ih', read), ('hh', 8)):
+        entries[f'lstm.weight_{kind}_l{layer}'] = rng.normal(
+          size=(32, features)
+        )
+        entries[f'lstm.bias_{kind}_l{layer}'] = rng.normal(size=32)
+  return {name: array.astype(np.float32) for name, array in entries.items()}
+
+
+SLSTT = {'depth': 2, 'mlp_width': 20, 'lstm_depth': 2, 'head_width': 6}
+
+
+def test_a_vit_fills_the_encoder_and_the_norm_of_slstt(write):
+  entries = slstt_entries(complete=False)
+  model, specs = small.make('slstt', **SLSTT)
+  start = pretrained.load(write(entries), model, specs)
+  assert start.variables['params'].keys() == {'encoder', 'norm'}
+  assert {*start.unused} == {'fc.weight', 'fc.bias'}
+  assert start.used.keys() == entries.keys() - {*start.unused}
+  new = {name.split('.')[1] for name in start.new}
+  assert new == {'lstm_0', 'lstm_1', 'hidden', 'classifier'}
+  encoder = start.variables['params']['encoder']
+  for ours, theirs in (
+    (encoder['class_token'], entries['class_token'][0, 0]),
+    (encoder['position'], entries['positional_embedding.pos_embedding'][0]),
+    (
+      encoder['patches']['kernel'],
+      entries['patch_embedding.weight'].transpose(2, 3, 1, 0),
+    ),
+    (
+      encoder['block_1']['attention']['key']['kernel'],
+      entries['transformer.blocks.1.attn.proj_k.weight'].T,
+    ),
+    (
+      encoder['block_0']['attention']['out']['bias'],
+      entries['transformer.blocks.0.proj.bias'],
+    ),
+    (
+      encoder['block_1']['mlp']['expand']['kernel'],
+      entries['transformer.blocks.1.pwff.fc1.weight'].T,
+    ),
+    (start.variables['params']['norm']['scale'], entries['norm.weight']),
+  ):
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize('aggregator', ['lstm', 'mean'])
+def test_a_complete_file_of_slstt_fills_either_aggregator(write, aggregator):
+  entries = slstt_entries(complete=True)
+  model, specs = small.make('slstt', aggregator=aggregator, **SLSTT)
+  start = pretrained.load(write(entries), model, specs)
+  mean = {'norm', 'encoder'}
+  lstm = mean | {'lstm_0', 'lstm_1', 'hidden'}
+  expected, head, other = {
+    'lstm': (lstm, 'fc2', ('vit.fc',)),
+    'mean': (mean, 'vit.fc', ('lstm', 'fc1', 'fc2')),
+  }[aggregator]
+  assert start.variables['params'].keys() == expected
+  assert {*start.unused} == {
+    name for name in entries if name.startswith((head, *other))
+  }
+
+
+@pytest.mark.parametrize('complete', [False, True])
+def test_what_a_file_of_slstt_needs_is_named(write, complete):
+  path = write(slstt_entries(complete))
+  needed = 'width=12 model.patch=8 model.depth=2 model.mlp_width=20'
+  if complete:
+    needed += ' model.lstm_depth=2 model.lstm_width=8 model.head_width=6'
+  message = f'{needed}, and images of 16 pixels.*image_size=16 or.*enlarge=16'
+  for change in ({'depth': 1}, {'mlp_width': 8}, {'patch': 4}, {'width': 24}):
+    model, specs = small.make('slstt', **SLSTT | change)
+    with pytest.raises(errors.UserError, match=message):
+      pretrained.load(path, model, specs)
+  model, _ = small.make('slstt', **SLSTT)
+  larger = {'long_term_flow': jax.ShapeDtypeStruct((3, 24, 24, 3), 'float32')}
+  with pytest.raises(errors.UserError, match=f'pos_embedding.*{message}'):
+    pretrained.load(path, model, larger)
+  enlarged, _ = small.make('slstt', **SLSTT | {'enlarge': 16})
+  pretrained.load(path, enlarged, larger)
+
+
+def test_the_published_vit_needs_its_sizes():
+  model, _ = small.make('slstt')
+  entries = {
+    'class_token': (1, 1, 768),
+    'positional_embedding.pos_embedding': (1, 577, 768),
+    'patch_embedding.weight': (768, 3, 16, 16),
+  }
+  for block in range(12):
+    entries[f'transformer.blocks.{block}.pwff.fc1.weight'] = 3072, 768
+  entries = {n: np.broadcast_to(0.0, shape) for n, shape in entries.items()}
+  assert model.settings_for(entries) == (
+    'This file needs model.width=768 model.patch=16 model.heads=12'
+    ' model.depth=12 model.mlp_width=3072, and images of 384 pixels: set'
+    ' data.image_size=384 or model.enlarge=384.'
+  )

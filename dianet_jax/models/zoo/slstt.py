@@ -12,12 +12,14 @@ held-out subjects.
 
 from collections.abc import Iterator, Mapping
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
+import numpy as np
 
 from dianet_jax.core import schema
 from dianet_jax.models import layers, official
@@ -25,6 +27,8 @@ from dianet_jax.models.registry import Outputs
 from dianet_jax.models.zoo import flow_images, frames
 
 _EPSILON = 1e-6
+# Features of a head in every published ViT.
+_HEAD_WIDTH = 64
 Frames = Float[Array, 'clip frame height width channel']
 Sequence = Float[Array, 'clip frame feature']
 OutputSequence = Float[Array, 'clip frame width']
@@ -244,6 +248,12 @@ class SLSTT(nn.Module):
   mean_names: ClassVar[official.Names] = dataclasses.replace(
     official_names, unused=(r'(lstm|fc1|fc2)\..*',)
   )
+  # Of the library from which its code has the encoder, without what follows.
+  encoder_names: ClassVar[official.Names] = official.Names(
+    (('^', 'vit.'), *official_names.rules),
+    unused=(r'(fc|pre_logits)\..*',),
+    modules=('encoder', 'norm'),
+  )
 
   @staticmethod
   def check(
@@ -261,6 +271,49 @@ class SLSTT(nn.Module):
       'heads',
       settings.width % settings.heads == 0,
       f'a divisor of width={settings.width}',
+    )
+
+  @nn.nowrap
+  def names_in(self, entries: Mapping[str, np.ndarray]) -> official.Names:
+    """See `registry`: a complete network, or a ViT pretrained on photographs.
+
+    Args:
+      entries: of a file of the authors of SLSTT, or of the library whose ViT
+        their code uses (github.com/lukemelas/PyTorch-Pretrained-ViT).
+    """
+    if 'class_token' in entries:
+      return self.encoder_names
+    lstm = self.settings.aggregator == 'lstm'
+    return self.official_names if lstm else self.mean_names
+
+  @nn.nowrap
+  def settings_for(self, entries: Mapping[str, np.ndarray]) -> str:
+    """See `registry`; '' for a file of other names."""
+    vit = '' if 'class_token' in entries else 'vit.'
+    table = entries.get(f'{vit}positional_embedding.pos_embedding')
+    kernel = entries.get(f'{vit}patch_embedding.weight')
+    mlps = [n for n in entries if n.endswith('pwff.fc1.weight')]
+    if table is None or kernel is None or not mlps:
+      return ''
+    *_, tokens, width = table.shape
+    patch = kernel.shape[-1]
+    needed = {'width': width, 'patch': patch}
+    if not width % _HEAD_WIDTH:
+      # No entry shows the number of heads.
+      needed['heads'] = width // _HEAD_WIDTH
+    needed |= {'depth': len(mlps), 'mlp_width': len(entries[mlps[0]])}
+    if 'lstm.weight_hh_l0' in entries:
+      layers_ = [n for n in entries if n.startswith('lstm.weight_hh')]
+      needed |= {
+        'lstm_depth': len(layers_),
+        'lstm_width': entries[layers_[0]].shape[1],
+        'head_width': len(entries['fc1.weight']),
+      }
+    listed = ' '.join(f'model.{key}={value}' for key, value in needed.items())
+    size = patch * math.isqrt(tokens - 1)
+    return (
+      f'This file needs {listed}, and images of {size} pixels: set'
+      f' data.image_size={size} or model.enlarge={size}.'
     )
 
   @nn.compact
