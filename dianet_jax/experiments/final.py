@@ -11,7 +11,7 @@ from dianet_jax.core import errors, progress, runtime
 from dianet_jax.core.config import Config
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import folds as folds_lib
-from dianet_jax.experiments import initial_weights, run
+from dianet_jax.experiments import frozen, initial_weights, run
 from dianet_jax.training import parallel
 from dianet_jax.training.results import Diverged, FoldResult
 
@@ -107,8 +107,9 @@ def train(
   seeds = config.training_seeds[: evaluation.ensemble]
   folds = everything(config, dataset, seeds)
   program = run.make_program(config, dataset, folds)
+  own = frozen.variables(config, dataset)
   return [
-    result.variables
+    frozen.merged(result.variables, own)
     for result in train_all(
       program,
       folds,

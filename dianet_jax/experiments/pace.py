@@ -12,6 +12,7 @@ import datetime
 import functools
 import pathlib
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,8 @@ import jax.numpy as jnp
 from dianet_jax.core import config as configuration
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import folds as folds_lib
-from dianet_jax.models.registry import MODELS
+from dianet_jax.experiments import frozen
+from dianet_jax.models.registry import MODELS, frozen_part
 from dianet_jax.training import saved_folds
 
 
@@ -77,11 +79,14 @@ def _operations(
   shapes: tuple[tuple[str, tuple[int, ...]], ...],
 ) -> float:
   """Floating-point operations of the network for one clip, not compiled."""
-  model = MODELS[settings.name](num_classes, settings)
+  model: Any = MODELS[settings.name](num_classes, settings)
   inputs = {
     name: jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     for name, shape in shapes
   }
   variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
+  if part := frozen_part(settings):
+    own, variables = frozen.split(variables, part)
+    inputs = jax.eval_shape(model.features, own, inputs)
   lowered = jax.jit(model.apply).lower(variables, inputs)
   return (lowered.cost_analysis() or {}).get('flops', 1.0)

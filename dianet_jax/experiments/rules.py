@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import re
 
 from dianet_jax.core.config import Config, Data, Parallel
-from dianet_jax.models.registry import MODELS
+from dianet_jax.models.registry import MODELS, frozen_part
 from dianet_jax.motion import registry as motion
 from dianet_jax.training import augment
 from tfds_builders import registry as data_sets
@@ -149,6 +149,14 @@ def _augment_rules(
     settings.shift_pixels < size,
     f'0 to below data.image_size={size}',
   )
+  if part := frozen_part(config.model):
+    for key in ('flip_probability', 'shift_pixels', 'rotation_degrees'):
+      yield (
+        f'train.augment.{key}',
+        not getattr(settings, key),
+        f'0: the {part} of the model is not trained, so that what it returns is'
+        ' computed once, from images as they are',
+      )
   for named in channels.values():
     for key, expected in augment.refused(named, settings):
       yield f'train.augment.{key}', False, expected

@@ -16,7 +16,12 @@ from dianet_jax.core import hosts, progress, runtime
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.evaluation import report
-from dianet_jax.experiments import initial_weights, strategies, workdirs
+from dianet_jax.experiments import (
+  frozen,
+  initial_weights,
+  strategies,
+  workdirs,
+)
 from dianet_jax.experiments import results as results_lib
 from dianet_jax.models import registry as models
 from dianet_jax.training import build, programs, saved_folds
@@ -48,7 +53,8 @@ def make_program(
     config: of these folds.
     dataset: what is trained on.
     folds: all of the run.
-    workdir: that keeps what `strategies.choose` chose; begun before.
+    workdir: that keeps what `strategies.choose` chose, and the part of the
+      network that is not trained; begun before.
   """
   device = programs.choose_devices(config.parallel.devices)[0]
   dtype = runtime.compute_dtype(config.parallel.compute_dtype, device.platform)
@@ -63,6 +69,8 @@ def make_program(
   data = Data(
     dict(dataset.inputs), dataset.labels, start.variables if start else {}
   )
+  if part := models.frozen_part(config.model):
+    trainer, data = frozen.applied(trainer, data, part, workdir)
 
   def make(settings: configuration.Parallel) -> parallel_lib.FoldParallel:
     return parallel_lib.FoldParallel(

@@ -15,7 +15,8 @@ import numpy as np
 
 from dianet_jax.core import errors, paths
 from dianet_jax.core.config import Config
-from dianet_jax.experiments import rows, rules, workdirs
+from dianet_jax.experiments import frozen, rows, rules, workdirs
+from dianet_jax.models import registry as models
 from dianet_jax.motion import registry as motion
 from dianet_jax.training import build, checkpoints
 
@@ -106,6 +107,8 @@ class TrainedRun:
           ' that folder again, or train the run again in another --workdir.'
         )
       variables = saved.load_variables(seed, subject)
+      if models.frozen_part(config.model):
+        variables = frozen.merged(variables, saved.load_frozen())
     dtype, *_ = result.made_by[-1].split(', ')
     return Network(config, self.classes, variables, dtype)
 

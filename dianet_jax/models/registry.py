@@ -27,6 +27,19 @@ about a file that does not fit; `entries` maps names in the file to arrays. If
 only a part of it was published, the method `official_parts() -> dict` maps
 patterns of module names to the names of the entries of each.
 
+A model may have one part that is not trained, such as a pretrained encoder. Its
+outputs for all clips, the features, are then computed once, and folds train the
+rest on them, see `experiments.frozen`:
+
+    frozen_part(settings) -> str          name of its module; '' if all is
+                                          trained; a static method
+    features(variables, inputs) -> dict   name of each feature -> array, clips
+                                          leading; `variables` are those of the
+                                          part, with the name of its module
+
+`__call__` then also accepts features as its inputs, and initialises no variable
+of the part for them. A clip's features do not depend on other clips.
+
 For `explanation.maps`, a model may declare layers by regular expressions of
 module paths (names joined by '/'):
 
@@ -129,7 +142,7 @@ class Model(Protocol):
     """Computes logits and auxiliary outputs.
 
     Args:
-      inputs: name of `reads` -> float array, clips leading.
+      inputs: name of `reads` -> float array, clips leading; or features.
       valid: False for padded clips; None if there are none. Padded clips must
         not affect any statistic over clips.
       train: whether dropout is on, and normalisation uses the statistics of the
@@ -164,3 +177,16 @@ MODELS: registry.Registry[type[Model]] = registry.Registry(
     'slow_fast_tcm': 'dianet_jax.models.zoo.slow_fast_tcm:TCMNet',
   },
 )
+
+
+def frozen_part(settings: config.Model) -> str:
+  """Name of the module that is not trained; '' if all is trained.
+
+  Args:
+    settings: of any model.
+
+  >>> frozen_part(MODELS['slstt'].Settings(encoder='finetune'))
+  ''
+  """
+  declared = getattr(MODELS[settings.name], 'frozen_part', lambda settings: '')
+  return declared(settings)

@@ -1,5 +1,6 @@
 """Checkpoints of finished folds and folds in training, by orbax.
 
+    weights/frozen                the part that is not trained, and its outputs
     weights/seed0/sub01           variables of a finished fold, written first
     checkpoints/seed0/sub01       its result: if it exists, the fold is finished
     unfinished/seed0/sub01/12     a fold after 12 epochs; the last two are kept
@@ -11,7 +12,7 @@ a checkpoint with its final name is complete. If it is damaged later, its
 checksum differs, and the previous checkpoint is used.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 import dataclasses
 import json
@@ -143,6 +144,7 @@ class Checkpoints:
       UserError: orbax cannot read checkpoints in a folder of this name.
     """
     self._workdir = workdir.absolute()
+    self._frozen = self._workdir / 'weights' / 'frozen'
     if escape.UNREADABLE & set(str(self._workdir)):
       raise errors.UserError(
         f'{self._workdir}: checkpoints cannot be read from a folder with [ or'
@@ -255,7 +257,9 @@ class Checkpoints:
     Raises:
       UserError: they are missing or damaged.
     """
-    folder = self._weights(seed, subject)
+    return self._load_variables(self._weights(seed, subject))
+
+  def _load_variables(self, folder: pathlib.Path) -> dict[str, Any]:
     try:
       return _restore(folder)['variables']
     except Exception as error:  # Orbax raises many kinds for a damaged file.
@@ -263,6 +267,26 @@ class Checkpoints:
         f'The weights {folder} are missing or damaged ({error}). Copy that'
         ' folder again, or train the run again in another --workdir.'
       ) from error
+
+  def save_frozen(
+    self, variables: Mapping[str, Any], features: Mapping[str, Any]
+  ) -> None:
+    """Writes the part that is not trained and its outputs, in background."""
+    tree = {'variables': dict(variables), 'features': dict(features)}
+    self._write(self._frozen, tree)
+
+  def load_features(self) -> dict[str, np.ndarray] | None:
+    """Reads the features; None, with a message if they are damaged."""
+    tree = self._read(self._frozen) if self._frozen.exists() else None
+    return None if tree is None else tree['features']
+
+  def load_frozen(self) -> dict[str, Any]:
+    """Reads the variables of the part that is not trained.
+
+    Raises:
+      UserError: they are missing or damaged.
+    """
+    return self._load_variables(self._frozen)
 
   def save_unfinished(self, fold: Unfinished) -> None:
     """Writes a fold in training, in the background."""

@@ -5,6 +5,7 @@ import types
 import numpy as np
 import pytest
 
+from configs import megc2019
 from dianet_jax.data import folds as folds_lib
 from dianet_jax.experiments import pace
 
@@ -69,3 +70,31 @@ def test_finished_trainings_are_not_estimated(make_config, tmp_path):
   assert pace.work(config, data(), folds, tmp_path) == whole / 2
   (tmp_path / 'checkpoints/seed0/b').mkdir()
   assert pace.work(config, data(), folds, tmp_path) == 0
+
+
+def test_a_part_that_is_not_trained_is_no_work(make_config, tmp_path):
+  folds = folds_lib.leave_one_subject_out(list('aabb'), [0, 1, 0, 1], 2)
+  images = np.zeros((1, 4, 2, 28, 28, 3), np.float32)
+  dataset = types.SimpleNamespace(
+    classes=('a', 'b', 'c'), inputs={'long_term_flow': images}
+  )
+  frozen, whole = (
+    pace.work(
+      make_config(
+        megc2019,
+        model__name='slstt',
+        data__inputs=('phase_flow',),
+        model__patch=7,
+        model__depth=1,
+        model__pretrained='vit.pth',
+        model__encoder=encoder,
+        train__augment__flip_probability=0.0,
+        train__augment__shift_pixels=0,
+      ),
+      dataset,
+      folds,
+      tmp_path,
+    )
+    for encoder in ('auto', 'finetune')
+  )
+  assert 0 < frozen < whole / 2

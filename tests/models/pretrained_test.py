@@ -228,50 +228,11 @@ def test_features_are_pytorchs(write, widths):
   np.testing.assert_allclose(found, expected, atol=1e-4 * min(scale, 1))
 
 
-def slstt_entries(complete):
-  """A small network in the names of SLSTT's code, with both aggregators.
-
-  Not complete: a ViT of the library that it uses, with a head of 7 classes.
-  """
-  rng = np.random.default_rng(0)
-  width, patch, tokens, mlp = 12, 8, 5, 20
-  shapes = {
-    'class_token': (1, 1, width),
-    'patch_embedding': (width, 3, patch, patch),
-    'positional_embedding.pos_embedding': (1, tokens, width),
-  }
-  for block in range(2):
-    own = f'transformer.blocks.{block}.'
-    for layer in ('attn.proj_q', 'attn.proj_k', 'attn.proj_v', 'proj'):
-      shapes[own + layer] = width, width
-    shapes |= {own + 'norm1': (width,), own + 'norm2': (width,)}
-    shapes |= {own + 'pwff.fc1': (mlp, width), own + 'pwff.fc2': (width, mlp)}
-  shapes |= {'norm': (width,), 'fc': (7, width)}
-  if complete:
-    shapes = {f'vit.{name}': shape for name, shape in shapes.items()}
-    shapes |= {'fc1': (6, 8), 'fc2': (7, 6)}
-  entries = {}
-  for name, shape in shapes.items():
-    if 'token' in name or name.endswith('pos_embedding'):
-      entries[name] = rng.normal(size=shape)
-      continue
-    entries[f'{name}.weight'] = rng.normal(size=shape)
-    entries[f'{name}.bias'] = rng.normal(size=shape[:1])
-  if complete:
-    for layer, read in enumerate((width, 8)):
-      for kind, features in (('ih', read), ('hh', 8)):
-        entries[f'lstm.weight_{kind}_l{layer}'] = rng.normal(
-          size=(32, features)
-        )
-        entries[f'lstm.bias_{kind}_l{layer}'] = rng.normal(size=32)
-  return {name: array.astype(np.float32) for name, array in entries.items()}
-
-
 SLSTT = {'depth': 2, 'mlp_width': 20, 'lstm_depth': 2, 'head_width': 6}
 
 
 def test_a_vit_fills_the_encoder_and_the_norm_of_slstt(write):
-  entries = slstt_entries(complete=False)
+  entries = torch_like.slstt(complete=False)
   model, specs = small.make('slstt', **SLSTT)
   start = pretrained.load(write(entries), model, specs)
   assert start.variables['params'].keys() == {'encoder', 'norm'}
@@ -306,7 +267,7 @@ def test_a_vit_fills_the_encoder_and_the_norm_of_slstt(write):
 
 @pytest.mark.parametrize('aggregator', ['lstm', 'mean'])
 def test_a_complete_file_of_slstt_fills_either_aggregator(write, aggregator):
-  entries = slstt_entries(complete=True)
+  entries = torch_like.slstt(complete=True)
   model, specs = small.make('slstt', aggregator=aggregator, **SLSTT)
   start = pretrained.load(write(entries), model, specs)
   mean = {'norm', 'encoder'}
@@ -323,7 +284,7 @@ def test_a_complete_file_of_slstt_fills_either_aggregator(write, aggregator):
 
 @pytest.mark.parametrize('complete', [False, True])
 def test_what_a_file_of_slstt_needs_is_named(write, complete):
-  path = write(slstt_entries(complete))
+  path = write(torch_like.slstt(complete))
   needed = 'width=12 model.patch=8 model.depth=2 model.mlp_width=20'
   if complete:
     needed += ' model.lstm_depth=2 model.lstm_width=8 model.head_width=6'

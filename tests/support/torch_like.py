@@ -142,3 +142,42 @@ def resnet18(widths=(64, 128, 256, 512), seed=0):
     dtype = np.float32 if shape else np.int64
     entries[name] = np.asarray(value).astype(dtype)
   return entries
+
+
+def slstt(complete, patch=8, tokens=5):
+  """A small network in the names of SLSTT's code, with both aggregators.
+
+  Not complete: a ViT of the library that it uses, with a head of 7 classes.
+  """
+  rng = np.random.default_rng(0)
+  width, mlp = 12, 20
+  shapes = {
+    'class_token': (1, 1, width),
+    'patch_embedding': (width, 3, patch, patch),
+    'positional_embedding.pos_embedding': (1, tokens, width),
+  }
+  for block in range(2):
+    own = f'transformer.blocks.{block}.'
+    for layer in ('attn.proj_q', 'attn.proj_k', 'attn.proj_v', 'proj'):
+      shapes[own + layer] = width, width
+    shapes |= {own + 'norm1': (width,), own + 'norm2': (width,)}
+    shapes |= {own + 'pwff.fc1': (mlp, width), own + 'pwff.fc2': (width, mlp)}
+  shapes |= {'norm': (width,), 'fc': (7, width)}
+  if complete:
+    shapes = {f'vit.{name}': shape for name, shape in shapes.items()}
+    shapes |= {'fc1': (6, 8), 'fc2': (7, 6)}
+  entries = {}
+  for name, shape in shapes.items():
+    if 'token' in name or name.endswith('pos_embedding'):
+      entries[name] = rng.normal(size=shape)
+      continue
+    entries[f'{name}.weight'] = rng.normal(size=shape)
+    entries[f'{name}.bias'] = rng.normal(size=shape[:1])
+  if complete:
+    for layer, read in enumerate((width, 8)):
+      for kind, features in (('ih', read), ('hh', 8)):
+        entries[f'lstm.weight_{kind}_l{layer}'] = rng.normal(
+          size=(32, features)
+        )
+        entries[f'lstm.bias_{kind}_l{layer}'] = rng.normal(size=32)
+  return {name: array.astype(np.float32) for name, array in entries.items()}

@@ -3,11 +3,20 @@
 Source: Zhang et al., "Short and Long Range Relation Based Spatio-Temporal
 Transformer for Micro-Expression Recognition", arXiv 2112.05851, and its code.
 Stated: flow from the onset to each of 11 frames, ViT-B/16, mean or LSTM as
-aggregator. Measured: blocks run without gradient, so only 6,962,181 of
-93,054,986 parameters are trained; GELU by tanh; SGD with learning rate .01 for
-28 epochs, then .001. Ours: a smaller encoder, which is trained unless `encoder`
-is frozen. Published: UF1 .815 on the composite, with epochs chosen on the
-held-out subjects.
+aggregator. Measured in the code: Farneback's flow as HSV colours, brightness
+scaled for each image; 384 pixels, ImageNet's mean and deviation; GELU by tanh;
+the encoder runs without gradient, so only 6,962,181 of 93,054,986 parameters
+are trained (5 classes), but with dropout; SGD with momentum .9, weight decay
+1e-4, batches of 1 or 2 clips and a learning rate of .01 in epochs 1 to 29, .001
+in 30 to 40. Ours: 112 pixels and a smaller encoder, which is
+trained unless weights are given; a frozen one computes its class tokens once,
+without dropout; AdamW with 3e-4 and batches of 16; missing frames are blended
+linearly, not by RIFE; aligned faces instead of crops by landmarks; no JPEG and
+no rounding to 8 bits. Published: UF1 .815 on the composite, with epochs chosen
+on the held-out subjects; whether its encoder was frozen is not known.
+
+Fed by `phase_flow` instead (`data.inputs`), with `normalise=none` and, for 28
+pixels, `enlarge=112`, it sees two images of u, v and strain: another model.
 """
 
 from collections.abc import Iterator, Mapping
@@ -29,6 +38,7 @@ from dianet_jax.models.zoo import flow_images, frames
 _EPSILON = 1e-6
 # Features of a head in every published ViT.
 _HEAD_WIDTH = 64
+_TOKENS = 'class_tokens'
 Frames = Float[Array, 'clip frame height width channel']
 Sequence = Float[Array, 'clip frame feature']
 OutputSequence = Float[Array, 'clip frame width']
@@ -40,11 +50,12 @@ class SLSTTSettings(frames.Settings):
 
   name: str = 'slstt'
   encoder: str = schema.key(
-    'finetune',
-    'finetune; or frozen: patches, positions and blocks are not trained, as in'
-    ' the code, for pretrained weights. With frozen, set train.weight_decay=0,'
-    ' because weight decay also shrinks parameters without gradient.',
-    schema.one_of('finetune', 'frozen'),
+    'auto',
+    'auto: frozen with model.pretrained, otherwise finetune. frozen, as in the'
+    ' code: patches, positions and blocks are not trained; their outputs, one'
+    ' class token for each image, are computed once, without dropout and'
+    ' augmentation. finetune: all is trained.',
+    schema.one_of('auto', 'frozen', 'finetune'),
   )
   patch: int = schema.key(16, 'Pixels of a patch, square.', schema.at_least(1))
   width: int = schema.key(192, 'Features of tokens (768).', schema.at_least(1))
@@ -89,6 +100,12 @@ class SLSTTSettings(frames.Settings):
     ' needs 112 with the default patch. Ours.',
     schema.at_least(0),
   )
+
+  @property
+  def frozen(self) -> bool:
+    """Whether the encoder is not trained."""
+    given = self.encoder == 'auto' and self.pretrained != ''
+    return given or self.encoder == 'frozen'
 
 
 class Encoder(nn.Module):
@@ -260,6 +277,12 @@ class SLSTT(nn.Module):
     settings: SLSTTSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
+    yield (
+      'encoder',
+      settings.encoder != 'frozen' or settings.pretrained != '',
+      'auto or finetune, or a file of weights in model.pretrained: an encoder'
+      ' with random weights would not be trained either',
+    )
     [spec] = specs.values()
     size = settings.enlarge or spec.shape[1]
     yield (
@@ -272,6 +295,21 @@ class SLSTT(nn.Module):
       settings.width % settings.heads == 0,
       f'a divisor of width={settings.width}',
     )
+
+  @staticmethod
+  def frozen_part(settings: SLSTTSettings) -> str:
+    """See `registry`."""
+    return 'encoder' if settings.frozen else ''
+
+  @nn.nowrap
+  def features(
+    self, variables: Mapping[str, Any], inputs: Mapping[str, Frames]
+  ) -> dict[str, Sequence]:
+    """See `registry`: the class token of each image."""
+    [images] = inputs.values()
+    encoder: Any = Encoder(self.settings, self.dtype, parent=None)
+    own = {kind: tree['encoder'] for kind, tree in variables.items()}
+    return {_TOKENS: encoder.apply(own, images, False)}
 
   @nn.nowrap
   def names_in(self, entries: Mapping[str, np.ndarray]) -> official.Names:
@@ -319,17 +357,17 @@ class SLSTT(nn.Module):
   @nn.compact
   def __call__(
     self,
-    inputs: Mapping[str, Frames],
+    inputs: Mapping[str, Array],
     valid: Bool[Array, ' clip'] | None = None,
     train: bool = False,
   ) -> Outputs:
     """See `registry.Model`; one view. No clip depends on another."""
     del valid
     s = self.settings
-    [images] = inputs.values()
-    tokens = Encoder(s, self.dtype, name='encoder')(images, train)
-    if s.encoder == 'frozen':
-      tokens = jax.lax.stop_gradient(tokens)
+    tokens = inputs.get(_TOKENS)
+    if tokens is None:
+      [images] = inputs.values()
+      tokens = Encoder(s, self.dtype, name='encoder')(images, train)
     tokens = nn.LayerNorm(_EPSILON, dtype=self.dtype, name='norm')(tokens)
     if s.aggregator == 'mean':
       zeros = nn.initializers.zeros

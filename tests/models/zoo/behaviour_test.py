@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dianet_jax.models import layers
+from dianet_jax.models import layers, registry
 from dianet_jax.models.registry import MODELS
 from dianet_jax.models.zoo import (
   atm_gcn,
@@ -152,12 +152,54 @@ def test_amplification_magnifies():
     assert (jnp.abs(one - other).max() > 1e-4) == differs
 
 
-def test_a_frozen_encoder_of_slstt_has_no_gradient():
-  model, variables, inputs = _initialised('slstt', encoder='frozen')
-  gradient, _ = _gradient(model, variables, inputs)
-  frozen = gradient.pop('encoder')
-  assert all((leaf == 0).all() for leaf in jax.tree.leaves(frozen))
-  assert jnp.abs(gradient['norm']['scale']).max() > 0
+@pytest.mark.parametrize('aggregator', ['lstm', 'mean'])
+def test_class_tokens_of_slstt_give_the_logits_of_their_images(aggregator):
+  model, variables, inputs = _initialised('slstt', aggregator=aggregator)
+  variables['params'][
+    {'lstm': 'classifier', 'mean': 'frame_classifier'}[aggregator]
+  ]['kernel'] += 0.5
+  tokens = small.jit(model.features)(variables, inputs)
+  assert {name: x.shape for name, x in tokens.items()} == {
+    'class_tokens': (2, 3, 12)
+  }
+  np.testing.assert_allclose(
+    _logits(model, variables, tokens),
+    _logits(model, variables, inputs),
+    atol=1e-6,
+  )
+  # Of tokens, the encoder is no part of the network.
+  [whole, rest] = (
+    jax.eval_shape(model.init, jax.random.key(0), x)['params']
+    for x in (inputs, tokens)
+  )
+  assert whole.keys() - rest.keys() == {'encoder'}
+
+
+def test_a_class_token_is_of_its_image_alone():
+  model, variables, inputs = _initialised('slstt', clips=3)
+  features = small.jit(model.features)
+  [before] = features(variables, inputs).values()
+  [(name, images)] = inputs.items()
+  changed = {name: jnp.asarray(images).at[1, 2].add(0.3)}
+  [after] = features(variables, changed).values()
+  moved = np.abs(after - before).max(axis=-1) > 0
+  assert moved.tolist() == [[False] * 3, [False, False, True], [False] * 3]
+
+
+@pytest.mark.parametrize(
+  'encoder,pretrained,expected',
+  [
+    ('auto', '', ''),
+    ('auto', 'vit.pth', 'encoder'),
+    ('frozen', 'vit.pth', 'encoder'),
+    ('finetune', 'vit.pth', ''),
+  ],
+)
+def test_the_encoder_of_slstt_is_frozen_if_it_is_pretrained(
+  encoder, pretrained, expected
+):
+  settings = slstt.SLSTTSettings(encoder=encoder, pretrained=pretrained)
+  assert registry.frozen_part(settings) == expected
 
 
 def test_the_lstm_remembers_the_order():

@@ -97,10 +97,12 @@ def test_what_trains_of_slstt(aggregator, expected):
   shape = 1, 2, 32, 32, 3
   model = slstt.SLSTT(5, slstt.SLSTT.Settings(**settings))
   inputs = {'long_term_flow': jax.ShapeDtypeStruct(shape, 'float32')}
-  params = jax.eval_shape(model.init, jax.random.key(0), inputs)['params']
-  encoder = params.pop('encoder')
-  assert count(params) == expected
-  assert len([n for n in encoder if n.startswith('block_')]) == 12
+  variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
+  blocks = [n for n in variables['params']['encoder'] if 'block_' in n]
+  assert len(blocks) == 12
+  tokens = jax.eval_shape(model.features, variables, inputs)
+  trained = jax.eval_shape(model.init, jax.random.key(0), tokens)
+  assert count(trained['params']) == expected
 
 
 def test_a_retention_network_for_small_images():
