@@ -34,9 +34,11 @@ def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
     config.model.pool = 'flatten'
   # There are no frames to search.
   config.data.key_frame_search, config.data.train_on_annotated = 0.0, True
+  # As they are stored, whatever is recommended for flow of frames.
+  config.data.flow.coding = 'grey_levels'
+  if model == 'slstt':
+    config.model.normalise, config.model.enlarge = 'none', 112
   if model == 'fmanet':
-    # What it recommends is for flow in pixels.
-    config.data.flow.coding = 'grey_levels'
     config.model.flow, config.model.stem = 'images', '3x3'
     config.train.augment.rotation_degrees = 0.0
   if model == 'dianet':

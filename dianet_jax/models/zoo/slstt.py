@@ -297,6 +297,18 @@ class SLSTT(nn.Module):
     )
 
   @staticmethod
+  def check_channels(
+    settings: SLSTTSettings, channels: Mapping[str, tuple[Any, ...]]
+  ) -> Iterator[tuple[str, bool, str]]:
+    """See `registry.Model`."""
+    [named] = channels.values()
+    yield (
+      'normalise',
+      settings.normalise == 'none' or all(channel.coded for channel in named),
+      'none: images that are not colours have no mean of photographs',
+    )
+
+  @staticmethod
   def frozen_part(settings: SLSTTSettings) -> str:
     """See `registry`."""
     return 'encoder' if settings.frozen else ''
