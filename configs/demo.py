@@ -24,11 +24,13 @@ def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
   config.data.protocol = 'casme2_5class'
   config.data.simulation.enabled = True
   config.data.frame_size = 96
-  config.data.image_size = 48
+  # Small, or as small as the model's authors have it.
+  config.data.image_size = min(config.data.image_size, 48)
   if 'backbone' in config.model:
     config.model.backbone = 'compact'
     config.model.pool = 'flatten'
   config.train.epochs = 40
   config.train.batch_size = 25
-  config.train.augment.shift_pixels = 2
+  augment = config.train.augment
+  augment.shift_pixels = min(augment.shift_pixels, 2)
   return config
