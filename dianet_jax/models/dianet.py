@@ -97,6 +97,21 @@ def _hidden(
   return hidden[:, None] & (which[:, None] == jnp.arange(views))
 
 
+def present(
+  images: Float[Array, 'clip view height width channel'],
+) -> Bool[Array, 'clip view']:
+  """Which phases each clip has: an image without any motion marks the others.
+
+  >>> images = jnp.zeros((1, 2, 2, 2, 1)).at[0, 1, 0, 1].set(-3)
+  >>> present(images).tolist()
+  [[False, True]]
+
+  Args:
+    images: as a network reads them, 0 for no motion.
+  """
+  return (images != 0).any(axis=(2, 3, 4))
+
+
 class DIANet(nn.Module):
   """Images of the phases -> logits.
 
@@ -223,9 +238,7 @@ class DIANet(nn.Module):
       key = self.make_rng('dropout')
       hidden = _hidden(key, len(images), views, settings.phase_dropout)
     if fusion.knows_missing:
-      # An image without any motion marks a phase that the clip lacks.
-      present = (images != 0).any(axis=(2, 3, 4)) & ~hidden
-      return fusion(tokens, present, train)
+      return fusion(tokens, present(images) & ~hidden, train)
     return fusion(
       [
         jnp.where(hidden[:, view, None, None], 0, view_tokens)

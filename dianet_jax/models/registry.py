@@ -40,6 +40,11 @@ rest on them, see `experiments.frozen`:
 `__call__` then also accepts features as its inputs, and initialises no variable
 of the part for them. A clip's features do not depend on other clips.
 
+For an objective that pretrains, a model may declare
+
+    streams: str                          regular expression of the first names
+                                          of the parameters that are pretrained
+
 For `explanation.maps`, a model may declare layers by regular expressions of
 module paths (names joined by '/'):
 

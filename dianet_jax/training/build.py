@@ -1,13 +1,16 @@
 """Builds a `Trainer` from a configuration."""
 
 from collections.abc import Mapping
+import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 
 from dianet_jax.core import config as configuration
+from dianet_jax.core import errors
 from dianet_jax.models import registry as models
 from dianet_jax.motion.registry import Channel
-from dianet_jax.training import objectives
+from dianet_jax.training import objectives, optimisation
 from dianet_jax.training.trainer import Trainer
 
 
@@ -26,6 +29,9 @@ def make_trainer(
     channels: input -> its channels.
     max_train_clips: width of `Fold.train_index`.
     dtype: of computation.
+
+  Raises:
+    UserError: `objective.stream_rate` for a model without streams.
   """
   model = models.MODELS[config.model.name]
   objective = objectives.OBJECTIVES[config.objective.name]
@@ -37,11 +43,37 @@ def make_trainer(
     channels=channels,
     max_train_clips=max_train_clips,
     only_last_variant=not config.data.train_on_annotated,
-    pretraining_epochs=_pretraining_epochs(config),
+    **_pretraining(config),
   )
 
 
-def _pretraining_epochs(config: configuration.Config) -> int:
-  """At least one epoch remains for classification."""
-  share = getattr(config.objective, 'pretraining', 0.0)
-  return min(round(share * config.train.epochs), config.train.epochs - 1)
+def _pretraining(config: configuration.Config) -> dict[str, Any]:
+  """The arguments of `Trainer` for an objective that pretrains."""
+  settings, train = config.objective, config.train
+  if not isinstance(settings, objectives.PretrainingSettings):
+    return {}
+  own = {
+    'learning_rate': settings.pretraining_learning_rate,
+    'weight_decay': settings.pretraining_weight_decay,
+    'warmup_fraction': settings.pretraining_warmup,
+  }
+  own = {key: value for key, value in own.items() if value != -1}
+  slow_start = None
+  if settings.stream_rate != 1:
+    names = getattr(models.MODELS[config.model.name], 'streams', '')
+    if not names:
+      raise errors.UserError(
+        f'--config.objective.stream_rate={settings.stream_rate} slows down the'
+        f' pretrained streams, but --config.model.name={config.model.name!r}'
+        ' does not declare any. Set 1, or choose another model.'
+      )
+    slow_start = optimisation.SlowStart(
+      names, settings.stream_rate, settings.stream_epochs
+    )
+  # At least one epoch remains for classification.
+  most = train.epochs - 1
+  return {
+    'pretraining_epochs': min(round(settings.pretraining * train.epochs), most),
+    'pretraining_settings': dataclasses.replace(train, **own),
+    'slow_start': slow_start,
+  }

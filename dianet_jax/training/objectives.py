@@ -6,12 +6,13 @@ An objective is a frozen dataclass constructed from its settings, with
     __call__(outputs, batch, state) -> (loss, state)
 
 The loss is a scalar over the batch, with padding masked. Most objectives have
-no state: ().
+no state: (). One that depends on all training clips of a fold also has the
+method of `Fitted`.
 """
 
 from collections.abc import Callable, Mapping
 import dataclasses
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import flax.struct
 import jax
@@ -68,6 +69,24 @@ class Batch:
     return total / jnp.maximum(self.valid.sum(), 1)
 
 
+@flax.struct.dataclass
+class TrainingClips:
+  """The training clips of a fold before training, as `Fitted` sees them.
+
+  Attributes:
+    inputs: name -> input of the model, scaled and not augmented, from the
+      annotated key frames; 0 for padding.
+    valid: which clips are not padding.
+    key: random key of the fold.
+    slots: clips of a step, valid or not.
+  """
+
+  inputs: Mapping[str, Array]
+  valid: Bool[Array, ' clip']
+  key: Key[Array, '']
+  slots: int = flax.struct.field(pytree_node=False)
+
+
 class Objective(Protocol):
   """Interface of objectives; `Settings` is a subclass of `config.Objective`."""
 
@@ -102,6 +121,21 @@ class Objective(Protocol):
 
     Returns:
       The loss in nats, and the state after this step.
+    """
+    ...
+
+
+@runtime_checkable
+class Fitted(Protocol):
+  """What an objective has besides that is fitted to a fold's training clips."""
+
+  def fitted(self, state: Any, outputs: Outputs, clips: TrainingClips) -> Any:
+    """The state before the first step.
+
+    Args:
+      state: of `Objective.init`.
+      outputs: of a batch, for their shapes and dtypes.
+      clips: of the fold. Its held-out clips must not be used.
     """
     ...
 
@@ -180,6 +214,52 @@ class CrossEntropySettings(config.Objective):
     'Gamma of the focal loss (Lin et al., 2017), which reduces the weight of'
     ' correct clips; 0 = cross-entropy. Ours.',
     schema.between(0, 100),
+  )
+
+
+def _as_in_train(name: str, valid: schema.Check) -> schema.Check:
+  """-1, which stands for `train.<name>`, or a value that is valid there."""
+  return schema.Check(
+    lambda value: value == -1 or valid.holds(value),
+    f'-1 (train.{name}), or {valid.expected}',
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingSettings(config.Objective):
+  """Settings of every objective that first pretrains parts of the model."""
+
+  pretraining: float = schema.key(
+    0.5,
+    'Fraction of train.epochs for pretraining the streams; the others train the'
+    ' complete network with cross-entropy. Each part has its own learning rate'
+    ' schedule.',
+    schema.BELOW_ONE,
+  )
+  pretraining_learning_rate: float = schema.key(
+    -1.0,
+    'Peak learning rate of pretraining; -1 = train.learning_rate.',
+    _as_in_train('learning_rate', schema.ABOVE_ZERO),
+  )
+  pretraining_weight_decay: float = schema.key(
+    -1.0,
+    'Weight decay of pretraining; -1 = train.weight_decay.',
+    _as_in_train('weight_decay', schema.at_least(0)),
+  )
+  pretraining_warmup: float = schema.key(
+    -1.0,
+    'Fraction of the steps of pretraining during which the learning rate rises;'
+    ' -1 = train.warmup_fraction.',
+    _as_in_train('warmup_fraction', schema.BELOW_ONE),
+  )
+  stream_rate: float = schema.key(
+    1.0,
+    'Factor of the learning rate of the pretrained streams in the first'
+    ' stream_epochs epochs after pretraining; 1 = that of all others.',
+    schema.Check(lambda value: 0 <= value <= 1, '0 (frozen) to 1'),
+  )
+  stream_epochs: int = schema.key(
+    10, 'Number of epochs with stream_rate.', schema.at_least(0)
   )
 
 

@@ -14,6 +14,7 @@ class OfFold(enum.IntEnum):
   SHUFFLE = 1
   STEP = 2
   VARIANT = 3
+  FIT = 4
 
 
 class OfStep(enum.IntEnum):

@@ -98,7 +98,8 @@ class Batch:
   `clips` are their indices in the data. Slots that are not `valid` contain an
   arbitrary clip, to be ignored. The learning rate is data, so that the program
   of a step is the same for all rates and numbers of epochs, and is compiled
-  once; None for the rate of `Trainer.schedule`.
+  once; None for the rate of `Trainer.schedule`. So is `slow`, the factor of
+  `Trainer.slow_start`; None for 1.
   """
 
   inputs: Mapping[str, Float[Array, '...']]
@@ -106,6 +107,7 @@ class Batch:
   valid: Bool[Array, '*step slot']
   clips: Int[Array, '*step slot']
   learning_rate: Float[Array, '*step'] | None = None
+  slow: Float[Array, '*step'] | None = None
 
 
 @flax.struct.dataclass

@@ -15,7 +15,7 @@ from dianet_jax.core.arrays import AnyArray
 from dianet_jax.models.registry import Model, Outputs
 from dianet_jax.motion import scaling
 from dianet_jax.motion.registry import Channel
-from dianet_jax.training import augment, objectives
+from dianet_jax.training import augment, batching, objectives, optimisation
 from dianet_jax.training.randomness import OfFold, OfStep
 from dianet_jax.training.state import Batch, Best, Data, Fold, State, Sums
 
@@ -36,6 +36,9 @@ class Trainer:
     max_train_clips: width of `Fold.train_index`.
     pretraining_epochs: the first of all epochs, in which the objective
       pretrains the model. Then the optimiser and its learning rate start anew.
+    pretraining_settings: learning rate, warm-up and weight decay of those
+      epochs; None for those of `settings`.
+    slow_start: of the pretrained parameters after them; None for none.
     pretrains: whether the steps of this trainer are those of pretraining. Two
       trainers, because a CPU is slow at branches within a program.
   """
@@ -48,6 +51,8 @@ class Trainer:
   max_train_clips: int
   only_last_variant: bool = False
   pretraining_epochs: int = 0
+  pretraining_settings: config.Train | None = None
+  slow_start: optimisation.SlowStart | None = None
   pretrains: bool = False
 
   @property
@@ -70,24 +75,15 @@ class Trainer:
   def schedule(self, pretraining: bool = False) -> optax.Schedule:
     """Learning rate by the number of updates done, in pretraining or after it.
 
-    Linear warm-up, then cosine decay to 0 or a constant rate.
+    See `optimisation.learning_rates`.
     """
-    s = self.settings
     steps = self.stages[pretraining] * self.steps_per_epoch
-    # The cosine decay needs at least one step.
-    warmup = min(round(s.warmup_fraction * steps), steps - 1)
-    return optax.warmup_cosine_decay_schedule(
-      init_value=0.0 if warmup else s.learning_rate,
-      peak_value=s.learning_rate,
-      warmup_steps=warmup,
-      decay_steps=steps,
-      end_value=s.learning_rate if s.schedule == 'constant' else 0.0,
-    )
+    return optimisation.learning_rates(self._settings_of(pretraining), steps)
 
   def optimizer(
     self, learning_rate: Float[Array, ''] | None = None
   ) -> optax.GradientTransformation:
-    """AdamW; biases and norm parameters (at most one axis) are not decayed.
+    """The optimiser of this trainer's steps, see `optimisation.adamw`.
 
     Args:
       learning_rate: of the next update; None for that of `schedule`.
@@ -95,11 +91,12 @@ class Trainer:
     schedule = self.schedule()
     if learning_rate is not None:
       schedule = optax.constant_schedule(learning_rate)
-    return optax.adamw(
-      schedule,
-      weight_decay=self.settings.weight_decay,
-      mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
-    )
+    settings = self._settings_of(self.pretrains)
+    return optimisation.adamw(schedule, settings.weight_decay)
+
+  def _settings_of(self, pretraining: bool) -> config.Train:
+    own = self.pretraining_settings
+    return own if pretraining and own is not None else self.settings
 
   def prepare(self, inputs: Inputs) -> dict[str, Array]:
     """Scales raw images; other inputs are unchanged."""
@@ -109,8 +106,19 @@ class Trainer:
       for name, values in inputs.items()
     }
 
+  def training_clips(self, data: Data, fold: Fold) -> objectives.TrainingClips:
+    """What an `objectives.Fitted` objective sees of a fold before training."""
+    index, valid = fold.train_index, jnp.asarray(fold.train_valid)
+    inputs = jax.tree.map(lambda leaf: leaf[0, index], dict(data.inputs))
+    return objectives.TrainingClips(
+      inputs=self.prepare(_finite(inputs, valid)),
+      valid=valid,
+      key=fold.key(OfFold.FIT),
+      slots=self.slots,
+    )
+
   def init(self, data: Data, fold: Fold) -> State:
-    """The state before training; only the shapes of inputs are used."""
+    """The state before training; only `Fitted` objectives use input values."""
 
     def blank(clips):
       return {
@@ -128,39 +136,29 @@ class Trainer:
       statistics=variables,
       opt_state=self.optimizer().init(params),
     )
+    objective = self.objective.init(
+      state.current, outputs, jax.random.fold_in(key, OfStep.OBJECTIVE)
+    )
+    if isinstance(self.objective, objectives.Fitted):
+      clips = self.training_clips(data, fold)
+      objective = self.objective.fitted(objective, outputs, clips)
     return dataclasses.replace(
       state,
-      objective=self.objective.init(
-        state.current, outputs, jax.random.fold_in(key, OfStep.OBJECTIVE)
-      ),
+      objective=objective,
       average=state.current if self.settings.ema_decay else None,
     )
 
   def order(
     self, fold: Fold, epoch: Int[AnyArray, ''], labels: Int[AnyArray, ' clip']
   ) -> tuple[Int[Array, 'step slot'], Bool[Array, 'step slot']]:
-    """The clips of every step of an epoch, and which slots are filled.
-
-    Shuffled clips are distributed to the steps in turn, so that the number of
-    clips differs by at most one between steps. Clips in the order of their
-    classes fill one step after the other.
-    """
-    by_class = self.settings.order == 'by_class'
-    if by_class:
-      rank = labels[fold.train_index].astype(jnp.float32)
+    """The clips of every step of an epoch, see `batching.clips_of_steps`."""
+    if self.settings.order == 'by_class':
+      rank, in_turn = labels[fold.train_index].astype(jnp.float32), False
     else:
       key = jax.random.fold_in(fold.key(OfFold.SHUFFLE), epoch)
-      rank = jax.random.uniform(key, fold.train_index.shape)
-    order = jnp.argsort(jnp.where(fold.train_valid, rank, jnp.inf))
-    total = self.steps_per_epoch * self.slots
-    order = jnp.pad(order, (0, total - self.max_train_clips))
-    valid = fold.train_valid[order] & (jnp.arange(total) < self.max_train_clips)
-    index = fold.train_index[order]
-    if by_class:
-      shape = (self.steps_per_epoch, self.slots)
-      return index.reshape(shape), valid.reshape(shape)
-    shape = (self.slots, self.steps_per_epoch)
-    return index.reshape(shape).T, valid.reshape(shape).T
+      rank, in_turn = jax.random.uniform(key, fold.train_index.shape), True
+    shape = self.steps_per_epoch, self.slots
+    return batching.clips_of_steps(fold, rank, shape, in_turn)
 
   def gather(self, data: Data, state: State, fold: Fold) -> Batch:
     """The clips of every step of the next epoch, one variant of each.
@@ -185,7 +183,11 @@ class Trainer:
       first = self.schedule(pretraining=True)(updates)
       rate = jnp.where(epoch < self.pretraining_epochs, first, rate)
     rate = jnp.asarray(rate, jnp.float32)
-    return Batch(inputs, data.labels[index], valid, index, rate)
+    slow = None
+    if self.slow_start:
+      slow = self.slow_start.factors(epoch - self.pretraining_epochs)
+      slow = jnp.broadcast_to(slow, rate.shape)
+    return Batch(inputs, data.labels[index], valid, index, rate, slow)
 
   def _input(self, key: Key[Array, ''], batch: Batch) -> dict[str, Array]:
     """The model's inputs: augmented, scaled, and finite in every slot."""
@@ -194,12 +196,7 @@ class Trainer:
         clip_key, clip, self.channels, self.settings.augment
       )
     )(jax.random.split(key, len(batch.labels)), dict(batch.inputs))
-    # Padding must be finite, because gradients are products with the input.
-    inputs = jax.tree.map(
-      lambda leaf: jnp.where(augment.per_clip(batch.valid, leaf), leaf, 0),
-      inputs,
-    )
-    return self.prepare(inputs)
+    return self.prepare(_finite(inputs, batch.valid))
 
   def _objective_batch(
     self, key: Key[Array, ''], state: State, fold: Fold, batch: Batch
@@ -242,17 +239,6 @@ class Trainer:
       mutable=[name for name in variables if name != 'params'],
       rngs={'dropout': jax.random.fold_in(key, OfStep.DROPOUT)},
     )
-
-  def _averaged(self, state: State, new: State) -> Any:
-    """The moving average of the variables after a step.
-
-    A plain mean over the first 1 / (1 - decay) steps, then an exponential one
-    (Polyak averaging), so that the untrained network does not contribute.
-    """
-    if state.average is None:
-      return None
-    weight = jnp.maximum(1 - self.settings.ema_decay, 1 / (state.step + 1))
-    return optax.incremental_update(new.current, state.average, weight)
 
   def _restarted(self, state: State) -> State:
     """The state with a new optimiser, if pretraining has just ended."""
@@ -301,6 +287,8 @@ class Trainer:
     updates, opt_state = optimizer.update(
       gradients, state.opt_state, state.params
     )
+    if self.slow_start and batch.slow is not None:
+      updates = self.slow_start.scaled(updates, batch.slow)
     new = dataclasses.replace(
       state,
       params=optax.apply_updates(state.params, updates),
@@ -308,7 +296,8 @@ class Trainer:
       opt_state=opt_state,
       objective=objective,
     )
-    new = dataclasses.replace(new, average=self._averaged(state, new))
+    average = optimisation.averaged(state, new, self.settings.ema_decay)
+    new = dataclasses.replace(new, average=average)
     clips = batch.valid.sum()
     new = jax.tree.map(lambda n, o: jnp.where(clips > 0, n, o), new, state)
     prediction = _probabilities(logits).argmax(-1)
@@ -394,6 +383,14 @@ def _replaced(variables: Any, others: Any) -> dict[str, Any]:
   return traverse_util.unflatten_dict(
     flat | traverse_util.flatten_dict(dict(others))
   )
+
+
+def _finite(inputs: Inputs, valid: Bool[Array, ' clip']) -> dict[str, Array]:
+  """Padding set to 0, because gradients are products with the input."""
+  return {
+    name: jnp.where(augment.per_clip(valid, leaf), leaf, 0)
+    for name, leaf in inputs.items()
+  }
 
 
 def _probabilities(
