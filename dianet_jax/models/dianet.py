@@ -72,8 +72,16 @@ class DIANetSettings(config.Model):
   phase_dropout: float = schema.key(
     0.0,
     'Probability that one phase of a clip is hidden from the fusion in'
-    ' training (Neverova et al., ModDrop, 2016). Ours.',
+    ' training (Neverova et al., ModDrop, 2016). With fusion=biovilt and 0,'
+    ' only clips that lack a phase train the vector that replaces it: none do,'
+    ' if all have both. Ours.',
     schema.BELOW_ONE,
+  )
+  projection_width: int = schema.key(
+    0,
+    "Features of each phase for objective.name=phase_contrast: BioViL-T's"
+    ' projector, then the mean over tokens; there 128. 0 = none.',
+    schema.at_least(0),
   )
 
   @property
@@ -186,17 +194,22 @@ class DIANet(nn.Module):
 
     Returns:
       Logits float32 [clip, 1, class], or [clip, view, class]; `auxiliary` holds
-      the backbones' 'tokens' [clip, view, token, feature].
+      the backbones' 'tokens' [clip, view, token, feature] and, with
+      `projection_width`, 'projections' [clip, view, feature].
     """
     [images] = inputs.values()
     settings = self.settings
     tokens = self._tokens(images, valid, train)
-    fused = self._fuse(tokens, images, train)
+    fused = self._fuse(
+      self.fused_tokens(tokens, images, valid, train), images, train
+    )
     fused = nn.Dropout(settings.dropout, deterministic=not train)(fused)
     logits = nn.Dense(self.num_classes, name='classifier')(
       fused.astype(jnp.promote_types(fused.dtype, jnp.float32))
     )
-    return Outputs(logits, self.auxiliary(jnp.stack(tokens, axis=1), images))
+    return Outputs(
+      logits, self.auxiliary(jnp.stack(tokens, axis=1), images, valid, train)
+    )
 
   def official_parts(self) -> dict[str, official.Names]:
     """See `registry.Model`: every backbone, where others publish such."""
@@ -208,10 +221,43 @@ class DIANet(nn.Module):
     self,
     tokens: Float[Array, 'clip view token feature'],
     images: Float[Array, 'clip view height width channel'],
+    valid: Bool[Array, ' clip'] | None,
+    train: bool,
   ) -> dict[str, Array]:
     """Outputs for objectives, besides the logits."""
     del images
-    return {'tokens': tokens}
+    settings = self.settings
+    if not settings.projection_width:
+      return {'tokens': tokens}
+    make = functools.partial(
+      fusions.Projector, settings.projection_width, self.dtype
+    )
+    shared, projections = make(name='projector'), []
+    for view in range(tokens.shape[1]):
+      own = make(name=f'projector_{view}')
+      projector = shared if settings.share_backbone else own
+      projections.append(projector(tokens[:, view], valid, train))
+    return {'tokens': tokens, 'projections': jnp.stack(projections, axis=1)}
+
+  def fused_tokens(
+    self,
+    tokens: Sequence[fusions.Tokens],
+    images: Float[Array, 'clip view height width channel'],
+    valid: Bool[Array, ' clip'] | None,
+    train: bool,
+  ) -> Sequence[fusions.Tokens]:
+    """The tokens of each view that the fusion reads: the backbones'."""
+    del images, valid, train
+    return tokens
+
+  def backbone(self, name: str) -> nn.Module:
+    """A backbone of the settings."""
+    settings = self.settings
+    options = {'widths': settings.widths} if settings.widths else {}
+    make = functools.partial(
+      BACKBONES[settings.backbone], dtype=self.dtype, **options
+    )
+    return make(name=name)
 
   def fusion_options(self) -> dict[str, Any]:
     """Attributes of the fusion, besides those that all fusions share."""
@@ -254,21 +300,17 @@ class DIANet(nn.Module):
   ) -> list[Float[Array, 'clip token feature']]:
     """The feature map of each view, as tokens."""
     settings, (clips, views) = self.settings, images.shape[:2]
-    options = {'widths': settings.widths} if settings.widths else {}
-    make = functools.partial(
-      BACKBONES[settings.backbone], dtype=self.dtype, **options
-    )
     if settings.fusion == 'each_phase':
       # One batch: its statistics are those of all images.
       mask = None if valid is None else jnp.repeat(valid, views)
-      features = make(name='backbone')(
+      features = self.backbone('backbone')(
         images.reshape(-1, *images.shape[2:]), mask, train
       )
       features = features.reshape(clips, views, -1, features.shape[-1])
       return [features[:, view] for view in range(views)]
-    shared, tokens = make(name='backbone'), []
+    shared, tokens = self.backbone('backbone'), []
     for view in range(views):
-      own = make(name=f'backbone_{view}')
+      own = self.backbone(f'backbone_{view}')
       backbone = shared if settings.share_backbone else own
       features = backbone(images[:, view], valid, train)
       tokens.append(features.reshape(clips, -1, features.shape[-1]))

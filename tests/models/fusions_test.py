@@ -111,6 +111,40 @@ def test_bfloat16_attends_as_float32_does():
   np.testing.assert_allclose(fused('bfloat16'), fused('float32'), atol=0.02)
 
 
+@pytest.mark.parametrize(
+  'initializer,bound,deviation',
+  [
+    # Bounded at two deviations, of which the truncation leaves .88.
+    ('lecun_normal', 2 / 0.88, 1.0),
+    ('xavier_normal', 2 / 0.88, (2 / (1 + 128 / 8)) ** 0.5),
+    ('xavier_uniform', 3**0.5, (2 / (1 + 128 / 8)) ** 0.5),
+  ],
+)
+def test_initial_weights_of_gban(initializer, bound, deviation):
+  fusion = fusions.GBAN(initializer=initializer, hidden=64)
+  params = fusion.init(jax.random.key(0), _tokens(2))['params']
+  kernel = params['gate']['aligned_first']['kernel'] * 8**0.5
+  assert kernel.std() == pytest.approx(deviation, rel=0.1)
+  assert jnp.abs(kernel).max() == pytest.approx(bound * deviation, rel=0.06)
+  hidden = params['hidden']['kernel'] * 128**0.5
+  wanted = 1.0 if initializer == 'lecun_normal' else (2 / (1 + 64 / 128)) ** 0.5
+  assert hidden.std() == pytest.approx(wanted, rel=0.1)
+
+
+def test_dropout_within_gban():
+  tokens, key = _tokens(2), jax.random.key(2)
+  plain, dropped = fusions.GBAN(), fusions.GBAN(dropout=0.5)
+  variables = plain.init(jax.random.key(1), tokens)
+
+  def fused(fusion, train):
+    rngs = {'dropout': key}
+    return fusion.apply(variables, tokens, None, train, rngs=rngs)
+
+  np.testing.assert_array_equal(fused(plain, True), fused(plain, False))
+  np.testing.assert_array_equal(fused(dropped, False), fused(plain, False))
+  assert jnp.abs(fused(dropped, True) - fused(plain, True)).max() > 1e-3
+
+
 @pytest.mark.parametrize('name', ['biovilt', 'gban'])
 @pytest.mark.parametrize('missing', [0, 1])
 def test_a_missing_view_reaches_nothing(name, missing):

@@ -8,6 +8,7 @@ In: a sequence of token arrays [clip, token, feature], one per view. Out: float
 from collections.abc import Mapping
 
 from dianet_jax.models.fusions.biovilt import BioViLT as BioViLT
+from dianet_jax.models.fusions.biovilt import Projector as Projector
 from dianet_jax.models.fusions.causal import Causal as Causal
 from dianet_jax.models.fusions.gban import GBAN as GBAN
 from dianet_jax.models.fusions.plain import POOLS as POOLS

@@ -2,10 +2,20 @@
 
 Source: Bannur et al., "Learning to Exploit Temporal Structure for Biomedical
 Vision-Language Processing", arXiv 2301.04558, and its code in hi-ml. There the
-images are X-rays, a current and a prior one. Stated: the shared encoder, a
-transformer over the patches of both, a learned vector instead of a missing
-prior. Measured: positions are fixed and enter the values, too. Ours: the images
-are phases of a clip, and either may be missing, clip by clip.
+images are X-rays, a current and a prior one.
+
+Stated: the shared encoder, a transformer over the patches of both, a learned
+vector instead of a missing prior, and three losses: global (image and report),
+local (patches and words) and masked language modelling. The first two exist
+here between phases, as objective `phase_contrast`; the third needs texts. Their
+weights, the optimiser and the number of epochs are not in the released code.
+Measured: all sizes; positions are fixed and enter the values, too; linear
+layers and embeddings start with a truncated normal of .02, and `types` is
+exempt from weight decay. Not so here: kernels have Flax's LeCun normal
+initialisation, and `types` is decayed like other arrays of two axes. Ours: the
+images are phases of a clip, and either may be missing, clip by clip. A clip
+without any phase gets a prediction from constants; the notes of a run count
+such clips.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,13 @@
 """CausalNet's blocks: attention forwards and backwards between two phases.
 
-Source: arXiv 2508.06640 and its code. Measured: layer norms, which context is
-normalised, scales of the logits, the mask applied before and after the softmax.
-Ours: the blocks as a fusion of any two maps, more tokens than four, and that
-the position stream may be left out.
+Source: arXiv 2508.06640 and its code. Stated: attention between the phases of a
+position stream, attention forwards and backwards in time between the phases.
+Measured: nine layers of the former (the leftover value of a loop variable),
+layer norms, which context is normalised, scales of the logits, the mask applied
+before and after the softmax, no activation in the head. Ours: the blocks as a
+fusion of any two maps, more tokens than four, that the position stream and the
+first linear layer of the head may be left out, and Flax's LeCun normal
+initialisation where the code has PyTorch's default, except in that layer.
 """
 
 from collections.abc import Sequence
@@ -240,11 +244,15 @@ class Blocks(nn.Module):
 
 
 class Causal(Fusion):
-  """CausalNet's blocks on two maps, without its position stream.
+  """CausalNet's blocks on two maps.
 
   Attributes:
     depth: see `Blocks`. There 9, the leftover value of a loop variable.
     gamma: see `Blocks`.
+    position: whether the second half of each token's features is of a position
+      stream; otherwise the tokens themselves stand in for it.
+    hidden: width of a linear layer without activation that follows; 0 for none.
+      There 2048.
 
   >>> tokens = [jnp.zeros((4, 49, 8)), jnp.ones((4, 49, 8))]
   >>> key, fusion = jax.random.key(0), Causal(depth=1)
@@ -257,13 +265,29 @@ class Causal(Fusion):
   heads: int = 8
   depth: int = 2
   gamma: float = 0.5
+  position: bool = False
+  hidden: int = 0
 
   @nn.compact
   def __call__(self, tokens: Sequence[Tokens]) -> Vectors:
-    """One view: the pooled vectors of the three parts of `Blocks` in a row."""
-    first, second = tokens
+    """One view: the pooled vectors of the three parts of `Blocks` in a row.
+
+    With `hidden`: what the linear layer makes of them.
+    """
+    first, second = own = tokens
+    if self.position:
+      halves = [jnp.split(view, 2, axis=-1) for view in tokens]
+      (first, second), own = zip(*halves)
     parts = Blocks(
       self.depth, self.heads, self.gamma, self.dtype, name='blocks'
-    )(first, second, first, second)
+    )(first, second, *own)
     pooled = [self.pooled(parts[:, part]) for part in range(3)]
-    return jnp.concatenate(pooled, axis=-1)[:, None]
+    fused = jnp.concatenate(pooled, axis=-1)
+    if self.hidden:
+      fused = nn.Dense(
+        self.hidden,
+        kernel_init=layers.uniform_fan_in,
+        dtype=self.dtype,
+        name='hidden',
+      )(fused)
+    return fused[:, None]

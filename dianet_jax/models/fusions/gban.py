@@ -2,12 +2,18 @@
 
 Source: Liu et al., "Group Gated Fusion on Attention-based Bidirectional
 Alignment for Multimodal Emotion Recognition", arXiv 2201.06309, equations 9 to
-21, and its code. There the modalities are speech and text, and the second group
-reads the last states of two LSTMs; here they are phases, and it reads the means
-of their maps.
+21, and its code.
+
+Stated: the equations, Xavier normal initialisation, dropout inside the fusion
+(here of the vectors that enter the gates: ours), L2 of .01. Measured in the
+code: additive scores, Xavier uniform initialisation, no dropout inside the
+fusion, an L2 without effect, and that the gate weights the text. Ours: phases
+instead of speech and text; the second group reads the means of the maps, where
+theirs reads the last states of two LSTMs; a missing phase; scaled dot products;
+Flax's LeCun normal initialisation, the default.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -20,6 +26,12 @@ from dianet_jax.models.fusions.plain import Fusion, Tokens, Vectors
 from dianet_jax.models.layers import widened
 
 SCORES = ('additive', 'dot_tanh', 'scaled_dot')
+# Name -> initialisation of the linear layers.
+INITIALIZERS: Mapping[str, nn.initializers.Initializer] = {
+  'lecun_normal': nn.initializers.lecun_normal(),
+  'xavier_normal': nn.initializers.xavier_normal(),
+  'xavier_uniform': nn.initializers.xavier_uniform(),
+}
 Vector = Float[Array, 'clip feature']
 
 
@@ -81,10 +93,12 @@ class GroupGate(nn.Module):
 
   Attributes:
     width: features of the result.
+    initializer: a key of `INITIALIZERS`.
     dtype: computation dtype; None for that of the vectors.
   """
 
   width: int = 128
+  initializer: str = 'lecun_normal'
   dtype: Any = None
 
   @nn.compact
@@ -104,9 +118,13 @@ class GroupGate(nn.Module):
     """
 
     def linear(x, name):
-      return nn.Dense(self.width, use_bias=False, dtype=self.dtype, name=name)(
-        x
-      )
+      return nn.Dense(
+        self.width,
+        use_bias=False,
+        kernel_init=INITIALIZERS[self.initializer],
+        dtype=self.dtype,
+        name=name,
+      )(x)
 
     total = 0
     for group, (first, second) in (('aligned', aligned), ('mean', means)):
@@ -130,6 +148,8 @@ class GBAN(Fusion):
     score: see `Alignment`.
     hidden: width of a linear layer with ReLU that follows; 0 for none. There
       128.
+    initializer: of all linear layers, a key of `INITIALIZERS`.
+    dropout: dropout rate of the vectors that enter the gates, in training.
 
   >>> tokens = [jnp.zeros((4, 49, 8)), jnp.ones((4, 49, 8))]
   >>> key, fusion = jax.random.key(0), GBAN(width=6)
@@ -143,6 +163,8 @@ class GBAN(Fusion):
   width: int = 128
   score: str = 'additive'
   hidden: int = 0
+  initializer: str = 'lecun_normal'
+  dropout: float = 0.0
 
   @nn.compact
   def __call__(
@@ -156,9 +178,8 @@ class GBAN(Fusion):
     Args:
       tokens: two views.
       present: which views a clip has; None for both.
-      train: without effect, as there is no dropout.
+      train: whether dropout is active.
     """
-    del train
     first, second = tokens
     means = first.mean(axis=1), second.mean(axis=1)
     aligned = Alignment(self.score, name='alignment')(first, second)
@@ -169,11 +190,18 @@ class GBAN(Fusion):
         jnp.where(both, aligned[0], means[0]),
         jnp.where(both, aligned[1], means[1]),
       )
-    fused = GroupGate(self.width, self.dtype, name='gate')(
-      aligned, means, present
+    drop = nn.Dropout(self.dropout, deterministic=not train)
+    fused = GroupGate(self.width, self.initializer, self.dtype, name='gate')(
+      (drop(aligned[0]), drop(aligned[1])),
+      (drop(means[0]), drop(means[1])),
+      present,
     )
     if self.hidden:
-      fused = nn.relu(
-        nn.Dense(self.hidden, dtype=self.dtype, name='hidden')(fused)
+      hidden = nn.Dense(
+        self.hidden,
+        kernel_init=INITIALIZERS[self.initializer],
+        dtype=self.dtype,
+        name='hidden',
       )
+      fused = nn.relu(hidden(fused))
     return fused[:, None]

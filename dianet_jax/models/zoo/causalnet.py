@@ -4,10 +4,14 @@ Source: arXiv 2508.06640 and its code. Stated: flow of both phases, position
 images, the two blocks of `fusions.causal`, Adam 5e-5, 200 epochs. Measured:
 276,590,089 parameters, nine layers of the first block, no activation in the
 head, all training clips in one batch. The code does not show how the position
-images were made: here they are derived from the flow, or left out (ours). At
-full size Adam needs 3.3 GB per fold; a width of 32 to 64 is recommended.
-Published: UF1 .8976 on the composite, with epochs chosen on the held-out
-subjects.
+images were made. Ours: they are derived from the flow, or left out; which value
+of a stored image means no motion is unknown, see `flow_images.position_images`.
+With the published images and the recommended scaling that value matters, and
+`position_images=centred` estimates it. The blocks start with Flax's LeCun
+normal initialisation instead of PyTorch's default, which the trunks and the
+head have. At full size Adam needs 3.3 GB per fold; a width of 32 to 64 is
+recommended. Published: UF1 .8976 on the composite, with epochs chosen on the
+held-out subjects.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,9 +38,10 @@ class CausalNetSettings(htnet.TrunkSettings):
   repeats: tuple[int, ...] = (3, 3, 9)
   position_images: str = schema.key(
     'derived',
-    'derived: displacements, clipped and rounded (ours); none: the flow stream'
-    ' replaces them, and there is one transformer instead of two.',
-    schema.one_of('derived', 'none'),
+    'derived: displacements, clipped and rounded (ours); centred: the same'
+    ' after subtracting their medians; none: the flow stream replaces them, and'
+    ' there is one transformer instead of two.',
+    schema.one_of(*flow_images.POSITIONS, 'none'),
   )
   depth: int = schema.key(
     9,
@@ -197,8 +202,10 @@ class CausalNet(nn.Module):
     settings = self.settings
     [raw] = inputs.values()
     streams = [raw[:, :2]]
-    if settings.position_images == 'derived':
-      streams.append(flow_images.position_images(raw[:, :2]))
+    if settings.position_images != 'none':
+      streams.append(
+        flow_images.positions_of(raw[:, :2], settings.position_images)
+      )
     streams = [flow_images.read({'': s}, settings) for s in streams]
     if settings.mosaic:
       streams = [flow_images.mosaic(images) for images in streams]

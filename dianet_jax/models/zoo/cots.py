@@ -35,7 +35,7 @@ from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from dianet_jax.core import schema
 from dianet_jax.models import dianet
@@ -110,8 +110,11 @@ class COTS(dianet.DIANet):
     self,
     tokens: Float[Array, 'clip view token feature'],
     images: Float[Array, 'clip view height width channel'],
+    valid: Bool[Array, ' clip'] | None,
+    train: bool,
   ) -> dict[str, Array]:
     """See `dianet.DIANet.auxiliary`."""
+    del valid, train
     _, views, number, width = tokens.shape
     pixels = math.prod(cell_shape(images.shape, number)) * images.shape[-1]
     means = tokens.mean(axis=2)

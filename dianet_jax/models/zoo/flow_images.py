@@ -19,6 +19,8 @@ from dianet_jax.core import config, schema
 # the blocks of the face.
 LANDMARKS = ((9, 11), (21, 10), (10, 21), (20, 21))
 SIZE = 28
+# How position images are derived, see `position_images`.
+POSITIONS = ('derived', 'centred')
 
 Images = Float[Array, 'clip view height width channel']
 Image = Float[Array, '*batch height width channel']
@@ -138,12 +140,23 @@ def _start(centre: int, size: int, half: int) -> int:
   return min(max(place, half), size - half) - half
 
 
-def position_images(flow: Images, steps: int = 30) -> Images:
+def position_images(
+  flow: Images, steps: int = 30, centred: bool = False
+) -> Images:
   """Clipped and rounded displacements, in place of CausalNet's position images.
 
   How the authors made theirs is unknown. These share what was measured on them:
   u and v within three times their median absolute value, in 31 levels, and an
   empty third channel.
+
+  Only the displacements of raw clips (`data.flow.coding=pixels`), unscaled or
+  scaled by `symmetric`, have their zero at no motion. Stored grey levels do not
+  show it: `data.scaling=standardize` has it at the mean, `minmax` in the middle
+  between the lowest and the highest value of all channels. In 120 of the
+  published flow images (measured) the median of u and of v is off that zero by
+  .07 of the clipping limit with `standardize`, but by .29 and .33 with
+  `minmax`, where most of what is clipped and rounded is thus an offset.
+  `centred` takes the median as no motion instead.
 
   >>> u = jnp.array([0.0, 1.0, 100.0])
   >>> flow = jnp.stack([u, u, u], axis=-1)[None, None, None]
@@ -155,16 +168,24 @@ def position_images(flow: Images, steps: int = 30) -> Images:
   Args:
     flow: u and v in any unit, 0 for no motion, then further channels.
     steps: number of steps between the lowest and the highest value.
+    centred: whether to first subtract the median of each channel of an image.
 
   Returns:
     Images of the same shape, -1..1; further channels are -1.
   """
   vector = flow[..., :2]
+  if centred:
+    vector = vector - jnp.median(vector, axis=(-3, -2), keepdims=True)
   typical = jnp.median(jnp.abs(vector), axis=(-3, -2), keepdims=True)
   vector = jnp.clip(vector / jnp.where(typical == 0, 1, 3 * typical), -1, 1)
   vector = jnp.round((vector + 1) / 2 * steps) / steps * 2 - 1
   rest = jnp.full_like(flow[..., 2:], -1)
   return jnp.concatenate([vector, rest], axis=-1)
+
+
+def positions_of(flow: Images, kind: str) -> Images:
+  """`position_images` of a kind in `POSITIONS`."""
+  return position_images(flow, centred=kind == 'centred')
 
 
 def enlarged(

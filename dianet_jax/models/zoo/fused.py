@@ -2,17 +2,22 @@
 
 BioViL-T (`fusions.biovilt`), GBAN (`fusions.gban`) and CausalNet's blocks
 (`fusions.causal`): a backbone for each phase as in DIANet, then their fusion.
+The files of the fusions say what is stated, measured and ours; the streams, the
+classifier after the fusion and its dropout are DIANet's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 from typing import Any, ClassVar
 
 import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
 
 from dianet_jax.core import schema
-from dianet_jax.models import dianet
+from dianet_jax.models import dianet, fusions
 from dianet_jax.models.fusions import gban
+from dianet_jax.models.zoo import flow_images
 
 
 def _fixed(name):
@@ -56,6 +61,10 @@ class BioViLTSettings(dianet.DIANetSettings):
 
 class BioViLT(dianet.DIANet):
   """`dianet.DIANet` with `fusions.BioViLT`.
+
+  Its losses between images are those of the objective `phase_contrast`, with
+  `projection_width` of 128. Nothing is recommended, because the optimiser, the
+  number of epochs and the weights of the losses were not published.
 
   >>> settings = BioViLTSettings(backbone='compact', heads=4)
   >>> images = jax.ShapeDtypeStruct((4, 2, 28, 28, 3), 'float32')
@@ -116,10 +125,30 @@ class GBANSettings(dianet.DIANetSettings):
     'Width of the layer after the fusion; 0 = none. Stated.',
     schema.at_least(0),
   )
+  initializer: str = schema.key(
+    'lecun_normal',
+    "Initial weights of the fusion's linear layers: lecun_normal (ours),"
+    ' xavier_normal (the paper), xavier_uniform (the code).',
+    schema.one_of(*gban.INITIALIZERS),
+  )
+  gate_dropout: float = schema.key(
+    0.0,
+    'Dropout rate of the vectors that enter the gates. The paper lists dropout'
+    ' inside the fusion, the code has none.',
+    schema.BELOW_ONE,
+  )
 
 
 class GBAN(dianet.DIANet):
   """`dianet.DIANet` with `fusions.GBAN`.
+
+  Recommended are the authors' batches of 32, 100 epochs at most, Adam with a
+  constant rate of 1e-4, balanced classes, and no augmentation (their inputs are
+  speech and text). Theirs, and not reachable: a beta2 of .9, gradients clipped
+  to a norm of 5, and early stopping after 5 epochs on a stratified 5 % of the
+  training clips (`evaluation.epochs=inner_split` chooses on whole subjects).
+  Their initialisation is `initializer`, which the recommended training leaves
+  alone.
 
   >>> settings = GBANSettings(backbone='compact', heads=4)
   >>> images = jax.ShapeDtypeStruct((4, 2, 28, 28, 3), 'float32')
@@ -137,7 +166,12 @@ class GBAN(dianet.DIANet):
     'train.epochs': 100,
     'train.batch_size': 32,
     'train.learning_rate': 1e-4,
+    'train.warmup_fraction': 0.0,
+    'train.schedule': 'constant',
     'train.weight_decay': 0.0,
+    'train.class_balance': 'inverse_frequency',
+    'train.augment.flip_probability': 0.0,
+    'train.augment.shift_pixels': 0,
     'objective.label_smoothing': 0.0,
   }
 
@@ -148,6 +182,8 @@ class GBAN(dianet.DIANet):
       'width': s.gate_width,
       'score': s.score,
       'hidden': s.hidden_width,
+      'initializer': s.initializer,
+      'dropout': s.gate_dropout,
     }
 
 
@@ -166,10 +202,29 @@ class CausalSettings(dianet.DIANetSettings):
   gamma: float = schema.key(
     0.5, 'Penalty of attention between opposite tokens.'
   )
+  position_stream: str = schema.key(
+    'none',
+    'none: the streams themselves take its place (ours). derived: a backbone of'
+    ' its own, shared by the phases, reads their clipped and rounded'
+    ' displacements; for optical flow, whose first channels are u and v.'
+    ' centred: the same after subtracting their medians.',
+    schema.one_of('none', *flow_images.POSITIONS),
+  )
+  hidden_width: int = schema.key(
+    0,
+    'Width of a linear layer without activation before the classifier; 0 ='
+    ' none (ours). There 2048.',
+    schema.at_least(0),
+  )
 
 
 class Causal(dianet.DIANet):
   """`dianet.DIANet` with `fusions.Causal`.
+
+  The position stream is that of `flow_images.position_images`, which see for
+  what counts as no motion. Nothing is recommended: the recipe of the authors is
+  that of the whole network, `causalnet`. There the tokens are in a row before
+  the head, as with `pool=flatten`.
 
   >>> settings = CausalSettings(backbone='compact', heads=4)
   >>> images = jax.ShapeDtypeStruct((4, 2, 28, 28, 3), 'float32')
@@ -187,4 +242,47 @@ class Causal(dianet.DIANet):
 
   def fusion_options(self) -> dict[str, Any]:
     """See `dianet.DIANet.fusion_options`."""
-    return {'depth': self.settings.depth, 'gamma': self.settings.gamma}
+    s = self.settings
+    return {
+      'depth': s.depth,
+      'gamma': s.gamma,
+      'position': s.position_stream != 'none',
+      'hidden': s.hidden_width,
+    }
+
+  def fused_tokens(
+    self,
+    tokens: Sequence[fusions.Tokens],
+    images: Float[Array, 'clip view height width channel'],
+    valid: Bool[Array, ' clip'] | None,
+    train: bool,
+  ) -> Sequence[fusions.Tokens]:
+    """The tokens, followed by those of the position stream on their features.
+
+    Hiding a phase thus hides both.
+    """
+    kind = self.settings.position_stream
+    if kind == 'none':
+      return tokens
+    backbone = self.backbone('position_backbone')
+    positions = flow_images.positions_of(images, kind)
+    return [
+      jnp.concatenate(
+        [own, backbone(positions[:, view], valid, train).reshape(own.shape)],
+        axis=-1,
+      )
+      for view, own in enumerate(tokens)
+    ]
+
+  @staticmethod
+  def check(
+    settings: CausalSettings, specs: Mapping[str, jax.ShapeDtypeStruct]
+  ) -> Iterator[tuple[str, bool, str]]:
+    """See `registry.Model`."""
+    yield from dianet.DIANet.check(settings, specs)
+    [spec] = specs.values()
+    yield (
+      'position_stream',
+      settings.position_stream == 'none' or spec.shape[-1] > 1,
+      'none, as the images have a single channel',
+    )

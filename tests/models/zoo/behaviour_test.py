@@ -13,6 +13,7 @@ from dianet_jax.models.registry import MODELS
 from dianet_jax.models.zoo import (
   atm_gcn,
   flow_images,
+  fused,
   magnifier,
   retention,
   skd_tstsan,
@@ -100,6 +101,67 @@ def test_position_images():
   assert (found[..., 2] == -1).all()
   still = flow_images.position_images(jnp.zeros((1, 1, 4, 4, 3)))
   assert (still[..., :2] == 0).all()
+
+
+def test_centred_position_images_have_the_median_as_zero():
+  flow = np.random.default_rng(0).normal(size=(1, 2, 28, 28, 3))
+  moved = jnp.asarray(flow - np.median(flow, axis=(2, 3), keepdims=True) + 5)
+  plain, centred = (
+    np.asarray(flow_images.positions_of(moved, kind))[..., :2]
+    for kind in flow_images.POSITIONS
+  )
+  assert (plain > 0).all() and (np.median(centred, axis=(2, 3)) == 0).all()
+  np.testing.assert_allclose(
+    centred,
+    np.asarray(flow_images.position_images(moved - 5))[..., :2],
+    atol=1 / 15,
+  )
+
+
+@pytest.mark.parametrize('stream', ['derived', 'centred'])
+def test_the_position_stream_of_the_causal_blocks(stream):
+  model, variables, inputs = _initialised('causal', position_stream=stream)
+  plain, without, _ = _initialised('causal')
+  assert 'position_backbone' not in without['params']
+  gradient, _ = _gradient(model, variables, inputs)
+  for name in ('position_backbone', 'backbone_0', 'backbone_1'):
+    assert max(jnp.abs(g).max() for g in jax.tree.leaves(gradient[name])) > 0
+  shapes = jax.tree.map(np.shape, gradient)
+  del shapes['position_backbone']
+  assert shapes == jax.tree.map(np.shape, dict(without['params']))
+  # Each phase has its own positions: the streams alone decide what is attended.
+  kernels = variables['params']['position_backbone']
+  off = variables | {
+    'params': variables['params']
+    | {'position_backbone': jax.tree.map(jnp.zeros_like, kernels)}
+  }
+  one, other = (_logits(model, v, inputs) for v in (variables, off))
+  assert np.abs(one - other).max() > 1e-4
+
+
+def test_a_position_stream_needs_two_channels():
+  for channels, expected in ((1, False), (3, True)):
+    spec = {'dynamic_images': jax.ShapeDtypeStruct((2, 12, 12, channels), 'f4')}
+    settings = fused.CausalSettings(position_stream='derived')
+    holds = {key: valid for key, valid, _ in fused.Causal.check(settings, spec)}
+    assert holds['position_stream'] == expected
+
+
+def test_the_head_of_the_causal_blocks_is_linear():
+  model, variables, inputs = _initialised('causal', hidden_width=5, dropout=0.0)
+  layer = variables['params']['fusion']['hidden']
+  assert layer['kernel'].shape == (3 * 8, 5)
+  assert variables['params']['classifier']['kernel'].shape == (5, 3)
+
+  def logits(factor):
+    params = variables['params'] | {
+      'fusion': variables['params']['fusion']
+      | {'hidden': jax.tree.map(lambda leaf: factor * leaf, layer)}
+    }
+    bias = params['classifier']['bias']
+    return _logits(model, variables | {'params': params}, inputs) - bias
+
+  np.testing.assert_allclose(logits(-2.0), -2 * logits(1.0), atol=1e-5)
 
 
 @pytest.mark.parametrize(
