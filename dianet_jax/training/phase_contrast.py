@@ -1,14 +1,14 @@
 """Cross-entropy plus contrastive losses between the phases of a clip."""
 
 import dataclasses
-import functools
-import operator
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from dianet_jax.core import config, errors, schema
+from dianet_jax.models import dianet
+from dianet_jax.models.layers import widened
 from dianet_jax.models.registry import Outputs
 from dianet_jax.training import contrastive, objectives
 from dianet_jax.training.objectives import Batch
@@ -37,11 +37,16 @@ class Settings(objectives.CrossEntropySettings):
 
 @dataclasses.dataclass(frozen=True)
 class PhaseContrast:
-  """`CrossEntropy` plus losses between the backbones' tokens; no state.
+  """`CrossEntropy` plus losses between the phases; no state.
 
-  Source: the global and the local loss of BioViL-T, arXiv 2301.04558, after
-  GLoRIA's code, which compare an image and a report. Ours: comparing two
-  phases, and the weights.
+  Global: the projected means of both phases, matched in both directions; the
+  mean of both losses. Local: tokens of the second phase, matched to the map of
+  the first; the sum of both directions. Clips that lack a phase have neither.
+
+  Source: BioViL-T, arXiv 2301.04558, states a global and a local loss between
+  an image and a report (and masked language modelling, which has no counterpart
+  here); their form is that of GLoRIA's code. Ours: comparing two phases, the
+  temperature, and the weights.
   """
 
   settings: Settings = Settings()
@@ -53,10 +58,17 @@ class PhaseContrast:
     """No state.
 
     Raises:
-      UserError: the model has no tokens, or not those of two phases.
+      UserError: the model has no tokens or projections, or not those of two
+        phases.
     """
     del variables, key
     objectives.require(outputs, self.settings.name, 'tokens')
+    if 'projections' not in outputs.auxiliary:
+      raise errors.UserError(
+        f'--config.objective.name={self.settings.name!r} compares projections,'
+        ' which --config.model.projection_width=0 omits. Set 128, as there, or'
+        ' choose another objective.'
+      )
     phases = outputs.auxiliary['tokens'].shape[1]
     if phases != 2:
       raise errors.UserError(
@@ -72,13 +84,19 @@ class PhaseContrast:
     """The loss over the valid clips."""
     s = self.settings
     loss, state = objectives.CrossEntropy(s)(outputs, batch, state)
-    tokens = outputs.auxiliary['tokens']
-    tokens = tokens.astype(jnp.promote_types(tokens.dtype, jnp.float32))
-    tokens = jnp.where(batch.valid[:, None, None, None], tokens, 0)
-    first, second = tokens[:, 0], tokens[:, 1]
-    losses = contrastive.global_losses(
-      first.mean(axis=1), second.mean(axis=1), batch.valid, s.temperature
+    [images] = batch.inputs.values()
+    both = batch.valid & dianet.present(images).all(axis=1)
+
+    def of_clips(name):
+      x = widened(outputs.auxiliary[name])
+      return jnp.where(both.reshape(-1, *[1] * (x.ndim - 1)), x, 0)
+
+    projections, tokens = of_clips('projections'), of_clips('tokens')
+    there, back = contrastive.global_losses(
+      projections[:, 0], projections[:, 1], both, s.temperature
     )
+    loss += s.weight * (there + back) / 2
     if s.local:
-      losses += contrastive.local_losses(first, second, batch.valid)
-    return loss + s.weight * functools.reduce(operator.add, losses), state
+      there, back = contrastive.local_losses(tokens[:, 0], tokens[:, 1], both)
+      loss += s.weight * (there + back)
+    return loss, state
