@@ -65,8 +65,11 @@ def single_frames(key_frames: Mapping[str, int], phases: Sequence[str]) -> str:
   Returns:
     The note; '' if there is none.
 
-  >>> single_frames({'onset': 3, 'apex': 3, 'offset': 9}, ['onset_apex'])
+  >>> key_frames = {'onset': 3, 'apex': 3, 'offset': 9}
+  >>> single_frames(key_frames, ['onset_apex', 'apex_offset'])
   'onset_apex is a single frame: no motion'
+  >>> single_frames(key_frames, ['onset_apex'])
+  'onset_apex is a single frame: no motion at all, the prediction is a guess'
   """
   empty = [
     phase
@@ -75,7 +78,10 @@ def single_frames(key_frames: Mapping[str, int], phases: Sequence[str]) -> str:
   ]
   if not empty:
     return ''
-  return f'{" and ".join(empty)} is a single frame: no motion'
+  note = f'{" and ".join(empty)} is a single frame: no motion'
+  if len(empty) == len(phases):
+    note += ' at all, the prediction is a guess'
+  return note
 
 
 def frames_at(

@@ -43,6 +43,9 @@ def test_an_apex_at_an_end_is_noted():
     'onset_apex is a single'
   )
   assert KEY_FRAMES.note(at_offset, settings).startswith('apex_offset is')
+  still = {'onset': 5, 'apex': 5, 'offset': 5}
+  assert KEY_FRAMES.note(still, settings).endswith('the prediction is a guess')
+  assert KEY_FRAMES.note(at_offset, settings).endswith('no motion')
   assert APEX_DIFFERENCE.note(at_onset, settings).startswith('onset_apex is')
   assert not APEX_DIFFERENCE.note(at_offset, settings)
 
