@@ -31,7 +31,7 @@ class Settings(objectives.PretrainingSettings, objectives.CrossEntropySettings):
     128,
     'Number of clips with which each clip is compared. In a fold with no more'
     ' training clips than that: the largest multiple of the clips in a step'
-    ' that is below their number.',
+    ' that is below their number (if a step has them all: all but one).',
     schema.at_least(1),
   )
   momentum: float = schema.key(
