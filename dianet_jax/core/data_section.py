@@ -189,8 +189,10 @@ class Data:
   )
   frame_order: str = key(
     'time',
-    'Order of the frames of a phase: time, motion_intensity (2510.09730).',
-    one_of('time', 'motion_intensity'),
+    'Order of the frames in a dynamic image: time, motion_intensity (by their'
+    ' difference from the onset; 2510.09730, the measure is ours), or both: two'
+    ' images of each phase, first that by time.',
+    one_of('time', 'motion_intensity', 'both'),
   )
   offset_jitter_frames: int = key(
     0,

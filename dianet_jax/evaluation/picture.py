@@ -23,7 +23,12 @@ from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.data import inputs
 from dianet_jax.evaluation import plots
 from dianet_jax.models.registry import MODELS
-from dianet_jax.motion import display, rank_pooling, scaling
+from dianet_jax.motion import (
+  display,
+  motion_intensity,
+  rank_pooling,
+  scaling,
+)
 from dianet_jax.motion import registry as motion
 from dianet_jax.motion.dynamic_images import DYNAMIC_IMAGES
 from dianet_jax.motion.registry import ClipBatch
@@ -34,15 +39,15 @@ Pictures = Sequence[tuple[str, UInt8[np.ndarray, 'height width color']]]
 
 # Pictures side by side.
 _ABREAST = 5
-_COLORS = ('#1f4e79', '#b5651d', '#4f7942')
+_COLORS = ('#1f4e79', '#b5651d', '#4f7942', '#7b3f98', '#a02c2c', '#2c8c99')
 
 
 def draw(
   frames: UInt8[np.ndarray, 'frame height width channel'],
   apex: int,
-  phases: Sequence[str],
-  weights: Float[np.ndarray, 'phase at_most'],
-  images: Float[np.ndarray, 'phase new_height new_width channel'],
+  views: Mapping[str, str],
+  weights: Float[np.ndarray, 'view at_most'],
+  images: Float[np.ndarray, 'view new_height new_width channel'],
   path: pathlib.Path,
 ) -> None:
   """Draws frames, rank-pooling weights, and below them the dynamic images.
@@ -50,26 +55,27 @@ def draw(
   Args:
     frames: 0..255, onset to offset.
     apex: index of the apex frame.
-    phases: keys of `rank_pooling.PHASES`.
+    views: title of each dynamic image -> its phase, a key of
+      `rank_pooling.PHASES`.
     weights: weight of each frame in the dynamic images.
     images: the dynamic images, signed.
     path: of the picture; its suffix selects the format.
   """
   with plots.own_settings() as figure:
     drawing = figure.Figure(figsize=(8.5, 5.6), layout='constrained', dpi=110)
-    _fill(drawing, frames, apex, phases, weights, images)
+    _fill(drawing, frames, apex, views, weights, images)
     drawing.savefig(path)
 
 
-def _fill(drawing, frames, apex, phases, weights, images) -> None:
+def _fill(drawing, frames, apex, views, weights, images) -> None:
   """Draws on a matplotlib figure; see `draw`."""
   keys = {'onset': 0, 'apex': apex, 'offset': len(frames) - 1}
   top, middle, bottom = drawing.subfigures(3, height_ratios=(1, 0.75, 1.25))
   _draw_row(top, _frames(frames, apex))
   curves = middle.subplots()
-  row = bottom.subplots(1, len(phases), squeeze=False)[0]
-  for axes, phase, weight, image, color in zip(
-    row, phases, weights, images, _COLORS
+  row = bottom.subplots(1, len(views), squeeze=False)[0]
+  for axes, (view, phase), weight, image, color in zip(
+    row, views.items(), weights, images, _COLORS
   ):
     first, end = (keys[key] for key in rank_pooling.PHASES[phase])
     curves.plot(
@@ -80,8 +86,8 @@ def _fill(drawing, frames, apex, phases, weights, images) -> None:
       linewidth=1,
     )
     axes.imshow(scaling.to_display(image))
-    title = f'dynamic image, {phase.replace("_", " to ")}'
-    axes.set_title(title, fontsize=9, color=color)
+    title = f'dynamic image,\n{view}'
+    axes.set_title(title, fontsize=9 if len(views) < 4 else 6, color=color)
     axes.set_axis_off()
   curves.axhline(0, color='#999', linewidth=0.5)
   curves.set_ylabel('weight of the frame', fontsize=8)
@@ -212,8 +218,8 @@ def show(
 def pool(
   clips: ClipBatch, config: configuration.Data
 ) -> tuple[
-  Float[np.ndarray, 'clip phase frame'],
-  Float[np.ndarray, 'clip phase height width channel'],
+  Float[np.ndarray, 'clip view frame'],
+  Float[np.ndarray, 'clip view height width channel'],
 ]:
   """Rank-pooling weights of the frames, and the dynamic images of a run.
 
@@ -231,7 +237,14 @@ def pool(
     for end in (0, 1)
   )
   weights = rank_pooling.frame_weights(
-    clips.frames, first, last, config.coefficients, config.frame_order
+    clips.frames.shape[1],
+    first,
+    last,
+    config.coefficients,
+    config.frame_order,
+    motion_intensity.motion_intensity(
+      clips.frames, clips.onset, clips.frame_shape
+    ),
   )
   return np.asarray(weights), np.asarray(DYNAMIC_IMAGES(clips, config))
 
@@ -265,7 +278,10 @@ def main(argv: Sequence[str] | None = None) -> None:
   if config.inputs == ('dynamic_images',) and not options.strips:
     weights, images = pool(clips, config)
     assert frames is not None, 'dynamic images are made of frames'
-    draw(frames, apex, config.phases, weights[0], images[0], path)
+    views = dict(
+      zip(DYNAMIC_IMAGES.views(config), DYNAMIC_IMAGES.phases(config))
+    )
+    draw(frames, apex, views, weights[0], images[0], path)
   else:
     shown = show(clips, config, config.inputs)
     if options.strips:

@@ -73,6 +73,11 @@ def rules(config: Config) -> Iterator[Rule]:
   data, chosen = config.data, feed(config)
   yield from _run_rules(config)
   yield from _data_rules(data)
+  yield (
+    'data.frame_order',
+    data.frame_order == 'time' or 'dynamic_images' in chosen.values(),
+    'time: no input is a dynamic image, pooled from ordered frames',
+  )
   specs = motion.specs(chosen, data)
   model = MODELS[config.model.name]
   for key, holds, expected in model.check(config.model, specs):
@@ -105,7 +110,6 @@ def _data_rules(data: Data) -> Iterator[Rule]:
   images = stored(data.dataset)
   for key, off in (
     ('coefficients', 'rank'),
-    ('frame_order', 'time'),
     ('offset_jitter_frames', 0),
     ('key_frame_search', 0.0),
     ('align', False),

@@ -9,11 +9,21 @@ from dianet_jax.motion import key_frames as key_frames_lib
 from dianet_jax.motion import rank_pooling, resizing
 from dianet_jax.motion.registry import Channel, ClipBatch, Representation
 
+# Of a view, by `data.frame_order`, for each of `rank_pooling.ORDERS`.
+_TITLES = {
+  'time': ('{}',),
+  'motion_intensity': ('{} by intensity',),
+  'both': ('{} by time', '{} by intensity'),
+}
+
 
 class DynamicImages(Representation):
   """Approximate rank pooling of the frames of each phase, one view per phase.
 
-  Values are signed changes of grey level; mirroring does not change their sign.
+  With `data.frame_order=both` a phase has two views: frames ranked by time, and
+  by motion intensity (the temporal-ranked and the motion-intensity dynamic
+  image of arXiv 2510.09730). Values are signed changes of grey level; mirroring
+  does not change their sign.
 
   >>> import numpy as np
   >>> frames = np.array([[[10], [10], [40]]], np.uint8)
@@ -22,6 +32,10 @@ class DynamicImages(Representation):
   >>> settings = config.Data(image_size=1)
   >>> DYNAMIC_IMAGES(clips, settings).round(3).ravel().tolist()
   [20.0, 0.0]
+  >>> DYNAMIC_IMAGES.views(
+  ...   config.Data(phases=('onset_offset',), frame_order='both')
+  ... )
+  ('onset to offset by time', 'onset to offset by intensity')
   """
 
   title = 'dynamic images'
@@ -33,11 +47,21 @@ class DynamicImages(Representation):
 
   def shape(self, settings: config.Data) -> tuple[int, ...]:
     """[view, height, width, channel]."""
-    return len(settings.phases), settings.image_size, settings.image_size, 3
+    size = settings.image_size
+    return len(self.phases(settings)), size, size, 3
 
   def views(self, settings: config.Data) -> tuple[str, ...]:
     """See `registry.Representation`."""
-    return tuple(map(key_frames_lib.title, settings.phases))
+    return tuple(
+      title.format(key_frames_lib.title(phase))
+      for phase in settings.phases
+      for title in _TITLES[settings.frame_order]
+    )
+
+  def phases(self, settings: config.Data) -> tuple[str, ...]:
+    """See `registry.Representation`."""
+    images = len(rank_pooling.ORDERS[settings.frame_order])
+    return tuple(phase for phase in settings.phases for _ in range(images))
 
   def note(self, key_frames: Mapping[str, int], settings: config.Data) -> str:
     """See `registry.Representation`."""
@@ -56,6 +80,7 @@ class DynamicImages(Representation):
       phases=settings.phases,
       kind=settings.coefficients,
       order=settings.frame_order,
+      frame_shape=clips.frame_shape,
     )
     pooled = pooled.reshape(*pooled.shape[:2], *clips.frame_shape)
     return resizing.antialiased(pooled, settings.image_size)

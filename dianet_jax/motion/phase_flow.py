@@ -65,6 +65,10 @@ class PhaseFlow(Representation):
     """See `registry.Representation`."""
     return tuple(map(key_frames_lib.title, settings.phases))
 
+  def phases(self, settings: config.Data) -> tuple[str, ...]:
+    """See `registry.Representation`."""
+    return settings.phases
+
   def note(self, key_frames: Mapping[str, int], settings: config.Data) -> str:
     """See `registry.Representation`."""
     return key_frames_lib.single_frames(key_frames, settings.phases)

@@ -24,6 +24,7 @@ import numpy as np
 from dianet_jax.core import errors
 from dianet_jax.core.arrays import AnyArray
 from dianet_jax.motion import frame_sums
+from dianet_jax.motion import motion_intensity as intensity_lib
 
 # Phase -> its first and last key frame. Both belong to the phase, so the apex
 # frame belongs to all phases.
@@ -106,8 +107,13 @@ COEFFICIENTS: Mapping[str, Callable[[int], np.ndarray]] = {
   'linear': linear_coefficients,
 }
 
-# Criteria by which the frames of a phase are ranked; see `dynamic_images`.
-ORDERS = ('time', 'motion_intensity')
+# Name -> criteria by which the frames of a phase are ranked, one for each of
+# its images; see `dynamic_images`.
+ORDERS: Mapping[str, tuple[str, ...]] = {
+  'time': ('time',),
+  'motion_intensity': ('motion_intensity',),
+  'both': ('time', 'motion_intensity'),
+}
 
 
 @functools.lru_cache(maxsize=8)
@@ -123,58 +129,57 @@ def _table(max_frames: int, kind: str) -> Float32[np.ndarray, 'length frame']:
   return table
 
 
-def _rank_by_motion(frames, first, inside):
+def _rank_by_motion(intensity, inside):
   """Number of frames of the phase that moved less, [clip, phase, frame]."""
-  start = jnp.take_along_axis(frames, first[:, :, None], axis=1)
-  # Integer sums are faster, and exact.
-  whole = jnp.issubdtype(frames.dtype, jnp.integer)
-  dtype = jnp.int32 if whole else jnp.float32
-
-  # Frame by frame, because all differences together would be a copy.
-  def intensity(t):
-    frame = jax.lax.dynamic_slice_in_dim(frames, t, 1, axis=1)
-    return jnp.abs(frame.astype(dtype) - start.astype(dtype)).sum(axis=2)
-
-  moved = jax.lax.map(intensity, jnp.arange(frames.shape[1]))
-  moved = jnp.moveaxis(moved, 0, 2).astype(jnp.float32)
-  moved = jnp.where(inside, moved, jnp.inf)
+  intensity = jnp.where(inside, intensity[:, None], jnp.inf)
   # Both sorts are stable, so equal frames stay in temporal order.
-  return jnp.argsort(jnp.argsort(moved, axis=-1), axis=-1)
+  return jnp.argsort(jnp.argsort(intensity, axis=-1), axis=-1)
 
 
 def frame_weights(
-  frames: Num[AnyArray, 'clip frame pixel'],
+  num_frames: int,
   first: Int[AnyArray, 'clip phase'],
   last: Int[AnyArray, 'clip phase'],
   kind: str = 'rank',
   order: str = 'time',
-) -> Float32[Array, 'clip phase frame']:
-  """Weight of each frame in the dynamic image of each phase.
+  intensity: Float[AnyArray, 'clip frame'] | None = None,
+) -> Float32[Array, 'clip view frame']:
+  """Weight of each frame in the dynamic images of each phase.
 
   Args:
-    frames: their values are only used for `order='motion_intensity'`.
+    num_frames: length of the frame axis.
     first: index of the first frame of each phase.
     last: index of the last frame, which belongs to the phase.
     kind: key of `COEFFICIENTS`.
-    order: one of `ORDERS`.
+    order: key of `ORDERS`.
+    intensity: see `motion_intensity`; not needed for `order='time'`.
 
   Returns:
-    float32 [clip, phase, frame], 0 outside the phase.
+    float32 [clip, view, frame], 0 outside the phase. A view for each phase;
+    with `order='both'` two, by time and by motion intensity.
 
   >>> first, last = jnp.array([[0]]), jnp.array([[2]])
-  >>> frame_weights(jnp.zeros((1, 4, 1)), first, last, 'linear').tolist()
+  >>> frame_weights(4, first, last, 'linear').tolist()
   [[[-2.0, 0.0, 2.0, 0.0]]]
+  >>> moved = jnp.array([[0.0, 5.0, 3.0, 9.0]])
+  >>> frame_weights(4, first, last, 'linear', 'both', moved).tolist()
+  [[[-2.0, 0.0, 2.0, 0.0], [-2.0, 2.0, 0.0, 0.0]]]
   """
-  frame = jnp.arange(frames.shape[1])[None, None]
+  frame = jnp.arange(num_frames)[None, None]
   inside = (frame >= first[..., None]) & (frame <= last[..., None])
-  if order == 'time':
-    rank = frame - first[..., None]
-  else:
-    rank = _rank_by_motion(jax.lax.stop_gradient(frames), first, inside)
-  table = jnp.asarray(_table(frames.shape[1], kind))
-  length = jnp.clip(last - first + 1, 0, frames.shape[1])[..., None]
-  weights = table[length, jnp.clip(rank, 0, frames.shape[1] - 1)]
-  return jnp.where(inside, weights, 0)
+  table = jnp.asarray(_table(num_frames, kind))
+  length = jnp.clip(last - first + 1, 0, num_frames)[..., None]
+  weights = []
+  for criterion in ORDERS[order]:
+    if criterion == 'time':
+      rank = frame - first[..., None]
+    else:
+      assert intensity is not None, 'frames are ranked by it'
+      rank = _rank_by_motion(intensity, inside)
+    ranked = table[length, jnp.clip(rank, 0, num_frames - 1)]
+    weights.append(jnp.where(inside, ranked, 0))
+  shape = len(first), first.shape[1] * len(weights), num_frames
+  return jnp.stack(weights, axis=2).reshape(shape)
 
 
 def _check_names(phases, kind, order):
@@ -220,7 +225,9 @@ def _key_frames(frames, lengths, **keys):
   }
 
 
-@functools.partial(jax.jit, static_argnames=('phases', 'kind', 'order'))
+@functools.partial(
+  jax.jit, static_argnames=('phases', 'kind', 'order', 'frame_shape')
+)
 def dynamic_images(
   frames: Num[AnyArray, 'clip frame *image'],
   lengths: Integer[AnyArray, ' clip'],
@@ -230,7 +237,8 @@ def dynamic_images(
   phases: tuple[str, ...] = ('onset_apex', 'apex_offset'),
   kind: str = 'rank',
   order: str = 'time',
-) -> Float[Array, 'clip phase *image']:
+  frame_shape: tuple[int, ...] = (),
+) -> Float[Array, 'clip view *image']:
   """Computes the dynamic images of all phases of clips.
 
   Sums are accumulated in float32, by the fastest implementation for the
@@ -243,9 +251,9 @@ def dynamic_images(
   Args:
     frames: uint8 or float [clip, frame, height, width, channel], grey levels;
       shorter clips are padded at the end. Frames outside a phase do not affect
-      it. On a TPU, pass [clip, frame, pixel], flattened before it is put on the
-      device (free in NumPy); flattening on the device takes eight times as long
-      as the sums.
+      it, except for the onset in an order by motion intensity. On a TPU, pass
+      [clip, frame, pixel], flattened before it is put on the device (free in
+      NumPy); flattening on the device takes eight times as long as the sums.
     lengths: integers [clip], number of frames without padding. A key frame
       beyond it is replaced by the last frame; if it is 0, images are 0.
     onset: integers [clip], index into the frame axis, from 0.
@@ -257,18 +265,22 @@ def dynamic_images(
     kind: key of `COEFFICIENTS`; the default is approximate rank pooling.
     order: criterion by which the frames of a phase are ranked. 'time' is rank
       pooling, the temporal-ranked dynamic image of the second source.
-      'motion_intensity' ranks frames by their mean absolute difference from the
-      first frame of the phase; it reads the frames once more per phase, and
-      copies them on a TPU. The second source states this reordering; the
-      measure is ours.
+      'motion_intensity' is its motion-intensity dynamic image: frames are
+      sorted by ascending `motion_intensity.motion_intensity`, and equal ones
+      stay in temporal order. It reads the frames once more, and copies them on
+      a TPU. 'both' gives two images of each phase, first that by time. The
+      second source states this reordering; the measure is ours.
+    frame_shape: height, width and channel of a frame, if frames are flattened;
+      not needed for `order='time'`.
 
   Returns:
-    float32 [clip, phase, ...] with the axes of a frame, signed, in grey levels;
-    exactly 0 for a static clip and for a phase of one frame.
+    float32 [clip, view, ...] with the axes of a frame, signed, in grey levels;
+    a view for each phase, or two with `order='both'`; exactly 0 for a static
+    clip and for a phase of one frame.
 
   Raises:
-    UserError: a phase, kind or order is unknown, or an array has the wrong
-      dtype or shape.
+    UserError: a phase, kind or order is unknown, or an array or `frame_shape`
+      has the wrong dtype or shape.
 
   In the example, a clip of one pixel brightens from 10 to 30:
 
@@ -288,7 +300,11 @@ def dynamic_images(
   num_clips, num_frames, *image = frames.shape
   # Flattened, because a last axis of 3 channels is padded to 128 on a TPU.
   frames = frames.reshape(num_clips, num_frames, math.prod(image))
-  sums = frame_sums.frame_sums(
-    frames, frame_weights(frames, first, last, kind, order), keys['apex']
-  )
-  return sums.reshape(num_clips, len(phases), *image)
+  intensity = None
+  if order != 'time':
+    intensity = intensity_lib.motion_intensity(
+      jax.lax.stop_gradient(frames), keys['onset'], frame_shape or tuple(image)
+    )
+  weights = frame_weights(num_frames, first, last, kind, order, intensity)
+  sums = frame_sums.frame_sums(frames, weights, keys['apex'])
+  return sums.reshape(num_clips, weights.shape[1], *image)

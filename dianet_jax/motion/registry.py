@@ -153,6 +153,18 @@ class Representation(abc.ABC):
       return ()
     return tuple(f'view {n}' for n in range(1, self.shape(settings)[0] + 1))
 
+  def phases(self, settings: config.Data) -> tuple[str, ...]:
+    """The phase that each view shows.
+
+    Args:
+      settings: the `data` section.
+
+    Returns:
+      One of `data.phases` per view; () if views are not of phases.
+    """
+    del settings
+    return ()
+
   def note(self, key_frames: Mapping[str, int], settings: config.Data) -> str:
     """Describes an anomaly of a clip that affects this representation.
 
@@ -314,6 +326,26 @@ def views(
   """
   return {
     name: REPRESENTATIONS[row].views(settings) for name, row in chosen.items()
+  }
+
+
+def phases(
+  chosen: Mapping[str, str], settings: config.Data
+) -> dict[str, tuple[str, ...]]:
+  """The phase that each view of a model's inputs shows.
+
+  Args:
+    chosen: name of each input -> its representation.
+    settings: the `data` section.
+
+  Returns:
+    Name of each input -> phase of each view; () if views are not of phases.
+
+  >>> phases({'images': 'dynamic_images'}, config.Data())
+  {'images': ('onset_apex', 'apex_offset')}
+  """
+  return {
+    name: REPRESENTATIONS[row].phases(settings) for name, row in chosen.items()
   }
 
 

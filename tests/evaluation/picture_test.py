@@ -11,6 +11,7 @@ from dianet_jax.core import errors
 from dianet_jax.data import dataset as dataset_lib
 from dianet_jax.evaluation import picture
 from dianet_jax.motion import rank_pooling, scaling
+from dianet_jax.motion.dynamic_images import DYNAMIC_IMAGES
 from dianet_jax.motion.registry import REPRESENTATIONS, ClipBatch
 
 APEX = 4
@@ -19,13 +20,13 @@ ENDS = {'onset_apex': (0, 4), 'apex_offset': (4, 8), 'onset_offset': (0, 8)}
 
 @pytest.fixture
 def frames():
-  """A square that moves to and fro."""
+  """A square that moves to and fro, and is brighter further to the right."""
   rng = np.random.default_rng(0)
   ground = rng.integers(90, 110, (16, 16, 3)).astype(np.uint8)
   clip = []
   for column in (0, 3, 1, 6, 8, 5, 7, 2, 4):
     frame = ground.copy()
-    frame[4:8, column : column + 4] += 100
+    frame[4:8, column : column + 4] += np.uint8(60 + 5 * column)
     clip.append(frame)
   return np.stack(clip)
 
@@ -57,19 +58,26 @@ def test_the_weights_drawn_are_those_of_the_images(
 
   monkeypatch.setattr(axes.Axes, 'plot', spy)
   path = tmp_path / 'clip.png'
-  picture.draw(frames, APEX, phases, weights, images, path)
+  of_views = DYNAMIC_IMAGES.phases(config)
+  views = dict(zip(DYNAMIC_IMAGES.views(config), of_views, strict=True))
+  picture.draw(frames, APEX, views, weights, images, path)
   assert cv2.imread(str(path)).std() > 10
   made = rank_pooling.COEFFICIENTS[kind]
-  for (numbers, values), phase in zip(drawn, phases):
+  blurred = [
+    cv2.blur(f, (3, 3), borderType=cv2.BORDER_REPLICATE)
+    for f in frames @ np.array([0.299, 0.587, 0.114])
+  ]
+  moved = np.abs(np.array(blurred) - blurred[0]).mean(axis=(1, 2))
+  criteria = rank_pooling.ORDERS[order] * len(phases)
+  for (numbers, values), phase, criterion in zip(drawn, of_views, criteria):
     first, end = ENDS[phase]
     length = end + 1 - first
     assert numbers == list(range(first, end + 1))
-    moved = np.abs(frames[first : end + 1] - frames[first].astype(float))
-    rank = np.argsort(np.argsort(moved.mean(axis=(1, 2, 3)), kind='stable'))
-    if order == 'time':
+    rank = np.argsort(np.argsort(moved[first : end + 1], kind='stable'))
+    if criterion == 'time':
       rank = np.arange(length)
     np.testing.assert_allclose(values, made(length)[rank], rtol=1e-5)
-  assert len(drawn) == len(phases)
+  assert len(drawn) == len(of_views) == len(criteria)
 
 
 FLOW = "--config.data.inputs=('phase_flow',)"
@@ -94,6 +102,7 @@ def turned(records, frame_size, skip_bad_clips, track):
     {'phases': "('onset_offset', 'apex_offset', 'onset_apex')"},
     {'crop': '(0.1, 0.2, 0.8, 0.9)', 'frame_size': 48, 'image_size': 24},
     {'frame_order': 'motion_intensity', 'coefficients': 'linear'},
+    {'frame_order': 'both'},
   ],
   ids=str,
 )
@@ -103,9 +112,9 @@ def test_it_is_the_image_that_the_run_trains_on(
   monkeypatch.setattr(faces, 'find_transforms', turned)
   drawn = {}
 
-  def spy(frames, apex, phases, weights, images, path):
-    drawn.update(frames=frames, apex=apex, phases=phases, images=images)
-    draw(frames, apex, phases, weights, images, path)
+  def spy(frames, apex, views, weights, images, path):
+    drawn.update(frames=frames, apex=apex, views=views, images=images)
+    draw(frames, apex, views, weights, images, path)
 
   draw = picture.draw
   monkeypatch.setattr(picture, 'draw', spy)
@@ -117,8 +126,8 @@ def test_it_is_the_image_that_the_run_trains_on(
   config = picture._data('configs/demo.py', keys)
   dataset = dataset_lib.load(config, 0)
   [clip] = [i for i, c in enumerate(dataset.clips) if c.clip_id == name]
-  assert drawn['phases'] == config.phases
-  assert len(drawn['images']) == len(config.phases)
+  assert tuple(drawn['views']) == dataset.views['dynamic_images']
+  assert len(drawn['images']) == len(drawn['views'])
   np.testing.assert_array_equal(
     drawn['images'], dataset.inputs['dynamic_images'][0, clip]
   )

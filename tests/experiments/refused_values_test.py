@@ -103,7 +103,7 @@ TURNED = {'train__augment__rotation_degrees': 5.0}
     ),
     (
       FLOW | {'data__frame_order': 'motion_intensity'},
-      'data.frame_order=.* expected time: .* not pooled from frames',
+      'data.frame_order=.* expected time: no input is a dynamic image',
     ),
     (FLOW | {'data__align': True}, 'data.align=True .* expected False: .*flow'),
     (

@@ -4,9 +4,16 @@ import cv2
 import numpy as np
 import pytest
 
+from dianet_jax.core import config as configuration
 from dianet_jax.core import errors
 from dianet_jax.data import inputs
-from dianet_jax.motion import dynamic_images, rank_pooling, resizing
+from dianet_jax.motion import (
+  dynamic_images,
+  motion_intensity,
+  rank_pooling,
+  resizing,
+)
+from dianet_jax.motion.phase_flow import PHASE_FLOW
 
 
 def test_reducing_averages():
@@ -77,3 +84,44 @@ def test_the_offset_moves_and_a_motion_remains(make_config, apex, lengths):
       alpha = rank_pooling.coefficients(end - first)
       expected = np.tensordot(alpha, frames[first:end].astype(float), 1)
       np.testing.assert_allclose(image, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+  'phases', [('onset_offset',), ('onset_apex', 'apex_offset')]
+)
+def test_both_orders_are_views_of_a_phase(make_config, phases):
+  rng = np.random.default_rng(0)
+  frames = rng.integers(0, 256, (9, 16, 16, 3)).astype(np.uint8)
+  config = make_config(
+    data__dataset='casme2',
+    data__frame_size=16,
+    data__image_size=16,
+    data__phases=phases,
+    data__frame_order='both',
+    model__fusion='concat',
+  ).data
+  row = dynamic_images.DYNAMIC_IMAGES
+  [images] = inputs.make([record(frames, 4)], config, None, {'x': row})['x'][0]
+  assert images.shape == row.shape(config) == (2 * len(phases), 16, 16, 3)
+  moved = motion_intensity.motion_intensity(
+    frames.reshape(1, 9, -1), np.array([0]), (16, 16, 3)
+  )[0]
+  key = {'onset': 0, 'apex': 4, 'offset': 8}
+  of_view = zip(row.phases(config), row.views(config), images, strict=True)
+  for number, (phase, title, image) in enumerate(of_view):
+    assert phase == phases[number // 2]
+    by = 'intensity' if number % 2 else 'time'
+    assert title == f'{phase.replace("_", " to ")} by {by}'
+    first, last = (key[end] for end in rank_pooling.PHASES[phase])
+    chosen = np.arange(first, last + 1)
+    if by == 'intensity':
+      chosen = chosen[np.argsort(moved[chosen], kind='stable')]
+    alpha = rank_pooling.coefficients(len(chosen))
+    expected = np.tensordot(alpha, frames[chosen].astype(float), 1)
+    np.testing.assert_allclose(image, expected, atol=1e-2)
+
+
+def test_views_are_of_phases_in_the_order_that_is_set():
+  settings = configuration.Data(phases=('onset_offset', 'onset_apex'))
+  for row in (dynamic_images.DYNAMIC_IMAGES, PHASE_FLOW):
+    assert row.phases(settings) == ('onset_offset', 'onset_apex')

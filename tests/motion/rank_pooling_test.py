@@ -89,37 +89,76 @@ def test_every_kind_of_coefficients(kind):
   )
 
 
+def grey_levels(levels):
+  """A clip of one grey level per frame, so that motion is their difference."""
+  frames = np.array(levels, np.uint8)[:, None, None, None]
+  return np.broadcast_to(frames, (len(levels), 4, 5, 3))
+
+
 def test_motion_intensity_ranks_frames_by_motion():
-  # One pixel that moves by these levels: in order of motion they are sorted.
-  levels = np.array([7, 8, 30, 9, 60, 20, 12], np.uint8)
+  # The onset is the darkest: in order of motion the levels are sorted.
+  levels = [7, 8, 30, 9, 60, 20, 12]
   pooled = pool_one(
-    levels[:, None, None, None],
-    0,
-    6,
-    6,
-    ('onset_apex',),
-    order='motion_intensity',
+    grey_levels(levels), 0, 6, 6, ('onset_apex',), order='motion_intensity'
   )
   expected = rank_pooling.coefficients(7) @ np.sort(levels)
-  np.testing.assert_allclose(pooled.item(), expected, rtol=1e-6)
+  np.testing.assert_allclose(pooled, expected, rtol=1e-5)
 
 
-def test_motion_intensity_of_growing_motion_is_the_default():
-  frames = np.arange(20, dtype=np.uint8)[:, None, None, None] * 9
-  frames = np.broadcast_to(frames, (20, 4, 4, 3))
-  np.testing.assert_array_equal(
-    pool_one(frames, 2, 17, 19, order='motion_intensity'),
-    pool_one(frames, 2, 17, 19),
+def test_motion_intensity_is_measured_from_the_onset_of_the_clip():
+  levels = [50, 58, 90, 70, 52, 61]
+  pooled = pool_one(
+    grey_levels(levels), 0, 2, 5, ('apex_offset',), order='motion_intensity'
   )
+  expected = rank_pooling.coefficients(4) @ np.array([52, 61, 70, 90])
+  np.testing.assert_allclose(pooled, expected, rtol=1e-5)
 
 
-def test_motion_intensity_does_not_look_outside_the_phase():
+def test_frames_that_moved_as_much_stay_in_temporal_order():
+  # Brighter or darker by as much; and two frames that are equal.
+  levels = [50, 60, 40, 60, 55, 45, 60]
+  pooled = pool_one(
+    grey_levels(levels), 0, 6, 6, ('onset_apex',), order='motion_intensity'
+  )
+  expected = rank_pooling.coefficients(7) @ [50, 55, 45, 60, 40, 60, 60]
+  np.testing.assert_allclose(pooled, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('phase', ['onset_apex', 'onset_offset'])
+def test_motion_intensity_of_growing_motion_is_the_default(phase):
+  frames = grey_levels(np.arange(20) * 9)
+  by_time, by_intensity = pool_one(frames, 2, 17, 19, (phase,), order='both')
+  np.testing.assert_array_equal(by_intensity, by_time)
+  assert np.abs(by_time).min() > 1
+
+
+def test_both_orders_are_those_of_each_phase_in_turn():
+  frames = np.random.default_rng(1).integers(0, 256, (12, 4, 4, 3), np.uint8)
+  one, other = (
+    pool_one(frames, 2, 5, 9, order=order)
+    for order in ('time', 'motion_intensity')
+  )
+  both = pool_one(frames, 2, 5, 9, order='both')
+  np.testing.assert_array_equal(both[0::2], one)
+  np.testing.assert_array_equal(both[1::2], other)
+  assert (one != other).any()
+
+
+def test_flattened_frames_are_ordered_by_their_shape():
+  frames = np.random.default_rng(1).integers(0, 256, (12, 4, 5, 3), np.uint8)
+  expected = pool_one(frames, 2, 5, 9, order='both')
+  flat = pool_one(
+    frames.reshape(12, -1), 2, 5, 9, order='both', frame_shape=(4, 5, 3)
+  )
+  np.testing.assert_array_equal(flat, expected.reshape(6, -1))
+
+
+@pytest.mark.parametrize('order', ['motion_intensity', 'both'])
+def test_motion_intensity_does_not_look_outside_the_phase(order):
   frames = np.random.default_rng(1).random((12, 4, 4, 1)).astype(np.float32)
-  clean = pool_one(frames, 2, 5, 8, order='motion_intensity')
+  clean = pool_one(frames, 2, 5, 8, order=order)
   frames[:2], frames[9:] = np.nan, np.inf
-  np.testing.assert_array_equal(
-    pool_one(frames, 2, 5, 8, order='motion_intensity'), clean
-  )
+  np.testing.assert_array_equal(pool_one(frames, 2, 5, 8, order=order), clean)
 
 
 @pytest.mark.parametrize('num_frames', [2, 64, 1000])
@@ -301,7 +340,19 @@ _FRAMES, _KEY = np.zeros((1, 3, 2, 2, 1), np.uint8), np.array([1])
       {'kind': 'closed'},
       "'closed' is not known; .* rank, running_mean, linear",
     ),
-    ({'order': 'random'}, "'random' is not known; .* time, motion_intensity"),
+    ({'order': 'random'}, "'random' is not known; .* time, motion_.*, both"),
+    (
+      {'order': 'both', 'frame_shape': (2, 3, 1)},
+      r'frame_shape=\(2, 3, 1\): frames of 4 values .* by motion intensity',
+    ),
+    (
+      {'order': 'both', 'frames': np.zeros((1, 3, 4))},
+      r'frame_shape=\(4,\): .* expected their height, width and',
+    ),
+    (
+      {'order': 'both', 'frames': np.zeros((1, 3, 2, 2, 2))},
+      r'frame_shape=\(2, 2, 2\): .* number of channels, 1 or 3',
+    ),
     ({'phases': ('apex_onset',)}, "'apex_onset' is not known; .* onset_apex"),
     ({'phases': 'onset_apex'}, "phases='onset_apex': expected a tuple"),
     ({'phases': ()}, 'expected a tuple'),
