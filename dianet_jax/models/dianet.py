@@ -47,10 +47,17 @@ class DIANetSettings(config.Model):
   )
   fusion: str = schema.key(
     'cross_attention',
-    'cross_attention (stated), concat, add, gated, each_phase (every image is a'
-    ' separate training sample; needs share_backbone), biovilt (2301.04558),'
-    ' gban (2201.06309), causal (2508.06640).',
+    'cross_attention (stated), concat, add, gated, adaptive (2510.09730),'
+    ' each_phase (every image is a separate training sample, 2510.15466; needs'
+    ' share_backbone), biovilt (2301.04558), gban (2201.06309), causal'
+    ' (2508.06640).',
     schema.one_of(*fusions.FUSIONS),
+  )
+  gate: str = schema.key(
+    'channel',
+    'adaptive, what has a learned weight: channel (by a gate that depends on'
+    ' the clip), or image (the same for all clips). Ours.',
+    schema.one_of(*fusions.GATES),
   )
   share_backbone: bool = schema.key(False, 'One set of weights for all phases.')
   pool: str = schema.key(
@@ -168,8 +175,13 @@ class DIANet(nn.Module):
     yield (
       'fusion',
       wanted in (None, spec.shape[0]),
-      f'concat, add or each_phase with {spec.shape[0]} phase(s) in data.phases,'
-      f' as {settings.fusion} takes {wanted}',
+      f'concat, add or each_phase with {spec.shape[0]} view(s), by data.phases'
+      f' and data.frame_order, as {settings.fusion} takes {wanted}',
+    )
+    yield (
+      'gate',
+      settings.gate == 'channel' or settings.fusion == 'adaptive',
+      f'channel with --config.model.fusion={settings.fusion}',
     )
     yield (
       'share_backbone',
@@ -261,7 +273,8 @@ class DIANet(nn.Module):
 
   def fusion_options(self) -> dict[str, Any]:
     """Attributes of the fusion, besides those that all fusions share."""
-    return {}
+    adaptive = self.settings.fusion == 'adaptive'
+    return {'gate': self.settings.gate} if adaptive else {}
 
   def _fuse(
     self,

@@ -98,7 +98,8 @@ def test_shipped_studies_can_start_from_every_config(kind, base):
   )  # fmt: skip
   unsupported = [row.name for row in found if row.unsupported]
   expected = base == 'megc2019' and kind == 'ablation'
-  assert unsupported == (['whole clip'] if expected else [])
+  left_out = ['whole clip', 'TRDI and MIDI, adaptive']
+  assert unsupported == (left_out if expected else [])
 
 
 @pytest.mark.parametrize('base', ['casme2', 'megc2019'])
@@ -122,7 +123,14 @@ def test_the_ablation_has_the_rows_of_the_question(base):
     'dual gated': ('gated', False, both),
     'dual cross-attention shared': ('cross_attention', True, both),
     'phase-aware augmentation': ('each_phase', True, every),
+    'TRDI and MIDI, adaptive': ('adaptive', False, ('onset_offset',)),
   }
+  orders = {row.config.data.frame_order for row in rows.parse(config)[:-1]}
+  assert orders == {'time'}
+  last = rows.parse(config)[-1]
+  assert last.config.data.frame_order == 'both'
+  needs = 'megc2019_flow holds phase_flow, and dynamic images need frames'
+  assert last.unsupported == (needs if base == 'megc2019' else '')
 
 
 @pytest.mark.parametrize('base', ['demo', 'megc2019', 'casme2'])

@@ -21,12 +21,14 @@ PARAMETERS = {
   ('resnet18', 'concat', False, 1): 11_179_077,
   ('resnet18', 'add', False, 2): 22_355_589,
   ('resnet18', 'gated', False, 2): 23_405_701,
+  ('resnet18', 'adaptive', False, 2): 23_143_045,
   ('compact', 'cross_attention', False, 2): 60_293,
   ('compact', 'concat', False, 2): 38_597,
   ('compact', 'each_phase', True, 2): 19_301,
   ('compact', 'biovilt', False, 2): 81_317,
   ('compact', 'gban', False, 2): 88_005,
   ('compact', 'causal', False, 2): 142_181,
+  ('compact', 'adaptive', False, 2): 45_365,
 }
 
 
@@ -236,6 +238,7 @@ def test_phase_dropout_hides_nothing_when_predicting():
   ({'heads': 5}, 2, 'heads'), ({'fusion': 'gated'}, 1, 'fusion'),
   ({'fusion': 'cross_attention'}, 3, 'fusion'),
   ({'fusion': 'each_phase'}, 2, 'share_backbone'),
+  ({'fusion': 'adaptive'}, 4, 'fusion'), ({'gate': 'image'}, 2, 'gate'),
 ])  # fmt: skip
 def test_settings_that_do_not_fit_are_named(settings, views, key):
   found = DIANet.check(

@@ -20,6 +20,7 @@ def test_views_that_are_needed():
     'concat': None,
     'add': None,
     'gated': 2,
+    'adaptive': 2,
     'each_phase': None,
     'biovilt': 2,
     'gban': 2,
@@ -145,10 +146,17 @@ def test_dropout_within_gban():
   assert jnp.abs(fused(dropped, True) - fused(plain, True)).max() > 1e-3
 
 
-@pytest.mark.parametrize('name', ['biovilt', 'gban'])
+@pytest.mark.parametrize(
+  'name, options',
+  [
+    ('biovilt', {}),
+    ('gban', {}),
+    *(('adaptive', {'gate': gate}) for gate in fusions.GATES),
+  ],
+)
 @pytest.mark.parametrize('missing', [0, 1])
-def test_a_missing_view_reaches_nothing(name, missing):
-  module = fusions.FUSIONS[name]()
+def test_a_missing_view_reaches_nothing(name, options, missing):
+  module = fusions.FUSIONS[name](**options)
   tokens = _tokens(2)
   variables = module.init(jax.random.key(1), tokens)
   present = jnp.ones((3, 2), bool).at[0, missing].set(False)
@@ -198,3 +206,62 @@ def test_scores_of_gban(score):
   variables = module.init(jax.random.key(1), tokens)
   assert ('alignment' in variables['params']) == (score == 'additive')
   assert jnp.isfinite(module.apply(variables, tokens)).all()
+
+
+@pytest.mark.parametrize('pool', fusions.POOLS)
+def test_adaptive_weights_every_channel_of_a_clip(pool):
+  module = fusions.Adaptive(pool=pool)
+  first, second = _tokens(2)
+  variables = module.init(jax.random.key(1), (first, second))
+  # (2 x 8 + 1) x 8 and (8 + 1) x 8: one hidden layer.
+  sizes = [leaf.size for leaf in jax.tree.leaves(variables)]
+  assert sum(sizes) == 17 * 8 + 9 * 8
+  hidden, gate = (variables['params'][name] for name in ('hidden', 'gate'))
+  means = np.concatenate([first.mean(axis=1), second.mean(axis=1)], axis=-1)
+  inner = np.maximum(means @ hidden['kernel'] + hidden['bias'], 0)
+  weight = 1 / (1 + np.exp(-(inner @ gate['kernel'] + gate['bias'])))
+  assert np.ptp(weight, axis=0).min() > 0 and np.ptp(weight, axis=1).min() > 0
+  expected = weight[:, None] * first + (1 - weight[:, None]) * second
+  expected = (
+    expected.mean(axis=1) if pool == 'mean' else expected.reshape(3, -1)
+  )
+  found = module.apply(variables, (first, second))
+  np.testing.assert_allclose(found[:, 0], expected, atol=1e-5)
+
+
+def test_adaptive_weights_of_images_are_the_same_for_all_clips():
+  module = fusions.Adaptive(gate='image')
+  first, second = _tokens(2)
+  initial = module.init(jax.random.key(1), (first, second))['params']
+  assert initial['weights'].tolist() == [0, 0] and len(initial) == 1
+  variables = {'params': {'weights': jnp.log(jnp.array([3.0, 1.0]))}}
+  np.testing.assert_allclose(
+    module.apply(variables, (first, second))[:, 0],
+    (0.75 * first + 0.25 * second).mean(axis=1),
+    atol=1e-6,
+  )
+
+
+@pytest.mark.parametrize('gate', fusions.GATES)
+def test_adaptive_gives_a_lone_view_the_weight_one(gate):
+  module = fusions.Adaptive(gate=gate)
+  tokens = _tokens(2)
+  variables = module.init(jax.random.key(1), tokens)
+  for there in (0, 1):
+    present = jnp.zeros((3, 2), bool).at[:, there].set(True)
+    found = module.apply(variables, tokens, present)[:, 0]
+    np.testing.assert_allclose(found, tokens[there].mean(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize('gate', fusions.GATES)
+def test_adaptive_in_bfloat16(gate):
+  tokens = _tokens(2)
+  module = fusions.Adaptive(gate=gate)
+  variables = module.init(jax.random.key(1), tokens)
+  rounded = fusions.Adaptive(gate=gate, dtype=jnp.bfloat16)
+  narrow = [t.astype(jnp.bfloat16) for t in tokens]
+  found = rounded.apply(variables, narrow)
+  assert found.dtype == jnp.bfloat16
+  np.testing.assert_allclose(
+    np.asarray(found, np.float32), module.apply(variables, tokens), atol=0.02
+  )

@@ -7,6 +7,8 @@ In: a sequence of token arrays [clip, token, feature], one per view. Out: float
 
 from collections.abc import Mapping
 
+from dianet_jax.models.fusions.adaptive import GATES as GATES
+from dianet_jax.models.fusions.adaptive import Adaptive as Adaptive
 from dianet_jax.models.fusions.biovilt import BioViLT as BioViLT
 from dianet_jax.models.fusions.biovilt import Projector as Projector
 from dianet_jax.models.fusions.causal import Causal as Causal
@@ -26,6 +28,7 @@ FUSIONS: Mapping[str, type[Fusion]] = {
   'concat': Concat,
   'add': Add,
   'gated': Gated,
+  'adaptive': Adaptive,
   'each_phase': EachPhase,
   'biovilt': BioViLT,
   'gban': GBAN,
