@@ -9,8 +9,10 @@ import jax
 from dianet_jax.core import config as configuration
 from dianet_jax.core import errors, paths
 from dianet_jax.data import dataset as dataset_lib
+from dianet_jax.experiments import rules
 from dianet_jax.models import pretrained
 from dianet_jax.models import registry as models
+from dianet_jax.motion import registry as motion
 
 _MOST_LISTED = 4
 _COUNTER = 'num_batches_tracked'
@@ -30,7 +32,8 @@ def load(
   """
   if not config.model.pretrained:
     return None
-  model = models.MODELS[config.model.name](len(dataset.classes), config.model)
+  phases = motion.phases(rules.feed(config), config.data)
+  model = models.build(len(dataset.classes), config.model, phases)
   inputs = {
     name: jax.ShapeDtypeStruct(values.shape[2:], 'float32')
     for name, values in dataset.inputs.items()

@@ -12,7 +12,6 @@ import datetime
 import functools
 import pathlib
 import time
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +19,9 @@ import jax.numpy as jnp
 from dianet_jax.core import config as configuration
 from dianet_jax.data import dataset as data_lib
 from dianet_jax.data import folds as folds_lib
-from dianet_jax.experiments import frozen
-from dianet_jax.models.registry import MODELS, frozen_part
+from dianet_jax.experiments import frozen, rules
+from dianet_jax.models import registry as models
+from dianet_jax.motion import registry as motion
 from dianet_jax.training import saved_folds
 
 
@@ -68,7 +68,10 @@ def work(
     return 0.0
   # Arrays are [variant, clip, ...].
   shapes = tuple((n, array.shape[2:]) for n, array in dataset.inputs.items())
-  return clips * _operations(config.model, len(dataset.classes), shapes)
+  phases = motion.phases(rules.feed(config), config.data)
+  return clips * _operations(
+    config.model, len(dataset.classes), tuple(phases.items()), shapes
+  )
 
 
 # A nested selection asks for the work of all candidates before each of them.
@@ -76,16 +79,17 @@ def work(
 def _operations(
   settings: configuration.Model,
   num_classes: int,
+  phases: tuple[tuple[str, tuple[str, ...]], ...],
   shapes: tuple[tuple[str, tuple[int, ...]], ...],
 ) -> float:
   """Floating-point operations of the network for one clip, not compiled."""
-  model: Any = MODELS[settings.name](num_classes, settings)
+  model = models.build(num_classes, settings, dict(phases))
   inputs = {
     name: jax.ShapeDtypeStruct((1, *shape), jnp.float32)
     for name, shape in shapes
   }
   variables = jax.eval_shape(model.init, jax.random.key(0), inputs)
-  if part := frozen_part(settings):
+  if part := models.frozen_part(settings):
     own, variables = frozen.split(variables, part)
     inputs = jax.eval_shape(model.features, own, inputs)
   lowered = jax.jit(model.apply).lower(variables, inputs)

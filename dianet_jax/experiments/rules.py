@@ -6,6 +6,7 @@ settings of its model or objective.
 
 from collections.abc import Iterator, Mapping
 import re
+from typing import Any
 
 from dianet_jax.core.config import Config, Data, Parallel
 from dianet_jax.models.registry import MODELS, frozen_part
@@ -78,20 +79,31 @@ def rules(config: Config) -> Iterator[Rule]:
     data.frame_order == 'time' or 'dynamic_images' in chosen.values(),
     'time: no input is a dynamic image, pooled from ordered frames',
   )
-  specs = motion.specs(chosen, data)
-  model = MODELS[config.model.name]
-  for key, holds, expected in model.check(config.model, specs):
-    yield f'model.{key}', holds, expected
   channels = motion.channels(chosen, data, stored(data.dataset))
-  check_channels = getattr(model, 'check_channels', None)
-  if check_channels and not motion.unsupported(
-    chosen, data, stored(data.dataset)
-  ):
-    for key, holds, expected in check_channels(config.model, channels):
-      yield f'model.{key}', holds, expected
+  yield from _model_rules(config, chosen, channels)
   yield from _augment_rules(config, channels)
   yield from _study_rules(config)
   yield from _parallel_rules(config.parallel)
+
+
+def _model_rules(
+  config: Config,
+  chosen: Mapping[str, str],
+  channels: Mapping[str, tuple[motion.Channel, ...]],
+) -> Iterator[Rule]:
+  model: Any = MODELS[config.model.name]
+  specs = motion.specs(chosen, config.data)
+  found = [*model.check(config.model, specs)]
+  if getattr(model, 'knows_phases', False):
+    phases = motion.phases(chosen, config.data).values()
+    found += model.check_phases(
+      config.model, [p for own in phases for p in own]
+    )
+  # What a data set cannot provide is reported as that.
+  if hasattr(model, 'check_channels') and not unsupported(config):
+    found += model.check_channels(config.model, channels)
+  for key, holds, expected in found:
+    yield f'model.{key}', holds, expected
 
 
 def _run_rules(config: Config) -> Iterator[Rule]:

@@ -93,8 +93,10 @@ class Bundle:
   @functools.cached_property
   def network(self):
     """The model as a Linen module that computes in float32."""
-    cls = models.MODELS[self.model.name]
-    return cls(len(self.classes), self.model, jnp.dtype('float32'))
+    phases = motion.phases(self.feed, self.data)
+    return models.build(
+      len(self.classes), self.model, phases, jnp.dtype('float32')
+    )
 
   def expected_variables(self) -> Mapping[str, Any]:
     """Shapes and dtypes that the variables of a member must have."""

@@ -12,18 +12,21 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from dianet_jax.core import config, schema
 from dianet_jax.models import fusions, official
 from dianet_jax.models.backbones.compact import Compact
 from dianet_jax.models.backbones.resnet import ResNet18
-from dianet_jax.models.registry import Outputs
+from dianet_jax.models.registry import Outputs, mean_of
 
 BACKBONES: Mapping[str, type[ResNet18] | type[Compact]] = {
   'resnet18': ResNet18,
   'compact': Compact,
 }
+
+# The phase of `core.config.PHASES` that is the whole clip.
+_WHOLE = 'onset_offset'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +61,19 @@ class DIANetSettings(config.Model):
     'adaptive, what has a learned weight: channel (by a gate that depends on'
     ' the clip), or image (the same for all clips). Ours.',
     schema.one_of(*fusions.GATES),
+  )
+  phase_sampling: str = schema.key(
+    'all',
+    'each_phase, the images of a clip in a training step: all, or random_one,'
+    ' drawn with equal odds from those that the clip has. Ours.',
+    schema.one_of('all', 'random_one'),
+  )
+  predicts: str = schema.key(
+    '',
+    'each_phase, what predicts: whole (the image of the whole clip), or mean'
+    " (of the logits of the clip's images); '' = whole if data.phases has"
+    ' onset_offset, otherwise mean. Ours.',
+    schema.one_of('', 'whole', 'mean'),
   )
   share_backbone: bool = schema.key(False, 'One set of weights for all phases.')
   pool: str = schema.key(
@@ -127,6 +143,17 @@ def present(
   return (images != 0).any(axis=(2, 3, 4))
 
 
+def _drawn(
+  key: Key[Array, ''], has: Bool[Array, 'clip view']
+) -> Int[Array, ' clip']:
+  """Index of one view of each clip, with equal odds of those that it has.
+
+  The first if it has none.
+  """
+  chances = jax.random.uniform(key, has.shape)
+  return jnp.where(has, chances, -1).argmax(axis=1)
+
+
 class DIANet(nn.Module):
   """Images of the phases -> logits.
 
@@ -144,15 +171,18 @@ class DIANet(nn.Module):
     num_classes: width of the logits.
     settings: see `DIANetSettings`.
     dtype: computation dtype; parameters and logits are float32.
+    phases: the phase that each view shows; () if views are not of phases.
   """
 
   num_classes: int
   settings: DIANetSettings = DIANetSettings()
   dtype: Any = None
+  phases: tuple[str, ...] = ()
 
   Settings: ClassVar[type[config.Model]] = DIANetSettings
   reads: ClassVar[tuple[str, ...]] = ('dynamic_images',)
   recommended: ClassVar[Mapping[str, Any]] = {}
+  knows_phases: ClassVar[bool] = True
   feature_layers: ClassVar[str] = r'backbone(_\d+)?'
   attention_layers: ClassVar[tuple[str, ...]] = (
     'fusion/first_attention',
@@ -188,6 +218,23 @@ class DIANet(nn.Module):
       settings.share_backbone or settings.fusion != 'each_phase',
       'true with --config.model.fusion=each_phase: one network sees all phases',
     )
+    for key, off in (('phase_sampling', 'all'), ('predicts', '')):
+      yield (
+        key,
+        settings.fusion == 'each_phase' or getattr(settings, key) == off,
+        f'{off!r} with --config.model.fusion={settings.fusion}',
+      )
+
+  @staticmethod
+  def check_phases(
+    settings: DIANetSettings, phases: Sequence[str]
+  ) -> Iterator[tuple[str, bool, str]]:
+    """See `registry.Model`."""
+    yield (
+      'predicts',
+      settings.predicts != 'whole' or _WHOLE in phases,
+      f'mean, or {_WHOLE!r} in data.phases, for views that are of phases',
+    )
 
   @nn.compact
   def __call__(
@@ -196,32 +243,64 @@ class DIANet(nn.Module):
     valid: Bool[Array, ' clip'] | None = None,
     train: bool = False,
   ) -> Outputs:
-    """Logits of every clip; with `each_phase`, of every view.
+    """Logits of every clip; in training with `each_phase`, of every view.
 
     Args:
       inputs: one entry, float images scaled as `data.scaling` says; a view for
-        each phase.
+        each phase. An image without any motion marks a phase that the clip
+        lacks.
       valid: False for padded clips; None if there are none.
       train: see `registry.Model`.
 
     Returns:
-      Logits float32 [clip, 1, class], or [clip, view, class]; `auxiliary` holds
-      the backbones' 'tokens' [clip, view, token, feature] and, with
-      `projection_width`, 'projections' [clip, view, feature].
+      Logits float32 [clip, 1, class]. In training with `each_phase`, those of
+      the views of this step [clip, view, class], and `present`. `auxiliary`
+      holds the backbones' 'tokens' [clip, view, token, feature] and, with
+      `projection_width`, 'projections' [clip, view, feature], unless a step has
+      only one of the views.
     """
     [images] = inputs.values()
-    settings = self.settings
-    tokens = self._tokens(images, valid, train)
+    settings, has = self.settings, present(images)
+    each = settings.fusion == 'each_phase'
+    one = each and settings.phase_sampling == 'random_one'
+    if one and train:
+      drawn = _drawn(self.make_rng('dropout'), has)[:, None]
+      has = jnp.take_along_axis(has, drawn, axis=1)
+      drawn = drawn[..., None, None, None]
+      images = jnp.take_along_axis(images, drawn, axis=1)
+    tokens = self._tokens(images, has, valid, train)
     fused = self._fuse(
-      self.fused_tokens(tokens, images, valid, train), images, train
+      self.fused_tokens(tokens, images, valid, train), has, train
     )
     fused = nn.Dropout(settings.dropout, deterministic=not train)(fused)
     logits = nn.Dense(self.num_classes, name='classifier')(
       fused.astype(jnp.promote_types(fused.dtype, jnp.float32))
     )
-    return Outputs(
-      logits, self.auxiliary(jnp.stack(tokens, axis=1), images, valid, train)
-    )
+    auxiliary = {}
+    if not one:
+      stacked = jnp.stack(tokens, axis=1)
+      auxiliary = self.auxiliary(stacked, images, valid, train)
+    if each and train:
+      return Outputs(logits, auxiliary, has)
+    if each:
+      logits = mean_of(logits, self._predicting(has))[:, None]
+    return Outputs(logits, auxiliary)
+
+  def _predicting(
+    self, has: Bool[Array, 'clip view']
+  ) -> Bool[Array, 'clip view']:
+    """The views of each clip whose mean logits predict it; at least one.
+
+    Without an image of the whole clip, its other images predict a clip. Without
+    any, all do, as their logits are the same.
+    """
+    views = has | ~has.any(axis=1, keepdims=True)
+    predicts = self.settings.predicts
+    if predicts == 'mean' or (not predicts and _WHOLE not in self.phases):
+      return views
+    assert _WHOLE in self.phases, 'see `check_phases`'
+    whole = views & jnp.array([phase == _WHOLE for phase in self.phases])
+    return jnp.where(whole.any(axis=1, keepdims=True), whole, views)
 
   def official_parts(self) -> dict[str, official.Names]:
     """See `registry.Model`: every backbone, where others publish such."""
@@ -279,7 +358,7 @@ class DIANet(nn.Module):
   def _fuse(
     self,
     tokens: Sequence[Float[Array, 'clip token feature']],
-    images: Float[Array, 'clip view height width channel'],
+    has: Bool[Array, 'clip view'],
     train: bool,
   ) -> Float[Array, 'clip fused_view fused']:
     """Feature vectors of each clip; one view, or all with `each_phase`."""
@@ -291,13 +370,13 @@ class DIANet(nn.Module):
       name='fusion',
       **self.fusion_options(),
     )
-    hidden = jnp.zeros((len(images), views), bool)
+    hidden = jnp.zeros(has.shape, bool)
     one_by_one = settings.fusion == 'each_phase' or views == 1
     if settings.phase_dropout and train and not one_by_one:
       key = self.make_rng('dropout')
-      hidden = _hidden(key, len(images), views, settings.phase_dropout)
+      hidden = _hidden(key, len(has), views, settings.phase_dropout)
     if fusion.knows_missing:
-      return fusion(tokens, present(images) & ~hidden, train)
+      return fusion(tokens, has & ~hidden, train)
     return fusion(
       [
         jnp.where(hidden[:, view, None, None], 0, view_tokens)
@@ -308,16 +387,17 @@ class DIANet(nn.Module):
   def _tokens(
     self,
     images: Float[Array, 'clip view height width channel'],
+    has: Bool[Array, 'clip view'],
     valid: Bool[Array, ' clip'] | None,
     train: bool,
   ) -> list[Float[Array, 'clip token feature']]:
     """The feature map of each view, as tokens."""
     settings, (clips, views) = self.settings, images.shape[:2]
     if settings.fusion == 'each_phase':
-      # One batch: its statistics are those of all images.
-      mask = None if valid is None else jnp.repeat(valid, views)
+      # One batch: its statistics are those of all images that there are.
+      counted = has if valid is None else has & valid[:, None]
       features = self.backbone('backbone')(
-        images.reshape(-1, *images.shape[2:]), mask, train
+        images.reshape(-1, *images.shape[2:]), counted.reshape(-1), train
       )
       features = features.reshape(clips, views, -1, features.shape[-1])
       return [features[:, view] for view in range(views)]

@@ -45,6 +45,14 @@ For an objective that pretrains, a model may declare
     streams: str                          regular expression of the first names
                                           of the parameters that are pretrained
 
+A model that treats phases differently declares
+
+    knows_phases: ClassVar[bool]          True
+    phases                                attribute: the phase that each view of
+                                          its inputs shows; () if views are not
+                                          of phases
+    check_phases(settings, phases)        like `check`
+
 For `explanation.maps`, a model may declare layers by regular expressions of
 module paths (names joined by '/'):
 
@@ -63,11 +71,12 @@ module paths (names joined by '/'):
 'ststnet'
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import flax.struct
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from dianet_jax.core import config, registry
@@ -78,14 +87,46 @@ class Outputs:
   """Output of a model.
 
   Attributes:
-    logits: float32 [clip, view, class]. A clip's predicted probabilities are
-      the mean of the softmax over its views.
+    logits: float32 [clip, view, class].
     auxiliary: name -> array, clips leading, for objectives: logits of heads
       that are trained but do not predict, features, projections.
+    present: which views a clip has; only these are trained. None for all.
   """
 
   logits: Float[Array, 'clip view class_']
   auxiliary: Mapping[str, Array] = flax.struct.field(default_factory=dict)
+  present: Bool[Array, 'clip view'] | None = None
+
+  def probabilities(self) -> Float[Array, 'clip class_']:
+    """Class probabilities of clips: softmax, then the mean over their views.
+
+    >>> logits = jnp.log(jnp.array([[[0.5, 0.5], [0.9, 0.1]]]))
+    >>> Outputs(logits).probabilities().round(2).tolist()
+    [[0.7, 0.3]]
+    """
+    probs = jax.nn.softmax(self.logits)
+    if self.present is None:
+      return probs.mean(axis=1)
+    return mean_of(probs, self.present)
+
+
+def mean_of(
+  values: Float[Array, 'clip view ...'], views: Bool[Array, 'clip view']
+) -> Float[Array, 'clip ...']:
+  """Mean over some views of each clip; 0 if there are none.
+
+  >>> values = jnp.array([[1.0, 3.0, 9.0], [5.0, 5.0, 5.0]])
+  >>> views = jnp.array([[True, True, False], [False, False, False]])
+  >>> mean_of(values, views).tolist()
+  [2.0, 0.0]
+
+  Args:
+    values: of each view.
+    views: which of them count; the values of others may be NaN.
+  """
+  counted = views.reshape(views.shape + (1,) * (values.ndim - views.ndim))
+  total = jnp.where(counted, values, 0).sum(axis=1)
+  return total / jnp.maximum(counted.sum(axis=1), 1)
 
 
 class Model(Protocol):
@@ -195,3 +236,32 @@ def frozen_part(settings: config.Model) -> str:
   """
   declared = getattr(MODELS[settings.name], 'frozen_part', lambda settings: '')
   return declared(settings)
+
+
+def build(
+  num_classes: int,
+  settings: config.Model,
+  phases: Mapping[str, Sequence[str]],
+  dtype: Any = None,
+) -> Any:
+  """Builds the model that `settings.name` selects.
+
+  Args:
+    num_classes: width of the logits.
+    settings: an instance of the model's `Settings`.
+    phases: name of each input -> the phase that each view shows; () if views
+      are not of phases.
+    dtype: of computation; None for that of the inputs.
+
+  Returns:
+    A Linen module; see `Model`.
+
+  >>> settings = MODELS['dianet'].Settings()
+  >>> build(3, settings, {'dynamic_images': ['onset_offset']}).phases
+  ('onset_offset',)
+  """
+  model: Any = MODELS[settings.name]
+  if not getattr(model, 'knows_phases', False):
+    return model(num_classes, settings, dtype)
+  shown = tuple(phase for read in model.reads for phase in phases[read])
+  return model(num_classes, settings, dtype, shown)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from dianet_jax.core import config as configuration
 from dianet_jax.core import errors
 from dianet_jax.models import registry as models
-from dianet_jax.motion.registry import Channel
+from dianet_jax.motion import registry as motion
 from dianet_jax.training import objectives, optimisation
 from dianet_jax.training.trainer import Trainer
 
@@ -17,7 +17,7 @@ from dianet_jax.training.trainer import Trainer
 def make_trainer(
   config: configuration.Config,
   num_classes: int,
-  channels: Mapping[str, tuple[Channel, ...]],
+  channels: Mapping[str, tuple[motion.Channel, ...]],
   max_train_clips: int,
   dtype: jnp.dtype,
 ) -> Trainer:
@@ -33,10 +33,11 @@ def make_trainer(
   Raises:
     UserError: `objective.stream_rate` for a model without streams.
   """
-  model = models.MODELS[config.model.name]
+  reads = models.MODELS[config.model.name].reads
+  phases = motion.phases(motion.feed(reads, config.data.inputs), config.data)
   objective = objectives.OBJECTIVES[config.objective.name]
   return Trainer(
-    model=model(num_classes, config.model, dtype),
+    model=models.build(num_classes, config.model, phases, dtype),
     objective=objective(config.objective),
     settings=config.train,
     scaling=config.data.scaling,

@@ -61,7 +61,7 @@ class AuxiliaryHeads:
       return loss, state
     # Heads are averaged like views.
     mean, state = entropy(
-      dataclasses.replace(outputs, logits=heads), batch, state
+      dataclasses.replace(outputs, logits=heads, present=None), batch, state
     )
     return loss + self.settings.weight * heads.shape[1] * mean, state
 

@@ -21,7 +21,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 import optax
 
 from dianet_jax.core import config, errors, registry, schema
-from dianet_jax.models.registry import Outputs
+from dianet_jax.models.registry import Outputs, mean_of
 
 
 @flax.struct.dataclass
@@ -280,17 +280,27 @@ class CrossEntropy:
   def __call__(
     self, outputs: Outputs, batch: Batch, state: tuple[()]
   ) -> tuple[Float[Array, ''], tuple[()]]:
-    """The mean over valid clips of the mean over their views."""
+    """The mean over valid clips of the mean over their views.
+
+    Views that a clip does not have, and clips that have none, do not count.
+    """
+    present = outputs.present
+    if present is not None:
+      counted = batch.valid & present.any(axis=1)
+      batch = dataclasses.replace(batch, valid=counted)
 
     def loss_of(labels):
       views = outputs.logits.shape[1]
-      return classification(
+      losses = classification(
         outputs.logits,
         jnp.repeat(labels[:, None], views, axis=1),
         batch.class_weights,
         self.settings.label_smoothing,
         self.settings.focal_gamma,
-      ).mean(axis=1)
+      )
+      if present is None:
+        return losses.mean(axis=1)
+      return mean_of(losses, present)
 
     return batch.mean(loss_of), state
 

@@ -72,8 +72,9 @@ class PhaseContrast:
     phases = outputs.auxiliary['tokens'].shape[1]
     if phases != 2:
       raise errors.UserError(
-        f'--config.objective.name={self.settings.name!r} compares two phases,'
-        f' but --config.data.phases has {phases}. Set two, or choose another'
+        f'--config.objective.name={self.settings.name!r} compares two views,'
+        f' but the model has {phases}, by --config.data.phases and'
+        ' --config.data.frame_order. Set two phases, or choose another'
         ' objective.'
       )
     return ()

@@ -278,9 +278,10 @@ class Trainer:
       loss, objective = self.objective(
         outputs, dataclasses.replace(seen, variables=variables), state.objective
       )
-      return loss, (loss, outputs.logits, statistics, objective)
+      outputs = dataclasses.replace(outputs, auxiliary={})
+      return loss, (loss, outputs, statistics, objective)
 
-    gradients, (loss, logits, statistics, objective) = jax.grad(
+    gradients, (loss, outputs, statistics, objective) = jax.grad(
       loss_of, has_aux=True
     )(state.params)
     optimizer = self.optimizer(batch.learning_rate)
@@ -300,7 +301,7 @@ class Trainer:
     new = dataclasses.replace(new, average=average)
     clips = batch.valid.sum()
     new = jax.tree.map(lambda n, o: jnp.where(clips > 0, n, o), new, state)
-    prediction = _probabilities(logits).argmax(-1)
+    prediction = outputs.probabilities().argmax(-1)
     correct = jnp.where(batch.valid, prediction == batch.labels, False).sum()
     sums = Sums(loss=loss * clips, correct=correct, clips=clips)
     return dataclasses.replace(new, step=state.step + 1), sums
@@ -327,7 +328,7 @@ class Trainer:
   ) -> Float[Array, 'clip class_']:
     """Class probabilities, 0..1, of clips from their raw inputs."""
     outputs = self.model.apply(variables, self.prepare(inputs))
-    return _probabilities(outputs.logits)
+    return outputs.probabilities()
 
   def _probabilities_at(self, data, variables, index):
     inputs = jax.tree.map(lambda leaf: leaf[0, index], dict(data.inputs))
@@ -391,10 +392,3 @@ def _finite(inputs: Inputs, valid: Bool[Array, ' clip']) -> dict[str, Array]:
     name: jnp.where(augment.per_clip(valid, leaf), leaf, 0)
     for name, leaf in inputs.items()
   }
-
-
-def _probabilities(
-  logits: Float[Array, 'clip view class_'],
-) -> Float[Array, 'clip class_']:
-  """Softmax, then the mean over views."""
-  return jax.nn.softmax(logits).mean(axis=1)

@@ -46,6 +46,10 @@ from tests.support.configurations import build
     ('data__offset_jitter_frames', -1, 'at least 0'),
     ('model__share_backbone', 1, 'expected bool'),
     ('model__fusion', 'each_phase', 'true with --config.model.fusion'),
+    ('model__phase_sampling', 'random_one', "'all' with .*cross_attention"),
+    ('model__predicts', 'whole', "'' with --config.model.fusion=cross_att"),
+    ('model__gate', 'image', 'channel with --config.model.fusion=cross_att'),
+    ('data__frame_order', 'both', r'each_phase with 4 view.s., by data.phases'),
     ('model__widths', (8, 6), 'a divisor of 6'),
     ('model__widths', (0, 4), 'widths of at least 1'),
     ('model__phase_dropout', 1.0, '0 to below 1'),
@@ -104,6 +108,14 @@ TURNED = {'train__augment__rotation_degrees': 5.0}
     (
       FLOW | {'data__frame_order': 'motion_intensity'},
       'data.frame_order=.* expected time: no input is a dynamic image',
+    ),
+    (
+      {
+        'model__fusion': 'each_phase',
+        'model__share_backbone': True,
+        'model__predicts': 'whole',
+      },
+      "predicts='whole' .* expected mean, or 'onset_offset' in data.phases",
     ),
     (FLOW | {'data__align': True}, 'data.align=True .* expected False: .*flow'),
     (

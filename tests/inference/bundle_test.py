@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dianet_jax.clips import images
+from dianet_jax.clips import images, segments
 from dianet_jax.core import config, errors
 from dianet_jax.data import inputs as inputs_lib
 from dianet_jax.inference.bundle import Bundle
@@ -35,6 +35,53 @@ def test_it_predicts_like_the_trainer():
   expected = trainer.probabilities(bundle.members[0], inputs)
   found = np.exp(bundle.log_probabilities_of(inputs))
   np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+EACH = small.COMPACT | {'fusion': 'each_phase', 'share_backbone': True}
+
+
+def test_the_image_of_the_whole_clip_predicts():
+  """The bundle's network knows the phases of its views."""
+  bundle = small_bundles.make(members=1, settings=EACH, phases=config.PHASES)
+  inputs = small_bundles.inputs(bundle, 3)
+  found = bundle.log_probabilities_of(inputs)
+  whole = bundle.data.phases.index('onset_offset')
+  moved = {'dynamic_images': inputs['dynamic_images'].copy()}
+  for view in range(3):
+    moved['dynamic_images'][:, view] *= -1
+    change = np.abs(bundle.log_probabilities_of(moved) - found).max()
+    assert (change > 1e-3) == (view == whole)
+    moved['dynamic_images'][:, view] *= -1
+
+
+@pytest.mark.parametrize(
+  'settings, phases',
+  [
+    (small.COMPACT | {'fusion': 'adaptive'}, ('onset_offset',)),
+    (EACH, ('onset_apex', 'onset_offset')),
+  ],
+)
+def test_two_orders_of_frames_are_predicted_and_explained(settings, phases):
+  bundle = small_bundles.make(
+    members=1, settings=settings, phases=phases, frame_order='both'
+  )
+  [titles] = bundle.views.values()
+  assert titles[-2:] == (
+    'onset to offset by time', 'onset to offset by intensity',
+  )  # fmt: skip
+  steps = np.arange(9)
+  frames = moving.clip(
+    moving.translation(1.5, 1.0), [0, 1, 3, 2, 4, 6, 5, 3, 1], 48
+  )
+  clip = segments.Clip('c', frames, steps, steps / 100, 5, 'given', ())
+  prediction = bundle.predict_clip(clip)
+  made = prediction.inputs['dynamic_images']
+  assert made.shape[0] == len(titles) == 2 * len(phases)
+  assert np.abs(made[-1] - made[-2]).max() > 1
+  explained = bundle.explain(prediction)
+  assert max(map(abs, explained.evidence.values())) > 0
+  assert all(np.isfinite(m).all() for m in explained.activation.values())
+  assert explained.activation
 
 
 @pytest.mark.slow

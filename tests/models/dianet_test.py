@@ -10,7 +10,7 @@ import pytest
 from dianet_jax.models import dianet, fusions
 from dianet_jax.models.dianet import BACKBONES, DIANet
 from dianet_jax.models.registry import MODELS
-from tests.support.slow import slow_but
+from tests.support.slow import slow
 
 # (backbone, fusion, shared, views) -> parameters with five classes, mean
 # pooling, images of 64 x 64 x 3. ResNet-18 without classifier has 11,176,512.
@@ -124,16 +124,24 @@ def test_every_view_reaches_the_logits(fusion, pool):
   images = noise(4, 2, 16, 16, 3)
   variables = init(model, images)
   logits = predict(model, variables, images)
-  assert logits.shape == (4, 2 if each else 1, 3)
+  assert logits.shape == (4, 1, 3)
   assert logits.dtype == jnp.float32
   gradient = jax.grad(lambda x: (predict(model, variables, x) ** 2).sum())
   reached = jnp.abs(gradient(images)).max(axis=(0, 2, 3, 4))
   assert (reached > 0).all()
 
 
-@pytest.mark.parametrize('backbone', slow_but(BACKBONES, ['compact']))
-def test_padded_clips_change_nothing(backbone):
-  model = network(backbone=backbone)
+@pytest.mark.parametrize(
+  'settings',
+  [
+    {}, {'fusion': 'adaptive'},
+    {'fusion': 'each_phase', 'share_backbone': True},
+    *slow({'backbone': 'resnet18'}),
+  ],
+  ids=str,
+)  # fmt: skip
+def test_padded_clips_change_nothing(settings):
+  model = network(**settings)
   images = noise(6, 2, 32, 32, 3)
   variables = init(model, images)
   valid = jnp.arange(6) < 4
@@ -175,20 +183,66 @@ def test_bfloat16_trains_in_a_compiled_program(backbone):
   assert {leaf.dtype.name for leaf in jax.tree.leaves(found)} == {'float32'}
 
 
+EACH = {'fusion': 'each_phase', 'share_backbone': True}
+THREE = ('onset_apex', 'onset_offset', 'apex_offset')
+
+
+def each_alone(images, **settings):
+  """The network's variables, and the logits of every view by itself."""
+  model = network(**EACH, **settings)
+  variables = init(model, images)
+  alone = [
+    predict(model, variables, images[:, view : view + 1])
+    for view in range(images.shape[1])
+  ]
+  return variables, jnp.concatenate(alone, axis=1)
+
+
 @pytest.mark.parametrize('views', [1, 2, 3])
 def test_each_view_is_classified_by_itself(views):
-  model = network(fusion='each_phase', share_backbone=True)
   images = noise(4, views, 16, 16, 3)
-  variables = init(model, images)
-  logits = predict(model, variables, images)
-  assert logits.shape == (4, views, 3)
-  for view in range(views):
-    alone = predict(model, variables, images[:, view : view + 1])
-    np.testing.assert_allclose(logits[:, view], alone[:, 0], atol=1e-5)
+  variables, alone = each_alone(images)
+  logits = predict(network(**EACH), variables, images)
+  np.testing.assert_allclose(logits[:, 0], alone.mean(axis=1), atol=1e-5)
+  # In training, too, where each has a loss of its own.
+  outputs, _ = network(**EACH).apply(
+    variables,
+    read(images),
+    None,
+    True,
+    mutable=['batch_stats'],
+    rngs={'dropout': jax.random.key(2)},
+  )
+  assert outputs.logits.shape == (4, views, 3) and outputs.present.all()
+
+
+@pytest.mark.parametrize('predicts', ['', 'whole', 'mean'])
+@pytest.mark.parametrize('known', [THREE, THREE[:1] + THREE[2:]])
+def test_the_image_of_the_whole_clip_predicts_if_there_is_one(predicts, known):
+  images = noise(5, len(known), 16, 16, 3)
+  # A clip without its second phase, one without a whole, one without motion.
+  images = images.at[1, -1].set(0).at[2, :-1].set(0).at[3].set(0)
+  model = DIANet(3, network(**EACH, predicts=predicts).settings, phases=known)
+  if predicts == 'whole' and THREE[1] not in known:
+    assert [key for key, *_ in broken(model.settings, known)] == ['predicts']
+    return
+  assert not broken(model.settings, known)
+  variables, alone = each_alone(images)
+  last = alone[2, -1]
+  expected = alone.mean(axis=1).at[1].set(alone[1, :-1].mean(axis=0))
+  if predicts != 'mean' and len(known) == 3:
+    expected = alone[:, 1]
+  found = predict(model, variables, images)[:, 0]
+  np.testing.assert_allclose(found, expected.at[2].set(last), atol=1e-5)
+  assert jnp.abs(alone[0, 0] - alone[0, 1]).max() > 1e-3
+
+
+def broken(settings, phases):
+  return [row for row in DIANet.check_phases(settings, phases) if not row[1]]
 
 
 def test_each_view_has_the_batch_statistics_of_all_views():
-  model = network(fusion='each_phase', share_backbone=True)
+  model = network(**EACH)
   images = noise(4, 2, 16, 16, 3)
   variables = init(model, images)
   stacked = jnp.concatenate([images[:, :1], images[:, 1:]])
@@ -196,6 +250,57 @@ def test_each_view_has_the_batch_statistics_of_all_views():
   _, one = train(model, variables, images, valid)
   _, other = train(model, variables, stacked, jnp.tile(valid, 2))
   assert_close(one, other)
+
+
+@pytest.mark.parametrize('sampling', ['all', 'random_one'])
+def test_a_missing_phase_trains_nothing(sampling):
+  model = network(**EACH, phase_sampling=sampling)
+  images = noise(4, 2, 16, 16, 3).at[:2, 0].set(0).at[3, 1].set(0)
+  variables = init(model, images)
+  outputs, statistics = model.apply(
+    variables, read(images), None, True, mutable=['batch_stats'],
+    rngs={'dropout': jax.random.key(2)},
+  )  # fmt: skip
+  # Those of the images that there are: one of every clip, both of the third.
+  there = [(0, 1), (1, 1), (2, 0), (2, 1), (3, 0)]
+  expected = [[False, True], [False, True], [True, True], [True, False]]
+  if sampling == 'random_one':
+    assert outputs.logits.shape == (4, 1, 3) and outputs.present.all()
+    assert not outputs.auxiliary
+    expected = [[True]] * 4
+    chosen = [_drawn_by(model, variables, images, clip) for clip in range(4)]
+    assert chosen[:2] == [1, 1] and chosen[3] == 0
+    there = list(enumerate(chosen))
+  np.testing.assert_array_equal(outputs.present, expected)
+  alone = jnp.stack([images[clip, view] for clip, view in there])[:, None]
+  _, other = train(network(**EACH), variables, alone, None)
+  assert_close(statistics, other)
+
+
+def _drawn_by(model, variables, images, clip):
+  """The only view of a clip that the logits of this step depend on."""
+
+  def logits(images):
+    return train(model, variables, images, None)[0][clip].sum()
+
+  reached = jnp.abs(jax.grad(logits)(images))[clip].max(axis=(1, 2, 3)) > 0
+  [view] = np.flatnonzero(reached) if reached.sum() == 1 else [-1]
+  return int(view)
+
+
+def test_one_of_the_views_is_drawn_with_equal_odds():
+  present = jnp.array([[1, 1, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0]], bool)
+
+  def drawn(seed):
+    key, views = jax.random.key(seed), jnp.tile(present, (900, 1))
+    return np.asarray(dianet._drawn(key, views))
+
+  odds = [[1 / 3] * 3, [0, 1 / 2, 1 / 2], [0, 0, 1], [1, 0, 0]]
+  for row, expected in enumerate(odds):
+    found = np.bincount(drawn(0)[row::4], minlength=3) / 900
+    assert found == pytest.approx(expected, abs=0.06)
+  np.testing.assert_array_equal(drawn(0), drawn(0))
+  assert (drawn(1) != drawn(0)).any()
 
 
 def test_phase_dropout_never_hides_both_views():
@@ -239,6 +344,8 @@ def test_phase_dropout_hides_nothing_when_predicting():
   ({'fusion': 'cross_attention'}, 3, 'fusion'),
   ({'fusion': 'each_phase'}, 2, 'share_backbone'),
   ({'fusion': 'adaptive'}, 4, 'fusion'), ({'gate': 'image'}, 2, 'gate'),
+  ({'phase_sampling': 'random_one'}, 2, 'phase_sampling'),
+  ({'predicts': 'mean'}, 2, 'predicts'),
 ])  # fmt: skip
 def test_settings_that_do_not_fit_are_named(settings, views, key):
   found = DIANet.check(

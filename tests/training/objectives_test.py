@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dianet_jax.training import objectives
+from dianet_jax.models.registry import Outputs
+from dianet_jax.training import objectives, phase_contrast
 
 SHARES = np.array([0.9, 0.07, 0.03])
 LOGITS = jnp.log(jnp.array(SHARES))
@@ -52,3 +53,66 @@ def test_gradients_of_certain_logits_are_finite(gamma):
     ).sum()
   )(logits)
   assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0
+
+
+def batch(labels, valid=None):
+  clips = len(labels)
+  valid = jnp.ones(clips, bool) if valid is None else jnp.array(valid)
+  return objectives.Batch(
+    inputs={},
+    labels=jnp.array(labels),
+    partner_labels=jnp.array(labels),
+    own_weight=jnp.ones(clips),
+    valid=valid,
+    clips=jnp.arange(clips),
+    class_weights=ONES,
+    variables={},
+    key=jax.random.key(0),
+    apply=lambda variables, inputs, train: None,
+  )
+
+
+def test_only_views_that_a_clip_has_are_trained():
+  logits = jax.random.normal(jax.random.key(0), (4, 2, 3))
+  present = jnp.array([[True, True], [False, True], [False, False], [True] * 2])
+  labels, valid = [0, 1, 2, 0], [True, True, True, False]
+  sharp = objectives.CrossEntropySettings(label_smoothing=0.0)
+
+  def loss(logits, present):
+    outputs = Outputs(logits, present=present)
+    return objectives.CrossEntropy(sharp)(outputs, batch(labels, valid), ())[0]
+
+  logs = -jax.nn.log_softmax(logits)
+  # The mean over the first two clips: the third has no view, the last is none.
+  expected = (logs[0, :, 0].mean() + logs[1, 1, 1]) / 2
+  assert loss(logits, present) == pytest.approx(float(expected), rel=1e-5)
+  reached = jnp.abs(jax.grad(loss)(logits, present)).max(axis=-1) > 0
+  np.testing.assert_array_equal(reached, present & jnp.array(valid)[:, None])
+  every = loss(logits, None)
+  assert every == pytest.approx(float(loss(logits, present | True)), rel=1e-6)
+
+
+def test_probabilities_are_the_mean_over_the_views_that_a_clip_has():
+  logits = jax.random.normal(jax.random.key(0), (2, 3, 4))
+  probs = jax.nn.softmax(logits)
+  np.testing.assert_allclose(
+    Outputs(logits).probabilities(), probs.mean(axis=1)
+  )
+  present = jnp.array([[True, False, True], [False, False, True]])
+  found = Outputs(logits, present=present).probabilities()
+  np.testing.assert_allclose(found[0], probs[0, ::2].mean(axis=0), rtol=1e-5)
+  np.testing.assert_allclose(found[1], probs[1, 2], rtol=1e-5)
+
+
+def test_a_missing_phase_is_not_contrasted():
+  tokens = jax.random.normal(jax.random.key(0), (4, 2, 9, 8))
+  present = jnp.ones((4, 2), bool).at[2, 0].set(False)
+  logits = jnp.zeros((4, 2, 3))
+
+  def loss(tokens, present):
+    outputs = Outputs(logits, {'tokens': tokens}, present)
+    return phase_contrast.PhaseContrast()(outputs, batch([0, 1, 2, 0]), ())[0]
+
+  moved = tokens.at[2].multiply(-2)
+  assert loss(moved, present) == loss(tokens, present)
+  assert loss(moved, None) != loss(tokens, None)

@@ -238,11 +238,23 @@ def test_a_single_remaining_fold_is_bit_identical(run, strategy):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('users_programs')
 @pytest.mark.parametrize('phases', [1, 2])
-def test_each_phase_in_parallel(run, clips, phases):
-  overrides = {'model__fusion': 'each_phase', 'model__share_backbone': True}
-  images = clips[0][:, :phases]
-  results = run(images, devices=1, rows=[0, 1], overrides=overrides)
+@pytest.mark.parametrize('sampling', ['all', 'random_one'])
+def test_each_phase_in_parallel(run, clips, phases, sampling):
+  overrides = {
+    'model__fusion': 'each_phase',
+    'model__share_backbone': True,
+    'model__phase_sampling': sampling,
+  }
+  images = clips[0][:, :phases].copy()
+  images[1::5, 0] = 0
+  settings = {'devices': 1, 'overrides': overrides}
+  results = run(images, rows=[0, 1], **settings)
   for result in results.values():
     np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, rtol=1e-5)
     assert np.isfinite(result.loss).all()
+  # Draws depend on the fold and the step, and not on other folds.
+  for row, (key, result) in enumerate(results.items()):
+    alone = run(images, rows=[row], **settings)
+    assert_identical(alone[key], result, ('variables', 'probabilities', 'loss'))

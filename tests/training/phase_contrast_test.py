@@ -96,7 +96,7 @@ def test_two_phases_are_needed(outputs):
   one = outputs.replace(
     auxiliary={name: x[:, :1] for name, x in outputs.auxiliary.items()}
   )
-  with pytest.raises(errors.UserError, match='two phases.*has 1'):
+  with pytest.raises(errors.UserError, match='two views.*has 1'):
     objective.init({}, one, jax.random.key(0))
   with pytest.raises(errors.UserError, match='phase_contrast.*tokens'):
     objective.init({}, Outputs(outputs.logits), jax.random.key(0))

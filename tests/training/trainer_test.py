@@ -195,6 +195,34 @@ def variant(make_config, **overrides):
 ALL_VALID = jnp.ones(4, bool)
 
 
+def test_each_step_draws_views_by_the_fold_and_its_number(
+  make_config, fold, clips
+):
+  trainer = variant(
+    make_config,
+    model__fusion='each_phase',
+    model__share_backbone=True,
+    model__phase_sampling='random_one',
+    train__augment__flip_probability=0.0,
+    train__augment__shift_pixels=0,
+  )
+  step = jax.jit(trainer.step)
+  state = trainer.init(clips, fold)
+  seen = batch(clips, range(4), ALL_VALID)
+
+  def mean_after(number, fold):
+    after, sums = step(state.replace(step=jnp.int32(number)), fold, seen)
+    assert np.isfinite(sums.loss)
+    # Of the first normalisation, by the images that were drawn.
+    return np.asarray(jax.tree.leaves(after.statistics)[0]).tobytes()
+
+  steps = [mean_after(number, fold) for number in range(8)]
+  assert steps == [mean_after(number, fold) for number in range(8)]
+  assert len(set(steps)) > 4
+  other = fold.replace(subject_hash=jnp.uint32(8))
+  assert steps != [mean_after(number, other) for number in range(8)]
+
+
 @pytest.mark.slow
 def test_the_average_is_that_of_the_steps(make_config, fold, clips):
   trainer = variant(make_config, train__ema_decay=0.6)

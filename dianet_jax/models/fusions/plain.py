@@ -157,12 +157,13 @@ class Gated(Fusion):
 class EachPhase(Fusion):
   """No fusion: one network classifies every phase image separately.
 
-  In training each image is a sample of the clip's class; a clip's prediction
-  is the mean of its phases' probabilities.
-
-  Source: phase-aware temporal augmentation, Khuong et al., arXiv 2510.15466:
-  dynamic images of the complete clip and of its phases are further samples of
-  the same class. Predicting from all of them is ours.
+  Source: phase-aware temporal augmentation, Khuong et al., arXiv 2510.15466.
+  Stated there: dynamic images of the phases are further training samples of the
+  clip's class. Not known: which image predicts. Ours: all images of a clip are
+  trained in every step, or one of them, drawn at random; the image of the whole
+  clip predicts, or the mean of the logits of all; images of phases that a clip
+  lacks take no part in training or prediction. See `phase_sampling` and
+  `predicts` of `dianet.DIANetSettings`.
 
   >>> tokens = [jnp.zeros((4, 49, 8)), jnp.ones((4, 49, 8))]
   >>> EachPhase().apply({}, tokens).shape
