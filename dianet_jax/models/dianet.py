@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float
 
 from dianet_jax.core import config, schema
 from dianet_jax.models import fusions, official
+from dianet_jax.models import views as views_lib
 from dianet_jax.models.backbones.compact import Compact
 from dianet_jax.models.backbones.resnet import ResNet18
 from dianet_jax.models.registry import Outputs, mean_of
@@ -111,47 +112,6 @@ class DIANetSettings(config.Model):
   def feature_width(self) -> int:
     """Channels of the backbone's feature map."""
     return (self.widths or BACKBONES[self.backbone].widths)[-1]
-
-
-def _hidden(
-  key: Key[Array, ''], clips: int, views: int, probability: float
-) -> Bool[Array, 'clip view']:
-  """Chooses one view of each clip with `probability`, never more than one.
-
-  Source: ModDrop, Neverova et al., "ModDrop: Adaptive Multi-Modal Gesture
-  Recognition", TPAMI 2016. There modalities are dropped independently, so that
-  all may be missing; here at least one view remains.
-  """
-  hide_key, which_key = jax.random.split(key)
-  hidden = jax.random.bernoulli(hide_key, probability, (clips,))
-  which = jax.random.randint(which_key, (clips,), 0, views)
-  return hidden[:, None] & (which[:, None] == jnp.arange(views))
-
-
-def present(
-  images: Float[Array, 'clip view height width channel'],
-) -> Bool[Array, 'clip view']:
-  """Which phases each clip has: an image without any motion marks the others.
-
-  >>> images = jnp.zeros((1, 2, 2, 2, 1)).at[0, 1, 0, 1].set(-3)
-  >>> present(images).tolist()
-  [[False, True]]
-
-  Args:
-    images: as a network reads them, 0 for no motion.
-  """
-  return (images != 0).any(axis=(2, 3, 4))
-
-
-def _drawn(
-  key: Key[Array, ''], has: Bool[Array, 'clip view']
-) -> Int[Array, ' clip']:
-  """Index of one view of each clip, with equal odds of those that it has.
-
-  The first if it has none.
-  """
-  chances = jax.random.uniform(key, has.shape)
-  return jnp.where(has, chances, -1).argmax(axis=1)
 
 
 class DIANet(nn.Module):
@@ -260,11 +220,11 @@ class DIANet(nn.Module):
       only one of the views.
     """
     [images] = inputs.values()
-    settings, has = self.settings, present(images)
+    settings, has = self.settings, views_lib.present(images)
     each = settings.fusion == 'each_phase'
     one = each and settings.phase_sampling == 'random_one'
     if one and train:
-      drawn = _drawn(self.make_rng('dropout'), has)[:, None]
+      drawn = views_lib.drawn(self.make_rng('dropout'), has)[:, None]
       has = jnp.take_along_axis(has, drawn, axis=1)
       drawn = drawn[..., None, None, None]
       images = jnp.take_along_axis(images, drawn, axis=1)
@@ -374,7 +334,7 @@ class DIANet(nn.Module):
     one_by_one = settings.fusion == 'each_phase' or views == 1
     if settings.phase_dropout and train and not one_by_one:
       key = self.make_rng('dropout')
-      hidden = _hidden(key, len(has), views, settings.phase_dropout)
+      hidden = views_lib.hidden(key, len(has), views, settings.phase_dropout)
     if fusion.knows_missing:
       return fusion(tokens, has & ~hidden, train)
     return fusion(

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float, Key
 import optax
 
 from dianet_jax.core import config, errors, schema
-from dianet_jax.models import dianet
+from dianet_jax.models import views as views_lib
 from dianet_jax.models.registry import Outputs
 from dianet_jax.models.zoo import cots
 from dianet_jax.training import codebook, contrastive, objectives
@@ -154,7 +154,7 @@ class CrossPhase:
           f"at most {len(x)}, the cells of a fold's training images",
         )
       )
-    valid = clips.valid[:, None] & dianet.present(images)
+    valid = clips.valid[:, None] & views_lib.present(images)
     valid = jnp.repeat(valid.ravel(), number)
     return state | {'codes': codebook.fit(x, valid, s.codes, clips.key)}
 
@@ -189,7 +189,7 @@ class CrossPhase:
     )
     [images] = batch.inputs.values()
     # Without any motion in a phase there is nothing to compare.
-    present = batch.valid[:, None] & dianet.present(images)
+    present = batch.valid[:, None] & views_lib.present(images)
     both = present.all(axis=1)
     contrast = contrastive.instance_loss(first, both)
     contrast += contrastive.instance_loss(second, both)

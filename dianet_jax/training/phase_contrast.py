@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from dianet_jax.core import config, errors, schema
-from dianet_jax.models import dianet
+from dianet_jax.models import views as views_lib
 from dianet_jax.models.layers import widened
 from dianet_jax.models.registry import Outputs
 from dianet_jax.training import contrastive, objectives
@@ -86,7 +86,7 @@ class PhaseContrast:
     s = self.settings
     loss, state = objectives.CrossEntropy(s)(outputs, batch, state)
     [images] = batch.inputs.values()
-    both = batch.valid & dianet.present(images).all(axis=1)
+    both = batch.valid & views_lib.present(images).all(axis=1)
 
     def of_clips(name):
       x = widened(outputs.auxiliary[name])
