@@ -96,9 +96,8 @@ def _model_rules(
   found = [*model.check(config.model, specs)]
   if getattr(model, 'knows_phases', False):
     phases = motion.phases(chosen, config.data).values()
-    found += model.check_phases(
-      config.model, [p for own in phases for p in own]
-    )
+    shown = [phase for own in phases for phase in own]
+    found += model.check_phases(config.model, shown)
   # What a data set cannot provide is reported as that.
   if hasattr(model, 'check_channels') and not unsupported(config):
     found += model.check_channels(config.model, channels)

@@ -88,6 +88,7 @@ class Other(DIANet):
 
   Settings = OtherSettings
   recommended = {'train.epochs': 800, 'model.depth': 3}
+  knows_phases = False
 
   @staticmethod
   def check(settings, specs):

@@ -125,6 +125,10 @@ def test_the_ablation_has_the_rows_of_the_question(base):
     'phase-aware augmentation': ('each_phase', True, every),
     'TRDI and MIDI, adaptive': ('adaptive', False, ('onset_offset',)),
   }
+  augmented = found['phase-aware augmentation']
+  trainer = build.make_trainer(augmented, 3, {}, 10, jnp.dtype('float32'))
+  # By these the network finds the image that predicts.
+  assert trainer.model.phases == every
   orders = {row.config.data.frame_order for row in rows.parse(config)[:-1]}
   assert orders == {'time'}
   last = rows.parse(config)[-1]

@@ -310,6 +310,11 @@ def test_phase_dropout_never_hides_both_views():
   assert hidden.sum(axis=0) == pytest.approx(150, abs=45)
 
 
+def test_the_setting_chooses_the_gate():
+  params = initialise(network(fusion='adaptive', gate='image'))['params']
+  assert params['fusion']['weights'].shape == (2,)
+
+
 @pytest.mark.slow
 def test_an_image_without_motion_is_a_missing_phase():
   model = network(fusion='biovilt')
