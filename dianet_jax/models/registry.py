@@ -100,9 +100,9 @@ class Outputs:
   def probabilities(self) -> Float[Array, 'clip class_']:
     """Class probabilities of clips: softmax, then the mean over their views.
 
-    >>> logits = jnp.log(jnp.array([[[0.5, 0.5], [0.9, 0.1]]]))
-    >>> Outputs(logits).probabilities().round(2).tolist()
-    [[0.7, 0.3]]
+    >>> logits = jnp.log(jnp.array([[[0.25, 0.75], [0.75, 0.25]]]))
+    >>> Outputs(logits).probabilities().round(4).tolist()
+    [[0.5, 0.5]]
     """
     probs = jax.nn.softmax(self.logits)
     if self.present is None:
