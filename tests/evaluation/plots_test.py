@@ -23,7 +23,8 @@ def test_settings_of_the_user_do_not_affect_plots(tmp_path, monkeypatch):
   frames = np.zeros((4, 8, 8, 3), np.uint8)
   weights = np.ones((1, 4))
   path = tmp_path / 'clip.png'
-  picture.draw(frames, 1, ['onset_offset'], weights, images, path)
+  views = {'onset to offset': 'onset_offset'}
+  picture.draw(frames, 1, views, weights, images, path)
   assert path.stat().st_size > 1000
   # And is as it was afterwards.
   assert matplotlib.rcParams['text.usetex']
