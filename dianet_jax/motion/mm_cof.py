@@ -76,10 +76,10 @@ def modulate(
     0..1.
 
   >>> magnitude = jnp.array([[0.0, 0.2, 0.4, 0.8]])
-  >>> modulate(magnitude, 'hard').round(2).tolist()
-  [[0.0, 0.10000000149011612, 0.6000000238418579, 1.0]]
-  >>> modulate(magnitude, 'soft').round(2).tolist()
-  [[0.0, 0.10999999940395355, 0.550000011920929, 1.0]]
+  >>> for kind in ('hard', 'soft'):
+  ...   print((100 * modulate(magnitude, kind)).round().astype(int))
+  [[  0  10  60 100]]
+  [[  0  11  49 100]]
   """
   magnitude = jnp.asarray(magnitude)
   if kind == 'none':

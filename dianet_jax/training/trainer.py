@@ -41,6 +41,8 @@ class Trainer:
     slow_start: of the pretrained parameters after them; None for none.
     pretrains: whether the steps of this trainer are those of pretraining. Two
       trainers, because a CPU is slow at branches within a program.
+    only_last_variant: whether training takes the last variant of each clip, see
+      `data.train_on_annotated`, instead of any.
   """
 
   model: Model
@@ -49,11 +51,11 @@ class Trainer:
   scaling: str
   channels: Mapping[str, Sequence[Channel]]
   max_train_clips: int
-  only_last_variant: bool = False
   pretraining_epochs: int = 0
   pretraining_settings: config.Train | None = None
   slow_start: optimisation.SlowStart | None = None
   pretrains: bool = False
+  only_last_variant: bool = False
 
   @property
   def steps_per_epoch(self) -> int:

@@ -78,11 +78,11 @@ def test_kept_ablations_are_those_of_today(base):
   assert compared == len([path for path in KEPT if folder in path.parents])
 
 
-def test_the_kept_zoo_is_that_of_today():
-  values = importlib.import_module('configs.zoo').get_config('megc2019')
-  values.seeds = 1
+@pytest.mark.parametrize('base', ['demo', 'megc2019'])
+def test_the_kept_zoo_is_that_of_today(base):
+  values = importlib.import_module('configs.zoo').get_config(base)
   config = configuration.from_mapping(values.to_dict())
-  folder = ROOT / 'benchmarks/results/zoo-megc2019'
+  folder = ROOT / f'benchmarks/results/zoo-{base}'
   held = json.loads((folder / 'ablation.json').read_text())
   kept = {row['name']: row for row in held['rows'] if 'folder' in row}
   found = {row.name: row for row in rows.parse(config)}

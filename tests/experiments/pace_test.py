@@ -86,6 +86,7 @@ def test_a_part_that_is_not_trained_is_no_work(make_config, tmp_path):
         data__inputs=('phase_flow',),
         model__patch=7,
         model__depth=1,
+        model__normalise='none',
         model__pretrained='vit.pth',
         model__encoder=encoder,
         train__augment__flip_probability=0.0,

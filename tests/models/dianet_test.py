@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dianet_jax.models import dianet, fusions
+from dianet_jax.models import fusions
+from dianet_jax.models import views as views_lib
 from dianet_jax.models.dianet import BACKBONES, DIANet
 from dianet_jax.models.registry import MODELS
 from tests.support.slow import slow
@@ -293,7 +294,7 @@ def test_one_of_the_views_is_drawn_with_equal_odds():
 
   def drawn(seed):
     key, views = jax.random.key(seed), jnp.tile(present, (900, 1))
-    return np.asarray(dianet._drawn(key, views))
+    return np.asarray(views_lib.drawn(key, views))
 
   odds = [[1 / 3] * 3, [0, 1 / 2, 1 / 2], [0, 0, 1], [1, 0, 0]]
   for row, expected in enumerate(odds):
@@ -304,7 +305,7 @@ def test_one_of_the_views_is_drawn_with_equal_odds():
 
 
 def test_phase_dropout_never_hides_both_views():
-  hidden = np.asarray(dianet._hidden(jax.random.key(0), 1000, 2, 0.3))
+  hidden = np.asarray(views_lib.hidden(jax.random.key(0), 1000, 2, 0.3))
   assert hidden.shape == (1000, 2)
   assert hidden.sum(axis=1).max() == 1
   assert hidden.sum(axis=0) == pytest.approx(150, abs=45)

@@ -102,17 +102,3 @@ def test_probabilities_are_the_mean_over_the_views_that_a_clip_has():
   found = Outputs(logits, present=present).probabilities()
   np.testing.assert_allclose(found[0], probs[0, ::2].mean(axis=0), rtol=1e-5)
   np.testing.assert_allclose(found[1], probs[1, 2], rtol=1e-5)
-
-
-def test_a_missing_phase_is_not_contrasted():
-  tokens = jax.random.normal(jax.random.key(0), (4, 2, 9, 8))
-  present = jnp.ones((4, 2), bool).at[2, 0].set(False)
-  logits = jnp.zeros((4, 2, 3))
-
-  def loss(tokens, present):
-    outputs = Outputs(logits, {'tokens': tokens}, present)
-    return phase_contrast.PhaseContrast()(outputs, batch([0, 1, 2, 0]), ())[0]
-
-  moved = tokens.at[2].multiply(-2)
-  assert loss(moved, present) == loss(tokens, present)
-  assert loss(moved, None) != loss(tokens, None)
