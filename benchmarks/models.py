@@ -38,9 +38,9 @@ compares the networks with their authors' outputs.
 
 Parameters are counted with default settings, three classes and images of the
 given size. *Ours* is UF1 on the 278 clips of CASME II and SAMM of MEGC 2019 (52
-folds, one seed), leave-one-subject-out with a fixed number of epochs; small
-networks are marked in the leaderboard below. Published figures of another
-protocol or of other clips are not comparable.
+folds, mean over the seeds of the leaderboard below), leave-one-subject-out with
+a fixed number of epochs; small networks are marked in that leaderboard.
+Published figures of another protocol or of other clips are not comparable.
 """
 
 

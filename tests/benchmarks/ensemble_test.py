@@ -39,15 +39,16 @@ def test_it_is_the_mean_of_the_probabilities():
 def test_as_many_seeds_as_all_have():
   runs = {name: predictions.load(KEPT / name) for name in ('dianet', 'ststnet')}
   one = runs['ststnet']
-  three = dataclasses.replace(
+  first = dataclasses.replace(
     one,
-    seeds=(0, 1, 2),
-    predictions=np.repeat(one.predictions, 3, axis=0),
-    probabilities=np.repeat(one.probabilities, 3, axis=0),
+    seeds=one.seeds[:1],
+    predictions=one.predictions[:1],
+    probabilities=one.probabilities[:1],
   )
-  found = ensemble.mean(runs | {'ststnet': three})
+  assert len(one.seeds) == 3
+  found = ensemble.mean(runs | {'ststnet': first})
   np.testing.assert_array_equal(
-    found.probabilities, ensemble.mean(runs).probabilities
+    found.probabilities, ensemble.mean(runs).probabilities[:1]
   )
 
 
