@@ -8,8 +8,8 @@ The name after the colon selects the configuration of a data set in configs/;
 the default is the simulated demo. Each row states how it differs from the
 default settings. The same command resumes a stopped study.
 
-Measured on two CPU cores: demo, 10 rows, 6 minutes; megc2019, 8 rows, 55 minutes
-(estimated from timed steps). docs/evaluation.md links both tables.
+Measured on two CPU cores: demo, 10 rows, 6 minutes; megc2019, 8 rows, 55
+minutes (estimated from timed steps). docs/evaluation.md links both tables.
 """
 
 import dataclasses
