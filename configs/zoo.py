@@ -191,7 +191,7 @@ def _reading(config: ml_collections.ConfigDict, model: str) -> dict[str, Any]:
     del found['model.stem']
     if config.data.inputs:
       # It recommends flow in pixels; stored images have no unit.
-      del found['model.flow'], found['data.scaling'], found['data.flow.coding']
+      del found['model.flow'], found['data.scaling']
   if config.data.inputs:
     found = {k: v for k, v in found.items() if not k.startswith('data.flow.')}
   if MODELS[model].reads not in (('dynamic_images',), ('phase_flow',)):

@@ -30,14 +30,16 @@ class Settings(config.Model):
   white: float = schema.key(
     1.0,
     'Value of white in the frames that the model reads: 1 with'
-    ' data.scaling=symmetric, 255 if they are not scaled.',
+    ' data.scaling=symmetric and for colours of flow, 255 if frames are not'
+    ' scaled.',
     schema.ABOVE_ZERO,
   )
   normalise: str = schema.key(
     'imagenet',
     'Normalisation of frames of 0..1: imagenet (subtract the mean of'
     " ImageNet's channels, divide by their standard deviation), half (the same"
-    ' with a mean and a deviation of .5), or none.',
+    ' with a mean and a deviation of .5, which ViT-B/16 was trained with), or'
+    ' none, also for images that are not colours.',
     schema.one_of('imagenet', 'half', 'none'),
   )
 

@@ -81,6 +81,8 @@ class FlowSettings(TemporalSettings):
 
 
 RECOMMENDED: Mapping[str, Any] = {
+  'data.flow.scales': 5,
+  'data.flow.warps': 5,
   'objective.name': 'self_distillation',
   'train.epochs': 270,
   'train.batch_size': 16,
@@ -255,8 +257,6 @@ class SKDTSTSAN(nn.Module):
   recommended: ClassVar[Mapping[str, Any]] = {
     **RECOMMENDED,
     'data.scaling': 'none',
-    'data.flow.scales': 5,
-    'data.flow.warps': 5,
   }
   official_names: ClassVar[official.Names] = official.Names(
     (
@@ -365,8 +365,6 @@ class SKDTSTSANFlow(nn.Module):
     # Read as 0..1.
     'data.scaling': 'minmax',
     'data.image_size': 48,
-    'data.flow.scales': 5,
-    'data.flow.warps': 5,
   }
 
   @staticmethod

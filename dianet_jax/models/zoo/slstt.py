@@ -81,19 +81,6 @@ class SLSTTSettings(frames.Settings):
     'Features of the layer between LSTM and classifier.',
     schema.at_least(1),
   )
-  white: float = schema.key(
-    1.0,
-    'Largest value of the images that the model reads: 1 for the colours of'
-    ' data.flow.coding=hsv.',
-    schema.ABOVE_ZERO,
-  )
-  normalise: str = schema.key(
-    'imagenet',
-    'Normalisation of colours of 0..1: imagenet (mean and standard deviation'
-    " of ImageNet's channels, as in the code), half (.5 and .5, which ViT-B/16"
-    ' was trained with), or none, also for images that are not colours.',
-    schema.one_of('imagenet', 'half', 'none'),
-  )
   enlarge: int = schema.key(
     0,
     'Images are first enlarged to this size, pixels; 0 = not. Flow of 28 pixels'
