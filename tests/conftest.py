@@ -30,6 +30,7 @@ import pytest
 
 from configs import default
 from dianet_jax.experiments import configuration
+from dianet_jax.models import layers
 from tests.support import compilation
 from tests.support.shapes import unchecked as unchecked
 
@@ -70,3 +71,10 @@ def make_config(shared_cache):
     )
 
   return make
+
+
+@pytest.fixture
+def plain_layers():
+  """Without the CPU's forms, programs compile in a fraction of the time."""
+  with layers.cpu.switched_off():
+    yield

@@ -19,15 +19,10 @@ from dianet_jax.training.state import Data, Fold
 from dianet_jax.training.trainer import Trainer
 from tests.models.zoo import small
 
+pytestmark = pytest.mark.usefixtures('plain_layers')
+
 TRAINING, EPOCHS, PRETRAINING = 8, 6, 4
 HELD_OUT = TRAINING
-
-
-@pytest.fixture(autouse=True)
-def plain_layers():
-  """Programs compile in a fraction of the time."""
-  with layers.cpu.switched_off():
-    yield
 
 
 @pytest.fixture(scope='module')

@@ -106,3 +106,28 @@ def planted(name, clips, seed=0):
   images = 0.2 * rng.normal(size=(clips, *spec.shape)) + patterns[labels]
   images /= np.abs(images).max(axis=(1, 2, 3, 4), keepdims=True)
   return {read: images.astype(np.float32)}, labels.astype(np.int32)
+
+
+def initialised(name, clips=2, **settings):
+  """A small model, its variables, and inputs of a few clips."""
+  model, _ = make(name, **settings)
+  inputs, _ = planted(name, clips)
+  return model, variables_of(model, inputs), inputs
+
+
+def apply(model, variables, inputs):
+  return jit(model.apply)(variables, inputs)
+
+
+def logits(model, variables, inputs):
+  return np.asarray(apply(model, variables, inputs).logits)
+
+
+def gradient(model, variables, inputs):
+  """Of the squared logits, by parameters and inputs."""
+
+  def loss(params, inputs):
+    found = model.apply(variables | {'params': params}, inputs).logits
+    return (found**2).sum()
+
+  return jit(jax.grad(loss, (0, 1)))(variables['params'], inputs)

@@ -10,7 +10,6 @@ import pytest
 
 from configs import default
 from dianet_jax.experiments import configuration
-from dianet_jax.models import layers
 from dianet_jax.models.registry import MODELS
 from dianet_jax.motion.registry import Channel
 from dianet_jax.training.objectives import OBJECTIVES
@@ -19,17 +18,12 @@ from dianet_jax.training.trainer import Trainer
 from tests.models.zoo import small
 from tests.support.slow import slow_but
 
+pytestmark = pytest.mark.usefixtures('plain_layers')
+
 STEPS, CLIPS = 25, 6
 NAMES = list(small.SMALL)
 # Others have many layers, which take long to compile.
 FAST = ('dianet', 'ststnet')
-
-
-@pytest.fixture(autouse=True)
-def plain_layers():
-  """Programs compile in a fraction of the time."""
-  with layers.cpu.switched_off():
-    yield
 
 
 def test_every_model_is_tested():
