@@ -2,7 +2,8 @@
 
 As a user would write them, with the computation of the published code; in
 favour of PyTorch: images are in memory, scaled, and cut and normalised as a
-network reads them, nothing is augmented, the optimiser is the fused one.
+network reads them, nothing is augmented, the optimiser is the fused one. Where
+published code reads position images (CausalNet), they are made beforehand, too.
 
 Classes have no weights, and labels are not smoothed.
 """
@@ -31,6 +32,7 @@ NETWORKS: Mapping[str, Callable[[Any, int, int], nn.Module]] = {
   'ststnet': zoo_flow_torch.STSTNet,
   'offapexnet': zoo_flow_torch.OffApexNet,
   'htnet': zoo_flow_torch.HTNet,
+  'causalnet': zoo_flow_torch.CausalNet,
 }
 
 
