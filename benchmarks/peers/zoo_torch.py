@@ -18,6 +18,7 @@ from torch.nn import functional
 from benchmarks.peers import (
   loso_torch,
   zoo_flow_torch,
+  zoo_skd_torch,
 )
 
 
@@ -33,6 +34,8 @@ NETWORKS: Mapping[str, Callable[[Any, int, int], nn.Module]] = {
   'offapexnet': zoo_flow_torch.OffApexNet,
   'htnet': zoo_flow_torch.HTNet,
   'causalnet': zoo_flow_torch.CausalNet,
+  'skd_tstsan_t': zoo_skd_torch.TemporalStream,
+  'skd_tstsan': zoo_skd_torch.SKDTSTSAN,
 }
 
 
@@ -40,8 +43,32 @@ def _cross_entropy(net, images, labels):
   return functional.cross_entropy(net(images), labels)
 
 
+def _self_distillation(net, images, labels):
+  """With the constants of SKD-TSTSAN."""
+  alpha, temperature, beta = 0.1, 3.0, 1e-6
+
+  def focal(logits):
+    losses = functional.cross_entropy(logits, labels, reduction='none')
+    return ((1 - (-losses).exp()) ** 2 * losses).mean()
+
+  (logits, features), *branches = net.heads(images)
+  loss = focal(logits)
+  taught = features.detach()
+  target = (logits.detach() / temperature).softmax(-1)
+  for student, learnt in branches:
+    divergence = functional.kl_div(
+      (student / temperature).log_softmax(-1), target, reduction='batchmean'
+    )
+    counted = (learnt > 0) | (taught > 0)
+    distance = ((learnt - taught) ** 2 * counted).sum()
+    loss = loss + (1 - alpha) * focal(student)
+    loss = loss + alpha * temperature**2 * divergence + beta * distance
+  return loss
+
+
 OBJECTIVES: Mapping[str, Callable[..., torch.Tensor]] = {
   'cross_entropy': _cross_entropy,
+  'self_distillation': _self_distillation,
 }
 
 
