@@ -68,3 +68,14 @@ class Block(nn.Module):
     """[block, token, feature]."""
     x = x + self.dropout(self.attention(self.norms[0](x)))
     return x + self.dropout(self.mlp(self.norms[1](x)))
+
+
+class DropPath(nn.Module):
+  """Leaves a residual branch out, clip by clip, in training."""
+
+  def __init__(self, rate: float):
+    super().__init__()
+    self.dropout = nn.Dropout(rate)
+
+  def forward(self, x: torch.Tensor) -> torch.Tensor:
+    return x * self.dropout(x.new_ones(len(x), *(1,) * (x.ndim - 1)))

@@ -18,6 +18,7 @@ from torch.nn import functional
 from benchmarks.peers import (
   loso_torch,
   zoo_flow_torch,
+  zoo_frames_torch,
   zoo_skd_torch,
 )
 
@@ -36,11 +37,20 @@ NETWORKS: Mapping[str, Callable[[Any, int, int], nn.Module]] = {
   'causalnet': zoo_flow_torch.CausalNet,
   'skd_tstsan_t': zoo_skd_torch.TemporalStream,
   'skd_tstsan': zoo_skd_torch.SKDTSTSAN,
+  'slstt': zoo_frames_torch.SLSTT,
+  'tsfmicro': zoo_frames_torch.TSFmicro,
+  'gamdss': zoo_frames_torch.GAMDSS,
 }
 
 
 def _cross_entropy(net, images, labels):
   return functional.cross_entropy(net(images), labels)
+
+
+def _auxiliary_heads(net, images, labels):
+  return sum(
+    functional.cross_entropy(logits, labels) for logits in net.heads(images)
+  )
 
 
 def _self_distillation(net, images, labels):
@@ -68,6 +78,7 @@ def _self_distillation(net, images, labels):
 
 OBJECTIVES: Mapping[str, Callable[..., torch.Tensor]] = {
   'cross_entropy': _cross_entropy,
+  'auxiliary_heads': _auxiliary_heads,
   'self_distillation': _self_distillation,
 }
 
