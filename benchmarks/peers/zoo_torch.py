@@ -19,6 +19,7 @@ from benchmarks.peers import (
   loso_torch,
   zoo_flow_torch,
   zoo_frames_torch,
+  zoo_fusions_torch,
   zoo_skd_torch,
 )
 
@@ -35,6 +36,8 @@ NETWORKS: Mapping[str, Callable[[Any, int, int], nn.Module]] = {
   'offapexnet': zoo_flow_torch.OffApexNet,
   'htnet': zoo_flow_torch.HTNet,
   'causalnet': zoo_flow_torch.CausalNet,
+  'gban': zoo_fusions_torch.GBAN,
+  'biovilt': zoo_fusions_torch.BioViLT,
   'skd_tstsan_t': zoo_skd_torch.TemporalStream,
   'skd_tstsan': zoo_skd_torch.SKDTSTSAN,
   'slstt': zoo_frames_torch.SLSTT,
