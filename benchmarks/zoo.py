@@ -150,7 +150,12 @@ def _peer(config: Config, clips: int, parameters: int, seconds: float) -> str:
 
   steps = -(-clips // config.train.batch_size)
   step = zoo_torch.step_of(
-    config.model, -(-clips // steps), _CLASSES, parameters
+    config.model,
+    config.objective.name,
+    motion.specs(rules.feed(config), config.data),
+    -(-clips // steps),
+    _CLASSES,
+    parameters,
   )
   if not step:
     return '|'

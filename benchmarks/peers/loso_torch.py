@@ -62,6 +62,16 @@ def compact() -> nn.Sequential:
   return nn.Sequential(*layers)
 
 
+BACKBONES = {'resnet18': resnet18, 'compact': compact}
+
+
+def tokens_of(backbone: nn.Module, size: int) -> tuple[int, int]:
+  """Positions and features of the map of an image of `size` pixels."""
+  with torch.no_grad():
+    _, width, rows, columns = backbone(torch.zeros(2, 3, size, size)).shape
+  return rows * columns, width
+
+
 class Attention(nn.Module):
   """Multi-head attention without biases."""
 
@@ -90,11 +100,9 @@ class Dual(nn.Module):
 
   def __init__(self, backbone: str, pool: str, size: int, classes: int):
     super().__init__()
-    make = {'resnet18': resnet18, 'compact': compact}[backbone]
+    make = BACKBONES[backbone]
     self.backbones = nn.ModuleList([make(), make()])
-    with torch.no_grad():
-      _, width, rows, columns = make()(torch.zeros(2, 3, size, size)).shape
-    tokens = rows * columns
+    tokens, width = tokens_of(make(), size)
     self.position = nn.Parameter(torch.randn(tokens, width) * 0.02)
     self.attention = nn.ModuleList([Attention(width, 4) for _ in range(2)])
     self.norm = nn.ModuleList([nn.LayerNorm(width) for _ in range(2)])

@@ -1,7 +1,11 @@
-"""Networks of the zoo in eager PyTorch, as a user would write them.
+"""Networks of the zoo and their training in eager PyTorch.
 
-Images of flow are float32 [clip, channel, height, width]; what a network cuts
-out of them before its first layer is done beforehand.
+As a user would write them, with the computation of the published code; in
+favour of PyTorch: images are in memory, scaled, and cut and normalised as a
+network reads them, nothing is augmented, the optimiser is the fused one. Where
+published code reads position images (CausalNet), they are made beforehand, too.
+
+Classes have no weights, and labels are not smoothed.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,190 +15,116 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.peers import loso_torch
+from benchmarks.peers import (
+  loso_torch,
+  zoo_flow_torch,
+  zoo_frames_torch,
+  zoo_fusions_torch,
+  zoo_skd_torch,
+)
 
 
-class STSTNet(nn.Module):
-  """Three branches on one image of 28 x 28 pixels."""
-
-  def __init__(self, settings: Any, classes: int):
-    super().__init__()
-    self.branches = nn.ModuleList(
-      nn.Sequential(
-        nn.Conv2d(3, filters, 3, padding=2),
-        nn.ReLU(),
-        nn.BatchNorm2d(filters),
-        nn.MaxPool2d(3, 3, 1),
-        nn.Dropout(0.5),
-      )
-      for filters in settings.filters
-    )
-    self.pool = nn.AvgPool2d(2, 2)
-    self.classifier = nn.Linear(25 * sum(settings.filters), classes)
-
-  def forward(self, image: torch.Tensor) -> torch.Tensor:
-    found = torch.cat([branch(image) for branch in self.branches], 1)
-    return self.classifier(self.pool(found).flatten(1))
+def _dianet(settings: Any, size: int, classes: int) -> nn.Module:
+  return loso_torch.Dual(settings.backbone, settings.pool, size, classes)
 
 
-class OffApexNet(nn.Module):
-  """A stream for each component of the flow."""
-
-  def __init__(self, settings: Any, classes: int):
-    super().__init__()
-    first, second = settings.filters
-    self.streams = nn.ModuleList(
-      nn.Sequential(
-        nn.Conv2d(1, first, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2, 2),
-        nn.Conv2d(first, second, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2, 2),
-        nn.Flatten(),
-      )
-      for _ in range(2)
-    )
-    width = settings.width
-    self.head = nn.Sequential(
-      nn.Linear(2 * 49 * second, width),
-      nn.ReLU(),
-      nn.Dropout(0.5),
-      nn.Linear(width, width),
-      nn.ReLU(),
-      nn.Dropout(0.5),
-      nn.Linear(width, classes),
-    )
-
-  def forward(self, image: torch.Tensor) -> torch.Tensor:
-    streams = [
-      stream(image[:, channel : channel + 1])
-      for channel, stream in enumerate(self.streams)
-    ]
-    return self.head(torch.cat(streams, 1))
-
-
-class _Block(nn.Module):
-  """Attention, then two linear layers, each after a normalisation."""
-
-  def __init__(self, width: int, heads: int):
-    super().__init__()
-    inner = width // heads * heads
-    self.heads = heads
-    self.norms = nn.ModuleList([nn.LayerNorm(width) for _ in range(2)])
-    self.queries = nn.Linear(width, 3 * inner, bias=False)
-    self.out = nn.Linear(inner, width)
-    self.mlp = nn.Sequential(
-      nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-    )
-
-  def forward(self, x: torch.Tensor) -> torch.Tensor:
-    """[block, token, feature]."""
-    query, key, value = (
-      part.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
-      for part in self.queries(self.norms[0](x)).chunk(3, -1)
-    )
-    attended = functional.scaled_dot_product_attention(query, key, value)
-    x = x + self.out(attended.transpose(-2, -3).flatten(-2))
-    return x + self.mlp(self.norms[1](x))
-
-
-class _Level(nn.Module):
-  """Attention within the blocks of a map."""
-
-  def __init__(self, width: int, heads: int, repeats: int, rows: int, cut: int):
-    super().__init__()
-    self.cut = cut
-    self.position = nn.Parameter(torch.randn((rows // cut) ** 2, 1))
-    self.blocks = nn.Sequential(*(_Block(width, heads) for _ in range(repeats)))
-
-  def forward(self, x: torch.Tensor) -> torch.Tensor:
-    """[clip, feature, row, column]."""
-    clips, width, rows, _ = x.shape
-    cut, side = self.cut, rows // self.cut
-    x = x.view(clips, width, cut, side, cut, side).permute(0, 2, 4, 3, 5, 1)
-    x = self.blocks(x.reshape(-1, side * side, width) + self.position)
-    x = x.view(clips, cut, cut, side, side, width).permute(0, 5, 1, 3, 2, 4)
-    return x.reshape(clips, width, rows, rows)
-
-
-class _Aggregate(nn.Module):
-  """Half the rows and columns."""
-
-  def __init__(self, width: int):
-    super().__init__()
-    self.convolution = nn.Conv2d(width // 2, width, 3, padding=1)
-    self.norm = nn.LayerNorm(width)
-
-  def forward(self, x: torch.Tensor) -> torch.Tensor:
-    x = self.norm(self.convolution(x).movedim(1, -1)).movedim(-1, 1)
-    return functional.max_pool2d(x, 3, 2, 1)
-
-
-class HTNet(nn.Module):
-  """Attention within blocks, which are merged level by level."""
-
-  def __init__(self, settings: Any, classes: int):
-    super().__init__()
-    width, heads = settings.width, settings.heads
-    rows, cut = 28 // settings.patch, 2 ** (len(settings.repeats) - 1)
-    layers: list[nn.Module] = [
-      nn.Conv2d(3, width, settings.patch, settings.patch)
-    ]
-    for repeats in settings.repeats:
-      layers.append(_Level(width, heads, repeats, rows, cut))
-      if cut > 1:
-        width, heads, rows, cut = 2 * width, 2 * heads, rows // 2, cut // 2
-        layers.append(_Aggregate(width))
-    self.trunk = nn.Sequential(*layers)
-    self.norm = nn.LayerNorm(width)
-    self.classifier = nn.Linear(width, classes)
-
-  def forward(self, image: torch.Tensor) -> torch.Tensor:
-    found = self.norm(self.trunk(image).movedim(1, -1))
-    return self.classifier(found.mean((1, 2)))
-
-
-def _dianet(settings: Any, classes: int) -> nn.Module:
-  return loso_torch.Dual(settings.backbone, settings.pool, 28, classes)
-
-
-NETWORKS: Mapping[str, Callable[[Any, int], nn.Module]] = {
+# Made from settings, pixels of an image's side, and number of classes; reads
+# float32 [clip, view, channel, height, width].
+NETWORKS: Mapping[str, Callable[[Any, int, int], nn.Module]] = {
   'dianet': _dianet,
-  'ststnet': STSTNet,
-  'offapexnet': OffApexNet,
-  'htnet': HTNet,
+  'ststnet': zoo_flow_torch.STSTNet,
+  'offapexnet': zoo_flow_torch.OffApexNet,
+  'htnet': zoo_flow_torch.HTNet,
+  'causalnet': zoo_flow_torch.CausalNet,
+  'gban': zoo_fusions_torch.GBAN,
+  'biovilt': zoo_fusions_torch.BioViLT,
+  'skd_tstsan_t': zoo_skd_torch.TemporalStream,
+  'skd_tstsan': zoo_skd_torch.SKDTSTSAN,
+  'slstt': zoo_frames_torch.SLSTT,
+  'tsfmicro': zoo_frames_torch.TSFmicro,
+  'gamdss': zoo_frames_torch.GAMDSS,
+}
+
+
+def _cross_entropy(net, images, labels):
+  return functional.cross_entropy(net(images), labels)
+
+
+def _auxiliary_heads(net, images, labels):
+  return sum(
+    functional.cross_entropy(logits, labels) for logits in net.heads(images)
+  )
+
+
+def _self_distillation(net, images, labels):
+  """With the constants of SKD-TSTSAN."""
+  alpha, temperature, beta = 0.1, 3.0, 1e-6
+
+  def focal(logits):
+    losses = functional.cross_entropy(logits, labels, reduction='none')
+    return ((1 - (-losses).exp()) ** 2 * losses).mean()
+
+  (logits, features), *branches = net.heads(images)
+  loss = focal(logits)
+  taught = features.detach()
+  target = (logits.detach() / temperature).softmax(-1)
+  for student, learnt in branches:
+    divergence = functional.kl_div(
+      (student / temperature).log_softmax(-1), target, reduction='batchmean'
+    )
+    counted = (learnt > 0) | (taught > 0)
+    distance = ((learnt - taught) ** 2 * counted).sum()
+    loss = loss + (1 - alpha) * focal(student)
+    loss = loss + alpha * temperature**2 * divergence + beta * distance
+  return loss
+
+
+OBJECTIVES: Mapping[str, Callable[..., torch.Tensor]] = {
+  'cross_entropy': _cross_entropy,
+  'auxiliary_heads': _auxiliary_heads,
+  'self_distillation': _self_distillation,
 }
 
 
 def step_of(
-  model: Any, clips: int, classes: int, parameters: int
+  model: Any,
+  objective: str,
+  specs: Mapping[str, Any],
+  clips: int,
+  classes: int,
+  parameters: int,
 ) -> Callable[[], None] | None:
   """A function that does a training step on noise, on one core.
 
   Args:
     model: settings of a model, see `registry`.
+    objective: name of the objective.
+    specs: what the model reads: name -> shape and dtype without the clips; the
+      channels come last.
     clips: in a step.
     classes: number of classes.
     parameters: number that the network must have.
 
   Returns:
-    None for a model that is not written down here, or not with these settings.
+    None for a model or an objective that is not written down here, or not with
+    these settings.
   """
-  if model.name not in NETWORKS:
+  if model.name not in NETWORKS or objective not in OBJECTIVES:
     return None
+  [spec] = specs.values()
+  views, height, width, channels = spec.shape
   torch.set_num_threads(1)
-  net = NETWORKS[model.name](model, classes)
+  net = NETWORKS[model.name](model, width, classes)
   if loso_torch.count(net) != parameters:
     return None
-  phases = (2,) if model.name == 'dianet' else ()
-  images = torch.randn(clips, *phases, 3, 28, 28)
+  images = torch.randn(clips, views, channels, height, width)
   labels = torch.arange(clips) % classes
   optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3, fused=True)
+  loss_of = OBJECTIVES[objective]
 
   def step():
     optimiser.zero_grad()
-    functional.cross_entropy(net(images), labels).backward()
+    loss_of(net, images, labels).backward()
     optimiser.step()
 
   return step
