@@ -1,12 +1,15 @@
 """Cost of each row of configs/zoo.py: a step, a fold, all of its folds.
 
-python -m benchmarks.zoo megc2019                # 5 minutes
-python -m benchmarks.zoo megc2019 --quick        # the first row alone
+python -m benchmarks.zoo megc2019                       # 10 minutes
+python -m benchmarks.zoo megc2019 --quick               # the first row alone
+python -m benchmarks.zoo demo --clips=50 --folds=6
 
 It trains on noise in the shapes of the row's inputs, one fold at a time, as on
 a CPU, and takes the fastest of a few steps; compilation is timed separately.
 The time of a fold is its number of steps times the time of a step. Other work
-on the machine makes it slower.
+on the machine makes it slower. *step MB* is what a step needs besides its
+arguments, *fold MB* the parameters, the optimiser and the statistics of a fold,
+which one device holds at a time.
 
 Where PyTorch is installed, its eager step of the networks of `peers.zoo_torch`
 is timed as well, with the same clips and parameters. Everything runs on one
@@ -38,8 +41,27 @@ from dianet_jax.training.state import Batch, Data, Fold
 _CLASSES = 3
 
 
-def measured(config: Config, clips: int) -> tuple[int, float, float, int]:
-  """Parameters, seconds to compile, seconds and temporary bytes of a step.
+@dataclasses.dataclass(frozen=True)
+class Cost:
+  """What a row costs on one device.
+
+  Attributes:
+    parameters: of the network.
+    compiling: seconds to compile a step.
+    step: seconds of a step.
+    temporary: bytes that a step needs besides its arguments.
+    state: bytes of a fold's parameters, optimiser and statistics.
+  """
+
+  parameters: int
+  compiling: float
+  step: float
+  temporary: int
+  state: int
+
+
+def measured(config: Config, clips: int) -> Cost:
+  """Compiles and times the steps of a row.
 
   A step is the mean over pretraining, if there is any, and what follows it.
 
@@ -88,8 +110,13 @@ def measured(config: Config, clips: int) -> tuple[int, float, float, int]:
     )
     seconds += epochs / config.train.epochs * seconds_of_step
     memory = max(memory, step.memory_analysis().temp_size_in_bytes)
-  parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-  return parameters, compiling, seconds, memory
+  return Cost(
+    parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
+    compiling=compiling,
+    step=seconds,
+    temporary=memory,
+    state=sum(leaf.nbytes for leaf in jax.tree.leaves(state)),
+  )
 
 
 def main() -> None:
@@ -123,26 +150,27 @@ def main() -> None:
     flush=True,
   )
   print(
-    '| row | parameters | compile s | step ms | step MB | fold s | all h |'
-    ' PyTorch ms | times as fast |'
+    '| row | parameters | compile s | step ms | step MB | fold s | fold MB |'
+    ' all h | PyTorch ms | times as fast |'
   )
-  print('|---|---:|---:|---:|---:|---:|---:|---:|---:|')
+  print('|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|')
   for row in fed[:1] if options.quick else fed:
     print(_line(row, options.clips, options.folds), flush=True)
 
 
 def _line(row: rows.Row, clips: int, folds: int) -> str:
-  parameters, compiling, seconds, memory = measured(row.config, clips)
-  train = row.config.train
-  fold = seconds * train.epochs * -(-clips // train.batch_size)
-  return (
-    f'| {row.name} | {parameters:,} | {compiling:.0f} | {1000 * seconds:.1f} |'
-    f' {memory / 1e6:.0f} | {fold:.1f} | {fold * folds / 3600:.2f} |'
-    f' {_peer(row.config, clips, parameters, seconds)} |'
-  )
+  cost, train = measured(row.config, clips), row.config.train
+  fold = cost.step * train.epochs * -(-clips // train.batch_size)
+  cells = [
+    row.name, f'{cost.parameters:,}', f'{cost.compiling:.0f}',
+    f'{1000 * cost.step:.1f}', f'{cost.temporary / 1e6:.0f}',
+    f'{fold:.1f}', f'{cost.state / 1e6:.1f}', f'{fold * folds / 3600:.2f}',
+    _peer(row.config, clips, cost),
+  ]  # fmt: skip
+  return f'| {" | ".join(cells)} |'
 
 
-def _peer(config: Config, clips: int, parameters: int, seconds: float) -> str:
+def _peer(config: Config, clips: int, cost: Cost) -> str:
   """Milliseconds of PyTorch's step, and how many times as fast ours is."""
   if not importlib.util.find_spec('torch'):
     return '|'
@@ -155,12 +183,12 @@ def _peer(config: Config, clips: int, parameters: int, seconds: float) -> str:
     motion.specs(rules.feed(config), config.data),
     -(-clips // steps),
     _CLASSES,
-    parameters,
+    cost.parameters,
   )
   if not step:
     return '|'
   found = rank_pooling.best_seconds(step)
-  return f'{1000 * found:.1f} | {found / seconds:.2f}'
+  return f'{1000 * found:.1f} | {found / cost.step:.2f}'
 
 
 if __name__ == '__main__':
