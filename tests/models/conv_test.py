@@ -220,6 +220,38 @@ def test_convolution_of_many_channels(precision, clips, size, padding, step):
   assert_same(own, reference, (x, kernel), precision, factor=10)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('channels,features', [(8, 5), (9, 16), (20, 3)])
+@pytest.mark.parametrize(
+  'size,kernel,padding',
+  [
+    ((8, 9), (3, 3), ((1, 1), (1, 1))),
+    ((9, 11), (5, 3), ((2, 0), (0, 3))),
+    ((8, 10), (7, 7), ((3, 3), (3, 3))),
+    ((13, 14), (7, 7), ((0, 0), (0, 0))),
+  ],
+)
+def test_convolution_of_few_channels(
+  precision, channels, features, size, kernel, padding
+):
+  x = draw(precision, 3, *size, channels)
+  weights = draw(precision, *kernel, channels, features)
+
+  def own(x, kernel):
+    return convolution.conv(x, kernel, (1, 1), padding)
+
+  def reference(x, kernel):
+    return jax.lax.conv_general_dilated(
+      x, kernel, (1, 1), padding, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
+
+  # As many channels as several pixels have.
+  wide = (kernel[1] - 1) * channels
+  text = jax.jit(own).lower(x, weights).as_text()
+  assert re.search(rf'convolution.*x{wide}x', text)
+  assert_same(own, reference, (x, weights), precision)
+
+
 def test_bfloat16_is_not_transformed():
   x, kernel = jnp.ones((3, 8, 8, 64)), jnp.ones((3, 3, 64, 64))
 

@@ -13,6 +13,8 @@ from jaxtyping import Array, Float
 from dianet_jax.models import layers
 
 Frames = Float[Array, 'clip frame height width channel']
+# Of each frame, or the same for all frames or clips.
+Onset = Float[Array, '#clip #frame height width channel']
 NewFrames = Float[Array, 'clip new_frame new_height new_width feature']
 
 
@@ -74,7 +76,7 @@ class Magnifier(nn.Module):
   dtype: Any = None
 
   @nn.compact
-  def __call__(self, onset: Frames, apex: Frames) -> NewFrames:
+  def __call__(self, onset: Onset, apex: Frames) -> NewFrames:
     """A map with half the rows and columns of the frames."""
     low, high = widths_of(16, 32, factor=self.factor)
 

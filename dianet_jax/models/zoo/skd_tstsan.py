@@ -175,7 +175,7 @@ class _Stream(nn.Module):
 
   @nn.compact
   def __call__(
-    self, onset: Frames, apex: Frames, valid: Valid, train: bool
+    self, onset: magnifier.Onset, apex: Frames, valid: Valid, train: bool
   ) -> list[Float[Array, 'clip feature']]:
     settings = self.settings
     narrow, wide = magnifier.widths_of(64, 128, factor=settings.width)
@@ -230,8 +230,11 @@ def _outputs(self, streams, train) -> Outputs:
   )
 
 
-def _flow_onset(flow: Frames, settings: TemporalSettings) -> NewFrames:
-  return jnp.full_like(flow, 0.5 if settings.neutral_onset else 0.0)
+def _flow_onset(
+  flow: Frames, settings: TemporalSettings
+) -> Float[Array, '1 1 height width channel']:
+  """One frame of one clip, because the flow of all onsets is the same."""
+  return jnp.full_like(flow[:1, :1], 0.5 if settings.neutral_onset else 0.0)
 
 
 class SKDTSTSAN(nn.Module):

@@ -24,6 +24,9 @@ _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 # Output pixels of a row that are computed at once if there are few channels.
 _BLOCK = 4
 
+# From this number of channels and features on, XLA's plain loops are fast.
+_SOME = 16
+
 # From this number of channels and features on, Winograd's form is the fastest
 # for a 3x3 kernel.
 _MANY = 64
@@ -150,8 +153,10 @@ def _cpu_form(x, kernel, strides, padding):
   if (rows, columns) == (1, 1) or size[0] < rows or size[1] < columns:
     return _derived(_by_patches)
   if strides == (1, 1):
-    if channels < 8:
+    if channels < 8 and columns < 7:
       return _derived(_by_blocks)
+    if min(channels, features) < _SOME and columns > 2:
+      return _derived(_by_groups)
     if (
       cpu.for_batches()
       and (rows, columns) == (3, 3)
@@ -228,6 +233,52 @@ def _by_blocks(strides, padding, x, kernel):
   matrix = jnp.stack(shifted, axis=3).reshape(-1, _BLOCK * features)
   new = (pieces @ matrix).reshape(clips, new_height, -1, features)
   return new[:, :, :new_width]
+
+
+def _by_groups(strides, padding, x, kernel):
+  """Makes one pixel of several of a row; few channels or features, stride 1.
+
+  That is a mere reshaping, which gives them as many times the channels and the
+  features. A group of pixels has one less than the kernel has columns, and thus
+  reads two groups of x. The wide kernel holds the kernel, shifted, once for
+  each pixel of the group, and zeros elsewhere.
+  """
+  clips, _, _, channels = x.shape
+  rows, columns, _, features = kernel.shape
+  new_height, new_width = _new_size(x.shape, kernel.shape, strides, padding)
+  size = columns - 1
+  groups = -(-new_width // size)
+  above_and_below, (left, _) = padding
+  # The last group may be cut short.
+  right = (groups + 1) * size - x.shape[2] - left
+  x = jnp.pad(x, ((0, 0), above_and_below, (left, right), (0, 0)))
+  x = x.reshape(clips, x.shape[1], groups + 1, size * channels)
+  shifted = [
+    jnp.pad(kernel, ((0, 0), (shift, size - 1 - shift), (0, 0), (0, 0)))
+    for shift in range(size)
+  ]
+  wide = jnp.stack(shifted, axis=3)
+  wide = wide.reshape(rows, 2, size * channels, size * features)
+  new = _unpadded(x, wide)
+  return new.reshape(clips, new_height, -1, features)[:, :, :new_width]
+
+
+@jax.custom_vjp
+def _unpadded(x, kernel):
+  return _plain((1, 1), ((0, 0), (0, 0)), x, kernel)
+
+
+def _unpadded_backward(residuals, gradient):
+  options = (1, 1), ((0, 0), (0, 0))
+  return tuple(
+    gradient_of(*options, *residuals, gradient)
+    for gradient_of in (_gradient(_plain, 0), _of_kernel)
+  )
+
+
+_unpadded.defvjp(
+  lambda *arguments: (_unpadded(*arguments), arguments), _unpadded_backward
+)
 
 
 @jax.jit
