@@ -268,10 +268,10 @@ def _unpadded(x, kernel):
   return _plain((1, 1), ((0, 0), (0, 0)), x, kernel)
 
 
-def _unpadded_backward(residuals, gradient):
-  options = (1, 1), ((0, 0), (0, 0))
+def _unpadded_backward(arguments, gradient):
+  x, kernel = arguments
   return tuple(
-    gradient_of(*options, *residuals, gradient)
+    gradient_of((1, 1), ((0, 0), (0, 0)), x, kernel, gradient)
     for gradient_of in (_gradient(_plain, 0), _of_kernel)
   )
 
