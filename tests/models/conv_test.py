@@ -88,6 +88,9 @@ def test_the_convolutions_of_resnet(precision, size, kernel, stride, channels):
     {'input_dilation': 2, 'padding': 1},
     {'feature_group_count': 2},
     {'feature_group_count': 4, 'strides': 2},
+    # One feature of each channel, computed by shifts.
+    {'feature_group_count': 4, 'features': 4},
+    {'feature_group_count': 4, 'features': 4, 'padding': ((2, 0), (0, 3))},
     {'precision': 'highest'},
     {'precision': jax.lax.Precision.HIGH, 'use_bias': False},
     {'padding': 'VALID'},
@@ -102,7 +105,9 @@ def test_the_convolutions_of_resnet(precision, size, kernel, stride, channels):
 )
 def test_every_option_is_honoured(precision, options):
   x = draw(precision, 2, 7, 8, 4)
-  assert_is_that_of_flax(x, precision, 8, (3, 3), **options)
+  features = options.get('features', 8)
+  options = {k: v for k, v in options.items() if k != 'features'}
+  assert_is_that_of_flax(x, precision, features, (3, 3), **options)
 
 
 @pytest.mark.slow

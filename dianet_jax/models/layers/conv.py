@@ -10,8 +10,9 @@ import jax
 from dianet_jax.models.layers import cpu, products
 from dianet_jax.models.layers.cpu import convolution
 
-# The only options that the CPU forms implement: those that flax passes for a
-# kernel of two spatial dimensions, without dilation, groups or a precision.
+# The only options that the CPU forms implement, besides the number of groups:
+# those that flax passes for a kernel of two spatial dimensions, without dilation or
+# precision.
 _DEFAULTS = {
   'lhs_dilation': (1, 1),
   'rhs_dilation': (1, 1),
@@ -59,13 +60,13 @@ def conv_general_dilated(
   """
   if products.used() and options == _DEFAULTS:
     return products.conv(x, kernel, strides, padding)
-  if cpu.enabled() and options == _DEFAULTS:
+  one_group = options | {'feature_group_count': 1}
+  if cpu.enabled() and one_group == _DEFAULTS:
     return convolution.conv(x, kernel, strides, padding)
   return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
 
 
 # `flax.linen.Conv` with the same attributes, parameters and results. Kernels of
-# two spatial dimensions without dilation or groups are fast on a CPU. There
-# they have first derivatives in reverse mode only; for other derivatives see
-# `cpu.switched_off`.
+# two spatial dimensions without dilation are fast on a CPU. There they have
+# first derivatives in reverse mode only; for others see `cpu.switched_off`.
 Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)

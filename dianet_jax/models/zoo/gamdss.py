@@ -102,11 +102,12 @@ class GAMDSS(nn.Module):
     network = retention.RetentionNet(
       self.num_classes, settings.shape(), self.dtype, name='network'
     )
-    logits = jnp.stack(
-      [network(motion, face, valid, train) for motion, face in phases], axis=1
+    first, second = (
+      network(motion, face, valid, train)[:, None] for motion, face in phases
     )
-    predicting = 1 if settings.predicts == 'first' else 2
-    auxiliary = {'logits': logits[:, predicting:]}
-    if predicting == 2 and not train:
-      return Outputs(logits.mean(axis=1, keepdims=True), auxiliary)
-    return Outputs(logits[:, :predicting], auxiliary)
+    if settings.predicts == 'first':
+      return Outputs(first, {'logits': second})
+    both = jnp.concatenate([first, second], axis=1)
+    if not train:
+      both = both.mean(axis=1, keepdims=True)
+    return Outputs(both, {'logits': second[:, :0]})

@@ -17,7 +17,7 @@ from dianet_jax.models.layers import cpu
 from dianet_jax.models.layers.cpu import winograd
 
 Map = Float[Array, 'clip height width channel']
-Kernel = Float[Array, 'rows columns channel feature']
+Kernel = Float[Array, 'rows columns channel_of_group feature']
 
 _LAYOUT = ('NHWC', 'HWIO', 'NHWC')
 
@@ -38,9 +38,10 @@ def conv(
   strides: Sequence[int],
   padding: Sequence[tuple[int, int]] | str,
 ) -> Float[Array, 'clip new_height new_width feature']:
-  """Convolution without dilation and groups.
+  """Convolution without dilation.
 
-  It has first derivatives in reverse mode only.
+  It has first derivatives in reverse mode only. There are as many groups as the
+  kernel's channels go into those of x.
 
   >>> x, kernel = jnp.ones((1, 2, 4, 1)), jnp.ones((1, 3, 1, 1))
   >>> conv(x, kernel, (1, 1), 'SAME')[0, ..., 0].tolist()
@@ -70,8 +71,17 @@ def conv(
 
 def _plain(strides, padding, x, kernel):
   return jax.lax.conv_general_dilated(
-    x, kernel, strides, padding, dimension_numbers=_LAYOUT
+    x,
+    kernel,
+    strides,
+    padding,
+    dimension_numbers=_LAYOUT,
+    feature_group_count=_groups(x, kernel),
   )
+
+
+def _groups(x, kernel):
+  return x.shape[-1] // max(kernel.shape[2], 1)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -150,6 +160,10 @@ def _derived(form):
 def _cpu_form(x, kernel, strides, padding):
   size = _new_size(x.shape, kernel.shape, strides, padding)
   rows, columns, channels, features = kernel.shape
+  if _groups(x, kernel) > 1:
+    if channels == 1 and features == x.shape[-1] and x.dtype.itemsize >= 4:
+      return _derived(_by_shifts)
+    return _derived(_with_whole_kernel if x.shape[-1] < _SOME else _plain)
   if (rows, columns) == (1, 1) or size[0] < rows or size[1] < columns:
     return _derived(_by_patches)
   if strides == (1, 1):
@@ -179,16 +193,12 @@ _WINOGRAD = _Form(
 )
 
 
-def _by_patches(strides, padding, x, kernel):
-  """Multiplies the patches under the kernel by the kernel as a matrix.
-
-  For outputs smaller than the kernel, for which XLA's plain loops are 200 times
-  slower, and for 1x1 kernels, whose gradient is slow.
-  """
+def _patches(strides, padding, x, kernel):
+  """What each place of the kernel sees of x, row by row."""
   height, width = _new_size(x.shape, kernel.shape, strides, padding)
   x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
   down, right = strides
-  patches = [
+  return [
     x[
       :,
       row : row + down * (height - 1) + 1 : down,
@@ -197,10 +207,40 @@ def _by_patches(strides, padding, x, kernel):
     for row in range(kernel.shape[0])
     for column in range(kernel.shape[1])
   ]
+
+
+def _by_shifts(strides, padding, x, kernel):
+  """Sums what each place of the kernel sees of x, times the kernel there.
+
+  For one feature of each channel, for which XLA's plain loops are 30 to 160
+  times slower.
+  """
+  patches = _patches(strides, padding, x, kernel)
+  weights = kernel.reshape(len(patches), -1)
+  return functools.reduce(jnp.add, map(jnp.multiply, patches, weights))
+
+
+def _with_whole_kernel(strides, padding, x, kernel):
+  """Computes all groups at once, with zeros between them; few channels."""
+  rows, columns, channels, features = kernel.shape
+  groups = _groups(x, kernel)
+  kernel = kernel.reshape(rows, columns, channels, groups, -1)
+  whole = jnp.einsum('rcigo,hg->rchigo', kernel, jnp.eye(groups, dtype=x.dtype))
+  whole = whole.reshape(rows, columns, groups * channels, features)
+  return _cpu_form(x, whole, strides, padding).new(strides, padding, x, whole)
+
+
+def _by_patches(strides, padding, x, kernel):
+  """Multiplies the patches under the kernel by the kernel as a matrix.
+
+  For outputs smaller than the kernel, for which XLA's plain loops are 200 times
+  slower, and for 1x1 kernels, whose gradient is slow.
+  """
+  patches = _patches(strides, padding, x, kernel)
   matrix = kernel.reshape(-1, kernel.shape[-1])
   # Two axes, because with more the gradient needs a transposition.
   new = jnp.concatenate(patches, -1).reshape(-1, len(matrix)) @ matrix
-  return new.reshape(len(x), height, width, -1)
+  return new.reshape(*patches[0].shape[:3], -1)
 
 
 def _by_blocks(strides, padding, x, kernel):
