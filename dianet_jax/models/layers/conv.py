@@ -11,7 +11,7 @@ from dianet_jax.models.layers import cpu, products
 from dianet_jax.models.layers.cpu import convolution
 
 # The only options that the CPU forms implement, besides the number of groups:
-# those that flax passes for a kernel of two spatial dimensions, without dilation or
+# what flax passes for a kernel of two spatial dimensions, without dilation or
 # precision.
 _DEFAULTS = {
   'lhs_dilation': (1, 1),
