@@ -142,6 +142,22 @@ def test_the_leaderboard_follows_from_the_committed_results():
   assert 'leaderboard, samm' in committed
 
 
+def test_pages_quote_the_leaderboard():
+  folder = RESULTS / 'zoo-megc2019'
+  section = PAGES.split('\n## Published systems, one protocol\n')[1]
+  lines = [x for x in section.split('\n## ')[0].splitlines() if '| 0.' in x]
+  quoted = {line.strip('| ').split(' | ')[0]: line for line in lines}
+  assert len(quoted) == len(lines) >= 5
+  for row in json.loads((folder / 'ablation.json').read_text())['rows']:
+    if line := quoted.pop(row['name'], None):
+      uf1 = json.loads((folder / row['folder'] / 'metrics.json').read_text())
+      uf1 = uf1['overall']['uf1']
+      assert len(uf1['seeds']) == 3
+      begin = f'| {row["name"]} | {uf1["mean"]:.3f} | {interval(uf1)} |'
+      assert line.startswith(begin)
+  assert not quoted
+
+
 def test_pages_quote_a_comparison():
   begin = PAGES.index('$ dianet compare \\')
   lines = PAGES[begin:].split('\n```')[0].splitlines()
