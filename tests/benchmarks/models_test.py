@@ -36,3 +36,16 @@ def test_the_page_quotes_the_leaderboard():
     assert row['name'] in page
     if 'uf1' in row:
       assert f'| {row["name"]} | {row["uf1"]:.3f} ' in page
+
+
+def test_every_system_has_a_control_with_permuted_labels():
+  controls = {
+    row['name'] for row in models.kept('zoo-demo-permuted') if 'folder' in row
+  }
+  common = {
+    row['name']
+    for row in models.kept('zoo-demo')
+    if 'uf1' in row and 'own recipe' not in row['name']
+  }
+  designs = {name for name in common if name.startswith('DIANet, ')}
+  assert common - designs <= controls
