@@ -1,6 +1,6 @@
 """Cost of each row of configs/zoo.py: a step, a fold, all of its folds.
 
-python -m benchmarks.zoo megc2019                       # 10 minutes
+python -m benchmarks.zoo megc2019                       # 5 minutes
 python -m benchmarks.zoo megc2019 --quick               # the first row alone
 python -m benchmarks.zoo demo --clips=50 --folds=6
 

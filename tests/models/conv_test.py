@@ -185,6 +185,12 @@ def test_the_type_of_the_sums_is_honoured():
   np.testing.assert_array_equal(found, expected)
 
 
+def test_channels_that_the_kernel_does_not_have_are_refused():
+  x, kernel = jnp.ones((2, 8, 8, 6)), jnp.ones((3, 3, 3, 4))
+  with pytest.raises(ValueError, match='feature_group_count'):
+    conv.conv_general_dilated(x, kernel, (1, 1), 'SAME', **conv._DEFAULTS)
+
+
 def test_an_unknown_option_is_refused():
   x, kernel = jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
   with pytest.raises(TypeError, match='dilatation'):

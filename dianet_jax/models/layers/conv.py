@@ -60,8 +60,13 @@ def conv_general_dilated(
   """
   if products.used() and options == _DEFAULTS:
     return products.conv(x, kernel, strides, padding)
-  one_group = options | {'feature_group_count': 1}
-  if cpu.enabled() and one_group == _DEFAULTS:
+  groups = options.get('feature_group_count', 1)
+  if (
+    cpu.enabled()
+    and options | {'feature_group_count': 1} == _DEFAULTS
+    # Otherwise an error, which that function explains.
+    and x.shape[-1] == groups * kernel.shape[-2]
+  ):
     return convolution.conv(x, kernel, strides, padding)
   return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
 

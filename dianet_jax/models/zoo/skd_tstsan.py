@@ -230,9 +230,7 @@ def _outputs(self, streams, train) -> Outputs:
   )
 
 
-def _flow_onset(
-  flow: Frames, settings: TemporalSettings
-) -> Float[Array, '1 1 height width channel']:
+def _flow_onset(flow: Frames, settings: TemporalSettings) -> magnifier.Onset:
   """One frame of one clip, because the flow of all onsets is the same."""
   return jnp.full_like(flow[:1, :1], 0.5 if settings.neutral_onset else 0.0)
 
@@ -257,9 +255,8 @@ class SKDTSTSAN(nn.Module):
   reads: ClassVar[tuple[str, ...]] = ('skd_tstsan',)
   # Not the stream of blocks, whose places are those of every block.
   feature_layers: ClassVar[str] = 'stream_[ST]/top'
-  recommended: ClassVar[Mapping[str, Any]] = {
-    **RECOMMENDED,
-    'data.scaling': 'none',
+  recommended: ClassVar[Mapping[str, Any]] = RECOMMENDED | {
+    'data.scaling': 'none'
   }
   official_names: ClassVar[official.Names] = official.Names(
     (

@@ -170,7 +170,7 @@ def _cpu_form(x, kernel, strides, padding):
     if channels < 8 and columns < 7:
       return _derived(_by_blocks)
     if min(channels, features) < _SOME and columns > 2:
-      return _derived(_by_groups)
+      return _derived(_by_wide_pixels)
     if (
       cpu.for_batches()
       and (rows, columns) == (3, 3)
@@ -266,40 +266,43 @@ def _by_blocks(strides, padding, x, kernel):
     for row in range(rows)
   ]
   pieces = jnp.concatenate(pieces, -1).reshape(-1, rows * seen * channels)
-  shifted = [
-    jnp.pad(kernel, ((0, 0), (shift, _BLOCK - 1 - shift), (0, 0), (0, 0)))
-    for shift in range(_BLOCK)
-  ]
-  matrix = jnp.stack(shifted, axis=3).reshape(-1, _BLOCK * features)
+  matrix = _shifted(kernel, _BLOCK).reshape(-1, _BLOCK * features)
   new = (pieces @ matrix).reshape(clips, new_height, -1, features)
   return new[:, :, :new_width]
 
 
-def _by_groups(strides, padding, x, kernel):
+def _shifted(kernel, pixels):
+  """[row, column, channel, pixel, feature]: a column further for each pixel."""
+  return jnp.stack(
+    [
+      jnp.pad(kernel, ((0, 0), (shift, pixels - 1 - shift), (0, 0), (0, 0)))
+      for shift in range(pixels)
+    ],
+    axis=3,
+  )
+
+
+def _by_wide_pixels(strides, padding, x, kernel):
   """Makes one pixel of several of a row; few channels or features, stride 1.
 
   That is a mere reshaping, which gives them as many times the channels and the
-  features. A group of pixels has one less than the kernel has columns, and thus
-  reads two groups of x. The wide kernel holds the kernel, shifted, once for
-  each pixel of the group, and zeros elsewhere.
+  features. A wide pixel has one pixel less than the kernel has columns, so that
+  it reads two wide pixels of x. The wide kernel holds the kernel, shifted, once
+  for each pixel of a wide one, and zeros elsewhere.
   """
   clips, _, _, channels = x.shape
   rows, columns, _, features = kernel.shape
   new_height, new_width = _new_size(x.shape, kernel.shape, strides, padding)
-  size = columns - 1
-  groups = -(-new_width // size)
+  pixels = columns - 1
+  wide = -(-new_width // pixels)
   above_and_below, (left, _) = padding
-  # The last group may be cut short.
-  right = (groups + 1) * size - x.shape[2] - left
+  # The last wide pixel may be cut short.
+  right = (wide + 1) * pixels - x.shape[2] - left
   x = jnp.pad(x, ((0, 0), above_and_below, (left, right), (0, 0)))
-  x = x.reshape(clips, x.shape[1], groups + 1, size * channels)
-  shifted = [
-    jnp.pad(kernel, ((0, 0), (shift, size - 1 - shift), (0, 0), (0, 0)))
-    for shift in range(size)
-  ]
-  wide = jnp.stack(shifted, axis=3)
-  wide = wide.reshape(rows, 2, size * channels, size * features)
-  new = _unpadded(x, wide)
+  x = x.reshape(clips, x.shape[1], wide + 1, pixels * channels)
+  kernel = _shifted(kernel, pixels)
+  kernel = kernel.reshape(rows, 2, pixels * channels, pixels * features)
+  new = _unpadded(x, kernel)
   return new.reshape(clips, new_height, -1, features)[:, :, :new_width]
 
 
