@@ -5,7 +5,6 @@ python -m benchmarks.models > docs/models.md
 
 import argparse
 from collections.abc import Iterator, Mapping
-import dataclasses
 import json
 import pathlib
 import re
@@ -15,6 +14,7 @@ import flax.linen as nn
 import jax
 
 from benchmarks import ensemble, keep
+from benchmarks.published import PUBLISHED, VARIANTS, facts
 from configs import default
 from dianet_jax.evaluation import tables
 from dianet_jax.experiments import configuration, rules
@@ -45,144 +45,6 @@ UF1 on the demo's SIMULATED clips. The names of rows tell which networks are
 small. Published figures of another protocol or of other clips are not
 comparable.
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class Published:
-  """Published facts about a system.
-
-  Attributes:
-    title: its name.
-    arxiv: number of the paper.
-    figure: published figures, as published.
-    protocol: the protocol behind them, and its faults.
-    size: side of its images, pixels.
-    rows: how the names of its rows in the leaderboard begin.
-  """
-
-  title: str
-  arxiv: str
-  figure: str
-  protocol: str
-  size: int
-  rows: str
-
-
-_OWN_TITLE = 'published figures are of other data'
-PUBLISHED: Mapping[str, Published] = {
-  'dianet': Published(
-    'DIANet', '2510.12219', 'see docs/paper.md', 'epoch not stated', 112,
-    'DIANet',
-  ),
-  'biovilt': Published(
-    'BioViL-T, its fusion', '2301.04558', _OWN_TITLE, 'chest X-rays', 112,
-    'BioViL-T',
-  ),
-  'gban': Published(
-    'GBAN, its fusion', '2201.06309', 'WA .7239, UA .7008 (IEMOCAP)',
-    'speech and text', 112, 'GBAN',
-  ),
-  'causal': Published(
-    'CausalNet, its blocks', '2508.06640', 'see CausalNet', '', 112,
-    'causal blocks',
-  ),
-  'cots': Published(
-    'COTS, its pretraining', '2204.07441', _OWN_TITLE, 'images and texts', 112,
-    'COTS pretraining',
-  ),
-  'ststnet': Published(
-    'STSTNet', '1902.03634',
-    'UF1 composite .7353, CASME II .8382, SAMM .6588; its PyTorch code .7209',
-    'sound: fixed epochs, pooled; clips are not shuffled; SMIC besides', 28,
-    'STSTNet',
-  ),
-  'offapexnet': Published(
-    'Off-ApexNet', '1805.08699',
-    'UF1 composite .7196, CASME II .8764, SAMM .5409',
-    'unverified; .703 by sound evaluation (2211.11425)', 28, 'Off-ApexNet',
-  ),
-  'htnet': Published(
-    'HTNet', '2307.14637', 'UF1 composite .8603, CASME II .9532, SAMM .8131',
-    'epoch chosen on the held-out subject', 28, 'HTNet',
-  ),
-  'causalnet': Published(
-    'CausalNet', '2508.06640',
-    'UF1 composite .8976, CASME II .9811, SAMM .8780',
-    'epoch chosen on the held-out subject; a subject that is always wrong is'
-    ' left out; settings compared on test results', 28, 'CausalNet',
-  ),
-  'fmanet': Published(
-    'FMANet (our reading)', '2510.07810',
-    'accuracy CASME II .8730, SAMM .8456 (secondary)', 'unknown; no code', 112,
-    'FMANet',
-  ),
-  'skd_tstsan': Published(
-    'SKD-TSTSAN', '2406.17538', 'tables could not be read',
-    'epoch chosen on the held-out subject; class weights of all clips', 48,
-    'SKD-TSTSAN, ',
-  ),
-  'skd_tstsan_t': Published(
-    'SKD-TSTSAN, temporal stream', '2406.17538', 'none: a part, ours', '', 28,
-    'SKD-TSTSAN temporal',
-  ),
-  'slstt': Published(
-    'SLSTT', '2112.05851',
-    'UF1 composite .815, CASME II .893, SAMM .712 (from its matrices)',
-    'epoch chosen on the held-out subject; subjects without a saved model are'
-    ' left out', 112, 'SLSTT',
-  ),
-  'tsfmicro': Published(
-    'TSFmicro', '2505.16372', 'tables could not be read',
-    'accuracy and F1 each of their best epoch on the held-out subject; UAR is'
-    ' mean precision', 224, 'TSFmicro',
-  ),
-  'gamdss': Published(
-    'GAMDSS', '2603.04766', 'tables could not be read', 'as TSFmicro', 224,
-    'GAMDSS',
-  ),
-  'atm_gcn': Published(
-    'ATM-GCN (our reading)', '2406.08997', 'not found', 'unknown; no code',
-    112, 'ATM-GCN',
-  ),
-  'slow_fast_tcm': Published(
-    'Slow-Fast TCM', '2202.12116', 'top-1 52.2 % (Something-Something V1)',
-    'other data', 112, 'Slow-Fast TCM',
-  ),
-}  # fmt: skip
-
-# Systems that are DIANet with other settings: name -> facts, changed settings.
-VARIANTS: Mapping[str, tuple[Published, Mapping[str, Any]]] = {
-  'dianet, fusion=each_phase': (
-    Published(
-      'Phase-aware augmentation', '2510.15466',
-      'accuracy over one dynamic image: CASME II +4.5 %, SAMM +6.5 %'
-      ' (secondary)', 'unknown; no code', 112,
-      'DIANet, phase-aware augmentation',
-    ),
-    {
-      'model.fusion': 'each_phase',
-      'model.share_backbone': True,
-      'data.phases': ('onset_apex', 'apex_offset', 'onset_offset'),
-    },
-  ),
-  'dianet, fusion=adaptive': (
-    Published(
-      'TRDI and MIDI, adaptive fusion', '2510.09730',
-      'accuracy / UF1 CASME II .9395 / .8972, SAMM .8247 / .6652; accuracy MMEW'
-      ' .7600', 'unknown; no code', 112, 'DIANet, TRDI and MIDI',
-    ),
-    {
-      'model.fusion': 'adaptive',
-      'data.phases': ('onset_offset',),
-      'data.frame_order': 'both',
-    },
-  ),
-}  # fmt: skip
-
-
-def facts(name: str) -> tuple[Published, Mapping[str, Any]]:
-  """Facts about a system, and how its settings differ from its model's."""
-  return VARIANTS.get(name) or (PUBLISHED[name], {})
 
 
 def _shapes(out: Any) -> str:
@@ -265,12 +127,17 @@ def kept(folder: str = 'zoo-megc2019') -> list[dict[str, Any]]:
   return keep.rows(_RESULTS / folder)
 
 
-def _ours(name: str) -> str:
-  """UF1 with both recipes, on simulated clips if real ones cannot feed it."""
+def _ours(name: str, boards: Mapping[str, list[dict[str, Any]]]) -> str:
+  """UF1 with both recipes, on the first board that has the system.
+
+  Args:
+    name: key of `PUBLISHED` or `VARIANTS`.
+    boards: what to write before a figure -> rows of a leaderboard.
+  """
   begins = facts(name)[0].rows
   texts = []
-  for folder, kind in ('zoo-megc2019', ''), ('zoo-demo', 'SIMULATED '):
-    for row in kept(folder):
+  for kind, rows in boards.items():
+    for row in rows:
       if 'uf1' not in row or not row['name'].startswith(begins):
         continue
       if name == 'dianet' and row['name'] != 'DIANet':
@@ -290,6 +157,7 @@ def _leaderboard(folder: str) -> Iterator[str]:
   end = text.index('\n\nMeans over seeds')
   yield text[begin:end]
   absent = [row for row in kept(folder) if 'folder' not in row]
+  hours = _hours(folder)
   if absent:
     yield '\nWithout a result:\n'
   for row in absent:
@@ -297,8 +165,8 @@ def _leaderboard(folder: str) -> Iterator[str]:
     why = f'{key.replace("_", " ")}, {row[key]}'
     if key == 'missing':
       why = row[key]
-      if hours := _hours(folder).get(row['name']):
-        why += f', about {hours} h a seed on one core'
+      if row['name'] in hours:
+        why += f', about {hours[row["name"]]} h a seed on one core'
     yield f'- {tables.escape_markdown(row["name"] + ": " + why)}'
 
 
@@ -318,6 +186,11 @@ def _hours(folder: str) -> dict[str, str]:
   return {row[0]: row[column] for row in cells}
 
 
+def _metrics(folder: str, row: Mapping[str, Any]) -> dict[str, Any]:
+  path = _RESULTS / folder / row['folder'] / 'metrics.json'
+  return json.loads(path.read_text(encoding='utf-8'))
+
+
 def _permuted(folder: str, control: str) -> Iterator[str]:
   """Rows trained on the labels, and the same on permuted labels."""
   found = {row['name']: row for row in kept(folder)}
@@ -326,8 +199,7 @@ def _permuted(folder: str, control: str) -> Iterator[str]:
   for row in kept(control):
     if 'folder' not in row:
       continue
-    path = _RESULTS / control / row['folder'] / 'metrics.json'
-    uf1 = json.loads(path.read_text(encoding='utf-8'))['overall']['uf1']
+    uf1 = _metrics(control, row)['overall']['uf1']
     cells = [
       row['name'],
       f'{found[row["name"]]["uf1"]:.3f}',
@@ -346,8 +218,7 @@ def _ststnet(folder: str) -> Iterator[str]:
   yield '| its PyTorch code, the same | .7209 | not stated | not stated |'
   for row in kept(folder):
     if row['name'].startswith('STSTNet') and 'folder' in row:
-      path = _RESULTS / folder / row['folder'] / 'metrics.json'
-      held = json.loads(path.read_text(encoding='utf-8'))
+      held = _metrics(folder, row)
       parts = [held['overall'], *(held['by_dataset'][name] for name in sets)]
       found = [part['uf1'] for part in parts]
       cells = [
@@ -363,6 +234,8 @@ def markdown() -> str:
 
 
 def _lines() -> Iterator[str]:
+  # The simulated clips feed every system, the real ones some.
+  boards = {'': kept(), 'SIMULATED ': kept('zoo-demo')}
   known = [*(name for name in MODELS if name in PUBLISHED), *VARIANTS]
   found = {name: layers(name) for name in known}
   yield _HEAD
@@ -377,7 +250,7 @@ def _lines() -> Iterator[str]:
     cells = [
       f'`{name}`', row.title, f'arXiv {row.arxiv}',
       ', '.join(f'`{read}`' for read in reads), str(row.size),
-      f'{size:,}', row.figure, row.protocol, _ours(name),
+      f'{size:,}', row.figure, row.protocol, _ours(name, boards),
     ]  # fmt: skip
     yield f'| {" | ".join(cells)} |'
   yield '\n## Leaderboard, the 278 real clips\n'
