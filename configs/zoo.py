@@ -8,7 +8,7 @@ clips if nothing does. Each model is trained by one recipe for all (the data
 set's own: epochs, optimiser, augmentation, seeds), and, with one seed, by what
 its authors recommend ('own recipe'); about in the order of what it costs. Names
 say what is smaller than published. The own recipes of Slow-Fast TCM and ATM-GCN
-are ours: so narrow they learn nothing by the recommended one. docs/models.md
+are ours: so narrow, they hardly learn in the recommended epochs. docs/models.md
 shows the kept leaderboards.
 
 Rows and settings were laid down before any of them was scored on real clips:
