@@ -104,7 +104,7 @@ def test_freed_memory_returns_to_the_system():
 
 
 _LARGE_BLOCKS = """
-import ctypes, resource, sys
+import ctypes, resource, sys, threading
 from dianet_jax.core import limits
 if sys.argv[1] == 'keep':
   limits.keep_freed_memory()
@@ -114,28 +114,38 @@ library.memset.argtypes = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t
 library.malloc.argtypes = [ctypes.c_size_t]
 library.free.argtypes = [ctypes.c_void_p]
 
-def use(size=100_000_000):
-  block = library.malloc(size)
-  library.memset(block, 1, size)
-  library.free(block)
+def use(size):
+  blocks = [library.malloc(size) for _ in range(2)]
+  for block in blocks:
+    library.memset(block, 1, size)
+  for block in reversed(blocks):
+    library.free(block)
 
-use()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-use()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+def measure():
+  use(size)
+  before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+  use(size)
+  print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+size = int(sys.argv[2])
+thread = threading.Thread(target=measure)
+thread.start() if sys.argv[3] == 'thread' else measure()
 """
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='of the C library there')
-@pytest.mark.parametrize('keep', [False, True])
-def test_large_blocks_are_reused_without_the_system(keep):
+@pytest.mark.parametrize('keep', ['keep', 'return'])
+@pytest.mark.parametrize(
+  'size, where', [(100_000_000, 'main'), (40_000_000, 'thread')]
+)
+def test_large_blocks_are_reused_without_the_system(keep, size, where):
   done = subprocess.run(
-    [sys.executable, '-c', _LARGE_BLOCKS, 'keep' if keep else 'return'],
+    [sys.executable, '-c', _LARGE_BLOCKS, keep, str(size), where],
     capture_output=True,
     text=True,
     check=True,
   )
-  assert (int(done.stdout) < 1000) == keep
+  assert (int(done.stdout) < 1000) == (keep == 'keep')
 
 
 def resident():
