@@ -36,6 +36,10 @@ def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
   config.data.key_frame_search, config.data.train_on_annotated = 0.0, True
   # As they are stored, whatever is recommended for flow of frames.
   config.data.flow.coding = 'grey_levels'
+  if model == 'causalnet':
+    # Its authors' own, beside the flow.
+    config.data.inputs = ('flow_and_positions',)
+    config.model.position_images = 'stored'
   if model == 'slstt':
     config.model.normalise, config.model.enlarge = 'none', 112
   if model == 'fmanet':

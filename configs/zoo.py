@@ -208,6 +208,9 @@ def _reading(config: ml_collections.ConfigDict, model: str) -> dict[str, Any]:
       del found['model.flow'], found['data.scaling']
   if config.data.inputs:
     found = {k: v for k, v in found.items() if not k.startswith('data.flow.')}
+    if model == 'causalnet':
+      found['data.inputs'] = ('flow_and_positions',)
+      found['model.position_images'] = 'stored'
   if MODELS[model].reads not in (('dynamic_images',), ('phase_flow',)):
     found['data.inputs'] = ()
   return found

@@ -249,8 +249,9 @@ class CausalNet(nn.Module):
     )
 
   def forward(self, images: torch.Tensor) -> torch.Tensor:
-    # Position images are made beforehand; here the flow stands in for them.
-    return self.fused(images, images)
+    # Position images are the last views; where ours derives them, they are made
+    # beforehand, and the flow stands in for them.
+    return self.fused(images[:, :2], images[:, -2:])
 
   def fused(self, flow: torch.Tensor, position: torch.Tensor) -> torch.Tensor:
     (first, second), (x, y) = (

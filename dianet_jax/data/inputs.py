@@ -381,6 +381,11 @@ def _stored(
     phase: [images.decode(record[phase]) for record in records]
     for phase in config.phases
   }
+  if all(len(record['positions']) for record in records):
+    for number, phase in enumerate(configuration.PHASES[:2]):
+      stored[motion.POSITION + phase] = [
+        images.decode(record['positions'][number]) for record in records
+      ]
   shapes = sorted({i.shape for phase in stored.values() for i in phase})
   if len(shapes) > 1:
     raise errors.UserError(
@@ -394,6 +399,6 @@ def _stored(
     none,
     none,
     none,
-    stored={phase: np.array(i) for phase, i in stored.items()},
+    stored={name: np.array(i) for name, i in stored.items()},
     frame_shape=shapes[0],
   )

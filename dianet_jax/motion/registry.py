@@ -18,6 +18,10 @@ from dianet_jax.core import config, errors, registry
 from dianet_jax.core.arrays import AnyArray
 
 
+# Before the phase, in the names of stored position images.
+POSITION = 'position_'
+
+
 @dataclasses.dataclass(frozen=True)
 class Channel:
   """Meaning of an image channel, which determines how it can be augmented.
@@ -60,7 +64,8 @@ class ClipBatch:
     apex: index of the apex frame.
     offset: index of the offset frame.
     stored: phase -> images stored by the data set, uint8
-      [clip, height, width, channel]; empty if it stores frames.
+      [clip, height, width, channel]; empty if it stores frames. `POSITION` and
+      a phase -> its position images, if all of these clips have them.
     frame_shape: height, width, channel of a frame.
 
   Two clips of at most five frames; the second has four, its apex is the third.
@@ -215,6 +220,9 @@ REPRESENTATIONS: registry.Registry[Representation] = registry.Registry(
   {
     'dynamic_images': 'dianet_jax.motion.dynamic_images:DYNAMIC_IMAGES',
     'phase_flow': 'dianet_jax.motion.phase_flow:PHASE_FLOW',
+    'flow_and_positions': (
+      'dianet_jax.motion.flow_and_positions:FLOW_AND_POSITIONS'
+    ),
     'mm_cof': 'dianet_jax.motion.mm_cof:MM_COF',
     'long_term_flow': 'dianet_jax.motion.long_term_flow:LONG_TERM_FLOW',
     'key_frames': 'dianet_jax.motion.key_frames:KEY_FRAMES',

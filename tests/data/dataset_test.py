@@ -169,6 +169,26 @@ def test_stored_phase_images_are_centred(make_config, tmp_path):
   assert any('samm is absent' in note for note in dataset.notes)
 
 
+def test_position_images_follow_the_flow(make_config, tmp_path):
+  write_flow(tmp_path, [('samm', '006', '006_1_2', 0)])
+  config = make_config(
+    megc2019,
+    data__manual_dir=str(tmp_path),
+    data__inputs=('flow_and_positions',),
+    model__fusion='concat',
+  )
+  with pytest.raises(errors.UserError, match='no position images'):
+    dataset_lib.load(config.data, 0)
+  for number in (2, 3):
+    image = np.full((28, 28, 3), 10 * number, np.uint8)
+    cv2.imwrite(str(tmp_path / f'006_006_1_2_{number} .png'), image)
+  (images,) = images_of(dataset_lib.load(config.data, 0))
+  plain = make_config(megc2019, data__manual_dir=str(tmp_path))
+  flow = images_of(dataset_lib.load(plain.data, 0))
+  np.testing.assert_array_equal(images[:2], flow[0])
+  assert images[2:, 0, 0, 0].tolist() == [20 - 127.5, 30 - 127.5]
+
+
 def test_the_fingerprint_is_of_what_the_files_hold(load, raw, tmp_path):
   before = load().fingerprint
   copy = tmp_path / 'elsewhere'

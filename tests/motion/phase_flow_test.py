@@ -55,6 +55,7 @@ def test_both_roads_lead_to_the_same_images(frames, channels):
     'clip_id': b'clip',
     'onset_apex': moving.png(published(frames[0], frames[2], 28)),
     'apex_offset': moving.png(published(frames[2], frames[4], 28)),
+    'positions': [],
   }
   other = moving.settings(
     dataset='megc2019_flow',

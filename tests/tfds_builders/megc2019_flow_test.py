@@ -33,7 +33,7 @@ def _flow_tree(root, blank=' '):
   (root / name).write_text('\n'.join(lines) + '\n')
   stems = ['sub01_EP02_01f', '006_006_1_2', 's09_s09_po_01', 'sub02_EP02_01f']
   for index, stem in enumerate(stems):
-    for phase, suffix in enumerate(('', '_1', '_2')):
+    for phase, suffix in enumerate(('', '_1', '_2', '_3')):
       image = np.full((28, 28, 3), 10 * index + phase, np.uint8)
       # Through bytes: OpenCV wants a suffix it knows.
       data = cv2.imencode('.png', image)[1].tobytes()
@@ -57,7 +57,9 @@ def test_flow_reads_all_three_parts(tmp_path, blank):
     for phase in ('onset_apex', 'apex_offset')
   )
   assert (first, second) == (20, 21)
-  assert len(found.image_files) == 8
+  assert len(found.image_files) == 16
+  positions = [images.load(p)[0, 0, 0] for p in records[3]['positions']]
+  assert positions == [22, 23]
 
 
 def test_flow_subject_that_a_spreadsheet_program_shortened(tmp_path):
@@ -82,6 +84,18 @@ def test_flow_missing_image_is_a_bad_clip(tmp_path):
   )
   assert [clip_id for clip_id, _ in checked.left_out] == ['samm/006/006_1_2']
   assert len(checked.records) == 3
+
+
+def test_flow_position_images_are_both_there_or_neither(tmp_path):
+  root = _flow_tree(tmp_path)
+  (root / 'datasets/flow/006_006_1_2_3 .png').unlink()
+  found = flow.Builder.find(root)
+  with pytest.raises(errors.UserError, match="'006_006_1_2_3 .png' is missing"):
+    raw_folder.check(flow.Builder.FACTS.guide, found)
+  (root / 'datasets/flow/006_006_1_2_2 .png').unlink()
+  found = flow.Builder.find(root)
+  records = raw_folder.check(flow.Builder.FACTS.guide, found).records
+  assert [len(record['positions']) for record in records] == [2, 2, 0, 2]
 
 
 @pytest.mark.parametrize(

@@ -32,12 +32,14 @@ class FlowImages:
     subject_names: data set -> subjects in the names of its clips.
     phase_suffixes: phase -> what follows '<subject>_<clip>' in the image's file
       name.
+    position_suffixes: the same of the position images, which may be missing.
   """
 
   emotions: Mapping[str, str]
   subject_formats: Mapping[str, str]
   subject_names: Mapping[str, identity.SubjectNames]
-  phase_suffixes: Mapping[str, str]
+  phase_suffixes: dict[str, str]
+  position_suffixes: dict[str, str]
 
 
 FACTS = registry.Facts(
@@ -51,6 +53,7 @@ FACTS = registry.Facts(
       part.name: part.subject_names for part in megc2019.FACTS.reading.parts
     },
     phase_suffixes={'onset_apex': '', 'apex_offset': '_1'},
+    position_suffixes={'onset_apex': '_2', 'apex_offset': '_3'},
   ),
   protocols=megc2019.FACTS.protocols,
   expected=registry.Expected(

@@ -21,6 +21,8 @@ from tfds_builders import (
 from tfds_builders.megc2019_flow import facts, lists
 
 _GUIDE = facts.FACTS.guide
+# Before the phase, in the names of a clip's images.
+_POSITION = 'position_'
 
 
 class Builder(records.RawFolderBuilder):
@@ -28,7 +30,10 @@ class Builder(records.RawFolderBuilder):
 
   FACTS = facts.FACTS
   MANUAL_DOWNLOAD_INSTRUCTIONS = _GUIDE.instructions
-  IMAGE_FEATURES = tuple(facts.FACTS.reading.phase_suffixes)
+  # Position images were added.
+  VERSION = tfds.core.Version('1.3.0')
+  RELEASE_NOTES = records.RELEASE_NOTES | {'1.3.0': 'Position images.'}
+  IMAGE_FEATURES = (*facts.FACTS.reading.phase_suffixes, 'positions')
 
   @classmethod
   def find(
@@ -83,6 +88,9 @@ class Builder(records.RawFolderBuilder):
       'emotion': features.Text(doc='negative, positive or surprise'),
       'onset_apex': features.Image(doc='flow u, v and strain, 0..255'),
       'apex_offset': features.Image(doc='flow u, v and strain, 0..255'),
+      'positions': features.Sequence(
+        features.Image(doc='position images of both phases, or none')
+      ),
       'notes': features.Text(),
     }
 
@@ -118,10 +126,11 @@ def _read_clip(
 ) -> dict[str, Any]:
   """The record with the paths of its images, each decoded if asked."""
   images = {}
-  for phase, possible in names.items():
+  for what, possible in names.items():
     paths = next((files[name] for name in possible if name in files), ())
     if not paths:
-      raise raw_folder.bad_clip(policy, f"the image '{possible[0]}' is missing")
+      images[what] = ''
+      continue
     first, *copies = paths
     for copy in copies:
       files_ = [raw_folder.read_file(path, root) for path in (first, copy)]
@@ -130,8 +139,19 @@ def _read_clip(
         raise raw_folder.bad_clip(policy, f'{places} are different images')
     if decode:
       raw_folder.read_image(first, root, witness)
-    images[phase] = str(first)
-  return record | images
+    images[what] = str(first)
+  # Only CausalNet reads position images, so a clip may lack both.
+  positions = [what for what in names if what.startswith(_POSITION)]
+  if not any(images[what] for what in positions):
+    for what in positions:
+      del images[what]
+  for what, path in images.items():
+    if not path:
+      raise raw_folder.bad_clip(
+        policy, f"the image '{names[what][0]}' is missing"
+      )
+  found = [images.pop(what) for what in positions if what in images]
+  return record | images | {'positions': found}
 
 
 # A row with its record and the names of its images.
@@ -182,7 +202,7 @@ def _refuse_disagreement(
 def _describe(
   reading: facts.FlowImages, row: lists.Row
 ) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
-  """The record without images, and the possible file names of each phase.
+  """The record without images, and the possible file names of each image.
 
   Raises:
     errors.UserError: a value that cannot be used.
@@ -214,12 +234,16 @@ def _describe(
     'notes': '',
   }
   # SMIC's column `imagename` names files that do not exist: these do.
+  suffixes = reading.phase_suffixes | {
+    _POSITION + phase: suffix
+    for phase, suffix in reading.position_suffixes.items()
+  }
   names = {
-    phase: tuple(
+    what: tuple(
       f'{sub}_{clip}{suffix}{blank}.png'
       for sub in (subject, row['sub'])
       for blank in (' ', '')
     )
-    for phase, suffix in reading.phase_suffixes.items()
+    for what, suffix in suffixes.items()
   }
   return record, names

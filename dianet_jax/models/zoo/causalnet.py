@@ -4,9 +4,10 @@ Source: arXiv 2508.06640 and its code. Stated: flow of both phases, position
 images, the two blocks of `fusions.causal`, Adam 5e-5, 200 epochs. Measured:
 276,590,089 parameters, nine layers of the first block, no activation in the
 head, all training clips in one batch. The code does not show how the position
-images were made. Ours: they are derived from the flow, or left out; which value
-of a stored image means no motion is unknown, see `flow_images.position_images`.
-With the published images and the recommended scaling that value matters, and
+images were made; those of the published images are read as they are
+(`position_images=stored`, `data.inputs` flow_and_positions). Ours: from frames,
+or if asked, they are derived from the flow, or left out; which value of a stored
+image of flow means no motion is unknown, see `flow_images.position_images`, and
 `position_images=centred` estimates it. The blocks start with Flax's LeCun
 normal initialisation instead of PyTorch's default, which the trunks and the
 head have. At full size Adam needs 3.3 GB per fold; a width of 32 to 64 is
@@ -39,9 +40,10 @@ class CausalNetSettings(htnet.TrunkSettings):
   position_images: str = schema.key(
     'derived',
     'derived: displacements, clipped and rounded (ours); centred: the same'
-    ' after subtracting their medians; none: the flow stream replaces them, and'
-    ' there is one transformer instead of two.',
-    schema.one_of(*flow_images.POSITIONS, 'none'),
+    ' after subtracting their medians; stored: those of a data set, for which'
+    " data.inputs is ('flow_and_positions',); none: the flow stream replaces"
+    ' them, and there is one transformer instead of two.',
+    schema.one_of(*flow_images.POSITIONS, 'stored', 'none'),
   )
   depth: int = schema.key(
     9,
@@ -179,6 +181,14 @@ class CausalNet(nn.Module):
     """See `registry.Model`."""
     yield from htnet.check_trunk(settings, specs)
     yield from flow_images.check_views(specs, 'name', 2)
+    [spec] = specs.values()
+    stored = settings.position_images == 'stored'
+    yield (
+      'position_images',
+      stored == (spec.shape[0] == 4),
+      "stored, if and only if data.inputs is ('flow_and_positions',), with two"
+      ' phases',
+    )
     yield (
       'block_heads',
       settings.width % settings.block_heads == 0,
@@ -202,7 +212,9 @@ class CausalNet(nn.Module):
     settings = self.settings
     [raw] = inputs.values()
     streams = [raw[:, :2]]
-    if settings.position_images != 'none':
+    if settings.position_images == 'stored':
+      streams.append(raw[:, 2:])
+    elif settings.position_images != 'none':
       streams.append(
         flow_images.positions_of(raw[:, :2], settings.position_images)
       )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from dianet_jax.models.zoo import flow_images
+from tests.models.zoo import small
 
 pytestmark = pytest.mark.usefixtures('plain_layers')
 
@@ -59,3 +60,15 @@ def test_centred_position_images_have_the_median_as_zero():
     np.asarray(flow_images.position_images(moved - 5))[..., :2],
     atol=1 / 15,
   )
+
+
+def test_stored_position_images_take_the_place_of_derived_ones():
+  model, variables, inputs = small.initialised('causalnet')
+  derived = model.apply(variables, inputs).logits
+  [(name, flow)] = inputs.items()
+  positions = flow_images.position_images(flow)
+  stored, _ = small.make('causalnet', position_images='stored')
+  both = {name: jnp.concatenate([flow, positions], axis=1)}
+  np.testing.assert_array_equal(stored.apply(variables, both).logits, derived)
+  others = {name: jnp.concatenate([flow, -positions], axis=1)}
+  assert np.abs(stored.apply(variables, others).logits - derived).max() > 1e-3

@@ -242,6 +242,8 @@ def test_models_accept_flow_of_two_phases(name):
     ('offapexnet', {'channel_order': 'bgr'}, small.FLOW, 'channel_order'),
     ('htnet', {}, (2, 36, 36, 3), 'patch'),
     ('causalnet', {}, (1, 28, 28, 3), 'name'),
+    ('causalnet', {}, (4, 28, 28, 3), 'position_images'),
+    ('causalnet', {'position_images': 'stored'}, small.FLOW, 'position_images'),
     ('causalnet', {'block_heads': 3}, small.FLOW, 'block_heads'),
     ('causalnet', {'repeats': (1, 1)}, small.FLOW, 'repeats'),
     ('fmanet', {}, (1, 28, 28, 3), 'name'),
