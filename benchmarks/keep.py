@@ -28,8 +28,8 @@ def _without_places(held: Any) -> Any:
   return [*map(_without_places, held)] if isinstance(held, list) else held
 
 
-def rows(folder: pathlib.Path) -> list[dict[str, Any]]:
-  """The rows of a kept leaderboard, as `ablation.json` has them.
+def board(folder: pathlib.Path) -> dict[str, Any]:
+  """The `ablation.json` of a kept leaderboard.
 
   Raises:
     UserError: the folder has no such file.
@@ -40,7 +40,12 @@ def rows(folder: pathlib.Path) -> list[dict[str, Any]]:
       f'{path} does not exist. Expected a folder of `python -m benchmarks.keep`'
       ' or the workdir of a study.'
     )
-  return json.loads(path.read_text(encoding='utf-8'))['rows']
+  return json.loads(path.read_text(encoding='utf-8'))
+
+
+def rows(folder: pathlib.Path) -> list[dict[str, Any]]:
+  """Its rows; errors are those of `board`."""
+  return board(folder)['rows']
 
 
 def keep(workdir: pathlib.Path, folder: pathlib.Path) -> None:

@@ -158,6 +158,11 @@ def _leaderboard(folder: str) -> Iterator[str]:
   yield text[begin:end]
   absent = [row for row in kept(folder) if 'folder' not in row]
   hours = _hours(folder)
+  for row, seeds, of in _fewer_seeds(folder):
+    yield (
+      f'\n{row}: {seeds} of {of} seeds; one takes about {hours[row]} h on one'
+      ' core.'
+    )
   if absent:
     yield '\nWithout a result:\n'
   for row in absent:
@@ -168,6 +173,16 @@ def _leaderboard(folder: str) -> Iterator[str]:
       if row['name'] in hours:
         why += f', about {hours[row["name"]]} h a seed on one core'
     yield f'- {tables.escape_markdown(row["name"] + ": " + why)}'
+
+
+def _fewer_seeds(folder: str) -> Iterator[tuple[str, int, int]]:
+  """Rows that lack seeds: name, number that they have, number of the study."""
+  of = keep.board(_RESULTS / folder)['config']['seeds']
+  for row in kept(folder):
+    if 'folder' in row and 'seeds=' not in row['settings']:
+      seeds = len(_metrics(folder, row)['seeds'])
+      if seeds < of:
+        yield row['name'], seeds, of
 
 
 def _cost(folder: str) -> str:
@@ -290,11 +305,11 @@ def _lines() -> Iterator[str]:
   yield '\n## The same with permuted labels\n'
   yield (
     'A control, the same command with `--config.data.permute_labels=true`: each'
-    ' system by the common recipe, on labels that are shuffled over all clips.'
+    ' system by the common recipe (Slow-Fast TCM and ATM-GCN also by the recipe'
+    ' with which they learn), on labels that are shuffled over all clips.'
     ' *Chance* shuffles the predictions among the clips. Controls tend to the'
     ' lower end of it: of the classes that a held-out subject has more of than'
-    ' others, the training clips of its fold have fewer. Slow-Fast TCM and'
-    ' ATM-GCN learn by their second recipe only, which has no control here.\n'
+    ' others, the training clips of its fold have fewer.\n'
   )
   yield from _permuted('zoo-demo', 'zoo-demo-permuted')
   yield "\n## Cost of the demo's rows\n"

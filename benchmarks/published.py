@@ -60,14 +60,16 @@ PUBLISHED: Mapping[str, Published] = {
     'unverified; .703 by sound evaluation (2211.11425)', 28, 'Off-ApexNet',
   ),
   'htnet': Published(
-    'HTNet', '2307.14637', 'UF1 composite .8603, CASME II .9532, SAMM .8131',
-    'epoch chosen on the held-out subject', 28, 'HTNet',
+    'HTNet', '2307.14637',
+    'UF1 composite .8603, CASME II .9532, SAMM .8131 (secondary)',
+    'epoch chosen on the held-out subject; clips are not shuffled', 28, 'HTNet',
   ),
   'causalnet': Published(
     'CausalNet', '2508.06640',
     'UF1 composite .8976, CASME II .9811, SAMM .8780',
-    'epoch chosen on the held-out subject; a subject that is always wrong is'
-    ' left out; settings compared on test results', 28, 'CausalNet',
+    'epoch chosen on the held-out subject, or the first with accuracy 1; a'
+    ' subject that is always wrong is left out; clips are not shuffled;'
+    ' settings compared on test results', 28, 'CausalNet',
   ),
   'fmanet': Published(
     'FMANet (our reading)', '2510.07810',

@@ -3,13 +3,12 @@
 python -m benchmarks.published_flow --out=docs/motion/both_roads.png
 
 For simulated clips, it writes images like those published for the MEGC 2019
-composite (flow by OpenCV, strain by NumPy, min-max to 0..255 channel by
-channel, area reduction to 28 x 28, PNG), and reads them as the data set
+composite (flow by OpenCV, strain by NumPy, area reduction to 28 x 28, min-max
+to 0..255 channel by channel, PNG), and reads them as the data set
 `megc2019_flow`. It also computes `phase_flow` from the frames of the same
 clips, and prints, by channel, the mean difference in grey levels and the
-correlation. The published images hold TV-L1 flow, which OpenCV's plain wheels
-lack. So the images here hold Farneback's flow, with TV-L1 from frames beside
-it.
+correlation. OpenCV's plain wheels have no TV-L1. So the images here hold
+Farneback's flow, with TV-L1 from frames beside it.
 """
 
 import argparse

@@ -77,7 +77,11 @@ def main() -> None:
   settings = configuration.Data(dataset='casme2')
   if options.quick:
     settings = dataclasses.replace(settings, frame_size=56, image_size=28)
-  cases = {name: (name, settings) for name in REPRESENTATIONS}
+  cases = {
+    name: (name, settings)
+    for name, row in REPRESENTATIONS.items()
+    if not row.unsupported(settings, '')
+  }
   cases['long_term_flow of SLSTT'] = (
     'long_term_flow',
     dataclasses.replace(settings, **_SLSTT),

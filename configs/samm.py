@@ -24,4 +24,7 @@ def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
   config.name = 'samm'
   config.data.dataset = 'samm'
   config.data.protocol = 'samm_5class'
+  if model == 'cots':
+    # A fold has fewer clips than the default queue.
+    config.objective.queue = 64
   return config

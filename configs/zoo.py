@@ -8,8 +8,9 @@ clips if nothing does. Each model is trained by one recipe for all (the data
 set's own: epochs, optimiser, augmentation, seeds), and, with one seed, by what
 its authors recommend ('own recipe'); about in the order of what it costs. Names
 say what is smaller than published. The own recipes of Slow-Fast TCM and ATM-GCN
-are ours: so narrow, they hardly learn in the recommended epochs. docs/models.md
-shows the kept leaderboards.
+are ours: so narrow, they hardly learn in the recommended epochs. So are those
+of Off-ApexNet, FMANet and COTS, whose authors' are unknown or for other data.
+docs/models.md shows the kept leaderboards.
 
 Rows and settings were laid down before any of them was scored on real clips:
 what is finished is shown, whatever comes out, and nothing is chosen by it.
@@ -27,7 +28,7 @@ import configs
 from configs import ablation
 from dianet_jax.models import dianet
 from dianet_jax.models.registry import MODELS
-from dianet_jax.models.zoo import flow_images
+from dianet_jax.models.zoo import cots, flow_images
 
 # Name of the row, model, and what differs from the published network: a few
 # hundred clips at most, and processors without an accelerator. In the order of
@@ -63,23 +64,21 @@ _LARGE = (
   ('FMANet (our reading)', 'fmanet', {}),
   ('SKD-TSTSAN temporal, quarter width', 'skd_tstsan_t', {'width': 0.25}),
 )
+_SLSTT = {
+  'width': 96,
+  'depth': 2,
+  'mlp_width': 192,
+  'lstm_width': 64,
+  'lstm_depth': 1,
+  'head_width': 64,
+  'enlarge': 112,
+}
+_RETENTION = {'widths': (8, 16, 32, 64), 'projection': 64}
 _FRAMES = (
   ('SKD-TSTSAN, quarter width', 'skd_tstsan', {'width': 0.25}),
-  (
-    'SLSTT small',
-    'slstt',
-    {
-      'width': 96,
-      'depth': 2,
-      'mlp_width': 192,
-      'lstm_width': 64,
-      'lstm_depth': 1,
-      'head_width': 64,
-      'enlarge': 112,
-    },  # fmt: skip
-  ),
-  ('TSFmicro small', 'tsfmicro', {'widths': (8, 16, 32, 64), 'projection': 64}),
-  ('GAMDSS small', 'gamdss', {'widths': (8, 16, 32, 64), 'projection': 64}),
+  ('SLSTT small', 'slstt', _SLSTT),
+  ('TSFmicro small', 'tsfmicro', _RETENTION),
+  ('GAMDSS small', 'gamdss', _RETENTION),
   (
     'Slow-Fast TCM small',
     'slow_fast_tcm',
@@ -90,6 +89,15 @@ _FRAMES = (
     'ATM-GCN small (our reading)',
     'atm_gcn',
     {'encoder_width': 0.125, 'width': 64, 'key_width': 16, 'dropout': 0.0},
+  ),
+)
+# What a network of frames can still do with stored flow of both phases. Ours.
+_PAIRS = (
+  ('SLSTT small, flow pair (ours)', 'slstt', _SLSTT | {'normalise': 'none'}),
+  (
+    'TSFmicro small, flow (ours)',
+    'tsfmicro',
+    _RETENTION | {'position': False, 'stem_stride': 1, 'enlarge': 112},
   ),
 )
 # Where no recipe of the authors fits such narrow networks: what learns on
@@ -122,6 +130,8 @@ def get_config(base: str = 'demo') -> ml_collections.ConfigDict:
     # Published code reads one class after the other.
     *_own(config, 'STSTNet, clips by class', 'ststnet', {}, order='by_class'),
     *(_common(config, *model) for model in dear),
+    *(_of_pair(*model) for model in _PAIRS if config.data.inputs),
+    "MM-COF, a stream of DIANet: data.inputs=('mm_cof',) model.fusion=concat",
     *(f'DIANet, {row}' for row in variants),
     *(
       row
@@ -155,6 +165,11 @@ def _common(
   return _row(name, model, values | _AUGMENTED.get(model, {}))
 
 
+def _of_pair(name: str, model: str, settings: Mapping[str, Any]) -> str:
+  """A row that reads the data set's flow instead of what the model reads."""
+  return _row(name, model, {f'model.{k}': v for k, v in settings.items()})
+
+
 def _own(
   config: ml_collections.ConfigDict,
   name: str,
@@ -173,6 +188,8 @@ def _own(
   training |= _SMALL_RECIPES.get(model, {})
   if config.data.inputs:
     # Stored flow: no frames to search, and components that cannot rotate.
+    if model == 'cots':
+      training |= cots.ON_FLOW
     for key in (*_SEARCH, 'train.augment.rotation_degrees'):
       training.pop(key, None)
   if shift := training.get('train.augment.shift_pixels'):

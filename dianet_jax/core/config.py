@@ -108,7 +108,7 @@ class Train:
     'shuffled',
     'Order of the training clips: shuffled (differently in each epoch), or'
     ' by_class: one class after the other, as in the code of STSTNet and HTNet;'
-    ' a step then has clips of few classes.',
+    ' a step then has clips of few classes, and the last has the rest.',
     one_of('shuffled', 'by_class'),
   )
   weight_decay: float = key(
@@ -186,6 +186,9 @@ class Study:
   rows: tuple[str, ...] = key(
     (),
     "'name: key=value key=value': differences from this configuration.",
+  )
+  only: tuple[str, ...] = key(
+    (), 'ablation: names of the rows to train now; () = all.'
   )
   groups: int = key(5, 'nested: number of subject groups.', between(3, 1000))
   selection_seeds: int = key(

@@ -93,7 +93,8 @@ class Flow:
   )
   phase_weights: tuple[float, ...] = key(
     (0.5, 0.5),
-    'mm_cof: weights of the motion of both phases. Stated, without values.',
+    'mm_cof: weights of the motion of both phases. From a secondary source,'
+    ' without values.',
     Check(
       lambda weights: (
         len(weights) == 2 and min(weights) >= 0 < sum(weights) <= 1
@@ -255,8 +256,9 @@ class Data:
   scaling: str = key(
     'symmetric',
     'Scaling of each image: symmetric (divided by its largest absolute value),'
-    ' minmax, standardize, or none. Ours.',
-    one_of('symmetric', 'minmax', 'standardize', 'none'),
+    ' minmax, standardize, grey_levels (divided by 127.5: stored images as they'
+    ' are), or none. Ours.',
+    one_of('symmetric', 'minmax', 'standardize', 'grey_levels', 'none'),
   )
   permute_labels: bool = key(
     False,

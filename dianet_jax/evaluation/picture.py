@@ -266,7 +266,12 @@ def main(argv: Sequence[str] | None = None) -> None:
   config = _data(options.config, rest)
   if options.inputs:
     names = tuple(options.inputs.split(','))
-    every = tuple(motion.REPRESENTATIONS)
+    stored = data_sets.facts(config.dataset).stored
+    every = tuple(
+      name
+      for name, row in motion.REPRESENTATIONS.items()
+      if not row.unsupported(config, stored)
+    )
     config = dataclasses.replace(
       config, inputs=every if names == ('all',) else names
     )
@@ -313,7 +318,8 @@ def _parse(argv):
   )
   parser.add_argument(
     '--inputs',
-    help="representations, separated by commas, or 'all' (default: those"
+    help="representations, separated by commas, or 'all' that the data set can"
+    ' provide (default: those'
     ' that the model reads)',
   )
   parser.add_argument(

@@ -46,15 +46,23 @@ def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
   hosts.start(config.parallel)
   found = rows_lib.parse(config)
   fed = [row for row in found if not row.unsupported]
+  chosen = rows_lib.to_train(config, fed)
   with workdirs.exclusive(workdir):
     workdirs.check_config(workdir, config)
     progress.console.print(
-      f'{config.name}: {len(fed)} of {len(found)} rows can be run.'
+      f'{config.name}: {len(fed)} of {len(found)} rows can be run'
+      + (f', {len(chosen)} to be trained now.' if config.study.only else '.')
     )
     rows_lib.describe(found)
     load = functools.lru_cache(maxsize=None)(data_lib.load)
     read = functools.partial(run_lib.read_dataset, load=load)
-    ready = rows_lib.load_rows(fed, read, read(fed[0].config))
+    # Of the others, what is finished is shown.
+    shown = [
+      row
+      for row in fed
+      if row in chosen or workdirs.is_finished(workdir / row.folder, row.config)
+    ]
+    ready = rows_lib.load_rows(shown, read, read(shown[0].config))
     for one in ready:
       workdirs.check_config(workdir / one.row.folder, one.row.config)
       workdirs.check_data(workdir / one.row.folder, one.row.config, one.dataset)

@@ -122,6 +122,7 @@ def identity(config: Config) -> dict[str, Any]:
   values['parallel'] = {
     key: parallel[key] for key in ('strategy', 'compute_dtype')
   }
+  del values['study']['only']
   if config.study.kind == 'ablation':
     del values['study']['rows']
   return values

@@ -122,6 +122,28 @@ def parse(config: Config) -> list[Row]:
   return found
 
 
+def to_train(config: Config, fed: Sequence[Row]) -> list[Row]:
+  """The rows that `study.only` names, all if it is empty.
+
+  Args:
+    config: of the study.
+    fed: the rows that the data set supports.
+
+  Raises:
+    UserError: it names no such row.
+  """
+  only = config.study.only
+  for name in only:
+    if name not in (row.name for row in fed):
+      raise errors.UserError(
+        f'--config.study.only: no row that {config.data.dataset} supports has'
+        f' the name {name!r}. There are: '
+        + '; '.join(row.name for row in fed)
+        + '.'
+      )
+  return [row for row in fed if not only or row.name in only]
+
+
 def describe(found: Sequence[Row]) -> None:
   """Prints the rows, their differences, and which are not supported."""
   for row in found:

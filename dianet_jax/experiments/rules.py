@@ -194,6 +194,11 @@ def _study_rules(config: Config) -> Iterator[Rule]:
     bool(study.rows) or not study.kind,
     f"'name: key=value ...', one or more, with study.kind={study.kind!r}",
   )
+  yield (
+    'study.only',
+    study.kind == 'ablation' or not study.only,
+    f'(), with study.kind={study.kind!r}',
+  )
 
 
 def _parallel_rules(parallel: Parallel) -> Iterator[Rule]:

@@ -335,6 +335,8 @@ class DIANet(nn.Module):
     if settings.phase_dropout and train and not one_by_one:
       key = self.make_rng('dropout')
       hidden = views_lib.hidden(key, len(has), views, settings.phase_dropout)
+      # At least one view remains.
+      hidden &= has.all(axis=1, keepdims=True)
     if fusion.knows_missing:
       return fusion(tokens, has & ~hidden, train)
     return fusion(

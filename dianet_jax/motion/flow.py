@@ -125,9 +125,10 @@ def images(
   """Codes flow as images.
 
   Derived quantities are computed at the size of the flow; then images are
-  resized by averaging areas; then they are scaled. The images of MEGC 2019
-  published with CausalNet and HTNet were computed in this order, because each
-  of their channels has exact values of 0 and 255. Here 127.5 is subtracted.
+  resized by averaging areas; then they are scaled, as in the code of HTNet. The
+  images of MEGC 2019 published with CausalNet were scaled before they were
+  resized: few of their channels have values of 0 and 255. Here 127.5 is
+  subtracted.
   Colours are scaled before they are resized, as in the code of SLSTT (arXiv
   2112.05851), which also rounds them down to 8 bits and compresses them.
 

@@ -63,7 +63,7 @@ class FlowAndPositions(phase_flow.PhaseFlow):
       raise errors.UserError(
         f'--config.data.inputs={settings.inputs}: some clips in'
         f' {settings.manual_dir} have no position images. Add those files, or'
-        " set --config.data.inputs=\"('phase_flow',)\" and"
+        ' set --config.data.inputs="(\'phase_flow\',)" and'
         ' --config.model.position_images=derived.'
       )
     return jnp.concatenate(

@@ -172,8 +172,9 @@ def most_different(clips: ClipBatch, fraction: float) -> ClipBatch:
   Onset and apex become the pair of frames with the largest Euclidean distance:
   the onset is searched after the annotated onset, the apex before the annotated
   apex. Then the offset becomes the frame that differs most from this apex,
-  searched before the annotated offset. In a tie, the frame closest to the
-  annotated onset wins, then that closest to the annotated apex.
+  searched before the annotated offset. In a tie the annotated pair wins, then a
+  later onset (the closest to the annotated one, then the closest to the
+  annotated apex), then an earlier apex alone.
 
   Args:
     clips: with frames.
@@ -202,11 +203,15 @@ def most_different(clips: ClipBatch, fraction: float) -> ClipBatch:
     # If a phase is empty, the annotated frames are used.
     reach = int(fraction * max(apex - onset, 0))
     frames = np.asarray(all_frames[row])
-    pairs = [
+    # In the order of the code of GAMDSS and TSFmicro.
+    lates = range(apex, apex - reach - 1, -1)
+    pairs = [(apex, onset)]
+    pairs += [
       (late, early)
-      for early in range(onset, onset + reach + 1)
-      for late in range(apex, apex - reach - 1, -1)
+      for early in range(onset + 1, onset + reach + 1)
+      for late in lates
     ]
+    pairs += [(late, onset) for late in lates[1:]]
     apex, onset = max(pairs, key=lambda pair: _distance(frames, *pair))
     back = int(fraction * max(offset - int(clips.apex[row]), 0))
     ends_ = range(offset, offset - back - 1, -1)

@@ -17,7 +17,6 @@ import numpy as np
 from dianet_jax.core import config, errors, registry
 from dianet_jax.core.arrays import AnyArray
 
-
 # Before the phase, in the names of stored position images.
 POSITION = 'position_'
 

@@ -76,6 +76,17 @@ def standardize(images: Images) -> Scaled:
   return centred / jnp.where(deviation < 1e-6, 1, deviation)
 
 
+def grey_levels(images: Images) -> Scaled:
+  """Maps -127.5..127.5, grey levels minus mid-grey, to -1..1.
+
+  For images of flow that are stored as grey levels, to be read as they are.
+
+  >>> grey_levels(jnp.array([[[-127.5], [255 / 4]]])).ravel().tolist()
+  [-1.0, 0.5]
+  """
+  return jnp.asarray(images) / 127.5
+
+
 def none(images: Images) -> Scaled:
   """Returns the images unchanged.
 
@@ -89,6 +100,7 @@ SCALINGS: Mapping[str, Callable[[Images], Scaled]] = {
   'symmetric': symmetric,
   'minmax': minmax,
   'standardize': standardize,
+  'grey_levels': grey_levels,
   'none': none,
 }
 

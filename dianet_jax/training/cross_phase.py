@@ -24,7 +24,7 @@ _DIRECTIONS = ('both', 'forward', 'backward')
 
 @dataclasses.dataclass(frozen=True)
 class Settings(objectives.PretrainingSettings, objectives.CrossEntropySettings):
-  """COTS between phases, then cross-entropy. All numbers are ours."""
+  """COTS between phases, then cross-entropy; sources: see `models.zoo.cots`."""
 
   name: str = 'cross_phase'
   queue: int = schema.key(
@@ -104,12 +104,14 @@ class CrossPhase:
     """An empty queue.
 
     Raises:
-      UserError: the model has no heads for pretraining.
+      UserError: the model has no heads for pretraining, or not those of two
+        phases.
     """
     del key
     s = self.settings
     objectives.require(outputs, s.name, 'projections', 'cells')
     views, width = outputs.auxiliary['projections'].shape[1:]
+    objectives.require_two_views(s.name, views)
     state = {
       'copy': variables,
       'queue': jnp.zeros((views, s.queue, width)),

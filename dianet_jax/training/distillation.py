@@ -72,7 +72,7 @@ class SelfDistillationSettings(config.Objective):
 
   name: str = 'self_distillation'
   focal_gamma: float = schema.key(
-    2.0, 'Reduces the weight of correct clips. Stated.', schema.at_least(0)
+    2.0, 'Reduces the weight of correct clips. Measured.', schema.at_least(0)
   )
   alpha: float = schema.key(
     0.1,

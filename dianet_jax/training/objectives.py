@@ -160,6 +160,24 @@ def require(outputs: Outputs, objective: str, *names: str) -> None:
     )
 
 
+def require_two_views(objective: str, views: int) -> None:
+  """Checks that an objective that compares two views has two.
+
+  Args:
+    objective: name of the objective.
+    views: of the model.
+
+  Raises:
+    UserError: it has another number.
+  """
+  if views != 2:
+    raise errors.UserError(
+      f'--config.objective.name={objective!r} compares two views, but the'
+      f' model has {views}, by --config.data.phases and'
+      ' --config.data.frame_order. Set two phases, or choose another objective.'
+    )
+
+
 def classification(
   logits: Float[Array, '*batch class_'],
   labels: Int[Array, '*batch'],

@@ -69,14 +69,9 @@ class PhaseContrast:
         ' which --config.model.projection_width=0 omits. Set 128, as there, or'
         ' choose another objective.'
       )
-    phases = outputs.auxiliary['tokens'].shape[1]
-    if phases != 2:
-      raise errors.UserError(
-        f'--config.objective.name={self.settings.name!r} compares two views,'
-        f' but the model has {phases}, by --config.data.phases and'
-        ' --config.data.frame_order. Set two phases, or choose another'
-        ' objective.'
-      )
+    objectives.require_two_views(
+      self.settings.name, outputs.auxiliary['tokens'].shape[1]
+    )
     return ()
 
   def __call__(

@@ -67,6 +67,32 @@ def test_a_study_trains_the_seeds_that_its_rows_lack(make, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_some_rows_are_trained_first(make, tmp_path, capsys):
+  result = ablation.run(make(study__only=('first only',)), tmp_path)
+  assert (
+    '2 of 3 rows can be run, 1 to be trained now.' in capsys.readouterr().out
+  )
+  assert [list(row)[2] for row in result['rows']] == [
+    'left_out', 'missing', 'folder',
+  ]  # fmt: skip
+  result = ablation.run(make(study__only=('Both, added',)), tmp_path)
+  assert 'This run is finished' in capsys.readouterr().out
+  assert [list(row)[2] for row in result['rows']] == [
+    'left_out', 'folder', 'folder',
+  ]  # fmt: skip
+
+
+def test_rows_that_are_not_there_are_named(make, tmp_path):
+  for name in ('first', 'whole'):
+    with pytest.raises(
+      errors.UserError, match=f'{name}.*There are: Both, added; first only'
+    ):
+      ablation.run(make(study__only=(name,)), tmp_path)
+  with pytest.raises(errors.UserError, match='study.only'):
+    make(study__only=('Both, added',), study__kind='nested')
+
+
+@pytest.mark.slow
 def test_a_failing_row_is_reported_and_the_others_run(
   make, tmp_path, capsys, monkeypatch
 ):

@@ -84,11 +84,18 @@ def test_the_key_frames_that_differ_most(share):
   still = moving.batch([np.full((20, 4, 4, 3), 9, np.uint8)], [10])
   same = key_frames.most_different(still, share)
   assert (same.onset, same.apex, same.offset) == (0, 10, 19)
-  # 8-bit differences wrap: 200 is further from 0 than 100 is.
+  # A later onset comes before an earlier apex.
+  tied = np.repeat(np.array([0, 9, 5, 5, 5, 5, 5, 5, 5, 9, 0], np.uint8), 12)
+  tied = key_frames.most_different(
+    moving.batch([tied.reshape(11, 2, 2, 3)], [10]), 0.1
+  )
+  assert (tied.onset, tied.apex) == (1, 10)
+  # 8-bit differences wrap: 200 is further from 0 than 100 is. Of four equal
+  # onsets, with an earlier apex, the annotated one comes last.
   levels = np.array([0, 0, 0, 0, 100, 200, 100, 0, 0, 0], np.uint8)
   ramp = np.repeat(levels, 12).reshape(10, 2, 2, 3)
   peak = key_frames.most_different(moving.batch([ramp], [6]), 0.5)
-  assert (peak.onset, peak.apex) == (0, 5)
+  assert (peak.onset, peak.apex) == (1, 5)
 
 
 def test_they_are_a_variant_that_training_sees(make_config, frames):

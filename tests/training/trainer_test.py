@@ -75,6 +75,11 @@ def test_clips_in_the_order_of_their_classes(trainer, fold):
   assert sorted(np.array(index[valid])) == list(range(NUM_CLIPS))
   seen = labels[index[valid]]
   assert (jnp.diff(seen) >= 0).all() and seen[0] < seen[-1]
+  # Full steps, and the rest in the last, instead of two of seven slots.
+  settings = dataclasses.replace(settings, batch_size=10)
+  trainer = dataclasses.replace(trainer, settings=settings)
+  _, valid = trainer.order(fold, jnp.int32(3), labels)
+  assert valid.sum(axis=1).tolist() == [10, 1]
 
 
 def test_a_constant_learning_rate(trainer):

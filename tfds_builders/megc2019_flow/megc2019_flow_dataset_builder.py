@@ -138,7 +138,9 @@ def _read_clip(
         places = ' and '.join(str(p.relative_to(root)) for p in (first, copy))
         raise raw_folder.bad_clip(policy, f'{places} are different images')
     if decode:
-      raw_folder.read_image(first, root, witness)
+      # Most pixels of a position image may be at the end of its range.
+      seen = None if what.startswith(_POSITION) else witness
+      raw_folder.read_image(first, root, seen)
     images[what] = str(first)
   # Only CausalNet reads position images, so a clip may lack both.
   positions = [what for what in names if what.startswith(_POSITION)]

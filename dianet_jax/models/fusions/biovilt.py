@@ -180,8 +180,8 @@ class BioViLT(Fusion):
     width: features of the tokens after a linear layer; 0 (ours) omits the layer
       and keeps the backbone's features. There 256.
     current_phase: index of the view that is current.
-    symmetric: whether each phase is current in turn, marked as current or
-      previous accordingly, and both results are concatenated. Ours.
+    symmetric: whether each phase is current in turn, and both results are
+      concatenated; a phase keeps its mark. Ours.
     depth: see `Pooler`.
     embed_value: see `Pooler`.
 

@@ -352,7 +352,7 @@ class ATMGCN(nn.Module):
     [named] = channels.values()
     yield (
       'name',
-      not any(channel.component for channel in named),
+      not any(channel.component or channel.coded for channel in named),
       'another model: flow of two phases is no sequence of frames, which the'
       ' graph is made of',
     )

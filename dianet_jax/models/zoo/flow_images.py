@@ -1,12 +1,16 @@
 """Shared by models of optical flow images: channel order, range, mosaic.
 
 The published images are 28 x 28 pixels with the channels u, v and strain, each
-scaled separately to 0..255. Most published code reads them with OpenCV, which
-reverses the order of channels, and does not scale them.
+scaled separately to 0..255. CausalNet's, which are stored, were scaled before
+they were reduced to that size, so that few of their channels reach 0 and 255
+(measured: .4 % of those of u reach 255); those of STSTNet and HTNet after it.
+Most published code reads them with OpenCV, which reverses the order of
+channels, and does not scale them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -39,8 +43,9 @@ class Settings(config.Model):
   input_scale: int = schema.key(
     255,
     'Range of the values that the network reads: 255 (0..255 as in published'
-    ' code, from the -1..1 of data.scaling; minmax restores the published'
-    ' images), or 1 (as data.scaling gives them).',
+    ' code, from the -1..1 of data.scaling: minmax for the range that images'
+    ' have in published code, grey_levels for that of stored ones), or 1 (as'
+    ' data.scaling gives them).',
     schema.Check(lambda value: value in (1, 255), '1 or 255'),
   )
 
@@ -100,6 +105,32 @@ def check_views(
     len(spec.shape) == 4 and spec.shape[0] >= views,
     f'another value, or {views} phase(s) in data.phases: there are'
     f' {spec.shape[0]}',
+  )
+
+
+def check_vectors(
+  channels: Mapping[str, Sequence[Any]],
+) -> Iterator[tuple[str, bool, str]]:
+  """Checks that the first two channels of the only input are u and v.
+
+  >>> from dianet_jax.motion.registry import Channel
+  >>> [check] = check_vectors({'phase_flow': [Channel('red', '')]})
+  >>> check[:2]
+  ('name', False)
+
+  Args:
+    channels: one entry, see `registry.Model`.
+
+  Yields:
+    One check, see `registry.Model.check`.
+  """
+  [named] = channels.values()
+  yield (
+    'name',
+    [channel.component for channel in named[:2]] == ['x', 'y'],
+    'another model, or images whose first two channels are u and v'
+    ' (data.inputs, data.flow.channels, data.flow.coding): there are '
+    + ', '.join(channel.name for channel in named),
   )
 
 

@@ -131,6 +131,9 @@ class FMANet(nn.Module):
     # From frames; stored images of flow have no unit.
     'data.image_size': 112,
     'data.flow.coding': 'pixels',
+    # The flow is that of SKD-TSTSAN.
+    'data.flow.scales': 5,
+    'data.flow.warps': 5,
     'data.scaling': 'none',
     'model.flow': 'vectors',
     'model.stem': '7x7',
@@ -183,6 +186,7 @@ class FMANet(nn.Module):
     settings: FMANetSettings, channels: Mapping[str, Sequence[Any]]
   ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
+    yield from flow_images.check_vectors(channels)
     [named] = channels.values()
     unit = all(channel.unit for channel in named if channel.component)
     yield (

@@ -2,9 +2,11 @@
 
 Source: arXiv 2603.04766 and its code. Stated: key frames are selected again,
 two branches share their weights. Measured: both phases lead to the apex (apex
-minus onset, apex minus offset); the loss uses the logits of both phases, the
+minus onset, apex minus offset); the face is reduced without antialiasing; the
+loss uses the logits of both phases, the
 prediction those of the first; the training of TSFmicro. Its loss is
-`objectives.AuxiliaryHeads`. Ours: both phases may predict, flow images without
+`objectives.AuxiliaryHeads`. Ours: both phases may predict (their loss is then
+the mean of both, not the sum), flow images without
 faces, and what `tsfmicro` lists. The published tables could not be read.
 """
 
@@ -28,6 +30,9 @@ class GAMDSSSettings(tsfmicro.RetentionSettings):
   """GAMDSS; without `position` the views are motion images of each phase."""
 
   name: str = 'gamdss'
+  antialias: bool = schema.key(
+    False, 'Whether the face is reduced with antialiasing; the code does not.'
+  )
   predicts: str = schema.key(
     'first',
     'first: only onset to apex predicts, as in the code; both: the mean of'

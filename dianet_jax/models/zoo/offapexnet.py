@@ -3,7 +3,8 @@
 Source: Gan et al., "OFF-ApexNet on Micro-expression Recognition System", arXiv
 1805.08699. The authors published no PyTorch code; the layers are those of a
 reimplementation (in the repository of Off-TANet), which has no activation after
-its convolutions. Stated: depth 5, 2.77 M parameters; here 2,664,475 with three
+its convolutions. Stated in the paper of STSTNet: depth 5, 2.77 M parameters;
+here 2,664,475 with three
 classes. Ours: ReLU after the convolutions, and the training, which is
 unverified. Published: UF1 .7196 on the composite; .703 without a choice of
 epochs (arXiv 2211.11425).

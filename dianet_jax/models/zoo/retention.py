@@ -21,7 +21,8 @@ _EPSILON = 1e-6
 Map = Float[Array, 'clip height width channel']
 NewMap = Float[Array, 'clip new_height new_width feature']
 Valid = Bool[Array, ' clip'] | None
-_small = nn.initializers.truncated_normal(0.02)
+# timm's truncated normal, which is cut at 100 deviations.
+_small = nn.initializers.normal(0.02)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +106,7 @@ def _depthwise(x, size, dtype, name):
     (size, size),
     padding=size // 2,
     feature_group_count=width,
+    kernel_init=layers.uniform_fan_in,
     dtype=dtype,
     name=name,
   )(x)
@@ -295,7 +297,12 @@ class _Position(nn.Module):
       'linear',
       antialias=self.shape.antialias,
     )
-    x = nn.Dense(width, dtype=self.dtype, name='patches')(face)
+    x = nn.Dense(
+      width,
+      kernel_init=layers.uniform_fan_in,
+      dtype=self.dtype,
+      name='patches',
+    )(face)
     x = x.reshape(len(x), -1, width)
     table = self.param('table', _small, x.shape[1:])
     x = x + table.astype(x.dtype)
@@ -305,6 +312,7 @@ class _Position(nn.Module):
         4 * width,
         _EPSILON,
         dtype=self.dtype,
+        kernel_init=_small,
         name=f'block_{block}',
       )(x)
     x = nn.LayerNorm(_EPSILON, dtype=self.dtype, name='norm')(x)

@@ -15,7 +15,7 @@ the temporal stream alone for flow images. Its loss is
 `objectives.SelfDistillation`. The published tables could not be read.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import math
 from typing import Any, ClassVar
@@ -380,6 +380,14 @@ class SKDTSTSANFlow(nn.Module):
       size >= 24,
       f'24 or more: images have {spec.shape[1]} pixels',
     )
+
+  @staticmethod
+  def check_channels(
+    settings: FlowSettings, channels: Mapping[str, Sequence[Any]]
+  ) -> Iterator[tuple[str, bool, str]]:
+    """See `registry.Model`."""
+    del settings
+    yield from flow_images.check_vectors(channels)
 
   @nn.compact
   def __call__(
