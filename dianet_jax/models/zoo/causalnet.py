@@ -8,11 +8,11 @@ images were made; those of the published images are read as they are
 (`position_images=stored`, `data.inputs` flow_and_positions). Ours: from frames,
 or if asked, they are derived from the flow, or left out; which value of a
 stored image of flow means no motion is unknown, see
-`flow_images.position_images`, and `position_images=centred` estimates it. The blocks start with Flax's LeCun
-normal initialisation instead of PyTorch's default, which the trunks and the
-head have. At full size Adam needs 3.3 GB per fold; a width of 32 to 64 is
-recommended. Published: UF1 .8976 on the composite, with epochs chosen on the
-held-out subjects.
+`flow_images.position_images`, and `position_images=centred` estimates it. The
+blocks start with Flax's LeCun normal initialisation instead of PyTorch's
+default, which the trunks and the head have. At full size Adam needs 3.3 GB per
+fold; a width of 32 to 64 is recommended. Published: UF1 .8976 on the composite,
+with epochs chosen on the held-out subjects.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
