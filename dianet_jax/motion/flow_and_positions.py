@@ -1,5 +1,7 @@
 """Stored optical flow of the phases with CausalNet's position images."""
 
+import dataclasses
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -66,10 +68,11 @@ class FlowAndPositions(phase_flow.PhaseFlow):
         ' set --config.data.inputs="(\'phase_flow\',)" and'
         ' --config.model.position_images=derived.'
       )
+    of_positions = dataclasses.replace(clips, stored=positions)
     return jnp.concatenate(
       [
         super().__call__(clips, settings),
-        super().__call__(clips.replace(stored=positions), settings),
+        super().__call__(of_positions, settings),
       ],
       axis=1,
     )
