@@ -96,7 +96,8 @@ class MMCOF(Representation):
   """Direction times modulated magnitude, and this magnitude, in one view.
 
   With `data.flow.coding=hsv` it is a colour image, with the direction as hue
-  and the magnitude as value. From stored images it is approximate, see
+  and the magnitude as value; colours of a direction cannot be mirrored, so such
+  images are trained without flips. From stored images it is approximate, see
   `phase_flow.displacement`.
 
   >>> [channel.name for channel in MM_COF.channels(config.Data())]

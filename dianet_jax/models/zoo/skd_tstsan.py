@@ -10,8 +10,9 @@ everything but the classifiers starts from weights of macro-expressions
 (`model.pretrained`), of unknown clips; the separate weights of the magnifier
 are not loaded, because their names do not match; Adam with L2 in the gradient
 and beta 2 of .99, here AdamW. Ours: random weights, 270 epochs with a cosine
-schedule (there 20,000 steps at a constant rate), class weights of the fold, and
-the temporal stream alone for flow images. Its loss is
+schedule (there 20,000 steps at a constant rate), class weights of the fold, the
+kernels of the channel attention drawn from LeCun's normal distribution, and the
+temporal stream alone for flow images. Its loss is
 `objectives.SelfDistillation`. The published tables could not be read.
 """
 
