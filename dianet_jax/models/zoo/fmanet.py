@@ -3,8 +3,8 @@
 Source: arXiv 2510.07810, without public code. Stated: both phases' flow, a
 learned modulation by its magnitude, adaptive fusion, attention to salient
 regions. Ours: every layer, the normalisation (the magnitude is that of the
-resized flow) and the training. Published accuracies (from a secondary source): SAMM .8456, CASME II .8730, with an
-unknown protocol.
+resized flow) and the training. Published accuracies (from a secondary source):
+SAMM .8456, CASME II .8730, with an unknown protocol.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

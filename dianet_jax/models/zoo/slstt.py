@@ -12,9 +12,10 @@ in 30 to 40. Ours: 112 pixels and a smaller encoder, which is
 trained unless weights are given; a frozen one computes its class tokens once,
 without dropout; AdamW with 3e-4 and batches of 16; missing frames are blended
 linearly, not by RIFE; aligned faces instead of crops by landmarks; colours are
-reduced by averaging areas; flow of grey images with the usual weights of red and
-blue, which the code exchanges; no JPEG and no rounding to 8 bits. Published: UF1 .815 on the composite, with epochs chosen
-on the held-out subjects; whether its encoder was frozen is not known.
+reduced by averaging areas; grey images weigh red and blue as usual (exchanged
+in the code); no JPEG and no rounding to 8 bits. Published: UF1 .815 on the
+composite, with epochs chosen on the held-out subjects; whether its encoder was
+frozen is not known.
 
 Fed by `phase_flow` instead (`data.inputs`), with `normalise=none` and, for 28
 pixels, `enlarge=112`, it sees two images of u, v and strain: another model.
