@@ -6,8 +6,9 @@ An entry that was laid down before it was scored: the mean of the probabilities
 of the systems trained by the common recipe, with equal weights, whatever each
 reached; without variants of DIANet and without authors' own recipes. Its
 members are the ten that were trained when it was first scored; later systems do
-not change it. Nothing is fitted, so no held-out subject has a part in it. It is
-compared with DIANet, the first row.
+not change it (CausalNet had derived position images then). Nothing is fitted,
+so no held-out subject has a part in it. It is compared with DIANet, the first
+row.
 
 A second entry, laid down before any seed but the first was scored: the mean
 over the seeds, too, as one prediction, beside that of DIANet.
@@ -31,7 +32,7 @@ MEMBERS = (
   'Off-ApexNet',
   'HTNet small',
   'HTNet small, two levels',
-  'CausalNet small',
+  'CausalNet small, derived positions (ours)',
   'GBAN',
   'BioViL-T',
   'causal blocks',

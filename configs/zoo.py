@@ -30,6 +30,12 @@ from dianet_jax.models import dianet
 from dianet_jax.models.registry import MODELS
 from dianet_jax.models.zoo import cots, flow_images
 
+_CAUSALNET = {
+  'width': 32,
+  'repeats': (1, 1, 2),
+  'depth': 2,
+  'head_width': 256,
+}
 # Name of the row, model, and what differs from the published network: a few
 # hundred clips at most, and processors without an accelerator. In the order of
 # what they cost.
@@ -43,16 +49,7 @@ _FLOW = (
     'htnet',
     {'width': 24, 'repeats': (1, 2)},
   ),
-  (
-    'CausalNet small',
-    'causalnet',
-    {
-      'width': 32,
-      'repeats': (1, 1, 2),
-      'depth': 2,
-      'head_width': 256,
-    },  # fmt: skip
-  ),
+  ('CausalNet small', 'causalnet', _CAUSALNET),
 )
 _STREAMS = (
   ('GBAN', 'gban', {}),
@@ -91,8 +88,13 @@ _FRAMES = (
     {'encoder_width': 0.125, 'width': 64, 'key_width': 16, 'dropout': 0.0},
   ),
 )
-# What a network of frames can still do with stored flow of both phases. Ours.
+# What networks of other inputs can do with stored flow of both phases. Ours.
 _PAIRS = (
+  (
+    'CausalNet small, derived positions (ours)',
+    'causalnet',
+    _CAUSALNET | {'input_scale': 1},
+  ),
   ('SLSTT small, flow pair (ours)', 'slstt', _SLSTT | {'normalise': 'none'}),
   (
     'TSFmicro small, flow (ours)',
