@@ -274,7 +274,9 @@ def _lines() -> Iterator[str]:
   yield (
     'UF1. *Own recipe* is 800 epochs at a constant learning rate; *by class*'
     ' besides reads all clips of a class before those of the next, as the'
-    ' published code does.\n'
+    ' published code does; the kept row was trained with two steps of equal'
+    ' size, by an older version, instead of one of 256 clips and one of the'
+    ' rest.\n'
   )
   yield from _ststnet('zoo-megc2019')
   yield '\n## Ensemble\n'
