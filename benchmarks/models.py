@@ -287,7 +287,9 @@ def _lines() -> Iterator[str]:
     ' on one processor core, also of the rows without a result. *step MB* is'
     ' what a step needs besides its arguments, *fold MB* what a fold keeps'
     ' between steps. *PyTorch ms* is an eager step of the same network with as'
-    ' many clips, on the same core.\n'
+    ' many clips, on the same core. Rows of other inputs, ours, were measured'
+    ' later, on a busier machine; STSTNet with clips by class takes twice as'
+    ' long now, with full steps.\n'
   )
   yield _cost('zoo-megc2019')
   yield '\n## Trained on one data set, tested on another\n'
