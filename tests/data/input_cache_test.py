@@ -180,6 +180,7 @@ def test_stored_images_are_not_kept(settings):
     'clip_id': b'clip',
     'onset_apex': moving.png(image),
     'apex_offset': moving.png(image),
+    'positions': [],
   }
   make([record], settings)
   assert not os.path.exists(settings.cache_dir)
