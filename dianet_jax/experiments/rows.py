@@ -83,7 +83,7 @@ def _row(config: Config, text: str) -> Row:
   name, colon, settings = text.partition(':')
   values = schema.to_dict(config)
   values['name'], settings = name, settings.strip()
-  values['study'] |= {'kind': '', 'rows': ()}
+  values['study'] |= {'kind': '', 'rows': (), 'only': ()}
   try:
     if not colon or not name.strip():
       raise errors.UserError("expected 'name: key=value key=value'.")
