@@ -29,7 +29,9 @@ def augmented(key, images, flip_probability, shift_pixels):
 IMAGES = jax.random.normal(jax.random.key(0), (2, 8, 6, 3)) * 30
 
 
-SCALED = [name for name in scaling.SCALINGS if name != 'none']
+# These leave the range of an image as it is.
+FIXED = 'none', 'grey_levels'
+SCALED = [name for name in scaling.SCALINGS if name not in FIXED]
 
 
 @pytest.mark.parametrize('name', SCALED)
@@ -54,6 +56,12 @@ def test_each_image_is_scaled_by_itself(name):
 
 def test_none_leaves_values_as_they_are():
   np.testing.assert_array_equal(scaling.SCALINGS['none'](IMAGES), IMAGES)
+
+
+def test_grey_levels_keep_their_distances():
+  image = jnp.array([-127.5, 0.0, 51.0]).reshape(1, 3, 1)
+  scaled = scaling.SCALINGS['grey_levels'](image)
+  np.testing.assert_allclose(scaled.ravel(), [-1, 0, 0.4])
 
 
 def test_ranges():
