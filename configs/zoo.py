@@ -28,7 +28,7 @@ import configs
 from configs import ablation
 from dianet_jax.models import dianet
 from dianet_jax.models.registry import MODELS
-from dianet_jax.models.zoo import cots, flow_images
+from dianet_jax.models.zoo import causalnet, cots, flow_images
 
 _CAUSALNET = {
   'width': 32,
@@ -228,8 +228,7 @@ def _reading(config: ml_collections.ConfigDict, model: str) -> dict[str, Any]:
   if config.data.inputs:
     found = {k: v for k, v in found.items() if not k.startswith('data.flow.')}
     if model == 'causalnet':
-      found['data.inputs'] = ('flow_and_positions',)
-      found['model.position_images'] = 'stored'
+      found |= causalnet.STORED
   if MODELS[model].reads not in (('dynamic_images',), ('phase_flow',)):
     found['data.inputs'] = ()
   return found

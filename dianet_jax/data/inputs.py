@@ -393,12 +393,7 @@ def _stored(
       ' Expected one size.'
     )
   none = np.zeros(len(records), np.int32)
+  arrays = {name: np.array(of_clips) for name, of_clips in stored.items()}
   return motion.ClipBatch(
-    None,
-    none,
-    none,
-    none,
-    none,
-    stored={name: np.array(i) for name, i in stored.items()},
-    frame_shape=shapes[0],
+    None, none, none, none, none, arrays, frame_shape=shapes[0]
   )

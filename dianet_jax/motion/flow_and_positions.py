@@ -19,9 +19,9 @@ class FlowAndPositions(phase_flow.PhaseFlow):
   the images of flow. For frames, `model.position_images=derived` makes images
   like them.
 
-  >>> FLOW_AND_POSITIONS.views(config.Data(phases=('onset_apex',)))
+  >>> POSITIONS.views(config.Data(phases=('onset_apex',)))
   ('onset to apex', 'positions, onset to apex')
-  >>> FLOW_AND_POSITIONS.shape(config.Data(image_size=28))
+  >>> POSITIONS.shape(config.Data(image_size=28))
   (4, 28, 28, 3)
   """
 
@@ -78,4 +78,4 @@ class FlowAndPositions(phase_flow.PhaseFlow):
     )
 
 
-FLOW_AND_POSITIONS = FlowAndPositions()
+POSITIONS = FlowAndPositions()

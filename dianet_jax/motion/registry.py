@@ -17,8 +17,7 @@ import numpy as np
 from dianet_jax.core import config, errors, registry
 from dianet_jax.core.arrays import AnyArray
 
-# Before the phase, in the names of stored position images.
-POSITION = 'position_'
+POSITION = 'position_'  # Before the phase, in names of position images.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +61,8 @@ class ClipBatch:
     onset: index of the onset frame.
     apex: index of the apex frame.
     offset: index of the offset frame.
-    stored: phase -> images stored by the data set, uint8
-      [clip, height, width, channel]; empty if it stores frames. `POSITION` and
-      a phase -> its position images, if all of these clips have them.
+    stored: phase, or `POSITION` and phase -> images stored by the data set,
+      uint8 [clip, height, width, channel]; empty if it stores frames.
     frame_shape: height, width, channel of a frame.
 
   Two clips of at most five frames; the second has four, its apex is the third.
@@ -219,9 +217,7 @@ REPRESENTATIONS: registry.Registry[Representation] = registry.Registry(
   {
     'dynamic_images': 'dianet_jax.motion.dynamic_images:DYNAMIC_IMAGES',
     'phase_flow': 'dianet_jax.motion.phase_flow:PHASE_FLOW',
-    'flow_and_positions': (
-      'dianet_jax.motion.flow_and_positions:FLOW_AND_POSITIONS'
-    ),
+    'flow_and_positions': 'dianet_jax.motion.flow_and_positions:POSITIONS',
     'mm_cof': 'dianet_jax.motion.mm_cof:MM_COF',
     'long_term_flow': 'dianet_jax.motion.long_term_flow:LONG_TERM_FLOW',
     'key_frames': 'dianet_jax.motion.key_frames:KEY_FRAMES',

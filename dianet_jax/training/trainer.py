@@ -71,11 +71,7 @@ class Trainer:
 
   @property
   def slots(self) -> int:
-    """Clips per step: the fewest for `steps_per_epoch`, to fill all slots.
-
-    Unshuffled steps are those of published code: full, and the last with the
-    rest.
-    """
+    """Clips per step: as even as can be; unshuffled as published, full."""
     if self.settings.order == 'by_class':
       return min(self.settings.batch_size, self.max_train_clips)
     return -(-self.max_train_clips // self.steps_per_epoch)

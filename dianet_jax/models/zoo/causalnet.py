@@ -30,6 +30,12 @@ from dianet_jax.models.fusions import causal
 from dianet_jax.models.registry import Outputs
 from dianet_jax.models.zoo import flow_images, htnet, ststnet
 
+# With a data set that stores its authors' position images.
+STORED: Mapping[str, Any] = {
+  'data.inputs': ('flow_and_positions',),
+  'model.position_images': 'stored',
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class CausalNetSettings(htnet.TrunkSettings):

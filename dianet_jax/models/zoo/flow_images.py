@@ -109,21 +109,24 @@ def check_views(
 
 
 def check_vectors(
-  channels: Mapping[str, Sequence[Any]],
+  settings: config.Model, channels: Mapping[str, Sequence[Any]]
 ) -> Iterator[tuple[str, bool, str]]:
   """Checks that the first two channels of the only input are u and v.
 
   >>> from dianet_jax.motion.registry import Channel
-  >>> [check] = check_vectors({'phase_flow': [Channel('red', '')]})
+  >>> channels = {'phase_flow': [Channel('red', '')]}
+  >>> [check] = check_vectors(config.Model(), channels)
   >>> check[:2]
   ('name', False)
 
   Args:
+    settings: of the model.
     channels: one entry, see `registry.Model`.
 
   Yields:
     One check, see `registry.Model.check`.
   """
+  del settings
   [named] = channels.values()
   yield (
     'name',

@@ -186,7 +186,7 @@ class FMANet(nn.Module):
     settings: FMANetSettings, channels: Mapping[str, Sequence[Any]]
   ) -> Iterator[tuple[str, bool, str]]:
     """See `registry.Model`."""
-    yield from flow_images.check_vectors(channels)
+    yield from flow_images.check_vectors(settings, channels)
     [named] = channels.values()
     unit = all(channel.unit for channel in named if channel.component)
     yield (

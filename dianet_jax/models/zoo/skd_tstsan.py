@@ -9,14 +9,13 @@ Measured: layers and 2,946,214 parameters with five classes; by default
 everything but the classifiers starts from weights of macro-expressions
 (`model.pretrained`), of unknown clips; the separate weights of the magnifier
 are not loaded, because their names do not match; Adam with L2 in the gradient
-and beta 2 of .99, here AdamW. Ours: random weights, 270 epochs with a cosine
-schedule (there 20,000 steps at a constant rate), class weights of the fold, the
-kernels of the channel attention drawn from LeCun's normal distribution, and the
-temporal stream alone for flow images. Its loss is
+and beta 2 of .99, here AdamW. Ours: random weights (LeCun's for the attention),
+270 epochs with a cosine schedule (there 20,000 steps at a constant rate), class
+weights of the fold, the temporal stream alone for flow images. Its loss is
 `objectives.SelfDistillation`. The published tables could not be read.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 import dataclasses
 import math
 from typing import Any, ClassVar
@@ -361,6 +360,7 @@ class SKDTSTSANFlow(nn.Module):
   Settings: ClassVar[type[FlowSettings]] = FlowSettings
   reads: ClassVar[tuple[str, ...]] = ('phase_flow',)
   feature_layers: ClassVar[str] = 'stream_T/top'
+  check_channels = staticmethod(flow_images.check_vectors)
   recommended: ClassVar[Mapping[str, Any]] = {
     **RECOMMENDED,
     # Read as 0..1.
@@ -381,14 +381,6 @@ class SKDTSTSANFlow(nn.Module):
       size >= 24,
       f'24 or more: images have {spec.shape[1]} pixels',
     )
-
-  @staticmethod
-  def check_channels(
-    settings: FlowSettings, channels: Mapping[str, Sequence[Any]]
-  ) -> Iterator[tuple[str, bool, str]]:
-    """See `registry.Model`."""
-    del settings
-    yield from flow_images.check_vectors(channels)
 
   @nn.compact
   def __call__(
