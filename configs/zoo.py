@@ -4,12 +4,14 @@ python main.py --config=configs/zoo.py
 python main.py --config=configs/zoo.py:megc2019 --config.data.manual_dir=DIR
 
 What follows the colon names a data set's file in configs/; the demo's simulated
-clips if nothing does. Each model is trained by one recipe for all (the data
-set's own: epochs, optimiser, augmentation, seeds), and, with one seed, by what
-its authors recommend ('own recipe'); about in the order of what it costs. Names
-say what is smaller than published. The own recipes of Slow-Fast TCM and ATM-GCN
-are ours: so narrow, they hardly learn in the recommended epochs. So are those
-of Off-ApexNet, FMANet and COTS, whose authors' are unknown or for other data.
+clips if nothing does. Most models have two rows: by one recipe for all (the
+data set's own: epochs, optimiser, augmentation, seeds), and, with one seed, by
+their `recommended` training ('own recipe'), which is that of the authors as far
+as it is known. Those of Off-ApexNet, FMANet and COTS are ours, because their
+authors' are unknown or for other data; so are those of Slow-Fast TCM and
+ATM-GCN, which at these widths hardly learn in the recommended epochs. Small
+networks say so in their names; those with DIANet's streams have the backbone of
+the data set's file.
 docs/models.md shows the kept leaderboards.
 
 Rows and settings were laid down before any of them was scored on real clips:

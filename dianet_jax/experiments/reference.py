@@ -24,9 +24,11 @@ on the command line:
       --config.data.phases="('onset_apex','onset_offset')"
 
 or in a file like those in `configs/`, which contain only differences from these
-defaults. The name of the file may be followed by a model:
-`configs/casme2.py:dianet`. The error message for an unknown key has the nearest
-known one. "Ours" marks a choice that the paper does not state.
+defaults. The name of a data set's file may be followed by a model
+(`configs/casme2.py:ststnet`), that of a study (`ablation`, `nested`, `zoo`) by
+a data set's file (`configs/zoo.py:megc2019`). The error message for an unknown
+key has the nearest known one. "Ours" marks a choice that the paper does not
+state.
 """
 
 
