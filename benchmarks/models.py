@@ -187,10 +187,10 @@ def _leaderboard(folder: str) -> Iterator[str]:
   absent = [row for row in kept(folder) if 'folder' not in row]
   hours = _hours(folder)
   for row, seeds, of in _fewer_seeds(folder):
-    yield (
-      f'\n{row}: {seeds} of {of} seeds; one takes about {hours[row]} h on one'
-      ' core.'
-    )
+    text = f'\n{row}: {seeds} of {of} seeds'
+    if row in hours:
+      text += f'; one takes about {hours[row]} h on one core'
+    yield f'{text}.'
   if absent:
     yield '\nWithout a result:\n'
   for row in absent:

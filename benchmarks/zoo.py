@@ -46,6 +46,7 @@ class Cost:
   """What a row costs on one device.
 
   Attributes:
+    clips: of a step.
     parameters: of the network.
     compiling: seconds to compile a step.
     step: seconds of a step.
@@ -53,6 +54,7 @@ class Cost:
     state: bytes of a fold's parameters, optimiser and statistics.
   """
 
+  clips: int
   parameters: int
   compiling: float
   step: float
@@ -111,6 +113,7 @@ def measured(config: Config, clips: int) -> Cost:
     seconds += epochs / config.train.epochs * seconds_of_step
     memory = max(memory, step.memory_analysis().temp_size_in_bytes)
   return Cost(
+    clips=trainer.slots,
     parameters=sum(leaf.size for leaf in jax.tree.leaves(state.params)),
     compiling=compiling,
     step=seconds,
@@ -165,23 +168,22 @@ def _line(row: rows.Row, clips: int, folds: int) -> str:
     row.name, f'{cost.parameters:,}', f'{cost.compiling:.0f}',
     f'{1000 * cost.step:.1f}', f'{cost.temporary / 1e6:.0f}',
     f'{fold:.1f}', f'{cost.state / 1e6:.1f}', f'{fold * folds / 3600:.2f}',
-    _peer(row.config, clips, cost),
+    _peer(row.config, cost),
   ]  # fmt: skip
   return f'| {" | ".join(cells)} |'
 
 
-def _peer(config: Config, clips: int, cost: Cost) -> str:
+def _peer(config: Config, cost: Cost) -> str:
   """Milliseconds of PyTorch's step, and how many times as fast ours is."""
   if not importlib.util.find_spec('torch'):
     return '|'
   from benchmarks.peers import zoo_torch
 
-  steps = -(-clips // config.train.batch_size)
   step = zoo_torch.step_of(
     config.model,
     config.objective.name,
     motion.specs(rules.feed(config), config.data),
-    -(-clips // steps),
+    cost.clips,
     _CLASSES,
     cost.parameters,
   )

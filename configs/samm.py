@@ -12,6 +12,7 @@ not available.
 import ml_collections
 
 from configs import default
+from dianet_jax.models.zoo import cots
 
 
 def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
@@ -25,6 +26,5 @@ def get_config(model: str = 'dianet') -> ml_collections.ConfigDict:
   config.data.dataset = 'samm'
   config.data.protocol = 'samm_5class'
   if model == 'cots':
-    # A fold has fewer clips than the default queue.
-    config.objective.queue = 64
+    config.update_from_flattened_dict(cots.ON_SAMM)
   return config

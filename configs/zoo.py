@@ -90,7 +90,8 @@ _FRAMES = (
     {'encoder_width': 0.125, 'width': 64, 'key_width': 16, 'dropout': 0.0},
   ),
 )
-# What networks of other inputs can do with stored flow of both phases. Ours.
+# Ours, on stored flow of both phases: CausalNet without its authors' position
+# images, and networks that read something else.
 _PAIRS = (
   (
     'CausalNet small, derived positions (ours)',
@@ -166,11 +167,13 @@ def _common(
       'objective.pretraining': 0.5,
       'train.epochs': 2 * config.train.epochs,
     }
+    if config.data.dataset == 'samm':
+      values |= cots.ON_SAMM
   return _row(name, model, values | _AUGMENTED.get(model, {}))
 
 
 def _of_pair(name: str, model: str, settings: Mapping[str, Any]) -> str:
-  """A row that reads the data set's flow instead of what the model reads."""
+  """A row that reads nothing but the data set's flow."""
   return _row(name, model, {f'model.{k}': v for k, v in settings.items()})
 
 
@@ -190,6 +193,8 @@ def _own(
   if not training:
     return
   training |= _SMALL_RECIPES.get(model, {})
+  if model == 'cots' and config.data.dataset == 'samm':
+    training |= cots.ON_SAMM
   if config.data.inputs:
     # Stored flow: no frames to search, and components that cannot rotate.
     if model == 'cots':

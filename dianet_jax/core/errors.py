@@ -11,6 +11,10 @@ class UserError(Exception):
   """
 
 
+class MissingInputError(UserError):
+  """The clips lack what an input is made of; a study leaves the row out."""
+
+
 class Stopped(BaseException):
   """A signal requested that the program stops; see `stopping`.
 

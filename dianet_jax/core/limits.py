@@ -79,9 +79,9 @@ def keep_freed_memory() -> None:
 
   The compiled step takes its temporary memory anew each time. Blocks of more
   than 32 MB would come from the system page by page, and go back: a third of a
-  step of STSTNet with 256 clips. Threads that run a step have arenas of their
-  own, which return every 64 MB; so there is one for all, unless a thread has
-  taken its own before. `give_back` still returns what is free.
+  step of STSTNet with 256 clips. Each thread would have an arena of its own,
+  which returns blocks of 64 MB to the system; so all share one, but for threads
+  that have theirs already. `give_back` still returns what is free.
   """
   # Only glibc has this function.
   with contextlib.suppress(AttributeError, OSError):

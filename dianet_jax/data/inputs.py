@@ -54,8 +54,12 @@ def make_all(
   Raises:
     ValueError: an image cannot be decoded.
     UserError: stored images differ in size, or the cache cannot be written.
+    MissingInputError: the clips lack what a representation is made of.
   """
   rows = {n: motion.REPRESENTATIONS[r] for n, r in representations.items()}
+  if not any(row.positions for row in rows.values()):
+    # Nor do they belong to the fingerprint.
+    records = map(_without_positions, records)
   caches = {}
   if not data_sets.facts(config.dataset).stored:
     caches = {
@@ -81,6 +85,10 @@ def make_all(
       _collect(batch, values, caches, found)
   inputs = {name: np.stack(values, axis=1) for name, values in found.items()}
   return inputs, digest.hexdigest()[:16]
+
+
+def _without_positions(record: Mapping[str, Any]) -> dict[str, Any]:
+  return {key: value for key, value in record.items() if key != 'positions'}
 
 
 class _Pending(NamedTuple):
@@ -381,7 +389,7 @@ def _stored(
     phase: [images.decode(record[phase]) for record in records]
     for phase in config.phases
   }
-  if all(len(record['positions']) for record in records):
+  if all(len(record.get('positions', ())) for record in records):
     for number, phase in enumerate(configuration.PHASES[:2]):
       stored[motion.POSITION + phase] = [
         images.decode(record['positions'][number]) for record in records

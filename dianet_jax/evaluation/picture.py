@@ -276,6 +276,15 @@ def main(argv: Sequence[str] | None = None) -> None:
       config, inputs=every if names == ('all',) else names
     )
   name, clips = _read(config, options.clip)
+  if options.inputs == 'all' and motion.POSITION + config.phases[0] not in (
+    clips.stored
+  ):
+    provided = tuple(
+      name
+      for name in config.inputs
+      if not motion.REPRESENTATIONS[name].positions
+    )
+    config = dataclasses.replace(config, inputs=provided)
   apex, frames = int(clips.apex[0]), None
   if clips.frames is not None:
     frames = np.asarray(clips.frames[0, : clips.lengths[0]])

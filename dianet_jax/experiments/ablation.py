@@ -56,19 +56,22 @@ def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
     rows_lib.describe(found)
     load = functools.lru_cache(maxsize=None)(data_lib.load)
     read = functools.partial(run_lib.read_dataset, load=load)
-    # Of the others, what is finished is shown.
+    # Of the others, what has a result is shown, though with fewer seeds.
     shown = [
       row
       for row in fed
-      if row in chosen or workdirs.is_finished(workdir / row.folder, row.config)
+      if row in chosen or (workdir / row.folder / 'metrics.json').exists()
     ]
-    ready = rows_lib.load_rows(shown, read, read(shown[0].config))
+    ready, lacking = rows_lib.load_rows(shown, read)
+    found = rows_lib.with_reasons(found, lacking)
+    rows_lib.describe(lacking)
     for one in ready:
       workdirs.check_config(workdir / one.row.folder, one.row.config)
       workdirs.check_data(workdir / one.row.folder, one.row.config, one.dataset)
     workdirs.note_config(workdir, config)
     study = _Study(config, workdir, found)
-    study.run(ready, load)
+    study.show_others([one.row for one in ready if one.row not in chosen])
+    study.run([one for one in ready if one.row in chosen], load)
     study.show()
   if study.failed:
     raise errors.UserError(
@@ -87,6 +90,13 @@ class _Study:
     self._config, self._workdir, self._found = config, workdir, found
     self._summaries: dict[str, dict[str, Any]] = {}
     self.failed: dict[str, str] = {}
+
+  def show_others(self, rows: Sequence[rows_lib.Row]) -> None:
+    """Takes the results of rows that are not trained now."""
+    for row in rows:
+      summary = hosts.of_main(workdirs.load_summary(self._workdir / row.folder))
+      if summary:
+        self._summaries[row.name] = summary
 
   def run(
     self, ready: Sequence[rows_lib.Ready], load: Callable[..., data_lib.Dataset]

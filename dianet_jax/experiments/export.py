@@ -22,10 +22,11 @@ from dianet_jax.core import config as configuration
 from dianet_jax.core import errors, paths
 from dianet_jax.evaluation import metrics, predictions
 from dianet_jax.experiments import final as final_lib
-from dianet_jax.experiments import nested, origin, trained, workdirs
+from dianet_jax.experiments import nested, origin, rules, trained, workdirs
 from dianet_jax.experiments import rows as rows_lib
 from dianet_jax.inference import bundle as bundle_lib
 from dianet_jax.inference import folder
+from dianet_jax.motion import registry as motion
 from tfds_builders import registry as data_sets
 
 # More need more memory and time, and are hardly better.
@@ -67,16 +68,17 @@ def make(
     The bundle.
 
   Raises:
-    UserError: the run is not finished; an ablation without `row`, or `row`
-      without an ablation; without `final`, a nested selection whose folds have
-      several configurations; with `final`, the raw data are missing or differ
-      from those of the run.
+    UserError: the run is not finished, or read stored position images; an
+      ablation without `row`, or `row` without an ablation; without `final`, a
+      nested selection whose folds have several configurations; with `final`,
+      the raw data are missing or differ from those of the run.
   """
   source = _source(paths.normal(workdir, 'RUN'), row)
   opened = trained.open_run(source.workdir)
   summary = workdirs.load_summary(source.workdir)
   assert summary is not None, 'an unfinished run does not open'
   config = source.config
+  _refuse_stored_positions(config)
   pooled = predictions.load(source.workdir)
   if final:
     chosen = [
@@ -107,6 +109,17 @@ def make(
       'versions': workdirs.versions(),
     },
   )
+
+
+def _refuse_stored_positions(config: configuration.Config) -> None:
+  reads = rules.feed(config).values()
+  if any(motion.REPRESENTATIONS[name].positions for name in reads):
+    raise errors.UserError(
+      f'data.inputs={config.data.inputs}: a bundle makes its inputs from'
+      ' frames, and position images are only stored. Export a run with'
+      ' --config.data.inputs="(\'phase_flow\',)" and'
+      ' --config.model.position_images=derived.'
+    )
 
 
 def _source(workdir: pathlib.Path, row: str) -> _Source:

@@ -220,7 +220,7 @@ class _Nested:
     workdir: pathlib.Path,
     found: Sequence[rows_lib.Row],
   ):
-    self._config, self._workdir, self._found = config, workdir, found
+    self._config, self._workdir = config, workdir
     load = functools.lru_cache(maxsize=None)(data_lib.load)
     read = functools.partial(run_lib.read_dataset, load=load)
     self._dataset = read(config)
@@ -233,7 +233,9 @@ class _Nested:
     self._group_of_clip = np.array([self._group_of[s] for s in subjects])
     self._pace = pace_lib.Pace()
     fed = [row for row in found if not row.unsupported]
-    ready = rows_lib.load_rows(fed, read, self._dataset)
+    ready, lacking = rows_lib.load_rows(fed, read, self._dataset)
+    rows_lib.describe(lacking)
+    self._found = rows_lib.with_reasons(found, lacking)
     self._candidates = [self._candidate(one) for one in ready]
 
   def _candidate(self, ready: rows_lib.Ready) -> _Candidate:

@@ -169,35 +169,50 @@ class Ready:
 def load_rows(
   found: Sequence[Row],
   read: Callable[[Config], data_lib.Dataset],
-  reference: data_lib.Dataset,
-) -> list[Ready]:
+  reference: data_lib.Dataset | None = None,
+) -> tuple[list[Ready], list[Row]]:
   """Loads the data of every row, to report errors before training starts.
 
   Args:
     found: rows that the data set supports.
     read: `run.read_dataset` with a cache, because most rows share data.
-    reference: data set whose clips the rows must have.
+    reference: data set whose clips the rows must have; None for that of the
+      first row.
 
   Returns:
-    The rows with their data.
+    The rows with their data; and those whose input the clips lack, with the
+    reason as `unsupported`.
 
   Raises:
-    UserError: a row's clips, subjects, classes or labels differ, or no folds
-      can be made of them.
+    UserError: a row's clips, subjects, classes or labels differ, no folds can
+      be made of them, or the clips lack the input of every row.
   """
-  ready = []
+  ready, lacking = [], []
   for row in found:
     try:
       dataset = read(row.config)
+      if reference is None:
+        reference = dataset
       _check_alike(dataset, reference)
       folds = folds_lib.of(row.config, dataset)
       initial_weights.load(row.config, dataset)
+    except errors.MissingInputError as error:
+      lacking.append(dataclasses.replace(row, unsupported=str(error)))
+      if len(lacking) == len(found):
+        raise
+      continue
     except errors.UserError as error:
       raise errors.UserError(
         f'--config.study.rows, {row.name!r}: {error}'
       ) from error
     ready.append(Ready(row, dataset, folds))
-  return ready
+  return ready, lacking
+
+
+def with_reasons(found: Sequence[Row], lacking: Sequence[Row]) -> list[Row]:
+  """All rows of a study, with those of `load_rows` that lack an input."""
+  changed = {row.name: row for row in lacking}
+  return [changed.get(row.name, row) for row in found]
 
 
 def _check_alike(one: data_lib.Dataset, other: data_lib.Dataset) -> None:

@@ -82,6 +82,12 @@ def rules(config: Config) -> Iterator[Rule]:
   channels = motion.channels(chosen, data, stored(data.dataset))
   yield from _model_rules(config, chosen, channels)
   yield from _augment_rules(config, channels)
+  units = {channel.unit for named in channels.values() for channel in named}
+  yield (
+    'data.scaling',
+    data.scaling != 'grey_levels' or units <= {'', 'grey levels'},
+    f'another: {" and ".join(sorted(units))} are no grey levels',
+  )
   yield from _study_rules(config)
   yield from _parallel_rules(config.parallel)
 

@@ -27,11 +27,15 @@ class FlowAndPositions(phase_flow.PhaseFlow):
 
   title = 'position images'
   cached = False
+  positions = True
 
   def unsupported(self, settings: config.Data, stored: str) -> str:
     """See `registry.Representation`."""
     if not stored:
       return f'{settings.dataset} holds frames, and position images are stored'
+    if settings.phases != config.PHASES[:2]:
+      # A single phase's position image would be taken for the other phase.
+      return f'{self.title} are read with both phases, {config.PHASES[:2]}'
     return super().unsupported(settings, stored)
 
   def shape(self, settings: config.Data) -> tuple[int, ...]:
@@ -54,7 +58,7 @@ class FlowAndPositions(phase_flow.PhaseFlow):
     """See the class.
 
     Raises:
-      UserError: a clip has no position images.
+      MissingInputError: a clip has no position images.
     """
     positions = {
       phase: clips.stored[POSITION + phase]
@@ -62,7 +66,7 @@ class FlowAndPositions(phase_flow.PhaseFlow):
       if POSITION + phase in clips.stored
     }
     if len(positions) < len(settings.phases):
-      raise errors.UserError(
+      raise errors.MissingInputError(
         f'--config.data.inputs={settings.inputs}: some clips in'
         f' {settings.manual_dir} have no position images. Add those files, or'
         ' set --config.data.inputs="(\'phase_flow\',)" and'

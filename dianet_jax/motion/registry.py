@@ -94,6 +94,8 @@ class Representation(abc.ABC):
     title: name in the plural, for messages.
     cached: whether its arrays are cached on disk, because they take seconds per
       clip to compute; see `data.input_cache`.
+    positions: whether it reads the field `positions` of a record, which data
+      sets may have besides, and which others ignore.
 
   >>> images = REPRESENTATIONS['dynamic_images']
   >>> images.shape(config.Data(image_size=28))
@@ -104,6 +106,7 @@ class Representation(abc.ABC):
 
   title: ClassVar[str] = 'these inputs'
   cached: ClassVar[bool] = False
+  positions: ClassVar[bool] = False
 
   def unsupported(self, settings: config.Data, stored: str) -> str:
     """Explains why a data set cannot provide this input.

@@ -71,7 +71,7 @@ class Trainer:
 
   @property
   def slots(self) -> int:
-    """Clips per step: as even as can be; unshuffled as published, full."""
+    """Clips per step: spread evenly; unshuffled, full as in published code."""
     if self.settings.order == 'by_class':
       return min(self.settings.batch_size, self.max_train_clips)
     return -(-self.max_train_clips // self.steps_per_epoch)

@@ -1,5 +1,6 @@
 """From records to phase images, and the notes about unusual data."""
 
+import dataclasses
 import shutil
 
 import cv2
@@ -177,16 +178,24 @@ def test_position_images_follow_the_flow(make_config, tmp_path):
     data__inputs=('flow_and_positions',),
     model__fusion='concat',
   )
-  with pytest.raises(errors.UserError, match='no position images'):
+  with pytest.raises(errors.MissingInputError, match='no position images'):
     dataset_lib.load(config.data, 0)
+  plain = make_config(megc2019, data__manual_dir=str(tmp_path))
+  without = dataset_lib.load(plain.data, 0)
   for number in (2, 3):
     image = np.full((28, 28, 3), 10 * number, np.uint8)
     cv2.imwrite(str(tmp_path / f'006_006_1_2_{number} .png'), image)
-  (images,) = images_of(dataset_lib.load(config.data, 0))
-  plain = make_config(megc2019, data__manual_dir=str(tmp_path))
-  flow = images_of(dataset_lib.load(plain.data, 0))
-  np.testing.assert_array_equal(images[:2], flow[0])
+  loaded = dataset_lib.load(config.data, 0)
+  (images,) = images_of(loaded)
+  np.testing.assert_array_equal(images[:2], images_of(without)[0])
   assert images[2:, 0, 0, 0].tolist() == [20 - 127.5, 30 - 127.5]
+  # A run that reads no position images does not change with them.
+  assert dataset_lib.load(plain.data, 0).fingerprint == without.fingerprint
+  assert loaded.fingerprint != without.fingerprint
+  # One phase and its position image would be read as two phases.
+  one = dataclasses.replace(config.data, phases=('onset_apex',))
+  with pytest.raises(errors.UserError, match='read with both phases'):
+    dataset_lib.load(one, 0)
 
 
 def test_the_fingerprint_is_of_what_the_files_hold(load, raw, tmp_path):

@@ -13,6 +13,7 @@ from dianet_jax.evaluation import picture
 from dianet_jax.motion import rank_pooling, scaling
 from dianet_jax.motion.dynamic_images import DYNAMIC_IMAGES
 from dianet_jax.motion.registry import REPRESENTATIONS, ClipBatch
+from tests.data.dataset_test import write_flow
 
 APEX = 4
 ENDS = {'onset_apex': (0, 4), 'apex_offset': (4, 8), 'onset_offset': (0, 8)}
@@ -175,6 +176,17 @@ def test_pictures_of_any_representation(shared_cache, tmp_path, monkeypatch):
   assert set(strips) == set(REPRESENTATIONS) - {'flow_and_positions'}
   assert strips['key_frames'].shape == (24, 3 * 24, 3)
   assert all(strip.std() > 5 for strip in strips.values())
+
+
+def test_all_pictures_of_clips_without_position_images(shared_cache, tmp_path):
+  root = tmp_path / 'raw'
+  root.mkdir()
+  write_flow(root, [('samm', '006', '006_1_2', 0)])
+  strips = tmp_path / 'each'
+  keys = [f'--config.data.manual_dir={root}', f'--strips={strips}']
+  keys.append(f'--config.data.cache_dir={shared_cache}')
+  picture.main(['--config=configs/megc2019.py', '--inputs=all', *keys])
+  assert 'phase_flow.png' in {path.name for path in strips.iterdir()}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import json
 import pytest
 
 from dianet_jax.core import errors
-from dianet_jax.experiments import ablation, run, workdirs
+from dianet_jax.experiments import ablation, export, run, workdirs
+from dianet_jax.experiments import rows as rows_lib
 from dianet_jax.training import resume as resume_lib
 from tests.experiments.conftest import ROWS
 
@@ -75,11 +76,14 @@ def test_some_rows_are_trained_first(make, tmp_path, capsys):
   assert [list(row)[2] for row in result['rows']] == [
     'left_out', 'missing', 'folder',
   ]  # fmt: skip
-  result = ablation.run(make(study__only=('Both, added',)), tmp_path)
-  assert 'This run is finished' in capsys.readouterr().out
+  # What has a result with fewer seeds is shown, too.
+  changes = {'study__only': ('Both, added',), 'seeds': 2}
+  result = ablation.run(make(**changes), tmp_path)
   assert [list(row)[2] for row in result['rows']] == [
     'left_out', 'folder', 'folder',
   ]  # fmt: skip
+  table = (tmp_path / 'ablation.md').read_text()
+  assert 'first only - Both, added: the numbers of seeds differ' in table
 
 
 def test_rows_that_are_not_there_are_named(make, tmp_path):
@@ -125,6 +129,25 @@ def test_rows_of_changed_data_are_not_mixed(make, tmp_path, monkeypatch):
   monkeypatch.setattr(resume_lib, 'train_folds', None)
   with pytest.raises(errors.UserError, match='data have changed.*first-only'):
     ablation.run(make(), tmp_path / 'study')
+
+
+def test_a_row_whose_input_the_clips_lack_is_left_out(make):
+  positions = "model.name=causalnet data.inputs=('flow_and_positions',)"
+  positions += ' model.position_images=stored model.width=8'
+  rows = (f'positions: {positions}', *ROWS[1:])
+  found = rows_lib.parse(make(study__rows=rows))
+  assert not any(row.unsupported for row in found)
+  ready, lacking = rows_lib.load_rows(found, run.read_dataset)
+  assert [one.row.name for one in ready] == ['Both, added', 'first only']
+  names = [row.name for row in rows_lib.with_reasons(found, lacking)]
+  assert names == [row.name for row in found]
+  [row] = lacking
+  assert row.name == 'positions' and 'no position images' in row.unsupported
+  with pytest.raises(errors.MissingInputError):
+    rows_lib.load_rows(found[:1], run.read_dataset)
+  # Nor can what such a row trains be made of the frames of a video.
+  with pytest.raises(errors.UserError, match='position_images=derived'):
+    export._refuse_stored_positions(row.config)
 
 
 def test_rows_on_other_clips_are_refused(make, tmp_path, monkeypatch):

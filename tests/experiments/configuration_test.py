@@ -77,6 +77,14 @@ def test_fmanet_reads_flow_in_pixels_of_frames():
     configuration.from_mapping(values.to_dict())
 
 
+def test_flow_in_pixels_is_not_read_as_grey_levels():
+  values = importlib.import_module('configs.casme2').get_config('causalnet')
+  assert values.data.scaling == 'grey_levels'
+  values.data.flow.coding = 'pixels'
+  with pytest.raises(errors.UserError, match='pixels are no grey levels'):
+    configuration.from_mapping(values.to_dict())
+
+
 @dataclasses.dataclass(frozen=True)
 class OtherSettings(config_lib.Model):
   name: str = 'other'

@@ -79,6 +79,8 @@ ON_FLOW: Mapping[str, Any] = {
   'objective.pretraining_warmup': 5 / 200,
   'train.augment.rotation_degrees': 0.0,
 }
+# On the 136 clips of SAMM, fewer than the default queue in some folds.
+ON_SAMM: Mapping[str, Any] = {'objective.queue': 64}
 
 
 class COTS(dianet.DIANet):

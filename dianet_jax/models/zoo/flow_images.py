@@ -190,7 +190,8 @@ def position_images(
   published flow images (measured) the median of u and of v is off that zero by
   .07 of the clipping limit with `standardize`, but by .29 and .33 with
   `minmax`, where most of what is clipped and rounded is thus an offset.
-  `centred` takes the median as no motion instead.
+  `centred` takes the median as no motion instead. `grey_levels` has the zero at
+  mid-grey, which is no motion only where each channel's range is symmetric.
 
   >>> u = jnp.array([0.0, 1.0, 100.0])
   >>> flow = jnp.stack([u, u, u], axis=-1)[None, None, None]
