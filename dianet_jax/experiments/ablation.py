@@ -64,7 +64,6 @@ def run(config: Config, workdir: pathlib.Path) -> dict[str, Any]:
     ]
     ready, lacking = rows_lib.load_rows(shown, read)
     found = rows_lib.with_reasons(found, lacking)
-    rows_lib.describe(lacking)
     for one in ready:
       workdirs.check_config(workdir / one.row.folder, one.row.config)
       workdirs.check_data(workdir / one.row.folder, one.row.config, one.dataset)

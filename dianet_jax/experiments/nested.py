@@ -234,7 +234,6 @@ class _Nested:
     self._pace = pace_lib.Pace()
     fed = [row for row in found if not row.unsupported]
     ready, lacking = rows_lib.load_rows(fed, read, self._dataset)
-    rows_lib.describe(lacking)
     self._found = rows_lib.with_reasons(found, lacking)
     self._candidates = [self._candidate(one) for one in ready]
 

@@ -173,6 +173,8 @@ def load_rows(
 ) -> tuple[list[Ready], list[Row]]:
   """Loads the data of every row, to report errors before training starts.
 
+  Prints which rows lack their input.
+
   Args:
     found: rows that the data set supports.
     read: `run.read_dataset` with a cache, because most rows share data.
@@ -206,6 +208,7 @@ def load_rows(
         f'--config.study.rows, {row.name!r}: {error}'
       ) from error
     ready.append(Ready(row, dataset, folds))
+  describe(lacking)
   return ready, lacking
 
 

@@ -1,10 +1,9 @@
 """SKD-TSTSAN: three streams on magnified motion, with self-distillation.
 
-The streams are local, static and temporal.
-
-Source: Zhu et al., "Three-Stream Temporal-Shift Attention Network Based on
-Self-Knowledge Distillation", arXiv 2406.17538, and its code. Stated: motion
-magnification, temporal shift, attention over channels, self-distillation.
+The streams are local, static and temporal. Source: Zhu et al., "Three-Stream
+Temporal-Shift Attention Network Based on Self-Knowledge Distillation", arXiv
+2406.17538, and its code. Stated: motion magnification, temporal shift,
+attention over channels, self-distillation.
 Measured: layers and 2,946,214 parameters with five classes; by default
 everything but the classifiers starts from weights of macro-expressions
 (`model.pretrained`), of unknown clips; the separate weights of the magnifier
