@@ -14,6 +14,7 @@ the largest difference from the fixture's outputs comes first.
 import argparse
 from collections.abc import Callable, Mapping
 import json
+import math
 import pathlib
 import re
 import sys
@@ -89,14 +90,14 @@ def inputs(
 
 
 def evaluate(
-  fixture: Mapping[str, Any], wave: str = '', rate: float = 0.0
+  fixture: Mapping[str, Any], wave: str = '', rate: float | None = None
 ) -> dict[str, dict[str, Any]]:
   """Outputs of our network, in the form of the fixture.
 
   Args:
     fixture: see `read`.
     wave: 'sin' or 'cos', for the input; '' for the fixture's, sin.
-    rate: rate of the input; 0 for the fixture's, 0.017.
+    rate: rate of the input; None for the fixture's, 0.017.
 
   Returns:
     'outputs', and 'outputs_fill2' where there are two fills -> name -> nested
@@ -106,14 +107,15 @@ def evaluate(
     UserError: another input is requested, but the fixture has its own.
   """
   system = parity_systems.SYSTEMS[fixture['system']]
-  if system.own_input and (wave or rate):
+  if system.own_input and (wave or rate is not None):
     raise errors.UserError(
       f'{fixture["system"]} has a rule of its own for its input'
       f' ({system.own_input}): leave --wave and --rate out.'
     )
   given = {}
   if not system.own_input:
-    given = inputs(fixture, wave or 'sin', rate or 0.017)
+    rate = 0.017 if rate is None else rate
+    given = inputs(fixture, wave or 'sin', rate)
   with jax.enable_x64(True):
     found = {}
     for key in system.keys:
@@ -180,9 +182,12 @@ def main() -> None:
   )
   parser.add_argument('fixtures', nargs='+', metavar='FIXTURE')
   parser.add_argument('--wave', choices=('sin', 'cos'), default='')
-  parser.add_argument('--rate', type=float, default=0.0)
+  parser.add_argument('--rate', type=float)
   parser.add_argument('--json', action='store_true')
   arguments = parser.parse_args()
+  if arguments.rate is not None and not math.isfinite(arguments.rate):
+    parser.error(f'--rate={arguments.rate}: expected a finite number.')
+  changed = arguments.wave or arguments.rate is not None
   results = {}
   for path in arguments.fixtures:
     try:
@@ -191,7 +196,7 @@ def main() -> None:
     except errors.UserError as error:
       sys.exit(str(error))
     results[fixture['system']] = found
-    if not (arguments.json or arguments.wave or arguments.rate):
+    if not (arguments.json or changed):
       largest = difference(found, {key: fixture[key] for key in found})
       print(f'{fixture["system"]}: within {largest:.1e}')
   print(json.dumps(results, indent=None if arguments.json else 1))

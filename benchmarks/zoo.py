@@ -136,6 +136,9 @@ def main() -> None:
   parser.add_argument('--folds', type=int, default=52, help='folds of a seed')
   parser.add_argument('--quick', action='store_true', help='the first row')
   options = parser.parse_args()
+  for name in ('clips', 'folds'):
+    if (number := getattr(options, name)) < 1:
+      parser.error(f'--{name}={number}: expected 1 or more.')
   zoo = importlib.import_module('configs.zoo')
   try:
     values = zoo.get_config(options.base)
