@@ -87,7 +87,9 @@ def make_all(
   return inputs, digest.hexdigest()[:16]
 
 
-def _without_positions(record: Mapping[str, Any]) -> dict[str, Any]:
+def _without_positions(record: dict[str, Any]) -> dict[str, Any]:
+  if 'positions' not in record:
+    return record
   return {key: value for key, value in record.items() if key != 'positions'}
 
 
