@@ -361,7 +361,10 @@ def _lines() -> Iterator[str]:
   )
   yield from _permuted('zoo-demo', 'zoo-demo-permuted')
   yield "\n## Cost of the demo's rows\n"
-  yield '`python -m benchmarks.zoo demo --clips=50 --folds=6`, as above.\n'
+  yield (
+    '`python -m benchmarks.zoo demo --clips=50 --folds=6`, as above, but tests'
+    ' ran on the second core.\n'
+  )
   yield _cost('zoo-demo')
   yield '\n## Layers\n'
   yield (

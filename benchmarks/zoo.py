@@ -1,8 +1,8 @@
 """Cost of each row of configs/zoo.py: a step, a fold, all of its folds.
 
-python -m benchmarks.zoo megc2019                       # 5 minutes
+python -m benchmarks.zoo megc2019                       # 15 minutes
 python -m benchmarks.zoo megc2019 --quick               # the first row alone
-python -m benchmarks.zoo demo --clips=50 --folds=6
+python -m benchmarks.zoo demo --clips=50 --folds=6      # the same
 
 It trains on noise in the shapes of the row's inputs, one fold at a time, as on
 a CPU, and takes the fastest of a few steps; compilation is timed separately.
