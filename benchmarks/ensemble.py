@@ -4,11 +4,10 @@ python -m benchmarks.ensemble benchmarks/results/zoo-megc2019
 
 An entry that was laid down before it was scored: the mean of the probabilities
 of the systems trained by the common recipe, with equal weights, whatever each
-reached; without variants of DIANet and own recipes. Its
-members are the ten that were trained when it was first scored; later systems do
-not change it (CausalNet had derived position images then). Nothing is fitted,
-so no held-out subject has a part in it. It is compared with DIANet, the first
-row.
+reached; without variants of DIANet and own recipes. Its members are the ten
+that were trained when it was first scored; later systems do not change it
+(CausalNet had derived position images then). Nothing is fitted, so no held-out
+subject has a part in it. It is compared with DIANet, the first row.
 
 A second entry, laid down before any seed but the first was scored: the mean
 over the seeds, too, as one prediction, beside that of DIANet.

@@ -168,8 +168,6 @@ def _common(
       'objective.pretraining': 0.5,
       'train.epochs': 2 * config.train.epochs,
     }
-    if config.data.dataset == 'samm':
-      values |= cots.ON_SAMM
   return _row(name, model, values | _AUGMENTED.get(model, {}))
 
 
@@ -194,8 +192,6 @@ def _own(
   if not training:
     return
   training |= _SMALL_RECIPES.get(model, {})
-  if model == 'cots' and config.data.dataset == 'samm':
-    training |= cots.ON_SAMM
   if config.data.inputs:
     # Stored flow: no frames to search, and components that cannot rotate.
     if model == 'cots':
@@ -221,7 +217,7 @@ def _row(name: str, model: str, values: Mapping[str, Any]) -> str:
 
 
 def _reading(config: ml_collections.ConfigDict, model: str) -> dict[str, Any]:
-  """What the model reads, and how, at the size of the data set's images."""
+  """What a model needs of and for a data set, at the size of its images."""
   found = {
     key: value
     for key, value in MODELS[model].recommended.items()
@@ -237,6 +233,8 @@ def _reading(config: ml_collections.ConfigDict, model: str) -> dict[str, Any]:
     found = {k: v for k, v in found.items() if not k.startswith('data.flow.')}
     if model == 'causalnet':
       found |= causalnet.STORED
+  if model == 'cots' and config.data.dataset == 'samm':
+    found |= cots.ON_SAMM
   if MODELS[model].reads not in (('dynamic_images',), ('phase_flow',)):
     found['data.inputs'] = ()
   return found

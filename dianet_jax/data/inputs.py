@@ -16,8 +16,8 @@ import numpy as np
 
 from dianet_jax.clips import faces, images
 from dianet_jax.core import config as configuration
-from dianet_jax.core import errors, limits
-from dianet_jax.data import input_cache
+from dianet_jax.core import limits
+from dianet_jax.data import input_cache, stored_images
 from dianet_jax.motion import key_frames
 from dianet_jax.motion import registry as motion
 from tfds_builders import registry as data_sets
@@ -59,7 +59,7 @@ def make_all(
   rows = {n: motion.REPRESENTATIONS[r] for n, r in representations.items()}
   if not any(row.positions for row in rows.values()):
     # Nor do they belong to the fingerprint.
-    records = map(_without_positions, records)
+    records = map(stored_images.without_positions, records)
   caches = {}
   if not data_sets.facts(config.dataset).stored:
     caches = {
@@ -85,12 +85,6 @@ def make_all(
       _collect(batch, values, caches, found)
   inputs = {name: np.stack(values, axis=1) for name, values in found.items()}
   return inputs, digest.hexdigest()[:16]
-
-
-def _without_positions(record: dict[str, Any]) -> dict[str, Any]:
-  if 'positions' not in record:
-    return record
-  return {key: value for key, value in record.items() if key != 'positions'}
 
 
 class _Pending(NamedTuple):
@@ -257,7 +251,7 @@ class _Reader:
     config = self._config
     if data_sets.facts(config.dataset).stored:
       self._used.append(np.empty(0, np.uint8))
-      return functools.partial(_stored, records, config)
+      return functools.partial(stored_images.read, records, config)
     lengths = [len(record['frames']) for record in records]
     shape = _padded_shape(BATCH, lengths, (config.frame_size,) * 2 + (3,))
     block = self._block(math.prod(shape))
@@ -381,29 +375,3 @@ def decode_clip(
     else:
       out[number] = faces.apply(frame, transform, size)
   return out
-
-
-def _stored(
-  records: list[dict[str, Any]], config: configuration.Data
-) -> motion.ClipBatch:
-  """A batch of images stored in the records."""
-  stored = {
-    phase: [images.decode(record[phase]) for record in records]
-    for phase in config.phases
-  }
-  if all(len(record.get('positions', ())) for record in records):
-    for number, phase in enumerate(configuration.PHASES[:2]):
-      stored[motion.POSITION + phase] = [
-        images.decode(record['positions'][number]) for record in records
-      ]
-  shapes = sorted({i.shape for phase in stored.values() for i in phase})
-  if len(shapes) > 1:
-    raise errors.UserError(
-      f'The phase images in {config.manual_dir} have different sizes: {shapes}.'
-      ' Expected one size.'
-    )
-  none = np.zeros(len(records), np.int32)
-  arrays = {name: np.array(of_clips) for name, of_clips in stored.items()}
-  return motion.ClipBatch(
-    None, none, none, none, none, arrays, frame_shape=shapes[0]
-  )

@@ -31,6 +31,7 @@ from dianet_jax.motion import (
 )
 from dianet_jax.motion import registry as motion
 from dianet_jax.motion.dynamic_images import DYNAMIC_IMAGES
+from dianet_jax.motion.flow_and_positions import POSITION
 from dianet_jax.motion.registry import ClipBatch
 from tfds_builders import registry as data_sets
 
@@ -276,7 +277,7 @@ def main(argv: Sequence[str] | None = None) -> None:
       config, inputs=every if names == ('all',) else names
     )
   name, clips = _read(config, options.clip)
-  if options.inputs == 'all' and motion.POSITION + config.phases[0] not in (
+  if options.inputs == 'all' and POSITION + config.phases[0] not in (
     clips.stored
   ):
     provided = tuple(

@@ -95,6 +95,9 @@ class _Study:
     for row in rows:
       summary = hosts.of_main(workdirs.load_summary(self._workdir / row.folder))
       if summary:
+        progress.console.print(
+          f'This run is finished: {self._workdir / row.folder}'
+        )
         self._summaries[row.name] = summary
 
   def run(

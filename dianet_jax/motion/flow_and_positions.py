@@ -7,7 +7,10 @@ from jaxtyping import Array, Float
 
 from dianet_jax.core import config, errors
 from dianet_jax.motion import phase_flow
-from dianet_jax.motion.registry import POSITION, ClipBatch
+from dianet_jax.motion.registry import ClipBatch
+
+# Before the phase, in names of position images.
+POSITION = 'position_'
 
 
 class FlowAndPositions(phase_flow.PhaseFlow):

@@ -1,7 +1,7 @@
 """Registry of representations: the inputs that models read, made from clips.
 
-Each representation is one file and one row: a module-level object of a subclass
-of `Representation`. It reads frames or, for some data sets, stored images.
+Each is one file and one row: a module-level object of `Representation`'s
+subclass. It reads frames or, for some data sets, stored images.
 """
 
 import abc
@@ -16,8 +16,6 @@ import numpy as np
 
 from dianet_jax.core import config, errors, registry
 from dianet_jax.core.arrays import AnyArray
-
-POSITION = 'position_'  # Before the phase, in names of position images.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +59,7 @@ class ClipBatch:
     onset: index of the onset frame.
     apex: index of the apex frame.
     offset: index of the offset frame.
-    stored: phase, or `POSITION` and phase -> images stored by the data set,
+    stored: phase, or 'position_' and phase -> images stored by the data set,
       uint8 [clip, height, width, channel]; empty if it stores frames.
     frame_shape: height, width, channel of a frame.
 
@@ -94,8 +92,7 @@ class Representation(abc.ABC):
     title: name in the plural, for messages.
     cached: whether its arrays are cached on disk, because they take seconds per
       clip to compute; see `data.input_cache`.
-    positions: whether it reads the field `positions` of a record, which data
-      sets may have besides, and which others ignore.
+    positions: whether it reads the position images that a record may have.
 
   >>> images = REPRESENTATIONS['dynamic_images']
   >>> images.shape(config.Data(image_size=28))

@@ -76,6 +76,11 @@ def test_some_rows_are_trained_first(make, tmp_path, capsys):
   assert [list(row)[2] for row in result['rows']] == [
     'left_out', 'missing', 'folder',
   ]  # fmt: skip
+  result = ablation.run(make(study__only=('Both, added',)), tmp_path)
+  assert 'This run is finished' in capsys.readouterr().out
+  assert [list(row)[2] for row in result['rows']] == [
+    'left_out', 'folder', 'folder',
+  ]  # fmt: skip
   # What has a result with fewer seeds is shown, too.
   changes = {'study__only': ('Both, added',), 'seeds': 2}
   result = ablation.run(make(**changes), tmp_path)
